@@ -1,0 +1,84 @@
+// JSON as a checked value: the one place that knows the JSON library.
+//
+// Objects keep their order (it reaches prompts). Parsing limits depth and size, refuses duplicate keys and invalid UTF-8.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace longhaul {
+
+class Json {
+ public:
+  using Array = std::vector<Json>;
+  using Member = std::pair<std::string, Json>;
+  using Object = std::vector<Member>;
+
+  Json() = default;  // null
+  Json(std::nullptr_t) {}
+  Json(bool b) : v_(b) {}
+  Json(int i) : v_(int64_t{i}) {}
+  Json(int64_t i) : v_(i) {}
+  Json(uint64_t i);  // above 2^63-1 it becomes a double
+  Json(double d) : v_(d) {}
+  Json(const char* s) : v_(std::string(s)) {}
+  Json(std::string s) : v_(std::move(s)) {}
+  Json(std::string_view s) : v_(std::string(s)) {}
+  Json(Array a) : v_(std::move(a)) {}
+  Json(Object o) : v_(std::move(o)) {}
+  static Json object(std::initializer_list<Member> members) { return Json(Object(members)); }
+
+  bool is_null() const { return std::holds_alternative<std::monostate>(v_); }
+  const bool* as_bool() const { return std::get_if<bool>(&v_); }
+  const int64_t* as_int() const { return std::get_if<int64_t>(&v_); }
+  const double* as_double() const { return std::get_if<double>(&v_); }
+  bool is_number() const { return as_int() != nullptr || as_double() != nullptr; }
+  double number() const;  // an integer or a double; 0 for anything else
+  const std::string* as_string() const { return std::get_if<std::string>(&v_); }
+  const Array* as_array() const { return std::get_if<Array>(&v_); }
+  const Object* as_object() const { return std::get_if<Object>(&v_); }
+  Array* as_array() { return std::get_if<Array>(&v_); }
+  Object* as_object() { return std::get_if<Object>(&v_); }
+
+  // The member of that name, or null where this is no object or has none. Linear: for config-sized objects.
+  const Json* find(std::string_view key) const;
+  // Sets or replaces a member; a null value becomes an object first.
+  Json& set(std::string key, Json value);
+  void push_back(Json value);
+
+  const char* type_name() const;
+  std::string dump(int indent = -1) const;  // indent < 0: one line
+
+ private:
+  std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> v_;
+};
+
+struct JsonLimits {
+  int max_depth = 64;
+};
+
+// `where` names the text in messages (a file path).
+Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimits limits = {});
+
+// Events for texts too large for a value tree. Each callback returns false to stop; stop_reason() then tells why.
+class JsonHandler {
+ public:
+  virtual ~JsonHandler() = default;
+  virtual bool on_scalar(Json value) = 0;  // null, bool, number, string
+  virtual bool on_begin_object() = 0;
+  virtual bool on_key(std::string& key) = 0;
+  virtual bool on_end_object() = 0;
+  virtual bool on_begin_array() = 0;
+  virtual bool on_end_array() = 0;
+  virtual Error stop_reason() const = 0;
+};
+Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler, JsonLimits limits = {});
+
+}  // namespace longhaul

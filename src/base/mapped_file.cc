@@ -1,0 +1,97 @@
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace longhaul {
+namespace {
+
+Error io_error(const char* what, const std::string& path) {
+  const auto code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
+  return make_error(code, "{}: cannot {}: {}", path, what, std::strerror(errno));
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+// Opens a regular file and tells its size: a folder, device or pipe is refused before anything is read.
+Result<size_t> regular_size(const Descriptor& fd, const std::string& path) {
+  if (fd.get() < 0) return io_error("open", path);
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return io_error("examine", path);
+  if (!S_ISREG(info.st_mode)) return make_error(ErrorCode::kIo, "{}: not a regular file", path);
+  return static_cast<size_t>(info.st_size);
+}
+
+}  // namespace
+
+Result<MappedFile> MappedFile::open(const std::string& path) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  LH_TRY(const size_t size, regular_size(fd, path));
+  MappedFile file;
+  file.path_ = path;
+  file.size_ = size;
+  if (size == 0) return file;
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (data == MAP_FAILED) return io_error("map", path);
+  file.data_ = static_cast<const std::byte*>(data);
+  return file;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+static void advise(std::span<const std::byte> range, int advice) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<uintptr_t>(range.data()) + page - 1) / page * page;
+  const auto end = (reinterpret_cast<uintptr_t>(range.data()) + range.size()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+
+void MappedFile::drop(std::span<const std::byte> range) const { advise(range, MADV_DONTNEED); }
+void MappedFile::expect_random_access(std::span<const std::byte> range) const { advise(range, MADV_RANDOM); }
+
+Result<std::string> read_file(const std::string& path, size_t max_bytes) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  LH_TRY(const size_t size, regular_size(fd, path));
+  if (size > max_bytes) return corrupt("{}: {} bytes, expected at most {}", path, size, max_bytes);
+  std::string text(size, '\0');
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t n = ::read(fd.get(), text.data() + done, size - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return io_error("read", path);
+    if (n == 0) break;  // the file shrank under us: what is there is what there is
+    done += static_cast<size_t>(n);
+  }
+  text.resize(done);
+  return text;
+}
+
+}  // namespace longhaul

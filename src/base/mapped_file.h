@@ -1,0 +1,38 @@
+// A whole file mapped read-only. Pages are read when touched, so a large table costs only the rows used.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace longhaul {
+
+class MappedFile {
+ public:
+  static Result<MappedFile> open(const std::string& path);
+  MappedFile(MappedFile&&) noexcept;
+  MappedFile& operator=(MappedFile&&) noexcept;
+  ~MappedFile();
+
+  const std::string& path() const { return path_; }
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+  // Tells the kernel that this range was used once and its pages may go (after packing weights).
+  void drop(std::span<const std::byte> range) const;
+  // Tells the kernel that rows will be read here and there: no read-ahead.
+  void expect_random_access(std::span<const std::byte> range) const;
+
+ private:
+  MappedFile() = default;
+  std::string path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Reads a small text file whole; larger than max_bytes is an error naming both sizes.
+Result<std::string> read_file(const std::string& path, size_t max_bytes);
+
+}  // namespace longhaul
