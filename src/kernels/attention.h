@@ -1,0 +1,62 @@
+// Softmax attention over cached keys and values, tile by tile: no buffer grows with the context.
+//
+// Grouped queries: the H/G query heads that share a key head are rows of one product, so each key is read once for all of them.
+// Long contexts of few queries are cut into at most kMaxSplits spans that run in parallel and are merged by their maxima.
+// Source: FlashAttention-2 (Dao 2023), section 3.1; split over keys as in Flash-Decoding (Dao et al. 2023).
+#pragma once
+
+#include <limits>
+#include <span>
+
+#include "kernels/matmul.h"
+
+namespace longhaul {
+
+// How keys and values of `slots` positions lie in one block of memory. Slots are a multiple of kPanel; per key head, first the keys as
+// panels over slots (K = head_dim inputs), then the values as panels over channels (K = slots inputs); head_dim is padded to kPanel.
+struct KvLayout {
+  int64_t n_kv_heads = 0, head_dim = 0;
+  DType dtype = DType::kBF16;  // kF32 or kBF16
+
+  int64_t padded_dim() const { return round_up(head_dim, kPanel); }
+  uint64_t bytes_per_slot() const { return 2 * static_cast<uint64_t>(n_kv_heads * padded_dim()) * bytes_per_element(dtype); }
+  uint64_t block_bytes(int64_t slots) const { return bytes_per_slot() * static_cast<uint64_t>(slots); }
+  Panels keys(const std::byte* block, int64_t slots, int64_t head, int64_t first_slot) const;    // first_slot: multiple of kPanel
+  Panels values(const std::byte* block, int64_t slots, int64_t head, int64_t first_slot) const;  // likewise
+};
+
+// Writes one position: k and v are [G, head_dim] f32. The block must have been zeroed when it was allocated.
+void store_kv(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v);
+// Copies one position between blocks of the same layout, as stored (ring commit, copy of a part-filled page).
+void copy_kv(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots, int64_t to_slot);
+
+// A run of consecutive positions inside one block: slot s holds position first_pos + (s - begin), begin <= s < end.
+struct KvSegment {
+  const std::byte* block = nullptr;
+  int64_t slots = 0;
+  int64_t begin = 0, end = 0;
+  int64_t first_pos = 0;
+};
+
+inline constexpr int64_t kUnboundedWindow = std::numeric_limits<int64_t>::max();
+
+// One sequence's queries in a step. A query at position p sees the keys at positions max(0, p - window + 1) .. p.
+struct AttentionQueries {
+  const float* q = nullptr;          // [T, H, head_dim], rows q_stride apart
+  float* out = nullptr;              // [T, H, head_dim], rows out_stride apart
+  int64_t q_stride = 0, out_stride = 0;
+  std::span<const int64_t> positions;  // [T], ascending
+  std::span<const KvSegment> segments; // each position in at most one; any order
+};
+
+struct Attention {
+  int64_t n_heads = 0;
+  KvLayout layout;
+  float scale = 1.0f;
+  int64_t window = kUnboundedWindow;
+};
+
+uint64_t attention_scratch_bytes(const Attention& spec, int64_t max_queries, int64_t max_sequences, int n_threads);
+void attention(const Compute& compute, const Attention& spec, std::span<const AttentionQueries> sequences, std::span<std::byte> scratch);
+
+}  // namespace longhaul

@@ -1,0 +1,69 @@
+// The kernel set: every inner loop of the engine, as plain functions over contiguous rows.
+//
+// `ref` is the truth the others are tested against (plain loops, f64 sums); `cpu` is Highway code compiled for each instruction
+// set; `avx3_bf16` replaces the bf16 products by native dot instructions. The set is chosen once at start.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/numbers.h"
+#include "base/result.h"
+#include "kernels/panels.h"
+
+namespace longhaul {
+
+// C [M, N] = A [M, K] * B, or C += with accumulate. All f32 but A and B of the bf16 product, whose products are summed in f32.
+struct MatmulTile {
+  const void* a = nullptr;   // rows of K elements (K padded to a whole step with zeros), f32 or bf16 like B
+  int64_t a_stride = 0;      // elements from row to row
+  Panels b;
+  float* c = nullptr;
+  int64_t c_stride = 0;      // elements from row to row
+  int64_t m = 0, n = 0, k = 0;  // n need not fill its last panel: only n columns of C are written
+  bool accumulate = false;
+};
+
+enum class Activation { kGeluTanh, kSilu };
+
+struct KernelSet {
+  const char* name;
+
+  void (*matmul_f32)(const MatmulTile&);
+  void (*matmul_bf16)(const MatmulTile&);
+
+  void (*to_bf16)(const float* x, int64_t n, bf16* out);  // round to nearest even
+  void (*to_f32)(const bf16* x, int64_t n, float* out);
+
+  // out = x * rsqrt(mean(x^2) + eps) * w; w may be null (all ones); out may be x. Zhang & Sennrich 2019, eq. 4, with eps inside.
+  void (*rms_norm)(const float* x, const float* w, float eps, int64_t n, float* out);
+  // Rotates the pairs (x[i], x[i + half]), i < half, by the angles whose cosines and sines are given. In place.
+  void (*rope)(float* x, const float* cos, const float* sin, int64_t half);
+  // out = activation(gate) * up; out may be gate or up.
+  void (*gated_activation)(Activation, const float* gate, const float* up, int64_t n, float* out);
+  void (*softcap)(float* x, int64_t n, float cap);                            // x = cap * tanh(x / cap)
+  void (*add)(float* x, const float* y, int64_t n);                           // x += y
+  void (*add_scaled)(float* x, const float* y, float scale, int64_t n);       // x += scale * y
+  void (*scale)(float* x, float factor, int64_t n);                           // x *= factor
+  void (*scale_by)(float* x, const float* factors, int64_t n);                // x *= factors, element by element
+  void (*softmax)(float* x, int64_t n);                                       // in place, over all n
+
+  // One step of the online softmax of one query row (Milakov & Gimelshein 2018, alg. 3) over a tile of scores:
+  // positions outside [begin, end) get weight 0; the rest becomes exp(scale * score - new max). Updates the row's running max (starts
+  // at -inf) and sum, returns the factor by which what was accumulated so far must be multiplied (1 where the max did not change).
+  // An empty range writes zeros, changes nothing and returns 1.
+  float (*softmax_step)(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max,
+                        float* running_sum, float* weights);
+  float (*softmax_step_bf16)(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max,
+                             float* running_sum, bf16* weights);
+};
+
+const KernelSet& ref_kernels();
+// Every set this machine can run, ref first, the fastest last.
+std::span<const KernelSet* const> all_kernel_sets();
+// The set named by LONGHAUL_KERNELS (ref, avx2, avx3, avx3_bf16, neon, ...) or the fastest one here; an unknown or unsupported name is an error
+// that lists the names that work.
+Result<const KernelSet*> choose_kernels();
+
+}  // namespace longhaul
