@@ -2,29 +2,9 @@
 
 #include <algorithm>
 
+#include "mechanisms/step_layout.h"
+
 namespace longhaul {
-namespace {
-
-// Bytes of each in-flight buffer: the widest state that uses it.
-std::vector<uint64_t> buffer_bytes(const Architecture& arch, const InFlightPlan& plan, const StepLimits& limits) {
-  std::vector<uint64_t> bytes(static_cast<size_t>(plan.n_buffers), 0);
-  const int64_t slots = in_flight_slots(limits.max_rows, limits.max_sequences);
-  for (size_t i = 0; i < arch.states.size(); ++i) {
-    if (plan.buffer[i] == kNone) continue;
-    uint64_t& b = bytes[static_cast<size_t>(plan.buffer[i])];
-    b = std::max(b, kv_layout(arch.states[i], limits.kv).block_bytes(slots));
-  }
-  return bytes;
-}
-
-}  // namespace
-
-uint64_t StepState::in_flight_bytes(const Architecture& arch, const StepLimits& limits) {
-  uint64_t total = 0;
-  for (uint64_t b : buffer_bytes(arch, plan_in_flight(arch), limits)) total += b;
-  return total;
-}
-
 Result<StepState> StepState::create(const Architecture& arch, const StepLimits& limits) {
   StepState s;
   s.arch_ = &arch;
@@ -32,7 +12,7 @@ Result<StepState> StepState::create(const Architecture& arch, const StepLimits& 
   s.plan_ = plan_in_flight(arch);
   s.in_flight_slots_ = in_flight_slots(limits.max_rows, limits.max_sequences);
   s.last_readers_ = longhaul::last_readers(arch);
-  for (uint64_t bytes : buffer_bytes(arch, s.plan_, limits)) {
+  for (uint64_t bytes : in_flight_buffer_bytes(arch, s.plan_, limits)) {
     LH_TRY(Buffer buffer, Buffer::allocate(bytes));
     s.in_flight_.push_back(std::move(buffer));
   }

@@ -12,7 +12,6 @@ namespace longhaul {
 class StepState {
  public:
   static Result<StepState> create(const Architecture& arch, const StepLimits& limits);
-  static uint64_t in_flight_bytes(const Architecture& arch, const StepLimits& limits);
 
   // rows[i] are the new rows of sequences[i], whose states have room for them. Allocates nothing once sequences have been this long.
   void begin(std::span<Sequence* const> sequences, std::span<const SequenceRows> rows);
