@@ -1,0 +1,88 @@
+// A model is data: an embedding, blocks on a residual stream, a head. The executor runs this description, the state store allocates it, the
+// planner prices it, inspect prints it, synth writes random weights for it.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arch/specs.h"
+
+namespace longhaul {
+
+// read x, pre_norm, mix, post_norm, write back.
+struct Block {
+  int64_t layer = 0;
+  std::optional<NormSpec> pre_norm, post_norm;
+  Mixer mixer;
+  PlainResidual residual;
+};
+
+struct EmbeddingSpec {
+  WeightId table = kNone;  // [V, D]
+  float scale = 1.0f;
+};
+
+struct HeadSpec {
+  NormSpec norm;
+  WeightId matrix = kNone;  // [V, D]
+  std::optional<float> softcap;
+};
+
+// A tensor that may stand in a checkpoint and is not read, and why.
+struct IgnoredTensor {
+  std::string name;  // a whole name, or a beginning if is_prefix; without the family's prefix unless is_absolute
+  std::string reason;
+  bool is_prefix = false;
+  bool is_absolute = false;
+};
+
+struct Architecture {
+  std::string family;  // for people only
+  std::string name;
+  int64_t vocab_size = 0, hidden_size = 0, n_layers = 0, max_positions = 0;
+  bool requires_bos = false;  // a text without its beginning token is nothing the model has seen
+  EmbeddingSpec embedding;
+  std::vector<Block> blocks;
+  HeadSpec head;
+  std::vector<StateSpec> states;
+  std::vector<TensorSpec> tensors;
+  std::vector<WeightSpec> weights;
+  std::vector<std::string> prefixes;  // tried in order in front of the tensor names
+  std::vector<IgnoredTensor> ignored;
+
+  const WeightSpec& weight(WeightId id) const { return weights[static_cast<size_t>(id)]; }
+  const TensorSpec& tensor_of(WeightId id) const { return tensors[static_cast<size_t>(weight(id).tensor)]; }
+  const StateSpec& state(StateId id) const { return states[static_cast<size_t>(id)]; }
+
+  // Declares a tensor and a weight that is all of it.
+  WeightId add_matrix(std::string name, int64_t rows, int64_t cols);
+  WeightId add_vector(std::string name, int64_t n, float offset = 0.0f);
+  WeightId add_lookup(std::string name, int64_t rows, int64_t cols);
+  WeightId add_experts(std::string name, int64_t n_experts, int64_t rows, int64_t cols);
+  WeightId add_weight(TensorSpec tensor, WeightSpec weight);
+};
+
+// Calls visit for every weight the block uses, each once.
+void for_each_weight(const Block& block, const std::function<void(WeightId)>& visit);
+// Every weight in use: embedding, blocks in order, head.
+void for_each_weight(const Architecture& arch, const std::function<void(WeightId)>& visit);
+
+const char* mixer_name(const Mixer& mixer);
+inline const AttentionSpec* as_attention(const Block& block) { return std::get_if<AttentionSpec>(&block.mixer); }
+
+// Index of the last block that writes state: behind it (and in its own queries) only rows whose logits are wanted go on.
+int64_t last_writing_block(const Architecture& arch);
+// For each state, the last block that reads it: a ring takes in the step's new rows after that block.
+std::vector<int64_t> last_readers(const Architecture& arch);
+
+// Rings are overwritten only after their last reader, so a step's new rows wait in in-flight buffers. Two states may use the same buffer when their
+// lifetimes do not overlap: buffer index by state (kNone for states that are no rings) and the number of buffers.
+struct InFlightPlan {
+  std::vector<int32_t> buffer;
+  int32_t n_buffers = 0;
+};
+InFlightPlan plan_in_flight(const Architecture& arch);
+
+}  // namespace longhaul

@@ -1,0 +1,113 @@
+// The parts that fill the places of a block: plain numbers and weight ids, no pointers, no code.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "arch/weights.h"
+
+namespace longhaul {
+
+struct NormSpec {
+  WeightId weight = kNone;  // kNone: all ones
+  float eps = 1e-6f;
+};
+
+// Frequency of pair i: theta^(-2i / denominator) / factor for i < live_pairs, 0 (no rotation) up to n_pairs. The pairs are (i, i + n_pairs);
+// channels from 2 n_pairs on pass through.
+struct RopeSpec {
+  int64_t n_pairs = 0, live_pairs = 0, denominator = 0;
+  double theta = 10000.0, factor = 1.0;
+  bool operator==(const RopeSpec&) const = default;
+};
+
+inline constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
+
+// Grouped-query attention. Without k_proj the layer owns no keys and values and reads the state of another (KV sharing); without v_proj but
+// with k_proj the values are the raw key projection (K=V).
+struct AttentionSpec {
+  int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  int64_t window = kUnbounded;  // keys visible to a query, itself included
+  float scale = 1.0f;
+  RopeSpec rope;
+  WeightId q_proj = kNone, k_proj = kNone, v_proj = kNone, o_proj = kNone;
+  std::optional<NormSpec> q_norm, k_norm, v_norm;
+  StateId state = kNone;
+
+  bool writes_state() const { return k_proj != kNone; }
+};
+
+enum class ActivationKind { kGeluTanh, kSilu };
+
+struct GatedMlpSpec {
+  int64_t width = 0;
+  ActivationKind activation = ActivationKind::kGeluTanh;
+  WeightId gate_proj = kNone, up_proj = kNone, down_proj = kNone;
+};
+
+// Softmax over all experts, the top_k kept and renormalised. The input is normed, scaled by a vector and by a constant.
+struct SoftmaxRouterSpec {
+  std::optional<NormSpec> norm;
+  WeightId scale = kNone;       // [D], may be kNone
+  float factor = 1.0f;
+  WeightId proj = kNone;        // [E, D]
+  WeightId per_expert_scale = kNone;  // [E], applied after renormalising; may be kNone
+};
+
+struct MoeSpec {
+  int64_t n_experts = 0, top_k = 0, width = 0;
+  ActivationKind activation = ActivationKind::kGeluTanh;
+  SoftmaxRouterSpec router;
+  std::optional<NormSpec> expert_norm;  // on the experts' input; the router sees the block's input
+  WeightId gate_up_proj = kNone;  // [E, 2 width, D], gate rows first
+  WeightId down_proj = kNone;     // [E, D, width]
+};
+
+// A gated vector per token and layer, from the token's row of a table and a projection of its embedding.
+struct PerLayerEmbeddingSpec {
+  int64_t width = 0;
+  ActivationKind activation = ActivationKind::kGeluTanh;
+  WeightId table = kNone;        // [rows, L * width], this layer's slice begins at table_column
+  int64_t table_column = 0;
+  float table_scale = 1.0f;
+  WeightId context_proj = kNone;  // [width, D]
+  float context_scale = 1.0f;
+  NormSpec context_norm;
+  float combine_scale = 1.0f;
+  WeightId gate_proj = kNone;    // [width, D]
+  WeightId out_proj = kNone;     // [D, width]
+};
+
+using ChannelMixer = std::variant<GatedMlpSpec, MoeSpec>;
+
+struct Branch {
+  std::optional<NormSpec> pre_norm, post_norm;
+  ChannelMixer mixer;
+};
+
+// Branches of one input whose outputs add up (a dense MLP beside a mixture of experts).
+struct ParallelSpec {
+  std::vector<Branch> branches;
+};
+
+using Mixer = std::variant<AttentionSpec, GatedMlpSpec, MoeSpec, ParallelSpec, PerLayerEmbeddingSpec>;
+
+// x = (x + y) * output_scale
+struct PlainResidual {
+  WeightId output_scale = kNone;  // [1]
+};
+
+// Keys and values kept per sequence: every position, or a ring of the last `window`.
+struct StateSpec {
+  int64_t layer = 0;
+  int64_t n_kv_heads = 0, head_dim = 0;
+  int64_t window = kUnbounded;
+
+  bool is_ring() const { return window != kUnbounded; }
+};
+
+}  // namespace longhaul

@@ -1,0 +1,47 @@
+// The weights of a model as data: which tensors a checkpoint holds and which part of which tensor fills which place.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace longhaul {
+
+using WeightId = int32_t;  // index into Architecture::weights
+using StateId = int32_t;   // index into Architecture::states
+inline constexpr int32_t kNone = -1;
+
+// A tensor of the checkpoint, by its name without the family's prefix.
+struct TensorSpec {
+  std::string name;
+  std::vector<int64_t> shape;
+  bool is_buffer = false;  // a registered buffer of the reference: stored, but not counted as parameters
+
+  int64_t n_elements() const {
+    int64_t n = 1;
+    for (int64_t d : shape) n *= d;
+    return n;
+  }
+};
+
+enum class WeightUse {
+  kMatrix,  // multiplied for every token: packed, resident
+  kExpert,  // a stack of matrices [E, rows, cols] of which a token uses a few: packed, resident
+  kLookup,  // a table of which a token reads one row: stays in the mapped file
+  kVector,  // norms, scales: widened to f32
+};
+
+// What a mechanism uses: all of a tensor, or rows [first_row, first_row + rows) of it.
+struct WeightSpec {
+  int32_t tensor = kNone;  // index into Architecture::tensors
+  WeightUse use = WeightUse::kVector;
+  int64_t n_experts = 1;
+  int64_t first_row = 0;
+  int64_t rows = 1, cols = 0;  // [out, in]; a vector is one row
+  float offset = 0.0f;         // added when loading (norms stored as w, used as 1 + w)
+  bool is_alias = false;       // a second use of a tensor counted elsewhere (tied embeddings)
+
+  int64_t n_elements() const { return n_experts * rows * cols; }
+};
+
+}  // namespace longhaul

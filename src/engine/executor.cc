@@ -1,0 +1,194 @@
+#include "engine/executor.h"
+
+#include <algorithm>
+
+#include "mechanisms/attention.h"
+#include "mechanisms/linear.h"
+#include "mechanisms/lookup.h"
+#include "mechanisms/mlp.h"
+#include "mechanisms/moe.h"
+#include "mechanisms/norm.h"
+#include "mechanisms/parallel.h"
+#include "mechanisms/per_layer_embedding.h"
+
+namespace longhaul {
+
+Result<Executor> Executor::create(const Architecture& arch, const Weights& weights, const KernelSet& kernels, ThreadPool& pool,
+                                  const StepLimits& limits, ExecutorOptions options) {
+  Executor e;
+  e.arch_ = &arch;
+  e.options_ = options;
+  e.scratch_bytes_ = longhaul::scratch_bytes(arch, limits);
+  LH_TRY(e.state_, StepState::create(arch, limits));
+  LH_TRY(e.memory_, Buffer::allocate(arena_bytes(arch, limits)));
+  e.arena_ = Arena(e.memory_.bytes());
+  e.b_ = take_step_buffers(e.arena_, arch, limits);
+  e.env_ = {.compute = {&kernels, &pool}, .weights = &weights, .limits = limits};
+  e.rope_specs_ = rope_specs(arch);
+  for (const RopeSpec& spec : e.rope_specs_) e.rope_frequencies_.push_back(rope_frequencies(spec));
+  e.sequences_.reserve(static_cast<size_t>(limits.max_sequences));
+  e.last_writer_ = last_writing_block(arch);
+  return e;
+}
+
+Status Executor::check(std::span<const SequenceInput> inputs) const {
+  int64_t rows = 0;
+  if (inputs.empty() || static_cast<int64_t>(inputs.size()) > env_.limits.max_sequences) {
+    return invalid("a step takes 1 to {} sequences, given {}", env_.limits.max_sequences, inputs.size());
+  }
+  for (const SequenceInput& in : inputs) {
+    if (in.tokens.empty()) return invalid("a step needs at least one token of each sequence");
+    for (int32_t t : in.tokens) {
+      if (t < 0 || t >= arch_->vocab_size) return invalid("token id {} is outside of the vocabulary of {}", t, arch_->vocab_size);
+    }
+    rows += static_cast<int64_t>(in.tokens.size());
+    LH_CHECK(in.sequence->dtype() == env_.limits.kv);
+    LH_RETURN_IF_ERROR(in.sequence->reserve(in.sequence->length() + static_cast<int64_t>(in.tokens.size())));
+  }
+  if (rows > env_.limits.max_rows) return invalid("a step takes at most {} tokens, given {}", env_.limits.max_rows, rows);
+  return {};
+}
+
+void Executor::gather_rows(std::span<const SequenceInput> inputs) {
+  int64_t row = 0, n_needed = 0;
+  sequences_.clear();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const SequenceInput& in = inputs[i];
+    const auto n = static_cast<int64_t>(in.tokens.size());
+    sequences_.push_back(in.sequence);
+    b_.rows[i] = {row, n};
+    const int64_t first_needed = in.wanted == LogitsWanted::kAll ? 0 : in.wanted == LogitsWanted::kLast ? n - 1 : n;
+    b_.needed[i] = {n_needed, n - first_needed};
+    for (int64_t t = 0; t < n; ++t, ++row) {
+      b_.tokens[row] = in.tokens[static_cast<size_t>(t)];
+      b_.positions[row] = in.sequence->length() + t;
+      if (t < first_needed) continue;
+      b_.needed_tokens[n_needed] = b_.tokens[row];
+      b_.needed_positions[n_needed] = b_.positions[row];
+      b_.needed_rows[n_needed++] = row;
+    }
+  }
+  all_ = {row, b_.tokens, b_.positions, {b_.rows, inputs.size()}};
+  needed_ = {n_needed, b_.needed_tokens, b_.needed_positions, {b_.needed, inputs.size()}};
+  rows_ = all_;
+}
+
+void Executor::fill_rope_tables() {
+  for (size_t i = 0; i < rope_specs_.size(); ++i) {
+    const auto fill = [&](const RowSet& rows, float* cos, float* sin) {
+      fill_rope_table(env_, rope_frequencies_[i], {rows.positions, static_cast<size_t>(rows.n)}, cos, sin);
+    };
+    fill(all_, b_.rope[i].cos, b_.rope[i].sin);
+    fill(needed_, b_.rope[i].needed_cos, b_.rope[i].needed_sin);
+  }
+}
+
+RopeTable Executor::rope_table(const RopeSpec& spec, bool needed) const {
+  const auto i = static_cast<size_t>(std::find(rope_specs_.begin(), rope_specs_.end(), spec) - rope_specs_.begin());
+  const RopeBuffers& r = b_.rope[i];
+  return needed ? RopeTable{r.needed_cos, r.needed_sin} : RopeTable{r.cos, r.sin};
+}
+
+void Executor::embed() {
+  const int64_t d = arch_->hidden_size;
+  const LookupTable& table = env_.weights->table(arch_->embedding.table);
+  for_rows(env_, rows_.n, d, [&](int64_t row) {
+    lookup_row(env_, table, rows_.tokens[row], 0, d, arch_->embedding.scale, b_.x + row * d);
+    if (b_.embedded != nullptr) std::copy_n(b_.x + row * d, d, b_.embedded + row * d);
+  });
+}
+
+// The needed rows ascend, so each moves to a place at or before its own.
+void Executor::drop_unneeded_rows() {
+  const int64_t d = arch_->hidden_size;
+  for (int64_t i = 0; i < needed_.n; ++i) {
+    const int64_t row = b_.needed_rows[i];
+    if (row != i) {
+      std::copy_n(b_.x + row * d, d, b_.x + i * d);
+      if (b_.embedded != nullptr) std::copy_n(b_.embedded + row * d, d, b_.embedded + i * d);
+    }
+    std::copy_n(b_.h + row * d, d, b_.needed_h + i * d);
+  }
+  rows_ = needed_;
+}
+
+void Executor::run_block(size_t index) {
+  const Block& block = arch_->blocks[index];
+  const int64_t d = arch_->hidden_size;
+  const float* h = b_.x;
+  if (block.pre_norm) {
+    norm(env_, *block.pre_norm, b_.x, rows_.n, d, b_.h);
+    h = b_.h;
+  }
+  if (const auto* s = std::get_if<AttentionSpec>(&block.mixer)) {
+    AttentionInput in{.kv_x = h, .kv_rows = rows_, .kv_rope = rope_table(s->rope, rows_.tokens == needed_.tokens), .kv = state_.kv(s->state)};
+    if (static_cast<int64_t>(index) == last_writer_ && options_.skip_unneeded_rows && needed_.n < rows_.n) {
+      if (h == b_.x) std::copy_n(b_.x, rows_.n * d, b_.h);
+      in.kv_x = b_.h;
+      drop_unneeded_rows();
+      h = b_.needed_h;
+    }
+    in.q_x = h;
+    in.q_rows = rows_;
+    in.q_rope = rope_table(s->rope, rows_.tokens == needed_.tokens);
+    attention_forward(env_, *s, d, in, b_.y);
+    if (state_.last_readers()[static_cast<size_t>(s->state)] == static_cast<int64_t>(index)) state_.commit(s->state);
+  } else if (const auto* s = std::get_if<GatedMlpSpec>(&block.mixer)) {
+    mlp_forward(env_, *s, h, rows_.n, b_.y);
+  } else if (const auto* s = std::get_if<MoeSpec>(&block.mixer)) {
+    moe_forward(env_, *s, d, h, rows_.n, b_.y);
+  } else if (const auto* s = std::get_if<ParallelSpec>(&block.mixer)) {
+    parallel_forward(env_, *s, d, h, rows_.n, b_.y);
+  } else {
+    per_layer_embedding_forward(env_, std::get<PerLayerEmbeddingSpec>(block.mixer), rows_, b_.embedded, h, b_.y);
+  }
+  if (block.post_norm) norm(env_, *block.post_norm, b_.y, rows_.n, d, b_.y);
+  const float* scale = env_.weights->vector(block.residual.output_scale);
+  for_rows(env_, rows_.n, d, [&](int64_t row) {
+    env_.kernels().add(b_.x + row * d, b_.y + row * d, d);
+    if (scale != nullptr) env_.kernels().scale(b_.x + row * d, *scale, d);
+  });
+}
+
+bool Executor::emit_logits(const LogitsSink& sink) {
+  const int64_t d = arch_->hidden_size, v = arch_->vocab_size;
+  for (size_t i = 0; i < sequences_.size(); ++i) {
+    const SequenceRows wanted = needed_.sequences[i];
+    for (int64_t done = 0; done < wanted.n_rows; done += env_.limits.max_logit_rows) {
+      const int64_t first = wanted.first_row + done, n = std::min(env_.limits.max_logit_rows, wanted.n_rows - done);
+      const float* x = b_.x + (rows_.tokens == needed_.tokens ? first : b_.needed_rows[first]) * d;
+      norm(env_, arch_->head.norm, x, n, d, b_.head_in);
+      linear(env_, {{arch_->head.matrix, b_.head_in, b_.logits, n}});
+      if (arch_->head.softcap) {
+        constexpr int64_t kChunk = 16384;
+        env_.compute.pool->run(ceil_div(n * v, kChunk), [&](int64_t chunk, int) {
+          env_.kernels().softcap(b_.logits + chunk * kChunk, std::min(kChunk, n * v - chunk * kChunk), *arch_->head.softcap);
+        });
+      }
+      if (!sink(i, needed_.positions[first], n, b_.logits)) return false;
+    }
+  }
+  return true;
+}
+
+Status Executor::step(std::span<const SequenceInput> inputs, const LogitsSink& sink) {
+  LH_RETURN_IF_ERROR(check(inputs));
+  env_.scratch = &arena_;
+  gather_rows(inputs);
+  state_.begin(sequences_, all_.sequences);
+  fill_rope_tables();
+  embed();
+  for (size_t i = 0; i < arch_->blocks.size(); ++i) {
+    // With no row needed, blocks behind the last writer only bring rings up to date.
+    if (rows_.n > 0) {
+      run_block(i);
+    } else if (const auto* s = as_attention(arch_->blocks[i]); s != nullptr && state_.last_readers()[static_cast<size_t>(s->state)] == static_cast<int64_t>(i)) {
+      state_.commit(s->state);
+    }
+  }
+  state_.end();
+  if (!emit_logits(sink)) return make_error(ErrorCode::kCancelled, "stopped");
+  return {};
+}
+
+}  // namespace longhaul

@@ -1,0 +1,69 @@
+// Walks the blocks of a description and runs them: the only place that does.
+//
+// A step takes new tokens of one or several sequences: prefill in chunks, decode and batches are the same call. Behind the last block that writes
+// state, and in that block's own queries, only rows whose logits are wanted go on: later blocks write nothing that another row reads,
+// so this is exact.
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "engine/step_state.h"
+#include "mechanisms/step_layout.h"
+
+namespace longhaul {
+
+enum class LogitsWanted { kNone, kLast, kAll };
+
+struct SequenceInput {
+  Sequence* sequence = nullptr;  // reserved for its new length
+  std::span<const int32_t> tokens;
+  LogitsWanted wanted = LogitsWanted::kLast;
+};
+
+// Called with rows of logits [n_rows, V] of one sequence, in order of position; the memory is reused afterwards. Returns false to stop.
+using LogitsSink = std::function<bool(size_t sequence, int64_t first_position, int64_t n_rows, const float* logits)>;
+
+struct ExecutorOptions {
+  bool skip_unneeded_rows = true;
+};
+
+class Executor {
+ public:
+  // Allocates all scratch for steps within the limits. arch, weights and pool must outlive it.
+  static Result<Executor> create(const Architecture& arch, const Weights& weights, const KernelSet& kernels, ThreadPool& pool,
+                                 const StepLimits& limits, ExecutorOptions options = {});
+
+  // Runs one step; the sequences are longer by their tokens afterwards. Nothing is changed on an error.
+  Status step(std::span<const SequenceInput> inputs, const LogitsSink& sink);
+
+  uint64_t scratch_bytes() const { return scratch_bytes_; }
+  uint64_t flops() const { return env_.flops; }
+  const StepLimits& limits() const { return env_.limits; }
+
+ private:
+  Status check(std::span<const SequenceInput> inputs) const;
+  void gather_rows(std::span<const SequenceInput> inputs);
+  void fill_rope_tables();
+  void embed();
+  void run_block(size_t index);
+  void drop_unneeded_rows();
+  RopeTable rope_table(const RopeSpec& spec, bool needed) const;
+  bool emit_logits(const LogitsSink& sink);
+
+  const Architecture* arch_ = nullptr;
+  ExecutorOptions options_;
+  uint64_t scratch_bytes_ = 0;
+  Buffer memory_;
+  Arena arena_;
+  Env env_;
+  StepBuffers b_;
+  StepState state_;
+  std::vector<RopeSpec> rope_specs_;
+  std::vector<std::vector<float>> rope_frequencies_;
+  std::vector<Sequence*> sequences_;
+  int64_t last_writer_ = kNone;
+  RowSet all_, needed_, rows_;  // rows_: those still running
+};
+
+}  // namespace longhaul

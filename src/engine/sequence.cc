@@ -1,0 +1,84 @@
+#include "engine/sequence.h"
+
+#include <cstring>
+
+namespace longhaul {
+
+uint64_t state_bytes(const Architecture& arch, int64_t n_tokens, DType dtype) {
+  uint64_t bytes = 0;
+  for (const StateSpec& spec : arch.states) bytes += kv_bytes(spec, n_tokens, dtype);
+  return bytes;
+}
+
+Result<Sequence> Sequence::create(const Architecture& arch, DType dtype, int64_t max_tokens) {
+  if (max_tokens < 1) return invalid("a sequence needs room for at least 1 token, asked for {}", max_tokens);
+  Sequence s;
+  s.arch_ = &arch;
+  s.dtype_ = dtype;
+  s.max_tokens_ = max_tokens;
+  s.layers_.resize(arch.states.size());
+  for (size_t i = 0; i < arch.states.size(); ++i) {
+    Layer& layer = s.layers_[i];
+    if (!s.spec(i).is_ring()) {
+      layer.pages.reserve(static_cast<size_t>(ceil_div(max_tokens, kPageSlots)));
+      continue;
+    }
+    layer.ring_slots = kv_slots(s.spec(i), max_tokens);
+    LH_TRY(layer.ring, Buffer::allocate(s.layout(i).block_bytes(layer.ring_slots)));
+  }
+  return s;
+}
+
+Status Sequence::reserve(int64_t n_tokens) {
+  if (n_tokens > max_tokens_) {
+    return make_error(ErrorCode::kOverBudget, "the context of {} tokens is full: {} needed; start again with a larger --context", max_tokens_, n_tokens);
+  }
+  if (n_tokens <= reserved_) return {};
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    if (spec(i).is_ring()) continue;
+    auto& pages = layers_[i].pages;
+    while (static_cast<int64_t>(pages.size()) * kPageSlots < n_tokens) {
+      LH_TRY(Buffer page, Buffer::allocate(layout(i).block_bytes(kPageSlots)));
+      pages.push_back(std::make_shared<Buffer>(std::move(page)));
+    }
+  }
+  reserved_ = n_tokens;
+  return {};
+}
+
+static Result<Buffer> copy_of(const Buffer& from) {
+  LH_TRY(Buffer copy, Buffer::allocate(from.size()));
+  if (from.size() > 0) std::memcpy(copy.data(), from.data(), from.size());
+  return copy;
+}
+
+Result<Sequence> Sequence::fork() const {
+  LH_TRY(Sequence copy, create(*arch_, dtype_, max_tokens_));
+  copy.length_ = length_;
+  copy.reserved_ = length_;
+  const int64_t full_pages = length_ / kPageSlots;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    if (spec(i).is_ring()) {
+      LH_TRY(copy.layers_[i].ring, copy_of(layers_[i].ring));
+      continue;
+    }
+    const auto& pages = layers_[i].pages;
+    copy.layers_[i].pages.assign(pages.begin(), pages.begin() + full_pages);
+    if (length_ % kPageSlots != 0) {
+      LH_TRY(Buffer open, copy_of(*pages[static_cast<size_t>(full_pages)]));
+      copy.layers_[i].pages.push_back(std::make_shared<Buffer>(std::move(open)));
+    }
+  }
+  return copy;
+}
+
+uint64_t Sequence::allocated_bytes() const {
+  uint64_t bytes = 0;
+  for (const Layer& layer : layers_) {
+    bytes += layer.ring.size();
+    for (const auto& page : layer.pages) bytes += page->size();
+  }
+  return bytes;
+}
+
+}  // namespace longhaul

@@ -1,0 +1,56 @@
+// The state of one sequence: pages and rings exactly as the description declares them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arch/architecture.h"
+#include "base/buffer.h"
+#include "base/result.h"
+#include "mechanisms/kv_cache.h"
+
+namespace longhaul {
+
+// Bytes of all states of one sequence that may grow to n_tokens; what Sequence::create and reserve allocate.
+uint64_t state_bytes(const Architecture& arch, int64_t n_tokens, DType dtype);
+
+class Sequence {
+ public:
+  // Allocates rings for max_tokens and no pages yet. `arch` must outlive the sequence.
+  static Result<Sequence> create(const Architecture& arch, DType dtype, int64_t max_tokens);
+
+  // Makes room for n_tokens in all, so that steps up to there allocate nothing. kOverBudget beyond max_tokens or memory.
+  Status reserve(int64_t n_tokens);
+
+  // A second sequence with the same past: full pages are shared, the open page and the rings copied.
+  Result<Sequence> fork() const;
+
+  // The whole state to a file (temporary name, then rename), and back. The file is bound to the architecture by a fingerprint and checked by a
+  // checksum; a damaged or foreign one is kCorruptFile.
+  Status save(const std::string& path) const;
+  static Result<Sequence> restore(const Architecture& arch, const std::string& path, int64_t max_tokens);
+
+  int64_t length() const { return length_; }
+  int64_t max_tokens() const { return max_tokens_; }
+  DType dtype() const { return dtype_; }
+  uint64_t allocated_bytes() const;
+
+ private:
+  friend class StepState;
+  struct Layer {
+    std::vector<std::shared_ptr<Buffer>> pages;  // append-only state
+    Buffer ring;
+    int64_t ring_slots = 0;
+  };
+
+  const StateSpec& spec(size_t state) const { return arch_->states[state]; }
+  KvLayout layout(size_t state) const { return kv_layout(spec(state), dtype_); }
+
+  const Architecture* arch_ = nullptr;
+  DType dtype_ = DType::kBF16;
+  int64_t max_tokens_ = 0, length_ = 0, reserved_ = 0;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace longhaul

@@ -1,0 +1,113 @@
+// A sequence's state in a file.
+//
+//   magic "LHSTATE1" | fingerprint of the state declarations u64 | dtype u32 | reserved u32 | max_tokens i64 | length i64
+//   then per state: pages up to the length whole, or the ring whole; at the end XXH3-64 of everything before.
+// Little endian, as every machine this runs on.
+#include <xxhash.h>
+
+#include <cstring>
+
+#include "base/atomic_file.h"
+#include "base/mapped_file.h"
+#include "engine/sequence.h"
+
+namespace longhaul {
+namespace {
+
+struct Header {
+  char magic[8];
+  uint64_t fingerprint;
+  uint32_t dtype, reserved;
+  int64_t max_tokens, length;
+};
+static_assert(sizeof(Header) == 40);
+constexpr char kMagic[8] = {'L', 'H', 'S', 'T', 'A', 'T', 'E', '1'};
+
+// What two descriptions must agree on for a state to fit: which keys and values are kept where.
+uint64_t fingerprint(const Architecture& arch) {
+  std::string text = fmt::format("{} {} {}", arch.family, arch.hidden_size, arch.vocab_size);
+  for (const StateSpec& s : arch.states) text += fmt::format(";{} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window);
+  return XXH3_64bits(text.data(), text.size());
+}
+
+class ChecksummedFile {
+ public:
+  ChecksummedFile(AtomicFile file) : file_(std::move(file)), state_(XXH3_createState()) { XXH3_64bits_reset(state_); }
+  ~ChecksummedFile() { XXH3_freeState(state_); }
+  ChecksummedFile(const ChecksummedFile&) = delete;
+
+  Status write(std::span<const std::byte> bytes) {
+    XXH3_64bits_update(state_, bytes.data(), bytes.size());
+    return file_.write(bytes);
+  }
+  Status finish() {
+    const uint64_t sum = XXH3_64bits_digest(state_);
+    LH_RETURN_IF_ERROR(file_.write(std::as_bytes(std::span(&sum, 1))));
+    return file_.commit();
+  }
+
+ private:
+  AtomicFile file_;
+  XXH3_state_t* state_;
+};
+
+}  // namespace
+
+Status Sequence::save(const std::string& path) const {
+  LH_TRY(AtomicFile file, AtomicFile::create(path));
+  ChecksummedFile out(std::move(file));
+  Header header{{}, fingerprint(*arch_), static_cast<uint32_t>(dtype_), 0, max_tokens_, length_};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  LH_RETURN_IF_ERROR(out.write(std::as_bytes(std::span(&header, 1))));
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    LH_RETURN_IF_ERROR(out.write(layers_[i].ring.bytes()));
+    const auto used = static_cast<size_t>(ceil_div(length_, kPageSlots));
+    for (size_t p = 0; p < std::min(used, layers_[i].pages.size()); ++p) LH_RETURN_IF_ERROR(out.write(layers_[i].pages[p]->bytes()));
+  }
+  return out.finish();
+}
+
+Result<Sequence> Sequence::restore(const Architecture& arch, const std::string& path, int64_t max_tokens) {
+  LH_TRY(const MappedFile file, MappedFile::open(path));
+  std::span<const std::byte> bytes = file.bytes();
+  Header header;
+  if (bytes.size() < sizeof header + sizeof(uint64_t)) return corrupt("{}: {} bytes, too short for a saved state", path, bytes.size());
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return corrupt("{}: not a saved state of this version", path);
+  if (header.fingerprint != fingerprint(arch)) return corrupt("{}: the state of another model", path);
+  uint64_t sum;
+  std::memcpy(&sum, bytes.data() + bytes.size() - sizeof sum, sizeof sum);
+  bytes = bytes.first(bytes.size() - sizeof sum);
+  if (XXH3_64bits(bytes.data(), bytes.size()) != sum) return corrupt("{}: checksum does not match; the file is damaged", path);
+  bytes = bytes.subspan(sizeof header);
+
+  const auto dtype = static_cast<DType>(header.dtype);
+  if (dtype != DType::kF32 && dtype != DType::kBF16) return corrupt("{}: unknown state dtype {}", path, header.dtype);
+  if (header.max_tokens < 1 || header.length < 0 || header.length > header.max_tokens) {
+    return corrupt("{}: length {} of at most {} tokens is impossible", path, header.length, header.max_tokens);
+  }
+  if (max_tokens < header.length) {
+    return make_error(ErrorCode::kOverBudget, "{}: holds {} tokens, the context allows {}; start with a larger --context", path, header.length, max_tokens);
+  }
+  // Rings are as long as the saved context made them; a longer window would leave gaps.
+  LH_TRY(Sequence s, create(arch, dtype, header.max_tokens));
+  const uint64_t pages = static_cast<uint64_t>(ceil_div(header.length, kPageSlots));
+  uint64_t expected = 0;
+  for (size_t i = 0; i < s.layers_.size(); ++i) {
+    expected += s.spec(i).is_ring() ? s.layers_[i].ring.size() : pages * s.layout(i).block_bytes(kPageSlots);
+  }
+  if (expected != bytes.size()) return corrupt("{}: {} bytes of state, expected {}", path, bytes.size(), expected);
+  LH_RETURN_IF_ERROR(s.reserve(header.length));
+  s.length_ = header.length;
+  const auto take = [&](Buffer& into) {
+    std::memcpy(into.data(), bytes.data(), into.size());
+    bytes = bytes.subspan(into.size());
+  };
+  for (Layer& layer : s.layers_) {
+    if (layer.ring.size() > 0) take(layer.ring);
+    for (auto& page : layer.pages) take(*page);
+  }
+  return s;
+}
+
+}  // namespace longhaul

@@ -1,0 +1,98 @@
+#include "engine/step_state.h"
+
+#include <algorithm>
+
+#include "mechanisms/step_layout.h"
+
+namespace longhaul {
+Result<StepState> StepState::create(const Architecture& arch, const StepLimits& limits) {
+  StepState s;
+  s.arch_ = &arch;
+  s.dtype_ = limits.kv;
+  s.plan_ = plan_in_flight(arch);
+  s.in_flight_slots_ = in_flight_slots(limits.max_rows, limits.max_sequences);
+  s.last_readers_ = longhaul::last_readers(arch);
+  for (uint64_t bytes : in_flight_buffer_bytes(arch, s.plan_, limits)) {
+    LH_TRY(Buffer buffer, Buffer::allocate(bytes));
+    s.in_flight_.push_back(std::move(buffer));
+  }
+  s.views_.resize(arch.states.size());
+  for (StateViews& v : s.views_) v.by_sequence.reserve(static_cast<size_t>(limits.max_sequences));
+  s.sequences_.reserve(static_cast<size_t>(limits.max_sequences));
+  s.rows_.reserve(static_cast<size_t>(limits.max_sequences));
+  return s;
+}
+
+void StepState::begin(std::span<Sequence* const> sequences, std::span<const SequenceRows> rows) {
+  sequences_.assign(sequences.begin(), sequences.end());
+  rows_.assign(rows.begin(), rows.end());
+  for (size_t state = 0; state < views_.size(); ++state) {
+    StateViews& v = views_[state];
+    v.writes.clear();
+    v.segments.clear();
+    v.by_sequence.clear();
+    size_t n_segments = 0;
+    for (const Sequence* s : sequences) n_segments += s->layers_[state].pages.size() + 3;
+    v.segments.reserve(n_segments);  // spans into it are taken below
+    int64_t slot = 0;
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      const size_t first = v.segments.size();
+      if (arch_->states[state].is_ring()) {
+        add_ring(state, *sequences[i], rows[i], slot);
+        slot += round_up(rows[i].n_rows, kPanel);
+      } else {
+        add_pages(state, *sequences[i], rows[i]);
+      }
+      v.by_sequence.emplace_back(v.segments.data() + first, v.segments.size() - first);
+    }
+  }
+}
+
+void StepState::add_pages(size_t state, const Sequence& s, const SequenceRows& rows) {
+  StateViews& v = views_[state];
+  const int64_t length = s.length_ + rows.n_rows;
+  LH_CHECK(length <= s.reserved_);
+  for (int64_t pos = 0; pos < length; pos += kPageSlots) {
+    std::byte* page = s.layers_[state].pages[static_cast<size_t>(pos / kPageSlots)]->data();
+    const int64_t end = std::min(length, pos + kPageSlots);
+    v.segments.push_back({page, kPageSlots, 0, end - pos, pos});
+    const int64_t write_begin = std::max(pos, s.length_);
+    if (write_begin < end) v.writes.push_back({page, kPageSlots, write_begin - pos, rows.first_row + write_begin - s.length_, end - write_begin});
+  }
+}
+
+void StepState::add_ring(size_t state, const Sequence& s, const SequenceRows& rows, int64_t in_flight_slot) {
+  StateViews& v = views_[state];
+  const Sequence::Layer& layer = s.layers_[state];
+  const int64_t length = s.length_, slots = layer.ring_slots, head = length % slots;
+  if (head > 0) v.segments.push_back({layer.ring.data(), slots, 0, head, length - head});
+  if (length >= slots) v.segments.push_back({layer.ring.data(), slots, head, slots, length - slots});
+  std::byte* waiting = in_flight_[static_cast<size_t>(plan_.buffer[state])].data();
+  v.segments.push_back({waiting, in_flight_slots_, in_flight_slot, in_flight_slot + rows.n_rows, length});
+  v.writes.push_back({waiting, in_flight_slots_, in_flight_slot, rows.first_row, rows.n_rows});
+}
+
+KvStep StepState::kv(StateId state) const {
+  const StateViews& v = views_[static_cast<size_t>(state)];
+  return {kv_layout(arch_->state(state), dtype_), v.writes, v.by_sequence};
+}
+
+void StepState::commit(StateId state) {
+  const auto i = static_cast<size_t>(state);
+  if (plan_.buffer[i] == kNone) return;
+  const KvLayout layout = kv_layout(arch_->state(state), dtype_);
+  for (size_t n = 0; n < sequences_.size(); ++n) {
+    Sequence& s = *sequences_[n];
+    const KvWrite& w = views_[i].writes[n];
+    const int64_t slots = s.layers_[i].ring_slots;
+    for (int64_t row = std::max<int64_t>(0, w.n_rows - slots); row < w.n_rows; ++row) {
+      copy_kv(layout, w.block, w.slots, w.first_slot + row, s.layers_[i].ring.data(), slots, (s.length_ + row) % slots);
+    }
+  }
+}
+
+void StepState::end() {
+  for (size_t n = 0; n < sequences_.size(); ++n) sequences_[n]->length_ += rows_[n].n_rows;
+}
+
+}  // namespace longhaul

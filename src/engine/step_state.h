@@ -1,0 +1,46 @@
+// The caches of all sequences as one step sees them: where new rows go, which keys are there, and the rings' delayed intake.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/sequence.h"
+#include "mechanisms/env.h"
+
+namespace longhaul {
+
+class StepState {
+ public:
+  static Result<StepState> create(const Architecture& arch, const StepLimits& limits);
+
+  // rows[i] are the new rows of sequences[i], whose states have room for them. Allocates nothing once sequences have been this long.
+  void begin(std::span<Sequence* const> sequences, std::span<const SequenceRows> rows);
+  KvStep kv(StateId state) const;
+  // Takes a ring's waiting rows in, after the block that is its last reader.
+  void commit(StateId state);
+  // The step is done: the sequences are longer by their rows.
+  void end();
+
+  const std::vector<int64_t>& last_readers() const { return last_readers_; }
+
+ private:
+  struct StateViews {
+    std::vector<KvWrite> writes;
+    std::vector<KvSegment> segments;
+    std::vector<std::span<const KvSegment>> by_sequence;
+  };
+  void add_pages(size_t state, const Sequence& sequence, const SequenceRows& rows);
+  void add_ring(size_t state, const Sequence& sequence, const SequenceRows& rows, int64_t in_flight_slot);
+
+  const Architecture* arch_ = nullptr;
+  DType dtype_ = DType::kBF16;
+  InFlightPlan plan_;
+  int64_t in_flight_slots_ = 0;
+  std::vector<int64_t> last_readers_;
+  std::vector<Buffer> in_flight_;
+  std::vector<StateViews> views_;
+  std::vector<Sequence*> sequences_;
+  std::vector<SequenceRows> rows_;
+};
+
+}  // namespace longhaul

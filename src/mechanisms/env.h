@@ -1,0 +1,84 @@
+// What a mechanism runs with: kernels and threads, the loaded weights, scratch memory, the rows of the step.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "arch/specs.h"
+#include "kernels/attention.h"
+#include "kernels/kernels.h"
+#include "kernels/matmul.h"
+#include "tensor/arena.h"
+#include "tensor/dtype.h"
+
+namespace longhaul {
+
+// The largest step an executor is built for: scratch is planned from these numbers and never grows.
+struct StepLimits {
+  int64_t max_rows = 512;        // tokens in one step, over all sequences
+  int64_t max_sequences = 1;
+  int64_t max_logit_rows = 1;    // rows of logits computed at a time
+  int n_threads = 1;
+  DType weights = DType::kBF16;  // of packed matrices
+  DType kv = DType::kBF16;
+};
+
+// A table whose rows are read one at a time from the mapped file.
+struct LookupTable {
+  const std::byte* data = nullptr;
+  DType dtype = DType::kF32;
+  int64_t rows = 0, cols = 0;
+};
+
+// Loaded weights by id. Filled by the loader, read by mechanisms; views only, the memory is the loader's.
+struct Weights {
+  DType dtype = DType::kF32;           // of packed matrices
+  std::vector<PackedMatrix> matrices;  // kMatrix; kExpert: the first expert, the others behind it
+  std::vector<const float*> vectors;   // kVector
+  std::vector<LookupTable> tables;     // kLookup
+
+  const PackedMatrix& matrix(WeightId id) const { return matrices[static_cast<size_t>(id)]; }
+  PackedMatrix expert(WeightId id, int64_t e) const {
+    PackedMatrix m = matrix(id);
+    m.data += static_cast<uint64_t>(e) * packed_bytes(m.dtype, m.n, m.k);
+    return m;
+  }
+  const float* vector(WeightId id) const { return id == kNone ? nullptr : vectors[static_cast<size_t>(id)]; }
+  const LookupTable& table(WeightId id) const { return tables[static_cast<size_t>(id)]; }
+};
+
+// Consecutive rows of a step that belong to one sequence; their positions ascend.
+struct SequenceRows {
+  int64_t first_row = 0, n_rows = 0;
+};
+
+// Tokens of a step, sequence after sequence. A sequence may have no rows left.
+struct RowSet {
+  int64_t n = 0;
+  const int32_t* tokens = nullptr;
+  const int64_t* positions = nullptr;
+  std::span<const SequenceRows> sequences;
+};
+
+struct Env {
+  Compute compute;
+  const Weights* weights = nullptr;
+  Arena* scratch = nullptr;
+  StepLimits limits;
+  uint64_t flops = 0;  // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
+
+  const KernelSet& kernels() const { return *compute.kernels; }
+};
+
+// Runs body(row) for each row of so many elements; large work is shared out over the threads, small work runs here.
+template <class Body>
+void for_rows(const Env& env, int64_t n_rows, int64_t row_elements, const Body& body) {
+  const int64_t per_chunk = std::max<int64_t>(1, 16384 / row_elements);
+  env.compute.pool->run(ceil_div(n_rows, per_chunk), [&](int64_t chunk, int) {
+    const int64_t end = std::min(n_rows, (chunk + 1) * per_chunk);
+    for (int64_t row = chunk * per_chunk; row < end; ++row) body(row);
+  });
+}
+
+}  // namespace longhaul

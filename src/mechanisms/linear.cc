@@ -1,0 +1,23 @@
+#include "mechanisms/linear.h"
+
+#include <array>
+
+namespace longhaul {
+
+void linear(Env& env, std::initializer_list<Linear> layers) {
+  std::array<Matmul, 8> group;
+  LH_CHECK(layers.size() <= group.size());
+  size_t n = 0;
+  uint64_t scratch = 0;
+  for (const Linear& l : layers) {
+    if (l.rows == 0) continue;
+    const PackedMatrix& w = env.weights->matrix(l.weight);
+    if (n == 0 || group[n - 1].x != l.x) scratch += matmul_scratch_bytes(w.dtype, l.rows, w.k);
+    group[n++] = {.x = l.x, .x_stride = w.k, .w = w, .y = l.y, .y_stride = w.n, .m = l.rows};
+    env.flops += linear_flops(l.rows, w.n, w.k);
+  }
+  const ArenaScope scope(*env.scratch);
+  matmul(env.compute, std::span(group.data(), n), env.scratch->take_bytes(scratch));
+}
+
+}  // namespace longhaul

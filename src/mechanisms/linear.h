@@ -1,0 +1,23 @@
+// Linear layers without bias: y = W x, alone or several in one parallel region.
+#pragma once
+
+#include <initializer_list>
+
+#include "mechanisms/env.h"
+
+namespace longhaul {
+
+// y [rows, out] = x [rows, in] * W^T; rows of x and y are contiguous.
+struct Linear {
+  WeightId weight = kNone;
+  const float* x = nullptr;
+  float* y = nullptr;
+  int64_t rows = 0;
+};
+
+void linear(Env& env, std::initializer_list<Linear> layers);
+
+// Multiply-adds count twice.
+inline uint64_t linear_flops(int64_t rows, int64_t out, int64_t in) { return 2 * static_cast<uint64_t>(rows * out) * static_cast<uint64_t>(in); }
+
+}  // namespace longhaul

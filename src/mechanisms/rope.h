@@ -1,0 +1,24 @@
+// Rotary position embedding: the pair (x[i], x[i + n_pairs]) is turned by the angle position * frequency[i].
+//
+// Frequencies and angles are computed in f32 like the reference does: at long positions the rounding of the product is part of
+// what the model was trained with. Source: RoFormer (Su et al. 2021), eq. 15; half-split pairing as in the families' released code.
+#pragma once
+
+#include "mechanisms/env.h"
+
+namespace longhaul {
+
+std::vector<float> rope_frequencies(const RopeSpec& spec);
+
+// cos and sin [rows, n_pairs] for the positions of a row set.
+struct RopeTable {
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+};
+
+void fill_rope_table(const Env& env, const std::vector<float>& frequencies, std::span<const int64_t> positions, float* cos, float* sin);
+
+// Rotates every head of x [rows, n_heads, head_dim] in place.
+void rope(const Env& env, const RopeSpec& spec, const RopeTable& table, int64_t n_rows, int64_t n_heads, int64_t head_dim, float* x);
+
+}  // namespace longhaul
