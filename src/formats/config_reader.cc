@@ -75,6 +75,8 @@ std::string ConfigReader::path(std::string_view key) const {
   return node_->path.empty() ? printable(key) : fmt::format("{}.{}", node_->path, printable(key));
 }
 
+bool ConfigReader::present(std::string_view key) const { return node_->object != nullptr && node_->object->find(key) != nullptr; }
+
 bool ConfigReader::has(std::string_view key) const {
   const Json* value = node_->object == nullptr ? nullptr : node_->object->find(key);
   return value != nullptr && !value->is_null();

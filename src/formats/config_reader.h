@@ -49,7 +49,8 @@ class ConfigReader {
  public:
   ConfigReader(const Json& object, std::string where);  // where: the file, opens every message
 
-  bool has(std::string_view key) const;  // present and not null; does not count as reading it
+  bool has(std::string_view key) const;      // present and not null; does not count as reading it
+  bool present(std::string_view key) const;  // likewise, null included: some models tell null from missing
 
   int64_t integer(std::string_view key, IntRange range = {}, std::optional<int64_t> fallback = {});
   double number(std::string_view key, NumberRange range = {}, std::optional<double> fallback = {});
