@@ -57,6 +57,11 @@ struct KernelSet {
                         float* running_sum, float* weights);
   float (*softmax_step_bf16)(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max,
                              float* running_sum, bf16* weights);
+
+  // Multiply-adds on registers alone, with the instruction that matmul_* uses: what the roofline calls the peak.
+  // Returns how many multiply-adds it did.
+  int64_t (*peak_f32)(int64_t rounds);
+  int64_t (*peak_bf16)(int64_t rounds);
 };
 
 const KernelSet& ref_kernels();

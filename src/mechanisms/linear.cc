@@ -10,6 +10,7 @@ void linear(Env& env, std::initializer_list<Linear> layers) {
   size_t n = 0;
   uint64_t scratch = 0;
   for (const Linear& l : layers) {
+    if (l.rows == 0) continue;
     const PackedMatrix& w = env.weights->matrix(l.weight);
     if (n == 0 || group[n - 1].x != l.x) scratch += matmul_scratch_bytes(w.dtype, l.rows, w.k);
     group[n++] = {.x = l.x, .x_stride = w.k, .w = w, .y = l.y, .y_stride = w.n, .m = l.rows};

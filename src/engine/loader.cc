@@ -1,0 +1,184 @@
+#include "engine/loader.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <unordered_set>
+
+namespace longhaul {
+namespace {
+
+bool is_float(DType d) { return d == DType::kF32 || d == DType::kF16 || d == DType::kBF16; }
+
+std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+// Which tensor of the checkpoint is which of the description's.
+class TensorMatcher {
+ public:
+  TensorMatcher(const Architecture& arch, const TensorSource& source) : arch_(arch), source_(source) {
+    // The prefix is that under which most tensors are found: one missing tensor must not hide the layout.
+    size_t best = 0;
+    for (const std::string& prefix : arch.prefixes) {
+      const auto found = static_cast<size_t>(std::count_if(arch.tensors.begin(), arch.tensors.end(),
+                                                           [&](const TensorSpec& t) { return source.find(prefix + t.name) != nullptr; }));
+      if (found > best) prefix_ = prefix;
+      best = std::max(best, found);
+    }
+  }
+
+  Result<std::vector<const TensorInfo*>> match() {
+    std::vector<const TensorInfo*> found;
+    for (const TensorSpec& spec : arch_.tensors) found.push_back(match_one(spec));
+    for (const TensorInfo& t : source_.all()) {
+      if (!claimed_.count(t.name) && !is_ignored(t.name)) problems_.push_back(fmt::format("unclaimed tensor '{}' {}", t.name, shape_text(t.shape)));
+    }
+    if (problems_.empty()) return found;
+    constexpr size_t kShown = 20;
+    const size_t n = problems_.size();
+    if (n > kShown) problems_.resize(kShown);
+    return corrupt("the checkpoint does not fit its config ({} problems{}):\n  {}", n, n > kShown ? ", the first 20 are" : "", fmt::join(problems_, "\n  "));
+  }
+
+ private:
+  const TensorInfo* match_one(const TensorSpec& spec) {
+    const TensorInfo* t = source_.find(prefix_ + spec.name);
+    if (t == nullptr) t = source_.find(spec.name);
+    if (t == nullptr) {
+      problems_.push_back(fmt::format("missing tensor '{}{}' {}", prefix_, spec.name, shape_text(spec.shape)));
+      return nullptr;
+    }
+    claimed_.insert(t->name);
+    // A buffer of one element may be stored as a scalar.
+    const bool scalar = t->shape.empty() && spec.n_elements() == 1;
+    if (t->shape != spec.shape && !scalar) {
+      problems_.push_back(fmt::format("tensor '{}' is {}, expected {}", t->name, shape_text(t->shape), shape_text(spec.shape)));
+    }
+    if (!is_float(t->dtype)) {
+      problems_.push_back(fmt::format("tensor '{}' has dtype {}; F32, F16 and BF16 can be computed with", t->name, to_string(t->dtype)));
+    }
+    return t;
+  }
+
+  bool is_ignored(const std::string& name) const {
+    return std::any_of(arch_.ignored.begin(), arch_.ignored.end(), [&](const IgnoredTensor& i) {
+      const std::string full = i.is_absolute ? i.name : prefix_ + i.name;
+      return i.is_prefix ? name.compare(0, full.size(), full) == 0 : name == full;
+    });
+  }
+
+  const Architecture& arch_;
+  const TensorSource& source_;
+  std::string prefix_;
+  std::unordered_set<std::string> claimed_;
+  std::vector<std::string> problems_;
+};
+
+float element(const std::byte* data, DType dtype, int64_t i) {
+  if (dtype == DType::kF32) {
+    float x;
+    std::memcpy(&x, data + 4 * i, 4);
+    return x;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, data + 2 * i, 2);
+  return dtype == DType::kBF16 ? to_f32(bf16{bits}) : to_f32(f16{bits});
+}
+
+uint64_t matrix_bytes(const WeightSpec& w, DType dtype) { return static_cast<uint64_t>(w.n_experts) * packed_bytes(dtype, w.rows, w.cols); }
+
+// One piece of packing: some rows of one matrix.
+struct PackTask {
+  const TensorInfo* tensor;
+  int64_t source_row;  // counted over all experts of the tensor
+  int64_t first_row, n_rows, cols;
+  std::byte* out;      // the matrix
+};
+
+void add_tasks(const TensorInfo& t, const WeightSpec& w, DType dtype, std::byte* out, std::vector<PackTask>& tasks) {
+  const int64_t per_task = std::max(kPanel, (int64_t{1} << 20) / w.cols / kPanel * kPanel);
+  for (int64_t e = 0; e < w.n_experts; ++e) {
+    for (int64_t row = 0; row < w.rows; row += per_task) {
+      tasks.push_back({&t, w.first_row + e * w.rows + row, row, std::min(per_task, w.rows - row), w.cols,
+                       out + static_cast<uint64_t>(e) * packed_bytes(dtype, w.rows, w.cols)});
+    }
+  }
+}
+
+void pack(const PackTask& task, DType dtype) {
+  const uint64_t row_bytes = static_cast<uint64_t>(task.cols) * bytes_per_element(task.tensor->dtype);
+  const auto source = task.tensor->bytes.subspan(static_cast<uint64_t>(task.source_row) * row_bytes, static_cast<uint64_t>(task.n_rows) * row_bytes);
+  pack_rows(source.data(), task.tensor->dtype, task.first_row, task.n_rows, task.cols, dtype, task.out);
+  task.tensor->file->drop(source);
+}
+
+void load_vector(const TensorInfo& t, const WeightSpec& w, float* out) {
+  for (int64_t i = 0; i < w.n_elements(); ++i) out[i] = element(t.bytes.data(), t.dtype, i) + w.offset;
+}
+
+}  // namespace
+
+uint64_t resident_weight_bytes(const Architecture& arch, DType weights) {
+  uint64_t bytes = 0;
+  for_each_weight(arch, [&](WeightId id) {
+    const WeightSpec& w = arch.weight(id);
+    if (w.use == WeightUse::kMatrix || w.use == WeightUse::kExpert) bytes += matrix_bytes(w, weights);
+    if (w.use == WeightUse::kVector) bytes += 4 * static_cast<uint64_t>(w.n_elements());
+  });
+  return bytes;
+}
+
+Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source) {
+  LH_TRY(const auto tensors, TensorMatcher(arch, source).match());
+  const DType dtype = tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)]->dtype;
+  return dtype == DType::kF16 ? DType::kF32 : dtype;
+}
+
+Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, DType weights, ThreadPool& pool,
+                                                    const LoadProgress& progress) {
+  LH_CHECK(weights == DType::kF32 || weights == DType::kBF16);
+  auto model = std::make_unique<LoadedWeights>();
+  model->source = std::move(source);
+  LH_TRY(const auto tensors, TensorMatcher(arch, model->source).match());
+
+  const size_t n = arch.weights.size();
+  uint64_t packed = 0, vector_floats = 0;
+  for (const WeightSpec& w : arch.weights) {
+    if (w.use == WeightUse::kMatrix || w.use == WeightUse::kExpert) packed += matrix_bytes(w, weights);
+    if (w.use == WeightUse::kVector) vector_floats += static_cast<uint64_t>(w.n_elements());
+  }
+  LH_TRY(model->packed, Buffer::allocate(packed));
+  LH_TRY(model->vectors, Buffer::allocate(vector_floats * sizeof(float)));
+  model->weights = {.dtype = weights, .matrices = std::vector<PackedMatrix>(n), .vectors = std::vector<const float*>(n), .tables = std::vector<LookupTable>(n)};
+
+  std::vector<PackTask> tasks;
+  std::byte* next = model->packed.data();
+  auto* next_vector = reinterpret_cast<float*>(model->vectors.data());
+  for (size_t i = 0; i < n; ++i) {
+    const WeightSpec& w = arch.weights[i];
+    const TensorInfo& t = *tensors[static_cast<size_t>(w.tensor)];
+    if (w.use == WeightUse::kVector) {
+      load_vector(t, w, next_vector);
+      model->weights.vectors[i] = next_vector;
+      next_vector += w.n_elements();
+    } else if (w.use == WeightUse::kLookup) {
+      model->weights.tables[i] = {t.bytes.data(), t.dtype, w.rows, w.cols};
+      t.file->expect_random_access(t.bytes);
+      model->mapped_bytes += t.bytes.size();
+    } else {
+      model->weights.matrices[i] = {next, weights, w.rows, w.cols};
+      add_tasks(t, w, weights, next, tasks);
+      next += matrix_bytes(w, weights);
+    }
+  }
+  std::atomic<uint64_t> done{0};
+  pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int thread) {
+    const PackTask& p = tasks[static_cast<size_t>(task)];
+    pack(p, weights);
+    const uint64_t now = done += static_cast<uint64_t>(p.n_rows * p.cols) * bytes_per_element(weights);
+    if (thread == 0 && progress) progress(now, packed);
+  });
+  if (progress) progress(packed, packed);
+  return model;
+}
+
+}  // namespace longhaul

@@ -1,0 +1,37 @@
+// Weights from a checkpoint's tensors into the form that kernels read.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "arch/architecture.h"
+#include "base/buffer.h"
+#include "base/thread_pool.h"
+#include "formats/tensor_source.h"
+#include "mechanisms/env.h"
+
+namespace longhaul {
+
+// Loaded weights and the memory behind them: one packed copy of what is multiplied, f32 vectors, and the mapped files for the tables.
+struct LoadedWeights {
+  Weights weights;
+  TensorSource source;
+  Buffer packed;
+  Buffer vectors;
+  uint64_t mapped_bytes = 0;  // of tables read by row
+};
+
+using LoadProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
+
+// Finds the tensor for every weight, checks shapes and dtypes, and packs. Missing, misshapen and unclaimed tensors are reported together in one error.
+//   weights  dtype of packed matrices, f32 or bf16
+Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, DType weights, ThreadPool& pool,
+                                                    const LoadProgress& progress);
+
+// The dtype in which a checkpoint's matrices are kept unless the user says otherwise: its own, f16 widened to f32.
+Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source);
+
+// Bytes of LoadedWeights::packed and ::vectors for this description.
+uint64_t resident_weight_bytes(const Architecture& arch, DType weights);
+
+}  // namespace longhaul

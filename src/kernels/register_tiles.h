@@ -1,0 +1,28 @@
+// How a MatmulTile is cut into register tiles: shared by every vector tier, which brings only its microkernels.
+#pragma once
+
+#include <array>
+
+#include "kernels/kernels.h"
+
+namespace longhaul {
+
+inline constexpr int kMaxTileRows = 8;
+inline constexpr int kMaxTilePanels = 4;
+
+// Computes rows [row, row + R) of panels [panel, panel + P), with k in order and one accumulator an output.
+using Microkernel = void (*)(const MatmulTile&, int64_t row, int64_t panel);
+
+struct RegisterTiles {
+  // by_shape[R][P]; null where R x P accumulators do not fit the registers.
+  std::array<std::array<Microkernel, kMaxTilePanels + 1>, kMaxTileRows + 1> by_shape{};
+  int best_rows = 1;  // rows of the tiles that a larger M is cut into
+
+  int max_rows() const;          // M up to this is one tile: every weight is read once
+  int max_panels(int rows) const;
+};
+
+// Panels outside, rows inside: a group of panels (one k-block of it) stays in L1 while all rows pass.
+void run_register_tiles(const RegisterTiles& tiles, const MatmulTile& tile);
+
+}  // namespace longhaul

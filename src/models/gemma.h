@@ -1,0 +1,51 @@
+// Gemma 4 (E2B, E4B, 12B, 26B-A4B, 31B) and Gemma 3 text models (270M to 27B) as descriptions.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arch/architecture.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace longhaul {
+
+// One layer's attention after all of config.json's rules have been applied.
+struct GemmaLayer {
+  bool full = false;  // attends to everything, else to the window
+  int64_t head_dim = 0, n_kv_heads = 0;
+  bool k_eq_v = false;
+};
+
+// config.json normalised: no raw key is looked at behind this.
+struct GemmaConfig {
+  int generation = 4;
+  std::string name;
+  int64_t vocab_size = 262144, hidden_size = 0, intermediate_size = 0, num_attention_heads = 0;
+  int64_t sliding_window = 512, max_position_embeddings = 131072;
+  double rms_norm_eps = 1e-6;
+  std::vector<GemmaLayer> layers;
+  int64_t num_kv_shared_layers = 0;
+  bool use_double_wide_mlp = false;
+  int64_t hidden_size_per_layer_input = 0, vocab_size_per_layer_input = 262144;
+  int64_t num_experts = 0, top_k_experts = 0, moe_intermediate_size = 0;  // 0 experts: no mixture
+  std::optional<double> final_logit_softcapping;
+  double attention_scale = 1.0;
+  struct Rope {
+    bool proportional = false;
+    double theta = 10000.0, partial_rotary_factor = 1.0, factor = 1.0;
+  };
+  Rope sliding_rope, full_rope;
+  bool tie_word_embeddings = true;
+};
+
+Result<GemmaConfig> read_gemma_config(const Json& config, const std::string& where);
+Architecture gemma_architecture(const GemmaConfig& config);
+
+// Published sizes: gemma-4-E2B, gemma-4-E4B, gemma-4-12B, gemma-4-26B-A4B, gemma-4-31B.
+const std::vector<GemmaConfig>& gemma_presets();
+// The config.json that describes this model, as synth writes it.
+Json gemma_config_json(const GemmaConfig& config);
+
+}  // namespace longhaul
