@@ -76,7 +76,7 @@ std::string scaled(double n, double base, const std::array<const char*, 6>& name
 
 std::string format_exact(uint64_t n) {
   std::string digits = std::to_string(n);
-  for (size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
+  for (size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, 1, ',');
   return digits;
 }
 
