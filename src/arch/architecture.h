@@ -42,6 +42,7 @@ struct Architecture {
   std::string family;  // for people only
   std::string name;
   int64_t vocab_size = 0, hidden_size = 0, n_layers = 0, max_positions = 0;
+  bool requires_bos = false;  // a text without its beginning token is nothing the model has seen
   EmbeddingSpec embedding;
   std::vector<Block> blocks;
   HeadSpec head;
