@@ -68,6 +68,8 @@ struct Architecture {
 void for_each_weight(const Block& block, const std::function<void(WeightId)>& visit);
 // Every weight in use: embedding, blocks in order, head.
 void for_each_weight(const Architecture& arch, const std::function<void(WeightId)>& visit);
+// Forgets weights and tensors that an edit of the blocks left without a user, and renumbers the others.
+void drop_unused_weights(Architecture& arch);
 
 const char* mixer_name(const Mixer& mixer);
 inline const AttentionSpec* as_attention(const Block& block) { return std::get_if<AttentionSpec>(&block.mixer); }
