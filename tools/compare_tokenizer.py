@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+import unicodedata
 
 from tokenizers import Tokenizer
 
@@ -66,6 +67,13 @@ class Texts:
     def __init__(self, rng, corpus, specials):
         self.rng, self.corpus, self.specials = rng, corpus, specials
 
+    def any_char(self):
+        # Python 3.11's Unicode is 14, PCRE2's on Debian 12: of later characters the libraries think differently.
+        while True:
+            c = chr(self.rng.choice([self.rng.randrange(0x20, 0xD800), self.rng.randrange(0xE000, 0x110000)]))
+            if unicodedata.category(c) != "Cn":
+                return c
+
     def piece(self):
         r = self.rng
         kind = r.random()
@@ -81,7 +89,7 @@ class Texts:
             special = r.choice(self.specials)
             return special if r.random() < 0.7 else special[:r.randrange(len(special) + 1)]
         if kind < 0.92:
-            return "".join(chr(r.choice([r.randrange(0x20, 0xD800), r.randrange(0xE000, 0x110000)])) for _ in range(r.randrange(6)))
+            return "".join(self.any_char() for _ in range(r.randrange(6)))
         return " " * r.randrange(4)
 
     def text(self):
