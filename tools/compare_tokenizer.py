@@ -101,6 +101,21 @@ def fail(what, text, ours, theirs):
     print(f"{what} differs at {at}: text {text!r}\n  ours   {ours[max(0, at - 3):at + 8]!r}\n  theirs {theirs[max(0, at - 3):at + 8]!r}")
 
 
+def shrink(differs, items):
+    """The items (characters or ids) that are left when none can be taken away without the difference going."""
+    step = len(items) // 2
+    while step:
+        at = 0
+        while at < len(items):
+            fewer = items[:at] + items[at + step:]
+            if differs(fewer):
+                items = fewer
+            else:
+                at += step
+        step //= 2
+    return items
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("tool")
@@ -142,12 +157,15 @@ def main():
             ours_ids, ours, streamed = tool.encode(text, flags)
         if ours_ids != ids:
             failures += 1
-            fail(f"ids (flags {flags})", text, ours_ids, ids)
+            text = shrink(lambda t: tool.encode(t, flags)[0] != oracle.encode(t, add_special_tokens=add).ids, text)
+            fail(f"ids (flags {flags})", text, tool.encode(text, flags)[0], oracle.encode(text, add_special_tokens=add).ids)
             continue
         theirs = oracle.decode(ids, skip_special_tokens=skip)
         if ours != theirs:
             failures += 1
-            fail("decode", f"{text!r} ids {ids}", ours, theirs)
+            ids = shrink(lambda i: tool.decode(i, flags)[1] != oracle.decode(i, skip_special_tokens=skip), ids)
+            fail("decode", ids, tool.decode(ids, flags)[1], oracle.decode(ids, skip_special_tokens=skip))
+            continue
         if ours != streamed:
             failures += 1
             fail("streamed decode", f"{text!r} ids {ids}", streamed, ours)
