@@ -5,8 +5,12 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "base/printable.h"
+
 namespace longhaul {
 namespace {
+
+constexpr size_t kMaxMessageBytes = 300;  // the library's message quotes the token it read, however long
 
 // Adapts the library's SAX interface to JsonHandler, adding the depth limit.
 class SaxAdapter : public nlohmann::json_sax<nlohmann::json> {
@@ -30,7 +34,7 @@ class SaxAdapter : public nlohmann::json_sax<nlohmann::json> {
     // The library's message starts with its own error code in brackets; what follows is for people.
     std::string_view what = e.what();
     if (const auto end = what.find("] "); end != what.npos) what.remove_prefix(end + 2);
-    fail(corrupt("{}: not valid JSON at byte {}: {}", where_, position, what));
+    fail(corrupt("{}: not valid JSON at byte {}: {}", where_, position, printable(what, kMaxMessageBytes)));
     return false;
   }
 
@@ -80,7 +84,7 @@ class TreeBuilder : public JsonHandler {
   }
   bool on_key(std::string& key) override {
     if (!open_.back().keys.insert(key).second) {
-      error_ = corrupt("{}: key '{}' stands twice in one object", where_, key);
+      error_ = corrupt("{}: key '{}' stands twice in one object", where_, printable(key));
       return false;
     }
     open_.back().key = std::move(key);
@@ -186,6 +190,8 @@ std::string Json::dump(int indent) const {
 }
 
 Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler, JsonLimits limits) {
+  // The library takes a NUL byte for the end of the text and would accept anything behind it.
+  if (const auto nul = text.find('\0'); nul != text.npos) return corrupt("{}: not valid JSON at byte {}: a NUL byte", where, nul + 1);
   SaxAdapter adapter(handler, where, limits);
   if (nlohmann::json::sax_parse(text, &adapter)) return {};
   return adapter.take_error();
