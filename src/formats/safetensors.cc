@@ -175,13 +175,13 @@ Result<std::string_view> header_text(std::span<const std::byte> file, std::strin
   if (length > kMaxHeaderBytes) {
     return corrupt("{}: header length {}, expected at most {}; not a safetensors file?", where, length, kMaxHeaderBytes);
   }
+  const bool starts_as_object = length > 0 && (file.size() == kLengthBytes || file[kLengthBytes] == std::byte{'{'});
+  if (!starts_as_object) return corrupt("{}: header does not start with '{{'; not a safetensors file?", where);
   if (length > file.size() - kLengthBytes) {
     return corrupt("{}: header ends at byte {}, file has {}; incomplete download?", where, kLengthBytes + length,
                    file.size());
   }
-  const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
-  if (!text.starts_with('{')) return corrupt("{}: header does not start with '{{'; not a safetensors file?", where);
-  return text;
+  return std::string_view(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
 }
 
 // Requires the entries, sorted by offset, to cover the data exactly: no overlap, no hole, nothing behind the last.
