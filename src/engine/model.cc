@@ -92,8 +92,7 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   LH_TRY(const Json config, read_json_file(folder + "/config.json", kMaxConfigBytes));
   LH_TRY(m->arch, read_architecture(config, folder + "/config.json"));
   if (m->arch.name.empty()) m->arch.name = std::filesystem::path(folder).filename().string();
-  LH_TRY(const Json generation, optional_json(folder + "/generation_config.json"));
-  LH_TRY(m->defaults, read_generation_defaults(generation, config, folder));
+  LH_TRY(m->defaults, read_generation_defaults(folder, config));
   LH_TRY(TensorSource source, open_checkpoint(folder));
   m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
   LH_TRY(m->limits, step_limits(options, m->arch, source, m->context));

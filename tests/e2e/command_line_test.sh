@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# The command line's contract, end to end: what scripts rely on, run on the small trained model that ships with the repository.
+#   command_line_test.sh PROGRAM DEMO_MODEL
+# Needs bash and the tools every Debian has; where python3 is there, JSON is parsed as a whole too.
+set -uo pipefail
+
+program=$1
+demo=$2
+[[ -f $demo/config.json ]] || { echo "skipped: no model at $demo"; exit 77; }
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+status=0
+
+fail() {
+  failures=$((failures + 1))
+  printf 'FAILED %s: %s\n' "$test_name" "$*"
+  sed 's/^/  stderr: /' "$work/err" | head -n 20
+}
+
+begin() {
+  test_name=$1
+  : >"$work/out"
+  : >"$work/err"
+}
+
+# Runs the program; its status, standard output and standard error are kept for the checks below.
+longhaul() {
+  timeout 300 "$program" "$@" >"$work/out" 2>"$work/err"
+  status=$?
+}
+
+expect_status() { [[ $status == "$1" ]] || fail "exit status $status, expected $1"; }
+expect_text() { grep -q '[[:graph:]]' "$work/out" || fail "nothing on standard output"; }
+
+# One line of plain words on standard error, nothing on standard output.
+expect_one_clear_error() {
+  local lines
+  expect_status 2
+  lines=$(wc -l <"$work/err")
+  [[ $lines == 1 ]] || fail "$lines lines on standard error, expected one"
+  [[ ! -s $work/out ]] || fail "an error that writes to standard output"
+}
+
+# Standard output is one JSON object and nothing else.
+expect_json() {
+  local first last
+  first=$(tr -d '[:space:]' <"$work/out" | head -c 1)
+  last=$(tr -d '[:space:]' <"$work/out" | tail -c 1)
+  [[ $first == "{" && $last == "}" ]] || fail "standard output is not one JSON object"
+  if command -v python3 >/dev/null && ! python3 -c 'import json, sys; json.load(sys.stdin)' <"$work/out" 2>>"$work/err"; then
+    fail "standard output is not valid JSON"
+  fi
+}
+
+# The number under a key of the JSON in a file: the first place where it stands.
+number() { grep -oE "\"$2\"[[:space:]]*:[[:space:]]*-?[0-9.eE+-]+" "$1" | head -n 1 | sed 's/.*:[[:space:]]*//'; }
+
+begin "run writes text"
+longhaul run "$demo" -p "In the beginning" -n 40 --seed 7
+expect_status 0
+expect_text
+cp "$work/out" "$work/first"
+
+begin "the same seed gives the same text"
+longhaul run "$demo" -p "In the beginning" -n 40 --seed 7
+expect_status 0
+cmp -s "$work/first" "$work/out" || fail "two runs with --seed 7 differ"
+
+begin "the number of threads does not change the text"
+longhaul run "$demo" -p "In the beginning" -n 40 --seed 7 --threads 1
+cmp -s "$work/first" "$work/out" || fail "one thread gives another text"
+
+begin "run reads its prompt from a file and from standard input"
+printf 'In the beginning' >"$work/prompt"
+longhaul run "$demo" -f "$work/prompt" -n 40 --seed 7
+expect_status 0
+cmp -s "$work/first" "$work/out" || fail "-f gives another text than -p"
+longhaul run "$demo" - -n 40 --seed 7 <"$work/prompt"
+expect_status 0
+cmp -s "$work/first" "$work/out" || fail "standard input gives another text than -p"
+
+begin "run --json"
+longhaul run "$demo" -p "In the beginning" -n 8 --seed 7 --json
+expect_status 0
+expect_json
+
+begin "inspect"
+longhaul inspect "$demo"
+expect_status 0
+expect_text
+longhaul inspect "$demo" --json
+expect_status 0
+expect_json
+longhaul inspect gemma-4-26B-A4B --json
+expect_status 0
+expect_json
+
+begin "plan gives the bytes of Gemma 4 E2B's state at 128k"
+longhaul plan gemma-4-E2B --context 128k --json
+expect_status 0
+expect_json
+# 3 full layers of 2048 bytes a token, 12 rings of 512 tokens at 1024 bytes.
+[[ $(number "$work/out" state_bytes) == 811597824 ]] || fail "state_bytes is $(number "$work/out" state_bytes), expected 811597824"
+longhaul plan gemma-4-E2B --context 128k
+expect_status 0
+expect_text
+
+begin "synth writes a checkpoint that runs"
+longhaul synth "$demo/config.json" --out "$work/synth" --layers 2 --seed 1
+expect_status 0
+[[ -s $work/synth/config.json && -s $work/synth/model.safetensors ]] || fail "no config.json or model.safetensors in the folder"
+for file in tokenizer.json tokenizer_config.json; do
+  [[ -f $work/synth/$file ]] || cp "$demo/$file" "$work/synth/"
+done
+longhaul run "$work/synth" -p "In the beginning" -n 8 --seed 1
+expect_status 0
+
+begin "logits of every position"
+vocab=$(number "$demo/config.json" vocab_size)
+printf '[2, 17, 300, 42, 17, 301, 5, 999, 1000, 1001]' >"$work/tokens.json"
+longhaul logits "$work/synth" --tokens-file "$work/tokens.json" --output "$work/logits.safetensors"
+expect_status 0
+size=$(wc -c <"$work/logits.safetensors" 2>/dev/null || echo 0)
+data=$((10 * vocab * 4))
+((size > data && size < data + 1024)) || fail "$size bytes of logits, expected $data and a short header"
+grep -aq '"logits"' "$work/logits.safetensors" || fail "no tensor named logits"
+longhaul logits "$work/synth" --tokens-file "$work/tokens.json" --output "$work/chunked.safetensors" --chunk 3 --decode-from 7
+expect_status 0
+[[ $(wc -c <"$work/chunked.safetensors") == "$size" ]] || fail "chunked logits have another size"
+
+begin "score gives the perplexity of the model's card"
+longhaul score "$demo" -f "$demo/heldout.txt" --json
+expect_status 0
+expect_json
+expected=$(number "$demo/card.json" heldout_perplexity)
+found=$(number "$work/out" perplexity)
+awk -v e="$expected" -v f="$found" 'BEGIN { exit !(f > 0 && (f - e) / e < 0.005 && (e - f) / e < 0.005) }' ||
+  fail "perplexity $found, the card says $expected"
+
+begin "an unknown model is one clear error"
+longhaul run "$work/nowhere" -p "In the beginning"
+expect_one_clear_error
+grep -q nowhere "$work/err" || fail "the message does not name the model"
+
+begin "a damaged model is one clear error"
+mkdir "$work/damaged"
+cp "$demo"/*.json "$work/damaged/"
+head -c 100000 "$demo/model.safetensors" >"$work/damaged/model.safetensors"
+longhaul run "$work/damaged" -p "In the beginning"
+expect_one_clear_error
+grep -q model.safetensors "$work/err" || fail "the message does not name the file"
+
+begin "an unknown flag, command or value is refused"
+longhaul run "$demo" -p "In the beginning" --no-such-flag
+expect_status 2
+longhaul no-such-command
+expect_status 2
+longhaul plan gemma-4-E2B --context twelve
+expect_status 2
+
+begin "help"
+longhaul --help
+expect_status 0
+expect_text
+
+if ((failures > 0)); then
+  echo "$failures checks failed"
+  exit 1
+fi
+echo "all checks passed"
