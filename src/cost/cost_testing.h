@@ -23,10 +23,9 @@ inline Architecture gemma(std::string_view name) {
 inline const Json& gemma_goldens() {
   static const Json goldens = [] {
     const std::string path = std::string(LH_SOURCE_DIR) + "/tests/golden/cost/gemma.json";
-    auto file = MappedFile::open(path);
-    if (!file.ok()) return Json();
-    const auto bytes = (*file)->bytes();
-    auto json = parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+    const auto text = read_file(path, 1 << 20);
+    if (!text.ok()) return Json();
+    auto json = parse_json(*text, path);
     return json.ok() ? std::move(*json) : Json();
   }();
   return goldens;

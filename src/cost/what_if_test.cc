@@ -65,7 +65,9 @@ void expect_consistent(const Architecture& arch) {
     EXPECT_EQ(state.layer, block.layer);
     EXPECT_EQ(arch.weight(s->k_proj).rows, s->n_kv_heads * s->head_dim);
     EXPECT_EQ(arch.weight(s->k_norm->weight).cols, s->head_dim);
-    if (s->v_proj != kNone) EXPECT_EQ(arch.weight(s->v_proj).rows, s->n_kv_heads * s->head_dim);
+    if (s->v_proj != kNone) {
+      EXPECT_EQ(arch.weight(s->v_proj).rows, s->n_kv_heads * s->head_dim);
+    }
   }
   EXPECT_EQ(written.size(), arch.states.size());
 }
