@@ -12,42 +12,50 @@ struct Overloaded : F... {
 template <class... F>
 Overloaded(F...) -> Overloaded<F...>;
 
-using Visit = std::function<void(WeightId)>;
+// The walks below hand out references, so that one walk serves readers and those who renumber weights.
+using Visit = std::function<void(WeightId&)>;
 
-void visit_norm(const std::optional<NormSpec>& norm, const Visit& visit) {
-  if (norm && norm->weight != kNone) visit(norm->weight);
-}
-
-void visit_all(std::initializer_list<WeightId> ids, const Visit& visit) {
-  for (WeightId id : ids) {
-    if (id != kNone) visit(id);
+void visit_all(std::initializer_list<WeightId*> ids, const Visit& visit) {
+  for (WeightId* id : ids) {
+    if (*id != kNone) visit(*id);
   }
 }
 
-void visit_mixer(const GatedMlpSpec& s, const Visit& visit) { visit_all({s.gate_proj, s.up_proj, s.down_proj}, visit); }
+void visit_norm(std::optional<NormSpec>& norm, const Visit& visit) {
+  if (norm) visit_all({&norm->weight}, visit);
+}
 
-void visit_mixer(const MoeSpec& s, const Visit& visit) {
+void visit_mixer(GatedMlpSpec& s, const Visit& visit) { visit_all({&s.gate_proj, &s.up_proj, &s.down_proj}, visit); }
+
+void visit_mixer(MoeSpec& s, const Visit& visit) {
   visit_norm(s.router.norm, visit);
-  visit_all({s.router.scale, s.router.proj, s.router.per_expert_scale}, visit);
+  visit_all({&s.router.scale, &s.router.proj, &s.router.per_expert_scale}, visit);
   visit_norm(s.expert_norm, visit);
-  visit_all({s.gate_up_proj, s.down_proj}, visit);
+  visit_all({&s.gate_up_proj, &s.down_proj}, visit);
 }
 
-void visit_mixer(const AttentionSpec& s, const Visit& visit) {
-  visit_all({s.q_proj, s.k_proj, s.v_proj, s.o_proj}, visit);
-  for (const auto& norm : {s.q_norm, s.k_norm, s.v_norm}) visit_norm(norm, visit);
+void visit_mixer(AttentionSpec& s, const Visit& visit) {
+  visit_all({&s.q_proj, &s.k_proj, &s.v_proj, &s.o_proj}, visit);
+  for (auto* norm : {&s.q_norm, &s.k_norm, &s.v_norm}) visit_norm(*norm, visit);
 }
 
-void visit_mixer(const PerLayerEmbeddingSpec& s, const Visit& visit) {
-  visit_all({s.table, s.context_proj, s.context_norm.weight, s.gate_proj, s.out_proj}, visit);
+void visit_mixer(PerLayerEmbeddingSpec& s, const Visit& visit) {
+  visit_all({&s.table, &s.context_proj, &s.context_norm.weight, &s.gate_proj, &s.out_proj}, visit);
 }
 
-void visit_mixer(const ParallelSpec& s, const Visit& visit) {
-  for (const Branch& branch : s.branches) {
+void visit_mixer(ParallelSpec& s, const Visit& visit) {
+  for (Branch& branch : s.branches) {
     visit_norm(branch.pre_norm, visit);
-    std::visit([&](const auto& mixer) { visit_mixer(mixer, visit); }, branch.mixer);
+    std::visit([&](auto& mixer) { visit_mixer(mixer, visit); }, branch.mixer);
     visit_norm(branch.post_norm, visit);
   }
+}
+
+void visit_block(Block& block, const Visit& visit) {
+  visit_norm(block.pre_norm, visit);
+  std::visit([&](auto& mixer) { visit_mixer(mixer, visit); }, block.mixer);
+  visit_norm(block.post_norm, visit);
+  visit_all({&block.residual.output_scale}, visit);
 }
 
 }  // namespace
@@ -77,24 +85,47 @@ WeightId Architecture::add_experts(std::string name, int64_t n_experts, int64_t 
                     {.use = WeightUse::kExpert, .n_experts = n_experts, .rows = rows, .cols = cols});
 }
 
-void for_each_weight(const Block& block, const Visit& visit) {
-  visit_norm(block.pre_norm, visit);
-  std::visit([&](const auto& mixer) { visit_mixer(mixer, visit); }, block.mixer);
-  visit_norm(block.post_norm, visit);
-  visit_all({block.residual.output_scale}, visit);
+void for_each_weight(const Block& block, const std::function<void(WeightId)>& visit) {
+  Block copy = block;
+  visit_block(copy, visit);
 }
 
-void for_each_weight(const Architecture& arch, const Visit& visit) {
+void for_each_weight(const Architecture& arch, const std::function<void(WeightId)>& visit) {
   // Parts of one tensor may serve several blocks (a shared norm): report each weight id once.
   std::vector<bool> seen(arch.weights.size(), false);
-  const Visit once = [&](WeightId id) {
+  const auto once = [&](WeightId id) {
+    if (id == kNone) return;
     if (!seen[static_cast<size_t>(id)]) visit(id);
     seen[static_cast<size_t>(id)] = true;
   };
   once(arch.embedding.table);
   for (const Block& block : arch.blocks) for_each_weight(block, once);
-  visit_norm(arch.head.norm, once);
+  once(arch.head.norm.weight);
   once(arch.head.matrix);
+}
+
+void drop_unused_weights(Architecture& arch) {
+  std::vector<int32_t> new_weight(arch.weights.size(), kNone), new_tensor(arch.tensors.size(), kNone);
+  for_each_weight(arch, [&](WeightId id) {
+    new_weight[static_cast<size_t>(id)] = 0;
+    new_tensor[static_cast<size_t>(arch.weight(id).tensor)] = 0;
+  });
+  // Moves the entries in use to the front, in order, and notes where each went.
+  const auto compact = [](auto& entries, std::vector<int32_t>& place) {
+    size_t n = 0;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (place[i] == kNone) continue;
+      if (i != n) entries[n] = std::move(entries[i]);
+      place[i] = static_cast<int32_t>(n++);
+    }
+    entries.resize(n);
+  };
+  compact(arch.tensors, new_tensor);
+  compact(arch.weights, new_weight);
+  for (WeightSpec& w : arch.weights) w.tensor = new_tensor[static_cast<size_t>(w.tensor)];
+  const Visit renumber = [&](WeightId& id) { id = new_weight[static_cast<size_t>(id)]; };
+  visit_all({&arch.embedding.table, &arch.head.norm.weight, &arch.head.matrix}, renumber);
+  for (Block& block : arch.blocks) visit_block(block, renumber);
 }
 
 const char* mixer_name(const Mixer& mixer) {

@@ -42,6 +42,7 @@ struct Architecture {
   std::string family;  // for people only
   std::string name;
   int64_t vocab_size = 0, hidden_size = 0, n_layers = 0, max_positions = 0;
+  bool requires_bos = false;  // a text without its beginning token is nothing the model has seen
   EmbeddingSpec embedding;
   std::vector<Block> blocks;
   HeadSpec head;
@@ -67,6 +68,8 @@ struct Architecture {
 void for_each_weight(const Block& block, const std::function<void(WeightId)>& visit);
 // Every weight in use: embedding, blocks in order, head.
 void for_each_weight(const Architecture& arch, const std::function<void(WeightId)>& visit);
+// Forgets weights and tensors that an edit of the blocks left without a user, and renumbers the others.
+void drop_unused_weights(Architecture& arch);
 
 const char* mixer_name(const Mixer& mixer);
 inline const AttentionSpec* as_attention(const Block& block) { return std::get_if<AttentionSpec>(&block.mixer); }

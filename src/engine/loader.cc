@@ -5,6 +5,8 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "mechanisms/resident_weights.h"
+
 namespace longhaul {
 namespace {
 
@@ -84,8 +86,6 @@ float element(const std::byte* data, DType dtype, int64_t i) {
   return dtype == DType::kBF16 ? to_f32(bf16{bits}) : to_f32(f16{bits});
 }
 
-uint64_t matrix_bytes(const WeightSpec& w, DType dtype) { return static_cast<uint64_t>(w.n_experts) * packed_bytes(dtype, w.rows, w.cols); }
-
 // One piece of packing: some rows of one matrix.
 struct PackTask {
   const TensorInfo* tensor;
@@ -117,16 +117,6 @@ void load_vector(const TensorInfo& t, const WeightSpec& w, float* out) {
 
 }  // namespace
 
-uint64_t resident_weight_bytes(const Architecture& arch, DType weights) {
-  uint64_t bytes = 0;
-  for_each_weight(arch, [&](WeightId id) {
-    const WeightSpec& w = arch.weight(id);
-    if (w.use == WeightUse::kMatrix || w.use == WeightUse::kExpert) bytes += matrix_bytes(w, weights);
-    if (w.use == WeightUse::kVector) bytes += 4 * static_cast<uint64_t>(w.n_elements());
-  });
-  return bytes;
-}
-
 Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source) {
   LH_TRY(const auto tensors, TensorMatcher(arch, source).match());
   const DType dtype = tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)]->dtype;
@@ -141,13 +131,12 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   LH_TRY(const auto tensors, TensorMatcher(arch, model->source).match());
 
   const size_t n = arch.weights.size();
-  uint64_t packed = 0, vector_floats = 0;
+  uint64_t packed = 0, vectors = 0;
   for (const WeightSpec& w : arch.weights) {
-    if (w.use == WeightUse::kMatrix || w.use == WeightUse::kExpert) packed += matrix_bytes(w, weights);
-    if (w.use == WeightUse::kVector) vector_floats += static_cast<uint64_t>(w.n_elements());
+    (w.use == WeightUse::kVector ? vectors : packed) += resident_bytes(w, weights);
   }
   LH_TRY(model->packed, Buffer::allocate(packed));
-  LH_TRY(model->vectors, Buffer::allocate(vector_floats * sizeof(float)));
+  LH_TRY(model->vectors, Buffer::allocate(vectors));
   model->weights = {.dtype = weights, .matrices = std::vector<PackedMatrix>(n), .vectors = std::vector<const float*>(n), .tables = std::vector<LookupTable>(n)};
 
   std::vector<PackTask> tasks;
@@ -167,7 +156,7 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
     } else {
       model->weights.matrices[i] = {next, weights, w.rows, w.cols};
       add_tasks(t, w, weights, next, tasks);
-      next += matrix_bytes(w, weights);
+      next += resident_bytes(w, weights);
     }
   }
   std::atomic<uint64_t> done{0};

@@ -12,7 +12,8 @@
 
 namespace longhaul {
 
-// Loaded weights and the memory behind them: one packed copy of what is multiplied, f32 vectors, and the mapped files for the tables.
+// Loaded weights and the memory behind them: one packed copy of what is multiplied, f32 vectors (together resident_weight_bytes of the
+// description), and the mapped files for the tables.
 struct LoadedWeights {
   Weights weights;
   TensorSource source;
@@ -30,8 +31,5 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
 
 // The dtype in which a checkpoint's matrices are kept unless the user says otherwise: its own, f16 widened to f32.
 Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source);
-
-// Bytes of LoadedWeights::packed and ::vectors for this description.
-uint64_t resident_weight_bytes(const Architecture& arch, DType weights);
 
 }  // namespace longhaul

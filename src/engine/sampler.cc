@@ -9,19 +9,23 @@ namespace longhaul {
 constexpr float kOut = -std::numeric_limits<float>::infinity();
 
 Sampler::Sampler(const SamplingOptions& options, int64_t vocab_size, std::span<const int32_t> suppressed)
-    : options_(options), random_(options.seed) {
+    : options_(options), counts_(static_cast<size_t>(vocab_size), 0), random_(options.seed) {
+  seen_.reserve(static_cast<size_t>(vocab_size));
   for (int32_t t : suppressed) {
     if (t >= 0 && t < vocab_size) suppressed_.push_back(t);
   }
   candidates_.reserve(static_cast<size_t>(vocab_size));
 }
 
-void Sampler::accept(int32_t token) { ++counts_[token]; }
+void Sampler::accept(int32_t token) {
+  if (counts_[static_cast<size_t>(token)]++ == 0) seen_.push_back(token);
+}
 
 void Sampler::apply_penalties(std::span<float> logits) const {
   for (int32_t t : suppressed_) logits[static_cast<size_t>(t)] = kOut;
   if (options_.repetition_penalty == 1.0 && options_.presence_penalty == 0.0 && options_.frequency_penalty == 0.0) return;
-  for (const auto& [token, count] : counts_) {
+  for (const int32_t token : seen_) {
+    const int32_t count = counts_[static_cast<size_t>(token)];
     float& l = logits[static_cast<size_t>(token)];
     l = static_cast<float>(l > 0 ? l / options_.repetition_penalty : l * options_.repetition_penalty);
     l -= static_cast<float>(options_.presence_penalty + options_.frequency_penalty * count);

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <random>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "longhaul/sampling.h"
@@ -16,7 +15,7 @@ class Sampler {
   Sampler(const SamplingOptions& options, int64_t vocab_size, std::span<const int32_t> suppressed);
 
   // Counts a token of prompt or output for the penalties.
-  void accept(int32_t token);
+  void accept(int32_t token);  // token in [0, V)
   // Chooses from logits [V], which it edits. kNoToken where no logit is a number (all NaN or suppressed).
   int32_t sample(std::span<float> logits);
 
@@ -33,7 +32,7 @@ class Sampler {
 
   SamplingOptions options_;
   std::vector<int32_t> suppressed_;
-  std::unordered_map<int32_t, int32_t> counts_;
+  std::vector<int32_t> counts_, seen_;  // by token; tokens with a count
   std::vector<Candidate> candidates_;
   std::mt19937_64 random_;
 };

@@ -56,6 +56,11 @@ struct Attention {
   int64_t window = kUnboundedWindow;
 };
 
+// A span of split keys has at least kMinKeysPerSplit positions; how many there are depends on the sequence's context alone.
+inline constexpr int64_t kMaxSplits = 16;
+inline constexpr int64_t kMinKeysPerSplit = 256;
+
+// max_queries: of all sequences of a step together.
 uint64_t attention_scratch_bytes(const Attention& spec, int64_t max_queries, int64_t max_sequences, int n_threads);
 void attention(const Compute& compute, const Attention& spec, std::span<const AttentionQueries> sequences, std::span<std::byte> scratch);
 

@@ -25,6 +25,7 @@ class Builder {
     a_.hidden_size = d;
     a_.n_layers = static_cast<int64_t>(c_.layers.size());
     a_.max_positions = c_.max_position_embeddings;
+    a_.requires_bos = true;
     a_.embedding = {.table = a_.add_lookup("embed_tokens.weight", c_.vocab_size, d), .scale = std::sqrt(static_cast<float>(d))};
     if (c_.hidden_size_per_layer_input > 0) declare_per_layer_embeddings();
     for (int64_t l = 0; l < a_.n_layers; ++l) add_layer(l);

@@ -14,16 +14,15 @@ namespace HWY_NAMESPACE {
 
 HWY_INLINE V constant(float x) { return hn::Set(F32(), x); }
 
-// x clamped to [low, high]; the order of operands makes x86's min and max return a NaN x.
-HWY_INLINE V clamp(V x, float low, float high) { return hn::Min(constant(high), hn::Max(constant(low), x)); }
-
 // 2^n for n in [-126, 127]
 HWY_INLINE V power_of_two(hn::Vec<I32> n) { return hn::BitCast(F32(), hn::ShiftLeft<23>(hn::Add(n, hn::Set(I32(), 127)))); }
 
 // e^x = 2^n e^r with |r| <= ln(2) / 2, ln(2) in two parts, e^r by the polynomial of Cephes' expf. Below e^-87.3 the result is 0,
 // above the range it is infinite.
 HWY_INLINE V exp(V x) {
-  const V y = clamp(x, -90.0f, 89.0f);
+  // Selected, not by min and max, which lose NaN on some targets.
+  const auto is_low = hn::Lt(x, constant(-87.3f)), is_high = hn::Gt(x, constant(89.0f));
+  const V y = hn::IfThenElse(is_high, constant(89.0f), hn::IfThenZeroElse(is_low, x));
   const auto n = hn::NearestInt(hn::Mul(y, constant(1.44269504f)));
   const V nf = hn::ConvertTo(F32(), n);
   const V r = hn::NegMulAdd(nf, constant(-2.12194440e-4f), hn::NegMulAdd(nf, constant(0.693359375f), y));
@@ -36,7 +35,7 @@ HWY_INLINE V exp(V x) {
   // Two factors, since 2^128 is not a float but e^88.7 is.
   const auto half = hn::ShiftRight<1>(n);
   const V result = hn::Mul(hn::Mul(p, power_of_two(half)), power_of_two(hn::Sub(n, half)));
-  return hn::IfThenZeroElse(hn::Lt(x, constant(-87.3f)), result);
+  return hn::IfThenZeroElse(is_low, result);
 }
 
 HWY_INLINE V sigmoid(V x) { return hn::Div(constant(1.0f), hn::Add(constant(1.0f), exp(hn::Neg(x)))); }

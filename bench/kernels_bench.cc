@@ -1,0 +1,126 @@
+// Matrix products and attention of real shapes as shares of what the machine can do: the dot peak and the read bandwidth.
+//   kernels_bench [threads]     LONGHAUL_KERNELS picks the set
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "kernels/roofline.h"
+
+namespace longhaul {
+namespace {
+
+struct Free {
+  void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{64}); }
+};
+using Memory = std::unique_ptr<std::byte, Free>;
+
+// Filled with bytes that are small numbers in bf16 (about 0.002) and in f32.
+Memory allocate(uint64_t bytes) {
+  Memory memory(static_cast<std::byte*>(::operator new(bytes + 64, std::align_val_t{64})));
+  std::memset(memory.get(), 0x3b, bytes + 64);
+  return memory;
+}
+
+// The best of enough runs to fill about a third of a second.
+template <class Body>
+double best_seconds(const Body& body) {
+  double best = 1e9, total = 0.0;
+  for (int i = 0; i < 5 || (total < 0.35 && i < 2000); ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::min(best, seconds);
+    total += seconds;
+  }
+  return best;
+}
+
+void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype, int64_t m, int64_t k, int64_t n) {
+  // Few rows read the weights from memory: as many matrices as a model has, so that no cache holds them.
+  const auto bytes = packed_bytes(dtype, n, k);
+  const auto copies = m > 8 ? 1 : std::max<int64_t>(1, static_cast<int64_t>((uint64_t{1} << 30) / bytes));
+  const Memory weights = allocate(bytes * static_cast<uint64_t>(copies)), x = allocate(static_cast<uint64_t>(m * k) * sizeof(float)),
+               y = allocate(static_cast<uint64_t>(m * n) * sizeof(float)), scratch = allocate(matmul_scratch_bytes(dtype, m, k));
+  const double seconds = best_seconds([&] {
+    for (int64_t i = 0; i < copies; ++i) {
+      const Matmul product{.x = reinterpret_cast<const float*>(x.get()), .x_stride = k,
+                           .w = {weights.get() + static_cast<uint64_t>(i) * bytes, dtype, n, k},
+                           .y = reinterpret_cast<float*>(y.get()), .y_stride = n, .m = m};
+      matmul(compute, {&product, 1}, {scratch.get(), matmul_scratch_bytes(dtype, m, k)});
+    }
+  });
+  const double flops = 2.0 * static_cast<double>(m * k * n * copies) / seconds;
+  const double read = static_cast<double>(bytes) * static_cast<double>(copies) / seconds;
+  const double peak = dtype == DType::kBF16 ? roofline.bf16_flops_per_second : roofline.f32_flops_per_second;
+  fmt::print("matmul {} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n", to_string(dtype),
+             m, k, n, flops / 1e9, 100.0 * flops / peak, read / 1e9, 100.0 * read / roofline.read_bytes_per_second);
+}
+
+void bench_attention(const Compute& compute, const Roofline& roofline, DType dtype, int64_t heads, int64_t kv_heads, int64_t dim,
+                     int64_t queries, int64_t context) {
+  constexpr int64_t kPage = 256;
+  const Attention spec{.n_heads = heads, .layout = {kv_heads, dim, dtype}};
+  const int64_t n_pages = ceil_div(context, kPage);
+  const auto page_bytes = spec.layout.block_bytes(kPage);
+  const Memory cache = allocate(page_bytes * static_cast<uint64_t>(n_pages));
+  std::vector<KvSegment> segments;
+  for (int64_t p = 0; p < n_pages; ++p) {
+    segments.push_back({cache.get() + static_cast<uint64_t>(p) * page_bytes, kPage, 0, std::min(kPage, context - p * kPage), p * kPage});
+  }
+  std::vector<int64_t> positions;
+  for (int64_t t = 0; t < queries; ++t) positions.push_back(context - queries + t);
+  const int64_t stride = heads * dim;
+  const Memory q = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float)), out = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float));
+  const uint64_t scratch_bytes = attention_scratch_bytes(spec, queries, 1, compute.pool->n_threads());
+  const Memory scratch = allocate(scratch_bytes);
+  const AttentionQueries sequence{.q = reinterpret_cast<const float*>(q.get()), .out = reinterpret_cast<float*>(out.get()),
+                                  .q_stride = stride, .out_stride = stride, .positions = positions, .segments = segments};
+  const double seconds = best_seconds([&] { attention(compute, spec, {&sequence, 1}, {scratch.get(), scratch_bytes}); });
+  const double pairs = static_cast<double>(queries) * (static_cast<double>(context) - static_cast<double>(queries - 1) / 2.0);
+  const double flops = 4.0 * pairs * static_cast<double>(heads * dim) / seconds;
+  const double read = static_cast<double>(page_bytes) * static_cast<double>(n_pages) / seconds;
+  const double peak = dtype == DType::kBF16 ? roofline.bf16_flops_per_second : roofline.f32_flops_per_second;
+  fmt::print("attention {} H={} G={} d={:<3} T={:<4} S={:<6} {:8.3f} ms {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
+             to_string(dtype), heads, kv_heads, dim, queries, context, seconds * 1e3, flops / 1e9, 100.0 * flops / peak, read / 1e9,
+             100.0 * read / roofline.read_bytes_per_second);
+}
+
+int run(int n_threads) {
+  const auto kernels = choose_kernels();
+  if (!kernels.ok()) {
+    fmt::print(stderr, "{}\n", kernels.error().message);
+    return exit_status(kernels.error().code);
+  }
+  ThreadPool pool(n_threads);
+  const Compute compute{*kernels, &pool};
+  const Roofline roofline = measure_roofline(compute);
+  fmt::print("{} threads {}: reads {:.1f} GB/s (median {:.1f}), bf16 dot {:.1f} GFLOP/s, f32 {:.1f} GFLOP/s\n", (*kernels)->name, n_threads,
+             roofline.read_bytes_per_second / 1e9, roofline.median_read_bytes_per_second / 1e9, roofline.bf16_flops_per_second / 1e9,
+             roofline.f32_flops_per_second / 1e9);
+  const std::pair<int64_t, int64_t> shapes[] = {{1536, 6144}, {6144, 1536}, {1536, 2048}};
+  for (DType dtype : {DType::kBF16, DType::kF32}) {
+    for (const auto& [k, n] : shapes) {
+      for (int64_t m : {1, 2, 4, 8, 64, 512}) bench_matmul(compute, roofline, dtype, m, k, n);
+    }
+  }
+  bench_matmul(compute, roofline, DType::kBF16, 1, 1536, 262144);
+  for (DType dtype : {DType::kBF16, DType::kF32}) {
+    bench_attention(compute, roofline, dtype, 8, 1, 512, 1, 32768);
+    bench_attention(compute, roofline, dtype, 8, 1, 256, 1, 512);
+    bench_attention(compute, roofline, dtype, 8, 1, 512, 64, 8192);
+    bench_attention(compute, roofline, dtype, 8, 1, 256, 512, 512);
+    bench_attention(compute, roofline, dtype, 16, 8, 128, 128, 4096);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace longhaul
+
+int main(int argc, char** argv) { return longhaul::run(argc > 1 ? std::max(1, std::atoi(argv[1])) : longhaul::default_thread_count()); }

@@ -1,0 +1,138 @@
+// Models, sessions and generation: the public face of the engine.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "longhaul/result.h"
+#include "longhaul/sampling.h"
+
+namespace longhaul {
+
+struct LoadOptions {
+  std::string weights = "auto";     // auto (as in the checkpoint), f32, bf16
+  std::string kv = "bf16";          // dtype of keys and values: bf16, f32
+  int threads = 0;                  // 0: the processors this process may use
+  int64_t context = 0;              // tokens a session may hold; 0: 4096, or the model's maximum where that is less
+  int64_t chunk = 512;              // tokens of a prompt per step
+  int64_t sequences = 1;            // sequences per step
+  bool all_logits = false;          // room for logits of many rows at a time (logits, score)
+  bool skip_unneeded_rows = true;   // rows whose logits nobody wants stop at the last block that writes state
+  uint64_t memory_limit = 0;        // bytes; 0: what the system has available
+  std::function<void(std::string_view what, double fraction)> progress;  // of long waits
+};
+
+// Figures of a run beside what the planner had announced.
+struct Stats {
+  int64_t prompt_tokens = 0, generated_tokens = 0;
+  double load_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
+  uint64_t state_bytes = 0, weight_bytes_resident = 0, weight_bytes_mapped = 0, scratch_bytes = 0, peak_rss_bytes = 0;
+  uint64_t planned_state_bytes = 0, planned_weight_bytes = 0, planned_scratch_bytes = 0, planned_total_bytes = 0;
+  uint64_t flops = 0;
+
+  double prefill_tokens_per_second() const { return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0; }
+  // The first generated token comes out of the prefill.
+  double decode_tokens_per_second() const { return decode_seconds > 0 ? static_cast<double>(generated_tokens - 1) / decode_seconds : 0; }
+  std::string to_json() const;
+  std::string to_text() const;
+};
+
+struct GenerateOptions {
+  SamplingOptions sampling;
+  int64_t max_tokens = 256;
+  std::vector<std::string> stop;  // text that ends the output and is not part of it
+  bool ignore_eos = false;
+};
+
+enum class StopReason { kLength, kEndOfText, kStopString, kContextFull, kCancelled };
+const char* to_string(StopReason reason);
+
+struct Generation {
+  std::string text;
+  std::vector<int32_t> tokens;
+  StopReason reason = StopReason::kLength;
+};
+
+// Sampling as the checkpoint's generation_config.json wants it.
+struct GenerationDefaultsInfo {
+  SamplingOptions sampling;
+  std::vector<int32_t> stop_tokens;
+};
+
+class Session;
+
+// A loaded checkpoint with its tokenizer and executor. Sessions hold the state of sequences; one thread uses a model at a time.
+class Model {
+ public:
+  // folder: config.json, *.safetensors, and for text tokenizer.json. Refuses before loading what would not fit in memory, with the plan.
+  static Result<Model> load(const std::string& folder, const LoadOptions& options = {});
+  Model(Model&&) noexcept;
+  ~Model();
+
+  const std::string& name() const;
+  int64_t vocab_size() const;
+  int64_t context() const;       // tokens a session may hold
+  bool has_tokenizer() const;
+  bool has_chat_template() const;
+  SamplingOptions default_sampling() const;
+  Stats load_stats() const;
+
+  // Text to ids; the beginning-of-sequence id is put in front where the tokenizer asks for it and the text does not bring it.
+  Result<std::vector<int32_t>> encode(std::string_view text, bool with_bos = true) const;
+  Result<std::string> decode(const std::vector<int32_t>& tokens) const;
+  // messages: a JSON array of {"role", "content", ...}. `override_template` replaces the checkpoint's.
+  Result<std::string> apply_chat_template(const std::string& messages_json, const std::string& override_template = "", bool thinking = false) const;
+
+  struct Impl;
+  Impl& impl() const { return *impl_; }
+
+ private:
+  friend class Session;
+  explicit Model(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Rows of logits [n_rows, V] beginning at a position; valid during the call. Returning false stops.
+using OnLogits = std::function<bool(int64_t first_position, int64_t n_rows, const float* logits)>;
+// Text as it becomes certain: whole characters, nothing that may turn out to be part of a stop string. Returning false stops.
+using OnText = std::function<bool(std::string_view text)>;
+
+class Session {
+ public:
+  static Result<Session> create(const Model& model);
+  static Result<Session> restore(const Model& model, const std::string& path);
+  Session(Session&&) noexcept;
+  ~Session();
+
+  int64_t length() const;          // tokens held
+  uint64_t state_bytes() const;    // allocated
+  Result<Session> fork() const;
+  Status save(const std::string& path) const;
+
+  // Makes room for n_tokens more, so that they are taken in without allocating.
+  Status reserve(int64_t n_tokens);
+  // Takes tokens in, chunk by chunk, giving the logits of every position.
+  Status logits(const std::vector<int32_t>& tokens, const OnLogits& on_logits, int64_t chunk = 0);
+  // Takes the prompt in and generates. Adds to the stats.
+  Result<Generation> generate(const std::vector<int32_t>& prompt, const GenerateOptions& options, const OnText& on_text, Stats& stats);
+
+ private:
+  struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Mean negative log-likelihood in nats of each token given those before it, within windows of at most `window` tokens (0: the context).
+struct Score {
+  int64_t n_tokens = 0;
+  double nll = 0;
+  std::vector<float> token_nll;
+  std::vector<int32_t> tokens;
+};
+Result<Score> score(const Model& model, const std::vector<int32_t>& tokens, int64_t window);
+
+}  // namespace longhaul

@@ -1,0 +1,65 @@
+// What the program offers besides running a model: plans, descriptions, random checkpoints, benchmarks, logits files.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "longhaul/model.h"
+#include "longhaul/result.h"
+
+namespace longhaul {
+
+// The same answer for people and for programs.
+struct Report {
+  std::string text;
+  std::string json;
+};
+
+struct PlanOptions {
+  int64_t context = 0;                // tokens; 0: the model's maximum
+  int64_t batch = 1;
+  std::string weights = "bf16";       // f32, bf16
+  std::string kv = "bf16";
+  std::vector<std::string> what_if;   // edits of the description, by name
+  uint64_t memory = 0;                // bytes to fit; 0: what the system has available
+  int64_t chunk = 512;
+  int threads = 0;
+};
+
+// model: a folder with a config.json, a config.json, or the name of a bundled model. Weights are not read.
+Result<Report> plan_model(const std::string& model, const PlanOptions& options);
+Result<Report> inspect_model(const std::string& model);
+std::vector<std::string> bundled_model_names();
+std::vector<std::string> what_if_edits();
+
+struct SynthOptions {
+  int64_t layers = 0;           // 0: all; fewer keep the last of each kind of layer as long as possible
+  uint64_t seed = 0;
+  std::string dtype = "bf16";   // f32, bf16
+  std::function<void(double fraction)> progress;
+};
+// Writes a random checkpoint of a bundled model or of a config.json, with the real tensor names and shapes.
+Status synthesize(const std::string& model, const std::string& folder, const SynthOptions& options);
+
+// Logits of all positions into a safetensors file, tensor "logits" [T, V] f32. From position decode_from on (< 0: never) one token at a time.
+Status write_logits(const Model& model, const std::vector<int32_t>& tokens, const std::string& path, int64_t chunk, int64_t decode_from);
+// A JSON array of token ids.
+Result<std::vector<int32_t>> read_token_file(const std::string& path);
+// A text file, "-" for standard input; larger than max_bytes is an error.
+Result<std::string> read_text(const std::string& path, uint64_t max_bytes = uint64_t{1} << 30);
+
+struct BenchOptions {
+  std::vector<int64_t> prompts = {512};  // prompt lengths whose prefill is timed
+  std::vector<int64_t> depths = {0};     // context depths at which decode is timed
+  int64_t generate = 64;                 // tokens decoded at each depth
+  int repeats = 3;
+  bool compare_row_skip = false;         // time prefill with all rows forced through all blocks too
+  LoadOptions load;
+};
+// Prefill and decode speed, state bytes and the share of the roofline measured in the same run.
+Result<Report> bench(const std::string& folder, const BenchOptions& options);
+
+}  // namespace longhaul

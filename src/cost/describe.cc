@@ -1,0 +1,50 @@
+#include "cost/describe.h"
+
+#include <fmt/format.h>
+
+namespace longhaul {
+namespace {
+
+std::string describe_part(const AttentionSpec& s) {
+  return s.window == kUnbounded ? "attention full" : fmt::format("attention sliding {}", s.window);
+}
+
+std::string describe_part(const GatedMlpSpec& s) { return fmt::format("mlp {}", s.width); }
+std::string describe_part(const MoeSpec& s) { return fmt::format("moe {} of {} x {}", s.top_k, s.n_experts, s.width); }
+std::string describe_part(const PerLayerEmbeddingSpec& s) { return fmt::format("per-layer embedding {}", s.width); }
+
+std::string describe_part(const ParallelSpec& s) {
+  std::string text;
+  for (const Branch& branch : s.branches) {
+    if (!text.empty()) text += " + ";
+    text += std::visit([](const auto& mixer) { return describe_part(mixer); }, branch.mixer);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string describe(const Mixer& mixer) {
+  return std::visit([](const auto& spec) { return describe_part(spec); }, mixer);
+}
+
+std::string describe_heads(const AttentionSpec& s) {
+  std::string text = fmt::format("{} query heads of {}, {} KV head{}, rope theta {}", s.n_heads, s.head_dim, s.n_kv_heads, s.n_kv_heads == 1 ? "" : "s",
+                                 s.rope.theta);
+  if (s.rope.live_pairs < s.rope.n_pairs) text += fmt::format(" on {} of {} pairs", s.rope.live_pairs, s.rope.n_pairs);
+  if (s.writes_state() && s.v_proj == kNone) text += ", values from the key projection";
+  return text;
+}
+
+std::string layer_schedule(const Architecture& arch) {
+  std::string letters(static_cast<size_t>(arch.n_layers), '-');
+  for (const Block& block : arch.blocks) {
+    const auto* s = as_attention(block);
+    if (s == nullptr) continue;
+    const bool full = s->window == kUnbounded;
+    letters[static_cast<size_t>(block.layer)] = s->writes_state() ? (full ? 'F' : 'S') : (full ? 'f' : 's');
+  }
+  return letters;
+}
+
+}  // namespace longhaul

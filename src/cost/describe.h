@@ -1,0 +1,18 @@
+// Parts of a description in words.
+#pragma once
+
+#include <string>
+
+#include "arch/architecture.h"
+
+namespace longhaul {
+
+// "attention sliding 512", "mlp 6144", "mlp 2112 + moe 8 of 128 x 704": what a table has room for.
+std::string describe(const Mixer& mixer);
+// "8 query heads of 256, 1 KV head, rope theta 10000": the numbers of attention.
+std::string describe_heads(const AttentionSpec& spec);
+
+// One letter a layer: S windowed, F full attention, in lower case where the layer reads another's cache, '-' without attention.
+std::string layer_schedule(const Architecture& arch);
+
+}  // namespace longhaul

@@ -1,0 +1,14 @@
+// A description on paper: block by block, with parameters and where keys and values come from.
+#pragma once
+
+#include <string>
+
+#include "arch/architecture.h"
+#include "base/json.h"
+
+namespace longhaul {
+
+std::string inspect_report(const Architecture& arch);
+Json inspect_json(const Architecture& arch);
+
+}  // namespace longhaul

@@ -1,0 +1,27 @@
+// A model's parameters, each counted once whatever number of places read it.
+#pragma once
+
+#include "arch/architecture.h"
+
+namespace longhaul {
+
+// A tensor, or the rows of one that one place uses.
+struct ParameterPiece {
+  int64_t layer = kNone;  // the only layer that uses it; kNone: a table, the head, or several layers
+  WeightUse use = WeightUse::kVector;
+  uint64_t elements = 0;
+  uint64_t active = 0;               // multiplied or added for one token; of a table, the row that is read
+  int64_t n_experts = 0, top_k = 0;  // of kExpert
+};
+
+// Registered buffers are left out. A tied embedding is a matrix: its table is the head's.
+std::vector<ParameterPiece> parameter_pieces(const Architecture& arch);
+
+uint64_t total_parameters(const std::vector<ParameterPiece>& pieces);
+// Without tables, of which a token reads a row but multiplies nothing; with the head.
+uint64_t active_parameters(const std::vector<ParameterPiece>& pieces);
+
+// The mixture of the block that uses this weight as its experts, or null.
+const MoeSpec* moe_of(const Block& block, WeightId experts);
+
+}  // namespace longhaul

@@ -1,0 +1,188 @@
+#include "cost/report.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/human.h"
+#include "cost/what_if.h"
+
+namespace longhaul {
+namespace {
+
+using Out = std::back_insert_iterator<std::string>;
+
+// The command line's spelling: "bf16".
+std::string option_name(DType dtype) {
+  std::string name = to_string(dtype);
+  std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return name;
+}
+
+void add_header(Out out, const Plan& p) {
+  fmt::format_to(out, "{}{}{}\n", p.name, p.what_if.empty() ? "" : " with ", fmt::join(p.what_if, ", "));
+  fmt::format_to(out, "context {}{}, batch {}, weights {}, cache {}; {} parameters, {} at work on a token\n", format_tokens(p.context),
+                 p.context > p.max_positions ? " (beyond the positions the model was made for)" : "", p.batch, option_name(p.weights),
+                 option_name(p.kv), format_count(static_cast<double>(p.params_total)), format_count(static_cast<double>(p.params_active)));
+}
+
+void add_bytes(Out out, const char* label, uint64_t bytes, std::string_view note) {
+  fmt::format_to(out, "  {:<16}{:>11}{:>20}{}{}\n", label, format_bytes(bytes), format_exact(bytes), note.empty() ? "" : "   ", note);
+}
+
+void add_memory(Out out, const Plan& p, const PlanRequest& r) {
+  fmt::format_to(out, "\nmemory\n");
+  add_bytes(out, "weights", p.weight_bytes, "packed matrices, f32 vectors");
+  add_bytes(out, "state", p.state_bytes,
+            fmt::format("grows by {} bytes a token{}", format_exact(p.state_bytes_per_token), p.batch > 1 ? " and sequence" : ""));
+  add_bytes(out, "scratch", p.scratch_bytes, fmt::format("steps of up to {} rows", step_limits(r).max_rows));
+  add_bytes(out, "total", p.total_bytes, "");
+  add_bytes(out, "tables on disk", p.weight_bytes_mapped, "read by row from the checkpoint");
+  if (!p.max_context) return;
+  if (*p.max_context == 0) {
+    fmt::format_to(out, "  no context fits {}: weights and scratch alone need {}\n", format_bytes(*r.memory), format_bytes(p.weight_bytes + p.scratch_bytes));
+  } else if (*p.max_context == kMaxPlannedContext) {
+    fmt::format_to(out, "  any context fits {}\n", format_bytes(*r.memory));
+  } else {
+    fmt::format_to(out, "  {} hold a context of {} tokens; the model was made for {}\n", format_bytes(*r.memory),
+                   format_exact(static_cast<uint64_t>(*p.max_context)), format_exact(static_cast<uint64_t>(p.max_positions)));
+  }
+}
+
+void add_work(Out out, const Plan& p, const PlanRequest& r) {
+  const auto flops = [](uint64_t n) { return format_si(static_cast<double>(n), "FLOP"); };
+  const auto percent = [](uint64_t part, uint64_t whole) { return 100.0 * static_cast<double>(part) / static_cast<double>(whole); };
+  fmt::format_to(out, "\nwork\n");
+  fmt::format_to(out, "  {:<16}{:>13}   attention {:.0f} %\n", "next token", flops(p.decode_flops_per_token),
+                 percent(p.decode_attention_flops, p.decode_flops_per_token));
+  fmt::format_to(out, "  {:<16}{:>13}   {} if every row went through every block\n", "prompt", flops(p.prefill_flops_skip), flops(p.prefill_flops));
+  fmt::format_to(out, "  {:<16}{:>13}   weights {}, cache {}\n", "read per step", format_bytes(p.decode_read_bytes),
+                 format_bytes(p.decode_read_weight_bytes), format_bytes(p.decode_read_bytes - p.decode_read_weight_bytes));
+  if (!r.bandwidth) return;
+  fmt::format_to(out, "  {:<16}{:>9.2f} t/s   at {:.1f} GB/s of memory\n", "at most",
+                 *r.bandwidth * static_cast<double>(p.batch) / static_cast<double>(p.decode_read_bytes), *r.bandwidth / 1e9);
+}
+
+// "0-3, 5-8, 10"
+std::string ranges(const std::vector<int64_t>& numbers) {
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < numbers.size();) {
+    size_t end = i + 1;
+    while (end < numbers.size() && numbers[end] == numbers[end - 1] + 1) ++end;
+    parts.push_back(end - i == 1 ? std::to_string(numbers[i]) : fmt::format("{}-{}", numbers[i], numbers[end - 1]));
+    i = end;
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+bool same_row(const LayerPlan& a, const LayerPlan& b) {
+  return a.mixers == b.mixers && a.params == b.params && a.state_bytes == b.state_bytes && a.state_source == b.state_source &&
+         a.decode_flops == b.decode_flops;
+}
+
+void add_layers(Out out, const Plan& p) {
+  fmt::format_to(out, "\nlayers{:>11}{:>12}{:>12}{:>14}\n", "params", "state", "+ a token", "next token");
+  std::vector<bool> done(p.layers.size(), false);
+  for (size_t i = 0; i < p.layers.size(); ++i) {
+    if (done[i]) continue;
+    const LayerPlan& l = p.layers[i];
+    std::vector<int64_t> like;
+    for (size_t j = i; j < p.layers.size(); ++j) {
+      if (done[j] || !same_row(l, p.layers[j])) continue;
+      done[j] = true;
+      like.push_back(p.layers[j].layer);
+    }
+    const std::string source = l.state_source == kNone ? "" : fmt::format(", reads the cache of layer {}", l.state_source);
+    fmt::format_to(out, "  {} x {}{}\n", like.size(), fmt::join(l.mixers, ", "), source);
+    fmt::format_to(out, "  {:>15}{:>12}{:>12}{:>14}   layers {}\n", format_count(static_cast<double>(l.params)), format_bytes(l.state_bytes),
+                   format_bytes(l.state_bytes_per_token), format_si(static_cast<double>(l.decode_flops), "FLOP"), ranges(like));
+  }
+}
+
+std::string change(uint64_t from, uint64_t to) {
+  if (from == to) return "=";
+  if (from == 0) return "new";
+  return fmt::format("{:+.1f} %", 100.0 * (static_cast<double>(to) / static_cast<double>(from) - 1.0));
+}
+
+void add_comparison(Out out, const std::string& label, const Plan& shipped, const Plan& edited, std::string_view meaning) {
+  fmt::format_to(out, "  {:<16}{:>11} {:>10}{:>15} {:>9}   {}\n", label, format_bytes(edited.state_bytes), change(shipped.state_bytes, edited.state_bytes),
+                 format_si(static_cast<double>(edited.decode_flops_per_token), "FLOP"),
+                 change(shipped.decode_flops_per_token, edited.decode_flops_per_token), meaning);
+}
+
+// The shipped model beside the edited one, or beside each edit that applies to it.
+void add_what_ifs(Out out, const Architecture& arch, const Plan& plan, const PlanRequest& request) {
+  PlanRequest r = request;
+  r.what_if.clear();
+  const Result<Plan> shipped = make_plan(arch, r);
+  if (!shipped.ok()) return;
+  fmt::format_to(out, "\nwhat if{:>22}{:>26}\n", "state", "next token");
+  fmt::format_to(out, "  {:<16}{:>11}{:>26}\n", "as shipped", format_bytes(shipped->state_bytes),
+                 format_si(static_cast<double>(shipped->decode_flops_per_token), "FLOP"));
+  if (!request.what_if.empty()) {
+    add_comparison(out, "as asked", *shipped, plan, fmt::format("{}", fmt::join(request.what_if, ", ")));
+    return;
+  }
+  for (const char* name : what_if_names()) {
+    r.what_if = {name};
+    const Result<Plan> edited = make_plan(arch, r);
+    if (edited.ok()) add_comparison(out, name, *shipped, *edited, what_if_meaning(name));
+  }
+}
+
+Json layer_json(const LayerPlan& l) {
+  Json::Array mixers(l.mixers.begin(), l.mixers.end());
+  return Json::object({{"layer", l.layer},
+                       {"mixers", std::move(mixers)},
+                       {"params", l.params},
+                       {"weight_bytes", l.weight_bytes},
+                       {"state_bytes", l.state_bytes},
+                       {"state_bytes_per_token", l.state_bytes_per_token},
+                       {"state_source", l.state_source},
+                       {"decode_flops", l.decode_flops},
+                       {"kv_read_bytes", l.kv_read_bytes}});
+}
+
+}  // namespace
+
+std::string plan_report(const Architecture& arch, const Plan& plan, const PlanRequest& request) {
+  std::string text;
+  const Out out(text);
+  add_header(out, plan);
+  add_memory(out, plan, request);
+  add_work(out, plan, request);
+  add_layers(out, plan);
+  add_what_ifs(out, arch, plan, request);
+  return text;
+}
+
+Json plan_json(const Plan& p) {
+  Json::Array layers, what_if(p.what_if.begin(), p.what_if.end());
+  for (const LayerPlan& l : p.layers) layers.push_back(layer_json(l));
+  return Json::object({{"name", p.name},
+                       {"context", p.context},
+                       {"batch", p.batch},
+                       {"weights", option_name(p.weights)},
+                       {"kv", option_name(p.kv)},
+                       {"what_if", std::move(what_if)},
+                       {"params_total", p.params_total},
+                       {"params_active", p.params_active},
+                       {"weight_bytes", p.weight_bytes},
+                       {"weight_bytes_mapped", p.weight_bytes_mapped},
+                       {"state_bytes", p.state_bytes},
+                       {"state_bytes_per_token", p.state_bytes_per_token},
+                       {"scratch_bytes", p.scratch_bytes},
+                       {"total_bytes", p.total_bytes},
+                       {"decode_flops_per_token", p.decode_flops_per_token},
+                       {"prefill_flops", p.prefill_flops},
+                       {"prefill_flops_skip", p.prefill_flops_skip},
+                       {"decode_read_bytes", p.decode_read_bytes},
+                       {"max_context", p.max_context ? Json(*p.max_context) : Json()},
+                       {"max_positions", p.max_positions},
+                       {"layers", std::move(layers)}});
+}
+
+}  // namespace longhaul

@@ -1,0 +1,56 @@
+#include <cstdio>
+
+#include "base/mapped_file.h"
+#include "engine/model_impl.h"
+#include "formats/config_reader.h"
+#include "formats/safetensors_writer.h"
+#include "longhaul/tools.h"
+
+namespace longhaul {
+
+Status write_logits(const Model& model, const std::vector<int32_t>& tokens, const std::string& path, int64_t chunk, int64_t decode_from) {
+  const auto n_tokens = static_cast<int64_t>(tokens.size());
+  if (n_tokens == 0) return invalid("no tokens to run");
+  LH_TRY(SafetensorsWriter out, SafetensorsWriter::create(path, {{"logits", DType::kF32, {n_tokens, model.vocab_size()}}}));
+  LH_TRY(Session session, Session::create(model));
+  Status written;
+  const OnLogits write = [&](int64_t, int64_t n, const float* logits) {
+    written = out.write("logits", std::as_bytes(std::span(logits, static_cast<size_t>(n * model.vocab_size()))));
+    return written.ok();
+  };
+  const auto run = [&](std::vector<int32_t> part, int64_t step) -> Status {
+    if (part.empty()) return {};
+    Status ran = session.logits(part, write, step);
+    return written.ok() ? std::move(ran) : std::move(written);
+  };
+  const auto split = tokens.begin() + (decode_from < 0 ? n_tokens : std::min(decode_from, n_tokens));
+  LH_RETURN_IF_ERROR(run({tokens.begin(), split}, chunk));
+  LH_RETURN_IF_ERROR(run({split, tokens.end()}, 1));
+  return out.finish();
+}
+
+Result<std::vector<int32_t>> read_token_file(const std::string& path) {
+  LH_TRY(const Json json, read_json_file(path, size_t{256} << 20));
+  const auto* array = json.as_array();
+  if (array == nullptr) return corrupt("{}: expected a JSON array of token ids, found {}", path, json.type_name());
+  std::vector<int32_t> tokens;
+  for (const Json& item : *array) {
+    const int64_t* id = item.as_int();
+    if (id == nullptr || *id < 0 || *id > INT32_MAX) return corrupt("{}: entry {} is no token id: {}", path, tokens.size(), item.dump());
+    tokens.push_back(static_cast<int32_t>(*id));
+  }
+  return tokens;
+}
+
+Result<std::string> read_text(const std::string& path, uint64_t max_bytes) {
+  if (path != "-") return read_file(path, max_bytes);
+  std::string text;
+  char buffer[65536];
+  while (const size_t n = std::fread(buffer, 1, sizeof buffer, stdin)) {
+    text.append(buffer, n);
+    if (text.size() > max_bytes) return invalid("standard input: more than {} bytes", max_bytes);
+  }
+  return text;
+}
+
+}  // namespace longhaul

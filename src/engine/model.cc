@@ -1,0 +1,192 @@
+#include <algorithm>
+#include <filesystem>
+
+#include "base/system.h"
+#include "cost/report.h"
+#include "engine/model_impl.h"
+#include "formats/config_reader.h"
+#include "formats/safetensors.h"
+#include "models/registry.h"
+
+namespace longhaul {
+namespace {
+
+constexpr size_t kMaxConfigBytes = size_t{16} << 20;
+constexpr int64_t kDefaultContext = 4096;
+
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+// A JSON file that may be absent: then null.
+Result<Json> optional_json(const std::string& path) {
+  if (!exists(path)) return Json();
+  return read_json_file(path, kMaxConfigBytes);
+}
+
+Result<DType> chosen_dtype(const std::string& option, const char* flag) {
+  const auto dtype = dtype_from_option(option);
+  if (!dtype || *dtype == DType::kF16) return invalid("{} '{}' is not known here; use f32 or bf16", flag, option);
+  return *dtype;
+}
+
+// Rows of logits at a time: one per sequence to generate; when all are wanted, as many as a few tens of megabytes hold.
+int64_t logit_rows(const LoadOptions& options, int64_t vocab_size) {
+  if (!options.all_logits) return options.sequences;
+  return std::clamp<int64_t>((int64_t{1} << 23) / vocab_size, options.sequences, 64);
+}
+
+Result<StepLimits> step_limits(const LoadOptions& options, const Architecture& arch, const TensorSource& source, int64_t context) {
+  StepLimits limits;
+  if (options.chunk < 1 || options.sequences < 1) return invalid("chunk and sequences must be at least 1");
+  limits.max_sequences = options.sequences;
+  limits.max_rows = std::max(std::min(options.chunk, context), options.sequences);
+  limits.max_logit_rows = logit_rows(options, arch.vocab_size);
+  limits.n_threads = options.threads > 0 ? std::min(options.threads, 1024) : default_thread_count();
+  LH_TRY(limits.kv, chosen_dtype(options.kv, "--kv"));
+  if (options.weights == "auto") {
+    LH_TRY(limits.weights, natural_weights_dtype(arch, source));
+  } else {
+    LH_TRY(limits.weights, chosen_dtype(options.weights, "--weights"));
+  }
+  return limits;
+}
+
+Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan, const PlanRequest& request) {
+  if (plan.total_bytes <= *request.memory) return {};
+  return make_error(ErrorCode::kOverBudget,
+                    "{} with {} tokens of context needs {} bytes, {} are available; the largest context that fits is {}. Try a smaller --context{}.\n{}",
+                    arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes, *request.memory, plan.max_context,
+                    request.weights == DType::kF32 ? " or --weights bf16" : "", plan_report(arch, plan, request));
+}
+
+Status load_text_files(const std::string& folder, Model::Impl& m) {
+  LH_TRY(m.tokenizer_config, optional_json(folder + "/tokenizer_config.json"));
+  if (exists(folder + "/tokenizer.json")) {
+    LH_TRY(m.tokenizer, Tokenizer::load(folder + "/tokenizer.json"));
+  }
+  std::string source, where = folder + "/chat_template.jinja";
+  if (exists(where)) {
+    LH_TRY(source, read_file(where, kMaxConfigBytes));
+  } else if (const Json* t = m.tokenizer_config.find("chat_template"); t != nullptr && t->as_string() != nullptr) {
+    source = *t->as_string();
+    where = folder + "/tokenizer_config.json: chat_template";
+  }
+  if (!source.empty()) {
+    LH_TRY(m.chat_template, ChatTemplate::parse(std::move(source), where));
+  }
+  return {};
+}
+
+}  // namespace
+
+bool Model::Impl::is_stop_token(int32_t token) const {
+  return std::find(defaults.eos_token_ids.begin(), defaults.eos_token_ids.end(), token) != defaults.eos_token_ids.end();
+}
+
+Result<Model> Model::load(const std::string& folder, const LoadOptions& options) {
+  const double start = now_seconds();
+  auto m = std::make_unique<Impl>();
+  m->folder = folder;
+  LH_TRY(const Json config, read_json_file(folder + "/config.json", kMaxConfigBytes));
+  LH_TRY(m->arch, read_architecture(config, folder + "/config.json"));
+  if (m->arch.name.empty()) m->arch.name = std::filesystem::path(folder).filename().string();
+  LH_TRY(m->defaults, read_generation_defaults(folder, config));
+  LH_TRY(TensorSource source, open_checkpoint(folder));
+  m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
+  LH_TRY(m->limits, step_limits(options, m->arch, source, m->context));
+
+  const PlanRequest request{.context = m->context, .batch = options.sequences, .weights = m->limits.weights, .kv = m->limits.kv,
+                            .chunk = m->limits.max_rows, .logit_rows = m->limits.max_logit_rows, .n_threads = m->limits.n_threads,
+                            .memory = options.memory_limit > 0 ? options.memory_limit : available_memory_bytes()};
+  LH_TRY(m->plan, make_plan(m->arch, request));
+  LH_RETURN_IF_ERROR(refuse_what_does_not_fit(m->arch, m->plan, request));
+  LH_RETURN_IF_ERROR(load_text_files(folder, *m));
+  LH_TRY(m->kernels, choose_kernels());
+  m->pool = std::make_unique<ThreadPool>(m->limits.n_threads);
+  const auto progress = [&](uint64_t done, uint64_t total) {
+    if (options.progress) options.progress("loading weights", total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total));
+  };
+  LH_TRY(m->weights, load_weights(m->arch, std::move(source), m->limits.weights, *m->pool, progress));
+  LH_TRY(Executor executor, Executor::create(m->arch, m->weights->weights, *m->kernels, *m->pool, m->limits,
+                                             {.skip_unneeded_rows = options.skip_unneeded_rows}));
+  m->executor = std::make_unique<Executor>(std::move(executor));
+
+  Stats& s = m->load_stats;
+  s.load_seconds = now_seconds() - start;
+  s.weight_bytes_resident = m->weights->packed.size() + m->weights->vectors.size();
+  s.weight_bytes_mapped = m->weights->mapped_bytes;
+  s.scratch_bytes = m->executor->scratch_bytes();
+  s.planned_state_bytes = m->plan.state_bytes;
+  s.planned_weight_bytes = m->plan.weight_bytes;
+  s.planned_scratch_bytes = m->plan.scratch_bytes;
+  s.planned_total_bytes = m->plan.total_bytes;
+  return Model(std::move(m));
+}
+
+Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Model::Model(Model&&) noexcept = default;
+Model::~Model() = default;
+const std::string& Model::name() const { return impl_->arch.name; }
+int64_t Model::vocab_size() const { return impl_->arch.vocab_size; }
+int64_t Model::context() const { return impl_->context; }
+bool Model::has_tokenizer() const { return impl_->tokenizer.has_value(); }
+bool Model::has_chat_template() const { return impl_->chat_template.has_value(); }
+Stats Model::load_stats() const { return impl_->load_stats; }
+
+SamplingOptions Model::default_sampling() const {
+  const GenerationDefaults& d = impl_->defaults;
+  SamplingOptions s;
+  // A checkpoint that says nothing, or asks for no sampling, is decoded greedily.
+  s.temperature = d.do_sample.value_or(false) ? d.temperature.value_or(1.0) : 0.0;
+  s.top_k = d.top_k.value_or(0);
+  s.top_p = d.top_p.value_or(1.0);
+  s.min_p = d.min_p.value_or(0.0);
+  s.repetition_penalty = d.repetition_penalty.value_or(1.0);
+  return s;
+}
+
+static Error no_tokenizer(const std::string& folder) {
+  return make_error(ErrorCode::kNotFound, "{}: no tokenizer.json, so text cannot be read or written; `longhaul logits` works on token ids", folder);
+}
+
+Result<std::vector<int32_t>> Model::encode(std::string_view text, bool with_bos) const {
+  if (!impl_->tokenizer) return no_tokenizer(impl_->folder);
+  LH_TRY(std::vector<int32_t> ids, impl_->tokenizer->encode(text, /*parse_special=*/true, /*add_special_tokens=*/with_bos));
+  const auto bos = impl_->defaults.bos_token_id;
+  if (with_bos && impl_->arch.requires_bos && bos && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
+  for (int32_t id : ids) {
+    if (id >= impl_->arch.vocab_size) {
+      return corrupt("{}/tokenizer.json: gives token id {}, the model's vocabulary ends at {}", impl_->folder, id, impl_->arch.vocab_size);
+    }
+  }
+  return ids;
+}
+
+Result<std::string> Model::decode(const std::vector<int32_t>& tokens) const {
+  if (!impl_->tokenizer) return no_tokenizer(impl_->folder);
+  return impl_->tokenizer->decode(tokens, /*skip_special=*/true);
+}
+
+Result<std::string> Model::apply_chat_template(const std::string& messages_json, const std::string& override_template, bool thinking) const {
+  const ChatTemplate* chosen = impl_->chat_template ? &*impl_->chat_template : nullptr;
+  std::optional<ChatTemplate> own;
+  if (!override_template.empty()) {
+    LH_TRY(own, ChatTemplate::parse(override_template, "--chat-template"));
+    chosen = &*own;
+  }
+  if (chosen == nullptr) {
+    return make_error(ErrorCode::kNotFound, "{}: the checkpoint has no chat template; give one with --chat-template FILE", impl_->folder);
+  }
+  LH_TRY(Json messages, parse_json(messages_json, "messages"));
+  Json context = Json::object({{"messages", std::move(messages)}, {"add_generation_prompt", true}, {"enable_thinking", thinking}});
+  for (const char* key : {"bos_token", "eos_token"}) {
+    const Json* token = impl_->tokenizer_config.find(key);
+    if (token != nullptr && token->as_object() != nullptr) token = token->find("content");
+    if (token != nullptr && token->as_string() != nullptr) context.set(key, *token);
+  }
+  return chosen->render(context);
+}
+
+}  // namespace longhaul

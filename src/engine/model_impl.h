@@ -1,0 +1,42 @@
+// What stands behind the public Model and Session.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "cost/plan.h"
+#include "engine/executor.h"
+#include "engine/loader.h"
+#include "formats/generation_config.h"
+#include "longhaul/model.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace longhaul {
+
+struct Model::Impl {
+  std::string folder;
+  Architecture arch;
+  StepLimits limits;
+  int64_t context = 0;
+  Plan plan;
+  std::unique_ptr<ThreadPool> pool;
+  const KernelSet* kernels = nullptr;
+  std::unique_ptr<LoadedWeights> weights;
+  std::unique_ptr<Executor> executor;
+  std::optional<Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;
+  GenerationDefaults defaults;
+  Json tokenizer_config;
+  Stats load_stats;
+
+  bool is_stop_token(int32_t token) const;
+  int64_t chunk() const { return limits.max_rows; }
+};
+
+struct Session::Impl {
+  Model::Impl* model = nullptr;
+  Sequence sequence;
+};
+
+}  // namespace longhaul

@@ -1,0 +1,78 @@
+// Plans and descriptions by model name: no weights are read.
+#include <filesystem>
+
+#include "base/system.h"
+#include "base/thread_pool.h"
+#include "cost/inspect.h"
+#include "cost/plan.h"
+#include "cost/report.h"
+#include "cost/what_if.h"
+#include "engine/describe.h"
+#include "formats/config_reader.h"
+#include "longhaul/tools.h"
+#include "models/registry.h"
+
+namespace longhaul {
+
+Result<Json> find_config(const std::string& model, std::string* where) {
+  std::error_code ignored;
+  for (const std::string& path : {model + "/config.json", model}) {
+    if (!std::filesystem::is_regular_file(path, ignored)) continue;
+    *where = path;
+    return read_json_file(path, size_t{16} << 20);
+  }
+  *where = model;
+  return preset_config(model);
+}
+
+Result<Architecture> describe(const std::string& model) {
+  std::string where;
+  LH_TRY(const Json config, find_config(model, &where));
+  LH_TRY(Architecture arch, read_architecture(config, where));
+  if (arch.name.empty()) arch.name = where == model ? std::filesystem::path(model).stem().string() : std::filesystem::path(model).filename().string();
+  return arch;
+}
+
+static Result<DType> dtype_option(const std::string& name, const char* flag) {
+  const auto dtype = dtype_from_option(name);
+  if (!dtype || *dtype == DType::kF16) return invalid("{} '{}' is not known here; use f32 or bf16", flag, name);
+  return *dtype;
+}
+
+Result<Report> plan_model(const std::string& model, const PlanOptions& options) {
+  LH_TRY(Architecture arch, describe(model));
+  PlanRequest request;
+  if (options.context < 0 || options.batch < 1 || options.chunk < 1) return invalid("--context, --batch and --chunk must be positive");
+  request.context = options.context > 0 ? options.context : arch.max_positions;
+  request.batch = options.batch;
+  LH_TRY(request.weights, dtype_option(options.weights, "--weights"));
+  LH_TRY(request.kv, dtype_option(options.kv, "--kv"));
+  request.chunk = std::min(options.chunk, request.context);
+  request.logit_rows = options.batch;
+  request.n_threads = options.threads > 0 ? options.threads : default_thread_count();
+  request.memory = options.memory > 0 ? options.memory : available_memory_bytes();
+  for (const std::string& name : options.what_if) {
+    LH_TRY(arch, apply_what_if(std::move(arch), name));
+  }
+  LH_TRY(const Plan plan, make_plan(arch, request));
+  Json json = plan_json(arch, plan, request);
+  Json edits{Json::Array{}};
+  for (const std::string& name : options.what_if) edits.push_back(name);
+  json.set("what_if", std::move(edits));
+  return Report{plan_report(arch, plan, request), json.dump(2)};
+}
+
+Result<Report> inspect_model(const std::string& model) {
+  LH_TRY(const Architecture arch, describe(model));
+  return Report{inspect_report(arch), inspect_json(arch).dump(2)};
+}
+
+std::vector<std::string> bundled_model_names() { return preset_names(); }
+
+std::vector<std::string> what_if_edits() {
+  std::vector<std::string> names;
+  for (const char* name : what_if_names()) names.emplace_back(name);
+  return names;
+}
+
+}  // namespace longhaul

@@ -1,0 +1,182 @@
+#include <algorithm>
+#include <cmath>
+
+#include "base/system.h"
+#include "engine/model_impl.h"
+#include "engine/sampler.h"
+#include "engine/stop_text.h"
+
+namespace longhaul {
+
+const char* to_string(StopReason reason) {
+  switch (reason) {
+    case StopReason::kLength: return "length";
+    case StopReason::kEndOfText: return "end_of_text";
+    case StopReason::kStopString: return "stop_string";
+    case StopReason::kContextFull: return "context_full";
+    case StopReason::kCancelled: return "cancelled";
+  }
+  return "unknown";
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::Session(Session&&) noexcept = default;
+Session::~Session() = default;
+
+Result<Session> Session::create(const Model& model) {
+  Model::Impl& m = model.impl();
+  LH_TRY(Sequence sequence, Sequence::create(m.arch, m.limits.kv, m.context));
+  return Session(std::make_unique<Impl>(Impl{&m, std::move(sequence)}));
+}
+
+Result<Session> Session::restore(const Model& model, const std::string& path) {
+  Model::Impl& m = model.impl();
+  LH_TRY(Sequence sequence, Sequence::restore(m.arch, path, m.context));
+  if (sequence.dtype() != m.limits.kv) {
+    return invalid("{}: holds {} state, the model was loaded for {}; use the --kv it was saved with", path, to_string(sequence.dtype()), to_string(m.limits.kv));
+  }
+  return Session(std::make_unique<Impl>(Impl{&m, std::move(sequence)}));
+}
+
+Result<Session> Session::fork() const {
+  LH_TRY(Sequence copy, impl_->sequence.fork());
+  return Session(std::make_unique<Impl>(Impl{impl_->model, std::move(copy)}));
+}
+
+int64_t Session::length() const { return impl_->sequence.length(); }
+uint64_t Session::state_bytes() const { return impl_->sequence.allocated_bytes(); }
+Status Session::save(const std::string& path) const { return impl_->sequence.save(path); }
+Status Session::reserve(int64_t n_tokens) { return impl_->sequence.reserve(impl_->sequence.length() + n_tokens); }
+
+namespace {
+
+// Takes tokens in, chunk by chunk; `wanted` applies to the last chunk, the others want all or nothing.
+Status take_in(Model::Impl& m, Sequence& sequence, std::span<const int32_t> tokens, LogitsWanted wanted, int64_t chunk, const LogitsSink& sink) {
+  const int64_t step = chunk > 0 ? std::min(chunk, m.chunk()) : m.chunk();
+  LH_RETURN_IF_ERROR(sequence.reserve(sequence.length() + static_cast<int64_t>(tokens.size())));
+  while (!tokens.empty()) {
+    const auto n = std::min(static_cast<size_t>(step), tokens.size());
+    const bool last = n == tokens.size();
+    const SequenceInput input{&sequence, tokens.first(n), last || wanted == LogitsWanted::kAll ? wanted : LogitsWanted::kNone};
+    LH_RETURN_IF_ERROR(m.executor->step(std::span(&input, 1), sink));
+    tokens = tokens.subspan(n);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status Session::logits(const std::vector<int32_t>& tokens, const OnLogits& on_logits, int64_t chunk) {
+  const LogitsSink sink = [&](size_t, int64_t first, int64_t n, const float* logits) { return on_logits(first, n, logits); };
+  return take_in(*impl_->model, impl_->sequence, tokens, LogitsWanted::kAll, chunk, sink);
+}
+
+Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const GenerateOptions& options, const OnText& on_text, Stats& stats) {
+  Model::Impl& m = *impl_->model;
+  Sequence& sequence = impl_->sequence;
+  if (prompt.empty()) return invalid("the prompt is empty");
+  if (!m.tokenizer) return invalid("{}: no tokenizer.json, so text cannot be generated", m.folder);
+  // Room for everything at once: the loop below allocates nothing.
+  const int64_t room = m.context - sequence.length() - static_cast<int64_t>(prompt.size());
+  if (room < 0) {
+    return make_error(ErrorCode::kOverBudget, "the prompt of {} tokens does not fit the context of {} ({} are in use); use a larger --context",
+                      prompt.size(), m.context, sequence.length());
+  }
+  const int64_t budget = std::min(options.max_tokens, room);
+  LH_RETURN_IF_ERROR(sequence.reserve(sequence.length() + static_cast<int64_t>(prompt.size()) + budget));
+  Sampler sampler(options.sampling, m.arch.vocab_size, m.defaults.suppress_tokens);
+  for (int32_t t : prompt) {
+    if (t >= 0 && t < m.arch.vocab_size) sampler.accept(t);
+  }
+  Detokenizer detokenizer(*m.tokenizer, /*skip_special=*/true);
+  StopText stop(options.stop);
+  Generation out;
+  out.tokens.reserve(static_cast<size_t>(std::max<int64_t>(0, budget)));
+
+  int32_t next = Sampler::kNoToken;
+  const LogitsSink sink = [&](size_t, int64_t, int64_t, const float* logits) {
+    // The executor's own buffer, free to be edited until the next step.
+    next = sampler.sample({const_cast<float*>(logits), static_cast<size_t>(m.arch.vocab_size)});
+    return true;
+  };
+  const double start = now_seconds();
+  LH_RETURN_IF_ERROR(take_in(m, sequence, prompt, LogitsWanted::kLast, 0, sink));
+  const double first = now_seconds();
+  out.reason = options.max_tokens > room ? StopReason::kContextFull : StopReason::kLength;
+  bool go_on = true;
+  const auto emit = [&](std::string_view text) {
+    if (text.empty()) return;
+    out.text += text;
+    if (on_text && !on_text(text)) {
+      out.reason = StopReason::kCancelled;
+      go_on = false;
+    }
+  };
+  while (go_on && static_cast<int64_t>(out.tokens.size()) < budget) {
+    if (next == Sampler::kNoToken) {
+      return make_error(ErrorCode::kInternal, "no logit at position {} is a number; the checkpoint's weights are damaged or overflow", sequence.length() - 1);
+    }
+    out.tokens.push_back(next);
+    if (!options.ignore_eos && m.is_stop_token(next)) {
+      out.reason = StopReason::kEndOfText;
+      break;
+    }
+    sampler.accept(next);
+    emit(stop.push(detokenizer.push(next)));
+    if (stop.found()) {
+      out.reason = StopReason::kStopString;
+      break;
+    }
+    if (!go_on || static_cast<int64_t>(out.tokens.size()) == budget) break;
+    const SequenceInput input{&sequence, {&next, 1}, LogitsWanted::kLast};
+    LH_RETURN_IF_ERROR(m.executor->step(std::span(&input, 1), sink));
+  }
+  if (go_on && !stop.found()) {
+    emit(stop.push(detokenizer.flush()));
+    emit(stop.flush());
+  }
+  stats.prompt_tokens += static_cast<int64_t>(prompt.size());
+  stats.generated_tokens += static_cast<int64_t>(out.tokens.size());
+  stats.prefill_seconds += first - start;
+  stats.decode_seconds += now_seconds() - first;
+  stats.state_bytes = sequence.allocated_bytes();
+  stats.peak_rss_bytes = peak_resident_bytes();
+  stats.flops = m.executor->flops();
+  return out;
+}
+
+Result<Score> score(const Model& model, const std::vector<int32_t>& tokens, int64_t window) {
+  Model::Impl& m = model.impl();
+  const int64_t size = window > 0 ? std::min(window, m.context) : m.context;
+  const auto bos = m.arch.requires_bos ? m.defaults.bos_token_id : std::nullopt;
+  const size_t body = static_cast<size_t>(size) - (bos ? 1 : 0);
+  if (body < 1) return invalid("a window of {} tokens has no room to score", size);
+  Score result;
+  const int64_t v = m.arch.vocab_size;
+  for (size_t begin = 0; begin < tokens.size(); begin += body) {
+    std::vector<int32_t> part;
+    if (bos) part.push_back(*bos);
+    part.insert(part.end(), tokens.begin() + static_cast<int64_t>(begin), tokens.begin() + static_cast<int64_t>(std::min(tokens.size(), begin + body)));
+    LH_TRY(Session session, Session::create(model));
+    LH_RETURN_IF_ERROR(session.logits(part, [&](int64_t first, int64_t n, const float* logits) {
+      for (int64_t row = 0; row < n; ++row) {
+        const auto target = static_cast<size_t>(first + row + 1);
+        if (target >= part.size()) continue;
+        const float* l = logits + row * v;
+        const float max = *std::max_element(l, l + v);
+        double sum = 0;
+        for (int64_t i = 0; i < v; ++i) sum += std::exp(static_cast<double>(l[i] - max));
+        const double nll = max + std::log(sum) - l[part[target]];
+        result.token_nll.push_back(static_cast<float>(nll));
+        result.tokens.push_back(part[target]);
+        result.nll += nll;
+      }
+      return true;
+    }));
+  }
+  result.n_tokens = static_cast<int64_t>(result.token_nll.size());
+  if (result.n_tokens > 0) result.nll /= static_cast<double>(result.n_tokens);
+  return result;
+}
+
+}  // namespace longhaul

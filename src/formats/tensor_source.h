@@ -1,0 +1,56 @@
+// The named tensors of a checkpoint, in place in the mapped files they came from.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "base/result.h"
+#include "tensor/dtype.h"
+
+namespace longhaul {
+
+// A file may place a tensor at any byte: a reader that needs whole elements asks is_aligned() and copies where it says no.
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;  // empty: a scalar; any extent may be 0
+  std::span<const std::byte> bytes;
+  const MappedFile* file = nullptr;  // null for tensors parsed from memory
+};
+
+bool is_aligned(const TensorInfo& tensor);
+std::string shape_text(std::span<const int64_t> shape);  // "[2, 3]"
+
+// The size of a tensor in bytes. Overflow, a negative extent and a last byte only half filled (4-bit types) are errors;
+// `where` opens their message (file and tensor).
+Result<uint64_t> checked_nbytes(DType dtype, std::span<const int64_t> shape, std::string_view where);
+
+// A name from a file, fit for a message: control characters escaped, long ones cut.
+std::string printable(std::string_view name);
+
+// Owns the files its tensors lie in. Pointers to a TensorInfo stay valid when it is moved, not when a file is added.
+class TensorSource {
+ public:
+  const TensorInfo* find(std::string_view name) const;                // null where there is none
+  std::span<const TensorInfo> all() const { return tensors_; }        // files as added, in each by offset
+  uint64_t total_bytes() const { return total_bytes_; }               // of the tensors, not the files
+  const std::vector<std::unique_ptr<MappedFile>>& files() const { return files_; }
+
+  // Takes over a file and the tensors that lie in it. A name that is there already is an error naming both files.
+  Status add(MappedFile file, std::vector<TensorInfo> tensors);
+
+ private:
+  std::vector<std::unique_ptr<MappedFile>> files_;
+  std::vector<TensorInfo> tensors_;
+  std::map<std::string, size_t, std::less<>> index_;
+  uint64_t total_bytes_ = 0;
+};
+
+}  // namespace longhaul

@@ -1,0 +1,25 @@
+// The families: config.json to Architecture. Adding one adds a row.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "arch/architecture.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace longhaul {
+
+// The description of the model that a config.json describes. An unknown model_type is an error that lists the known ones.
+Result<Architecture> read_architecture(const Json& config, const std::string& where);
+
+// Published models by name (config facts, no weights).
+std::vector<std::string> preset_names();
+Result<Architecture> preset(std::string_view name);
+// The config.json of a preset.
+Result<Json> preset_config(std::string_view name);
+// The config with only so many layers (0: all) and the weights' dtype stated, as synth writes it.
+Result<Json> rewrite_config(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype);
+
+}  // namespace longhaul
