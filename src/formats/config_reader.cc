@@ -279,10 +279,17 @@ std::optional<ConfigReader> ConfigReader::optional_child(std::string_view key) {
   return child(key);
 }
 
-std::vector<std::string> ConfigReader::keys() const {
+std::vector<std::string> ConfigReader::keys(size_t max_keys) {
   std::vector<std::string> names;
   if (node_->object == nullptr) return names;
-  for (const auto& [name, value] : *node_->object->as_object()) names.push_back(name);
+  const Json::Object& members = *node_->object->as_object();
+  if (members.size() > max_keys) {
+    report_->only_unsupported = false;
+    report_->problems.push_back(fmt::format("{}: has {} fields, expected at most {}",
+                                            node_->path.empty() ? "the object" : node_->path, members.size(), max_keys));
+    return names;
+  }
+  for (const auto& [name, value] : members) names.push_back(name);
   return names;
 }
 

@@ -148,6 +148,13 @@ TEST_F(ConfigReaderTest, ReportsAMissingObjectOnceAndNotItsFields) {
   EXPECT_EQ(message(r.finish()), "config.json: text_config: null or missing, expected an object");
 }
 
+TEST_F(ConfigReaderTest, ListsKeysUpToALimit) {
+  auto r = reader(R"({"rope":{"full":1,"sliding":2}})");
+  EXPECT_THAT(r.child("rope").keys(), ElementsAre("full", "sliding"));
+  EXPECT_THAT(r.child("rope").keys(1), IsEmpty());
+  EXPECT_EQ(message(r.status()), "config.json: rope: has 2 fields, expected at most 1");
+}
+
 TEST_F(ConfigReaderTest, WantsAnObject) {
   auto r = reader("[1]");
   r.integer("a");
