@@ -143,7 +143,7 @@ bool JsonTreeBuilder::on_begin_array() {
 }
 bool JsonTreeBuilder::on_key(std::string& key) {
   if (!open_.back().keys.insert(key).second) {
-    error_ = corrupt("{}: key '{}' stands twice in one object", where_, key);
+    error_ = corrupt("{}: key '{}' stands twice in one object", where_, printable(key));
     return false;
   }
   open_.back().key = std::move(key);

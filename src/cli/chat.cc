@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <histedit.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
@@ -11,6 +10,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "longhaul/terminal.h"
 
 namespace longhaul::cli {
 namespace {
@@ -21,7 +21,7 @@ std::atomic<bool> interrupted{false};
 class LineReader {
  public:
   LineReader() {
-    if (!::isatty(STDIN_FILENO)) return;
+    if (!stdin_is_terminal()) return;
     edit_ = el_init("longhaul", stdin, stdout, stderr);
     history_ = history_init();
     HistEvent event;
@@ -148,7 +148,7 @@ int chat_command(ChatFlags& f) {
   struct sigaction on_interrupt {};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   ::sigaction(SIGINT, &on_interrupt, nullptr);
-  if (::isatty(STDIN_FILENO)) fmt::print("{}: type a message; /reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n", model->name());
+  if (stdin_is_terminal()) fmt::print("{}: type a message; /reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n", model->name());
   LineReader lines;
   Conversation conversation(*model, f, own);
   while (const auto line = lines.next()) {
@@ -167,7 +167,7 @@ int chat_command(ChatFlags& f) {
     }, stats);
     if (!answer.ok()) {
       fail(answer.error());
-      if (!::isatty(STDIN_FILENO)) return exit_status(answer.error().code);
+      if (!stdin_is_terminal()) return exit_status(answer.error().code);
       continue;
     }
     fmt::print("\n");

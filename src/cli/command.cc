@@ -1,11 +1,11 @@
 #include "cli/command.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 
+#include "longhaul/terminal.h"
 #include "longhaul/units.h"
 
 namespace longhaul::cli {
@@ -88,7 +88,7 @@ static double seconds() { return std::chrono::duration<double>(std::chrono::stea
 void Progress::operator()(std::string_view what, double fraction) {
   const double now = seconds();
   if (first_ == 0) first_ = now;
-  if (!::isatty(STDERR_FILENO) || now - first_ < 1.0 || (now - last_ < 0.1 && fraction < 1.0)) return;
+  if (!stderr_is_terminal() || now - first_ < 1.0 || (now - last_ < 0.1 && fraction < 1.0)) return;
   last_ = now;
   shown_ = true;
   constexpr int kWidth = 30;

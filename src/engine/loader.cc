@@ -166,6 +166,8 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
     const uint64_t now = done += static_cast<uint64_t>(p.n_rows * p.cols) * bytes_per_element(weights);
     if (thread == 0 && progress) progress(now, packed);
   });
+  // Pages around the edges of what was packed, and those the kernel mapped ahead, are not needed either; tables come back row by row.
+  for (const auto& file : model->source.files()) file->drop(file->bytes());
   if (progress) progress(packed, packed);
   return model;
 }

@@ -1,0 +1,85 @@
+#include "testing/checkpoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+namespace longhaul::testing {
+namespace {
+
+template <class T>
+std::vector<T> values(const TensorInfo& t) {
+  std::vector<T> out(t.bytes.size() / sizeof(T));
+  std::memcpy(out.data(), t.bytes.data(), out.size() * sizeof(T));
+  return out;
+}
+
+std::vector<int32_t> ids(const TensorInfo& t) {
+  if (t.dtype == DType::kI32) return values<int32_t>(t);
+  std::vector<int32_t> out;
+  for (int64_t id : values<int64_t>(t)) out.push_back(static_cast<int32_t>(id));
+  return out;
+}
+
+}  // namespace
+
+std::string golden_folder(const std::string& name) { return std::string(LH_SOURCE_DIR) + "/tests/golden/" + name; }
+
+std::vector<std::string> golden_checkpoints() {
+  std::vector<std::string> names;
+  const std::filesystem::path root = std::string(LH_SOURCE_DIR) + "/tests/golden";
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+    if (entry.path().filename() == "golden.safetensors" && std::filesystem::exists(entry.path().parent_path() / "config.json")) {
+      names.push_back(std::filesystem::relative(entry.path().parent_path(), root).string());
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<GoldenCase> golden_cases(const std::string& name) {
+  const auto source = open_safetensors(golden_folder(name) + "/golden.safetensors");
+  EXPECT_TRUE(source.ok()) << source.error().message;
+  std::vector<GoldenCase> cases;
+  for (int i = 0;; ++i) {
+    const std::string suffix = "." + std::to_string(i);
+    const TensorInfo* prompt = source->find("prompt" + suffix);
+    if (prompt == nullptr) return cases;
+    const TensorInfo* greedy = source->find("greedy" + suffix);
+    cases.push_back({ids(*prompt), values<float>(*source->find("logits" + suffix)), greedy == nullptr ? std::vector<int32_t>() : ids(*greedy)});
+  }
+}
+
+Model load_f32(const std::string& name, LoadOptions options) {
+  options.weights = "f32";
+  options.kv = "f32";
+  if (options.context == 0) options.context = 256;
+  options.all_logits = true;
+  auto model = Model::load(golden_folder(name), options);
+  if (!model.ok()) throw std::runtime_error(model.error().message);
+  return std::move(*model);
+}
+
+std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& tokens, int64_t chunk) {
+  auto session = Session::create(model);
+  std::vector<float> out;
+  const Status status = session->logits(tokens, [&](int64_t, int64_t n, const float* logits) {
+    out.insert(out.end(), logits, logits + n * model.vocab_size());
+    return true;
+  }, chunk);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+  return out;
+}
+
+double max_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return INFINITY;
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) || std::isnan(b[i])) return INFINITY;
+    worst = std::max(worst, static_cast<double>(std::fabs(a[i] - b[i])));
+  }
+  return worst;
+}
+
+}  // namespace longhaul::testing

@@ -1,0 +1,40 @@
+// Small checkpoints under tests/golden, with what the reference implementation computed for them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "formats/safetensors.h"
+#include "longhaul/model.h"
+
+namespace longhaul::testing {
+
+// "gemma/e2b" and so on: every folder that holds a golden.safetensors.
+std::vector<std::string> golden_checkpoints();
+std::string golden_folder(const std::string& name);
+
+struct GoldenCase {
+  std::vector<int32_t> prompt;
+  std::vector<float> logits;    // [T, V]
+  std::vector<int32_t> greedy;  // the reference's continuation
+};
+std::vector<GoldenCase> golden_cases(const std::string& name);
+
+// Loads in f32, so that what differs from the reference is the order of sums alone.
+Model load_f32(const std::string& name, LoadOptions options = {});
+
+// Logits of all positions [T, V] of a new session.
+std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& tokens, int64_t chunk);
+double max_difference(const std::vector<float>& a, const std::vector<float>& b);
+
+inline std::string test_name(const ::testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  for (char& c : name) {
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  }
+  return name;
+}
+
+}  // namespace longhaul::testing
