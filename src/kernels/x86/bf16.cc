@@ -22,8 +22,20 @@
 namespace longhaul {
 namespace {
 
+constexpr int kFewRows = 4;    // up to this, decode: bound by memory
+constexpr int kManyRows = 6;   // above this, one tile of all rows: as much bound by memory as by the dots
 constexpr int kSumRegisters = 24;
-constexpr int64_t kPrefetchBytes = 1024;  // ahead in each panel, where rows are too few to wait for memory
+constexpr int kSumRegistersManyRows = 16;  // two panels: measured faster than three where weights come from memory
+
+constexpr bool prefetches(int rows) { return rows <= kFewRows || rows > kManyRows; }
+
+// How far ahead to ask for weights, in bytes. Short panels (keys, values): the next group of panels, which no hardware prefetcher
+// guesses. Long panels: on in the panel; more rows spend longer on each line but hide latency worse, and want the next page.
+template <int kRows>
+int64_t prefetch_distance(int64_t group_bytes) {
+  if (group_bytes <= 128 * 1024) return group_bytes;
+  return kRows <= kFewRows ? 1024 : 4096;
+}
 
 LH_BF16_TARGET __attribute__((always_inline)) inline __m512 dot(__m512 sum, __m512i a, __m512i b) {
   return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
@@ -46,6 +58,7 @@ LH_BF16_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
   const bf16* a = static_cast<const bf16*>(t.a) + row * t.a_stride;
   const std::byte* b = t.b.data + panel * t.b.panel_stride;
   float* c = t.c + row * t.c_stride + panel * kPanel;
+  [[maybe_unused]] const int64_t ahead = prefetch_distance<kRows>(kPanels * t.b.panel_stride);
   const __mmask16 last_mask = column_mask(t, panel + kPanels - 1);
   __m512 sum[kRows][kPanels];
   LH_UNROLL for (int r = 0; r < kRows; ++r) {
@@ -59,7 +72,7 @@ LH_BF16_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
     LH_UNROLL for (int p = 0; p < kPanels; ++p) {
       const std::byte* from = b + p * t.b.panel_stride;
       weights[p] = _mm512_loadu_si512(from);
-      if constexpr (kRows <= 4) _mm_prefetch(reinterpret_cast<const char*>(from) + kPrefetchBytes, _MM_HINT_T1);
+      if constexpr (prefetches(kRows)) _mm_prefetch(reinterpret_cast<const char*>(from) + ahead, _MM_HINT_T1);
     }
     LH_UNROLL for (int r = 0; r < kRows; ++r) {
       const __m512i input = broadcast_pair(a + r * t.a_stride + k);
@@ -76,7 +89,8 @@ LH_BF16_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
 
 template <int kRows, int kPanels>
 constexpr void add_microkernels(RegisterTiles& tiles) {
-  if constexpr (kRows * kPanels <= kSumRegisters) tiles.by_shape[kRows][kPanels] = microkernel<kRows, kPanels>;
+  constexpr int kLimit = kRows > kManyRows ? kSumRegistersManyRows : kSumRegisters;
+  if constexpr (kRows * kPanels <= kLimit) tiles.by_shape[kRows][kPanels] = microkernel<kRows, kPanels>;
   if constexpr (kPanels < kMaxTilePanels) {
     add_microkernels<kRows, kPanels + 1>(tiles);
   } else if constexpr (kRows < kMaxTileRows) {
@@ -87,7 +101,7 @@ constexpr void add_microkernels(RegisterTiles& tiles) {
 constexpr RegisterTiles make_register_tiles() {
   RegisterTiles tiles;
   add_microkernels<1, 1>(tiles);
-  tiles.best_rows = 6;
+  tiles.best_rows = kManyRows;
   return tiles;
 }
 
