@@ -153,7 +153,12 @@ def main():
             text = texts.text()
             n_bytes += len(text.encode())
             oracle.encode_special_tokens = not parse
-            ids = oracle.encode(text, add_special_tokens=add).ids
+            try:
+                ids = oracle.encode(text, add_special_tokens=add).ids
+            except BaseException as e:  # a panic of the library ("bad split") is no answer to compare with
+                if type(e).__name__ != "PanicException":
+                    raise
+                continue
             ours_ids, ours, streamed = tool.encode(text, flags)
         if ours_ids != ids:
             failures += 1
