@@ -75,7 +75,9 @@ class ConfigReader {
   // A nested object. A missing one is a single problem: the reader returned then answers with defaults in silence.
   ConfigReader child(std::string_view key);
   std::optional<ConfigReader> optional_child(std::string_view key);
-  std::vector<std::string> keys() const;  // of this object, for maps keyed by names of the model's own
+  // The fields of this object, for maps keyed by names of the model's own. More than max_keys are a problem, and none
+  // returned: each look-up is linear.
+  std::vector<std::string> keys(size_t max_keys = 256);
 
   void ignore(std::string_view key, std::string_view reason);  // present or not; a whole subtree where it is an object
   void ignore(std::span<const IgnoredField> fields);

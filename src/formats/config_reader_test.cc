@@ -126,7 +126,8 @@ TEST_F(ConfigReaderTest, RefusesFieldsThatNobodyRead) {
   r.integer("a");
   auto text = r.child("text_config");
   text.integer("b");
-  constexpr std::array kIgnored = {IgnoredField{"vision_config", "text only"}, IgnoredField{"absent", "older files have it"}};
+  constexpr std::array kIgnored = {IgnoredField{"vision_config", "text only"},
+                                   IgnoredField{"absent", "older files have it"}};
   r.ignore(kIgnored);
   EXPECT_THAT(r.unread_keys(), ElementsAre("new_trick", "text_config.new_scale"));
   EXPECT_EQ(message(r.status()), "ok");
@@ -145,6 +146,13 @@ TEST_F(ConfigReaderTest, ReportsAMissingObjectOnceAndNotItsFields) {
   text.fail("hidden_size", "is odd");
   EXPECT_THAT(text.keys(), IsEmpty());
   EXPECT_EQ(message(r.finish()), "config.json: text_config: null or missing, expected an object");
+}
+
+TEST_F(ConfigReaderTest, ListsKeysUpToALimit) {
+  auto r = reader(R"({"rope":{"full":1,"sliding":2}})");
+  EXPECT_THAT(r.child("rope").keys(), ElementsAre("full", "sliding"));
+  EXPECT_THAT(r.child("rope").keys(1), IsEmpty());
+  EXPECT_EQ(message(r.status()), "config.json: rope: has 2 fields, expected at most 1");
 }
 
 TEST_F(ConfigReaderTest, WantsAnObject) {
