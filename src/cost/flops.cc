@@ -43,8 +43,8 @@ uint64_t attention_flops_at(const Block& block, int64_t n) {
   return s == nullptr ? 0 : attention_flops(*s, visible_keys(*s, n - 1));
 }
 
-uint64_t attention_flops_at(const Architecture& arch, int64_t n) {
-  uint64_t flops = 0;
+Wide attention_flops_at(const Architecture& arch, int64_t n) {
+  Wide flops = 0;
   for (const Block& block : arch.blocks) flops += attention_flops_at(block, n);
   return flops;
 }

@@ -15,7 +15,7 @@ uint64_t head_flops_per_row(const Architecture& arch);
 
 // Attention of one row that stands last in a context of n tokens, itself included.
 uint64_t attention_flops_at(const Block& block, int64_t n);
-uint64_t attention_flops_at(const Architecture& arch, int64_t n);
+Wide attention_flops_at(const Architecture& arch, int64_t n);
 
 // A prompt of n tokens, logits of its last row: every row through every block.
 Wide prefill_flops(const Architecture& arch, int64_t n);
