@@ -4,8 +4,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/printable.h"
+
 namespace longhaul {
 namespace {
+
+constexpr size_t kMaxMessageBytes = 300;  // the library's message quotes the token it read, however long
 
 // Adapts the library's SAX interface to JsonHandler, adding the depth limit.
 class SaxAdapter : public nlohmann::json_sax<nlohmann::json> {
@@ -29,7 +33,7 @@ class SaxAdapter : public nlohmann::json_sax<nlohmann::json> {
     // The library's message starts with its own error code in brackets; what follows is for people.
     std::string_view what = e.what();
     if (const auto end = what.find("] "); end != what.npos) what.remove_prefix(end + 2);
-    fail(corrupt("{}: not valid JSON at byte {}: {}", where_, position, what));
+    fail(corrupt("{}: not valid JSON at byte {}: {}", where_, position, printable(what, kMaxMessageBytes)));
     return false;
   }
 
@@ -166,6 +170,8 @@ bool JsonTreeBuilder::add(Json value) {
 }
 
 Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler, JsonLimits limits) {
+  // The library takes a NUL byte for the end of the text and would accept anything behind it.
+  if (const auto nul = text.find('\0'); nul != text.npos) return corrupt("{}: not valid JSON at byte {}: a NUL byte", where, nul + 1);
   SaxAdapter adapter(handler, where, limits);
   if (nlohmann::json::sax_parse(text, &adapter)) return {};
   return adapter.take_error();

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace longhaul {
 namespace {
 
@@ -31,6 +33,19 @@ TEST(Json, NamesTheBytePositionOfASyntaxError) {
   const auto j = parse_json(R"({"a": })", "t");
   ASSERT_FALSE(j.ok());
   EXPECT_NE(j.error().message.find("at byte 7"), std::string::npos) << j.error().message;
+}
+
+TEST(Json, DoesNotStopAtANulByte) {
+  using std::string_literals::operator""s;
+  EXPECT_FALSE(parse_json("{}\0{\"a\":"s, "t").ok());
+  EXPECT_FALSE(parse_json("{}\0"s, "t").ok());
+}
+
+TEST(Json, KeepsMessagesShortAndPrintable) {
+  const auto j = parse_json("{\"a\": \"" + std::string(10000, 'x'), "t");
+  ASSERT_FALSE(j.ok());
+  EXPECT_LT(j.error().message.size(), 500u);
+  EXPECT_NE(parse_json(R"({"\u001b": 1, "\u001b": 2})", "t").error().message.find("'\\x1b'"), std::string::npos);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 #include <iterator>
 
-#include "base/human.h"
+#include "longhaul/units.h"
 #include "cost/describe.h"
 #include "cost/parameters.h"
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "base/human.h"
+#include "longhaul/units.h"
 #include "cost/what_if.h"
 
 namespace longhaul {

@@ -57,7 +57,7 @@ Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan, cons
   if (plan.total_bytes <= *request.memory) return {};
   return make_error(ErrorCode::kOverBudget,
                     "{} with {} tokens of context needs {} bytes, {} are available; the largest context that fits is {}. Try a smaller --context{}.\n{}",
-                    arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes, *request.memory, plan.max_context,
+                    arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes, *request.memory, plan.max_context.value_or(0),
                     request.weights == DType::kF32 ? " or --weights bf16" : "", plan_report(arch, plan, request));
 }
 

@@ -40,7 +40,7 @@ static Result<DType> dtype_option(const std::string& name, const char* flag) {
 }
 
 Result<Report> plan_model(const std::string& model, const PlanOptions& options) {
-  LH_TRY(Architecture arch, describe(model));
+  LH_TRY(const Architecture arch, describe(model));
   PlanRequest request;
   if (options.context < 0 || options.batch < 1 || options.chunk < 1) return invalid("--context, --batch and --chunk must be positive");
   request.context = options.context > 0 ? options.context : arch.max_positions;
@@ -51,15 +51,9 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
   request.logit_rows = options.batch;
   request.n_threads = options.threads > 0 ? options.threads : default_thread_count();
   request.memory = options.memory > 0 ? options.memory : available_memory_bytes();
-  for (const std::string& name : options.what_if) {
-    LH_TRY(arch, apply_what_if(std::move(arch), name));
-  }
+  request.what_if = options.what_if;
   LH_TRY(const Plan plan, make_plan(arch, request));
-  Json json = plan_json(arch, plan, request);
-  Json edits{Json::Array{}};
-  for (const std::string& name : options.what_if) edits.push_back(name);
-  json.set("what_if", std::move(edits));
-  return Report{plan_report(arch, plan, request), json.dump(2)};
+  return Report{plan_report(arch, plan, request), plan_json(plan).dump(2)};
 }
 
 Result<Report> inspect_model(const std::string& model) {

@@ -154,9 +154,11 @@ Result<Score> score(const Model& model, const std::vector<int32_t>& tokens, int6
   Score result;
   const int64_t v = m.arch.vocab_size;
   for (size_t begin = 0; begin < tokens.size(); begin += body) {
+    const size_t end = std::min(tokens.size(), begin + body);
     std::vector<int32_t> part;
+    part.reserve(static_cast<size_t>(size));
     if (bos) part.push_back(*bos);
-    part.insert(part.end(), tokens.begin() + static_cast<int64_t>(begin), tokens.begin() + static_cast<int64_t>(std::min(tokens.size(), begin + body)));
+    for (size_t i = begin; i < end; ++i) part.push_back(tokens[i]);
     LH_TRY(Session session, Session::create(model));
     LH_RETURN_IF_ERROR(session.logits(part, [&](int64_t first, int64_t n, const float* logits) {
       for (int64_t row = 0; row < n; ++row) {

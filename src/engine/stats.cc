@@ -1,4 +1,4 @@
-#include "base/human.h"
+#include "longhaul/units.h"
 #include "base/json.h"
 #include "longhaul/model.h"
 

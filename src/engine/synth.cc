@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/atomic_file.h"
+#include "base/numbers.h"
 #include "engine/describe.h"
 #include "formats/safetensors_writer.h"
 #include "longhaul/tools.h"

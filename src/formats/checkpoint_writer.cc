@@ -4,6 +4,7 @@
 
 #include "base/checked_math.h"
 #include "base/json.h"
+#include "base/printable.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
 
@@ -11,7 +12,8 @@ namespace longhaul {
 
 namespace fs = std::filesystem;
 
-Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std::vector<TensorDecl> tensors, uint64_t shard_bytes) {
+Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std::vector<TensorDecl> tensors,
+                                                  uint64_t shard_bytes) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) return make_error(ErrorCode::kIo, "{}: cannot make the folder: {}", folder, failed.message());
@@ -23,7 +25,8 @@ Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std
   writer.folder_ = folder;
   writer.shards_.emplace_back();
   for (TensorDecl& tensor : tensors) {
-    LH_TRY(const uint64_t bytes, checked_nbytes(tensor.dtype, tensor.shape, fmt::format("{}: tensor '{}'", folder, printable(tensor.name))));
+    LH_TRY(const uint64_t bytes,
+           checked_nbytes(tensor.dtype, tensor.shape, fmt::format("{}: tensor '{}'", folder, printable(tensor.name))));
     const auto grown = checked_add(writer.shards_.back().bytes, bytes);
     const bool is_full = !grown || *grown > shard_bytes;
     if (is_full && !writer.shards_.back().tensors.empty()) writer.shards_.emplace_back();

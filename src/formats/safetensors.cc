@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/json.h"
+#include "base/printable.h"
 
 namespace longhaul {
 namespace {
@@ -49,8 +50,7 @@ class HeaderHandler : public JsonHandler {
       case Place::kMetadata:
         if (metadata_keys_.insert(key_).second) return true;
         return refuse(corrupt("{}: key '{}' stands twice in __metadata__", where_, printable(key_)));
-      default:
-        return check_field();
+      default: return check_field();
     }
   }
 
@@ -113,7 +113,9 @@ class HeaderHandler : public JsonHandler {
     const Entry& entry = entries.back();
     const bool is_known = key_ == "dtype" || key_ == "shape" || key_ == "data_offsets";
     if (!is_known) return refuse(corrupt("{}: unknown field '{}'", tensor_where(), printable(key_)));
-    const bool is_set = key_ == "dtype" ? entry.dtype.has_value() : key_ == "shape" ? entry.shape.has_value() : entry.data_offsets.has_value();
+    const bool is_set = key_ == "dtype"   ? entry.dtype.has_value()
+                        : key_ == "shape" ? entry.shape.has_value()
+                                          : entry.data_offsets.has_value();
     if (is_set) return refuse(corrupt("{}: field '{}' stands twice", tensor_where(), key_));
     return true;
   }
@@ -173,12 +175,13 @@ Result<std::string_view> header_text(std::span<const std::byte> file, std::strin
   if (length > kMaxHeaderBytes) {
     return corrupt("{}: header length {}, expected at most {}; not a safetensors file?", where, length, kMaxHeaderBytes);
   }
+  const bool starts_as_object = length > 0 && (file.size() == kLengthBytes || file[kLengthBytes] == std::byte{'{'});
+  if (!starts_as_object) return corrupt("{}: header does not start with '{{'; not a safetensors file?", where);
   if (length > file.size() - kLengthBytes) {
-    return corrupt("{}: header ends at byte {}, file has {}; incomplete download?", where, kLengthBytes + length, file.size());
+    return corrupt("{}: header ends at byte {}, file has {}; incomplete download?", where, kLengthBytes + length,
+                   file.size());
   }
-  const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
-  if (!text.starts_with('{')) return corrupt("{}: header does not start with '{{'; not a safetensors file?", where);
-  return text;
+  return std::string_view(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
 }
 
 // Requires the entries, sorted by offset, to cover the data exactly: no overlap, no hole, nothing behind the last.
@@ -186,7 +189,9 @@ Status check_coverage(const std::vector<Entry>& entries, uint64_t data_at, uint6
   uint64_t covered = 0;
   for (const Entry& entry : entries) {
     const std::string at = fmt::format("{}: tensor '{}'", where, printable(entry.name));
-    if (entry.begin() > entry.end()) return corrupt("{}: data_offsets [{}, {}] run backwards", at, entry.begin(), entry.end());
+    if (entry.begin() > entry.end()) {
+      return corrupt("{}: data_offsets [{}, {}] run backwards", at, entry.begin(), entry.end());
+    }
     LH_TRY(const uint64_t expected, checked_nbytes(*entry.dtype, *entry.shape, at));
     const uint64_t found = entry.end() - entry.begin();
     if (found != expected) {
@@ -194,7 +199,8 @@ Status check_coverage(const std::vector<Entry>& entries, uint64_t data_at, uint6
                      to_string(*entry.dtype), expected, found);
     }
     if (entry.begin() < covered) {
-      return corrupt("{} starts at byte {} of the data, inside the tensor before it, which ends at {}", at, entry.begin(), covered);
+      return corrupt("{} starts at byte {} of the data, inside the tensor before it, which ends at {}", at, entry.begin(),
+                     covered);
     }
     if (entry.begin() > covered) {
       return corrupt("{} starts at byte {} of the data, which leaves a hole from {}", at, entry.begin(), covered);
@@ -205,7 +211,8 @@ Status check_coverage(const std::vector<Entry>& entries, uint64_t data_at, uint6
     }
   }
   if (covered != file_bytes - data_at) {
-    return corrupt("{}: {} bytes behind the last tensor, which ends at byte {}", where, file_bytes - data_at - covered, data_at + covered);
+    return corrupt("{}: {} bytes behind the last tensor, which ends at byte {}", where, file_bytes - data_at - covered,
+                   data_at + covered);
   }
   return {};
 }
@@ -218,7 +225,8 @@ Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> fi
   LH_RETURN_IF_ERROR(parse_json_events(text, where, handler));
 
   std::vector<Entry>& entries = handler.entries;
-  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return *a.data_offsets < *b.data_offsets; });
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const Entry& a, const Entry& b) { return *a.data_offsets < *b.data_offsets; });
   const uint64_t data_at = kLengthBytes + text.size();
   LH_RETURN_IF_ERROR(check_coverage(entries, data_at, file_bytes.size(), where));
 

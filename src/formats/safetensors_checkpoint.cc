@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <unordered_set>
 
+#include "base/printable.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_index.h"
 
@@ -31,7 +32,8 @@ Status check_all_shards_exist(const fs::path& folder, const ShardMap& shards) {
   std::string missing;
   for (const auto& [file, tensors] : shards) {
     std::error_code ignored;
-    if (!fs::exists(folder / file, ignored)) missing += fmt::format("{}{} ({} tensors)", missing.empty() ? "" : ", ", file, tensors.size());
+    if (fs::exists(folder / file, ignored)) continue;
+    missing += fmt::format("{}{} ({} tensors)", missing.empty() ? "" : ", ", file, tensors.size());
   }
   if (missing.empty()) return {};
   return make_error(ErrorCode::kNotFound, "{}: shards named by {} are missing: {}; incomplete download?", folder.string(),
@@ -39,7 +41,8 @@ Status check_all_shards_exist(const fs::path& folder, const ShardMap& shards) {
 }
 
 // The shard must hold the tensors the index gives it and no others.
-Status check_against_index(const SafetensorsHeader& header, const std::vector<std::string>& indexed, const std::string& path) {
+Status check_against_index(const SafetensorsHeader& header, const std::vector<std::string>& indexed,
+                           const std::string& path) {
   std::unordered_set<std::string_view> expected(indexed.begin(), indexed.end());
   for (const TensorInfo& tensor : header.tensors) {
     if (expected.erase(tensor.name) == 0) {
@@ -83,7 +86,8 @@ Result<TensorSource> open_checkpoint(const std::string& folder) {
   const bool has_file = fs::exists(home / kSafetensorsFile, ignored);
   const bool has_index = fs::exists(home / kSafetensorsIndex, ignored);
   if (has_file && has_index) {
-    return invalid("{}: holds both {} and {}; remove the one that is not the model", folder, kSafetensorsFile, kSafetensorsIndex);
+    return invalid("{}: holds both {} and {}; remove the one that is not the model", folder, kSafetensorsFile,
+                   kSafetensorsIndex);
   }
   if (has_index) return open_shards(home);
   if (has_file) return open_safetensors((home / kSafetensorsFile).string());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/printable.h"
 #include "formats/tensor_source.h"
 
 namespace longhaul {

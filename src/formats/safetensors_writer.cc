@@ -7,6 +7,7 @@
 
 #include "base/checked_math.h"
 #include "base/json.h"
+#include "base/printable.h"
 #include "formats/tensor_source.h"
 
 namespace longhaul {
@@ -65,7 +66,8 @@ Status SafetensorsWriter::write(std::string_view tensor, std::span<const std::by
   }
   Pending& pending = tensors_[current_];
   if (piece.size() > pending.left) {
-    return invalid("{}: tensor '{}' given {} bytes with {} left to write", path_, printable(tensor), piece.size(), pending.left);
+    return invalid("{}: tensor '{}' given {} bytes with {} left to write", path_, printable(tensor), piece.size(),
+                   pending.left);
   }
   LH_RETURN_IF_ERROR(file_.write(piece));
   pending.left -= piece.size();

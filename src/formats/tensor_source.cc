@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/checked_math.h"
+#include "base/printable.h"
 
 namespace longhaul {
 
@@ -19,23 +20,9 @@ Result<uint64_t> checked_nbytes(DType dtype, std::span<const int64_t> shape, std
     bits = checked_mul(*bits, static_cast<uint64_t>(extent));
     if (!bits) return corrupt("{}: shape {} of {} overflows 64 bits", where, shape_text(shape), to_string(dtype));
   }
-  if (*bits % 8 != 0) return corrupt("{}: shape {} of {} does not fill its last byte", where, shape_text(shape), to_string(dtype));
+  if (*bits % 8 != 0)
+    return corrupt("{}: shape {} of {} does not fill its last byte", where, shape_text(shape), to_string(dtype));
   return *bits / 8;
-}
-
-std::string printable(std::string_view name) {
-  constexpr size_t kShown = 200;
-  std::string out;
-  for (const char c : name.substr(0, kShown)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  if (name.size() > kShown) out += fmt::format("... ({} bytes)", name.size());
-  return out;
 }
 
 const TensorInfo* TensorSource::find(std::string_view name) const {

@@ -32,15 +32,12 @@ std::string shape_text(std::span<const int64_t> shape);  // "[2, 3]"
 // `where` opens their message (file and tensor).
 Result<uint64_t> checked_nbytes(DType dtype, std::span<const int64_t> shape, std::string_view where);
 
-// A name from a file, fit for a message: control characters escaped, long ones cut.
-std::string printable(std::string_view name);
-
 // Owns the files its tensors lie in. Pointers to a TensorInfo stay valid when it is moved, not when a file is added.
 class TensorSource {
  public:
-  const TensorInfo* find(std::string_view name) const;                // null where there is none
-  std::span<const TensorInfo> all() const { return tensors_; }        // files as added, in each by offset
-  uint64_t total_bytes() const { return total_bytes_; }               // of the tensors, not the files
+  const TensorInfo* find(std::string_view name) const;          // null where there is none
+  std::span<const TensorInfo> all() const { return tensors_; }  // files as added, in each by offset
+  uint64_t total_bytes() const { return total_bytes_; }         // of the tensors, not the files
   const std::vector<std::unique_ptr<MappedFile>>& files() const { return files_; }
 
   // Takes over a file and the tensors that lie in it. A name that is there already is an error naming both files.

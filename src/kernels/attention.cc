@@ -13,8 +13,8 @@
 namespace longhaul {
 namespace {
 
-constexpr int64_t kRowBlock = 24;   // query rows of a task: four register tiles share each key read
-constexpr int64_t kKeyTile = 128;
+constexpr int64_t kRowBlock = 48;   // query rows of a task: four register tiles share each key read
+constexpr int64_t kKeyTile = 256;
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 

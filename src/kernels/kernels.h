@@ -50,7 +50,7 @@ struct KernelSet {
   void (*softmax)(float* x, int64_t n);                                       // in place, over all n
 
   // One step of the online softmax of one query row (Milakov & Gimelshein 2018, alg. 3) over a tile of scores:
-  // positions outside [begin, end) get weight 0; the rest becomes exp(scale * score - new max). Updates the row's running max (starts
+  // positions outside [begin, end) get weight 0; the rest becomes exp(scale * score - new max), scale > 0. Updates the row's running max (starts
   // at -inf) and sum, returns the factor by which what was accumulated so far must be multiplied (1 where the max did not change).
   // An empty range writes zeros, changes nothing and returns 1.
   float (*softmax_step)(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max,

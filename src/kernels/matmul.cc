@@ -9,12 +9,15 @@ namespace longhaul {
 namespace {
 
 // The cut is chosen from the problem's sizes alone. A chunk is a block of C: `rows` of M by `outputs` of N, over all of K.
-constexpr int64_t kWeightBytesPerChunk = 128 * 1024;  // few rows: bound by memory, so long runs that still balance over threads
-constexpr int64_t kOutputsPerChunk = 128;             // many rows: two groups of panels, for which the inputs come from L2
-constexpr int64_t kRowsPerChunk = 256;
+// Few rows are bound by memory: chunks of at least the panels that a microkernel reads side by side, else of about 128 KiB.
+constexpr int64_t kFewRowsPanels = 4;
+constexpr int64_t kFewRowsWeightBytes = 128 * 1024;
 constexpr int64_t kManyRows = 32;
-// Bytes of one panel that a pass over the rows uses: four panels of it fill half of a 48 KiB L1 and stay there.
-constexpr int64_t kPanelBlockBytes = 6 * 1024;
+constexpr int64_t kManyRowsOutputs = 128;
+constexpr int64_t kManyRowsRows = 256;
+// Bytes of one panel that are used before the next rows: four panels of them stay in L2 (and nearly in L1) for all rows, and C is
+// read and written once in so many bytes.
+constexpr int64_t kPanelBlockBytes = 16 * 1024;
 constexpr int64_t kRoundElementsPerChunk = 32 * 1024;
 
 struct Cut {
@@ -26,9 +29,9 @@ struct Cut {
 Cut cut_of(const Matmul& p) {
   const int64_t panel_bytes = std::max<int64_t>(p.w.panel_bytes(), 1);
   Cut cut;
-  cut.outputs = p.m >= kManyRows ? kOutputsPerChunk : kPanel * std::max<int64_t>(1, kWeightBytesPerChunk / panel_bytes);
+  cut.outputs = p.m >= kManyRows ? kManyRowsOutputs : kPanel * std::max(kFewRowsPanels, kFewRowsWeightBytes / panel_bytes);
   cut.n_blocks = ceil_div(p.w.n, cut.outputs);
-  cut.m_blocks = ceil_div(p.m, kRowsPerChunk);
+  cut.m_blocks = ceil_div(p.m, kManyRowsRows);
   cut.rows = cut.m_blocks == 0 ? 0 : ceil_div(p.m, cut.m_blocks);
   return cut;
 }

@@ -2,16 +2,16 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <vector>
 
 namespace longhaul {
 namespace {
 
 constexpr int64_t kBufferBytes = int64_t{512} << 20;
+constexpr int64_t kPassBytes = int64_t{64} << 20;  // a pass of a few ms often escapes other programs; passes go round the buffer
 constexpr int64_t kChunkBytes = int64_t{1} << 20;
-constexpr int kPasses = 15;
-constexpr int64_t kPeakRounds = 200'000;
+constexpr int64_t kPeakRounds = 100'000;
+constexpr double kSecondsPerMark = 0.3;
 
 double seconds_of(auto&& body) {
   const auto start = std::chrono::steady_clock::now();
@@ -30,34 +30,37 @@ uint64_t read_chunk(const uint64_t* words, int64_t n_words) {
   return total;
 }
 
-void measure_reads(const Compute& compute, Roofline& roofline) {
-  constexpr int64_t kWords = kChunkBytes / static_cast<int64_t>(sizeof(uint64_t)), kChunks = kBufferBytes / kChunkBytes;
-  // Ones, because never written pages of zeros would all be the same page.
-  const std::vector<uint64_t> buffer(static_cast<size_t>(kWords * kChunks), 1);
-  std::atomic<uint64_t> total{0};
+// Units per second of one pass after another.
+std::vector<double> speeds_of(double units_per_pass, auto&& pass) {
   std::vector<double> speeds;
-  for (int pass = 0; pass < kPasses; ++pass) {
-    const double seconds = seconds_of([&] {
-      compute.pool->run(kChunks, [&](int64_t chunk, int) { total += read_chunk(buffer.data() + chunk * kWords, kWords); });
-    });
-    speeds.push_back(static_cast<double>(kBufferBytes) / seconds);
+  double total = 0.0;
+  for (int64_t i = 0; total < kSecondsPerMark; ++i) {
+    const double seconds = seconds_of([&] { pass(i); });
+    speeds.push_back(units_per_pass / seconds);
+    total += seconds;
   }
   std::sort(speeds.begin(), speeds.end());
+  return speeds;
+}
+
+void measure_reads(const Compute& compute, Roofline& roofline) {
+  constexpr int64_t kWords = kChunkBytes / static_cast<int64_t>(sizeof(uint64_t));
+  constexpr int64_t kChunks = kPassBytes / kChunkBytes, kPasses = kBufferBytes / kPassBytes;
+  // Ones, because never written pages of zeros would all be the same page.
+  const std::vector<uint64_t> buffer(static_cast<size_t>(kWords * kChunks * kPasses), 1);
+  std::atomic<uint64_t> total{0};
+  const auto speeds = speeds_of(static_cast<double>(kPassBytes), [&](int64_t pass) {
+    const uint64_t* words = buffer.data() + pass % kPasses * kChunks * kWords;
+    compute.pool->run(kChunks, [&](int64_t chunk, int) { total += read_chunk(words + chunk * kWords, kWords); });
+  });
   roofline.read_bytes_per_second = speeds.back();
   roofline.median_read_bytes_per_second = speeds[speeds.size() / 2];
 }
 
 double measure_peak(const Compute& compute, int64_t (*peak)(int64_t rounds)) {
   const int n_threads = compute.pool->n_threads();
-  double best = 0.0;
-  for (int pass = 0; pass < kPasses; ++pass) {
-    std::atomic<int64_t> multiply_adds{0};
-    const double seconds = seconds_of([&] {
-      compute.pool->run(n_threads, [&](int64_t, int) { multiply_adds += peak(kPeakRounds); });
-    });
-    best = std::max(best, 2.0 * static_cast<double>(multiply_adds) / seconds);
-  }
-  return best;
+  const double flops = 2.0 * static_cast<double>(peak(1) * kPeakRounds * n_threads);
+  return speeds_of(flops, [&](int64_t) { compute.pool->run(n_threads, [&](int64_t, int) { peak(kPeakRounds); }); }).back();
 }
 
 }  // namespace

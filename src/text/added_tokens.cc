@@ -72,15 +72,17 @@ Result<AddedTokens> AddedTokens::from_json(const Json* json, const Vocabulary& v
   RegexScratch scratch;
   for (const bool special : {true, false}) {
     for (uint32_t i = 0; i < added.tokens_.size(); ++i) {
-      const AddedToken& token = added.tokens_[i];
+      AddedToken& token = added.tokens_[i];
       if (token.special != special) continue;
       if (!token.normalized) {
+        token.decoded = token.content;
         added.raw_.add(token.content, i);
         continue;
       }
       std::string buffer;
       LH_TRY(const std::string_view content, normalizer.run(token.content, buffer, scratch));
       if (content.empty()) return corrupt("{}: token '{}' is empty once normalized", where, token.content);
+      token.decoded = content;
       added.normalized_.add(content, i);
     }
   }
@@ -130,8 +132,8 @@ const AddedToken* AddedTokens::find(std::string_view content) const {
   return it == by_content_.end() ? nullptr : &tokens_[it->second];
 }
 
-// Matches follow one another as if nothing were stripped or refused, so a token may overlap the white space that the one
-// before took along. That is Hugging Face's behaviour.
+// Matches follow one another as if nothing were stripped or refused. So a token may begin in white space that the one before
+// took along; with lstrip nothing of it may be left, and it is dropped. That is Hugging Face's behaviour.
 Status AddedTokens::split(std::string_view text, bool normalized, bool parse_special, const OnPart& on_part) const {
   const TextTrie& trie = normalized ? normalized_ : raw_;
   size_t done = 0, search_from = 0;
@@ -157,6 +159,7 @@ Status AddedTokens::split(std::string_view text, bool normalized, bool parse_spe
       }
       end = blanks_end;
     }
+    if (begin >= end) continue;
     if (done < begin) LH_RETURN_IF_ERROR(on_part(text.substr(done, begin - done), nullptr));
     LH_RETURN_IF_ERROR(on_part(text.substr(begin, end - begin), &token));
     done = end;

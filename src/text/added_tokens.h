@@ -17,6 +17,7 @@ namespace longhaul {
 
 struct AddedToken {
   std::string content;
+  std::string decoded;  // what decoding gives: the content as it is searched for
   int32_t id = 0;
   bool special = false;
   bool single_word = false;  // only where no word character touches it

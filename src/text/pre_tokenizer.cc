@@ -9,6 +9,10 @@ namespace {
 
 constexpr size_t kMaxSteps = 64;  // they nest
 constexpr std::string_view kGpt2Regex = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+// \w+|[^\w\s]+ as Rust's regex library reads it, which is what Whitespace uses.
+constexpr std::string_view kWhitespaceRegex =
+    R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189}]+)"
+    R"(|[^\s\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189}]+)";
 
 Result<SplitBehavior> read_behavior(const Fields& fields, std::string_view key) {
   LH_TRY(const std::string name, fields.string(key));
@@ -44,7 +48,7 @@ Status PreTokenizer::add(const Json& json, const std::string& where) {
   if (type == "Split") return add_split(fields);
   if (type == "ByteLevel") return add_byte_level(fields);
   if (type == "Metaspace") return add_metaspace(fields);
-  if (type == "Whitespace") return add_regex(R"(\w+|[^\w\s]+)", SplitBehavior::kRemoved, true, where);
+  if (type == "Whitespace") return add_regex(kWhitespaceRegex, SplitBehavior::kRemoved, true, where);
   if (type == "WhitespaceSplit") {
     add_class(CharClass::kWhiteSpace, SplitBehavior::kRemoved);
     return {};

@@ -3,6 +3,8 @@
 
 #include <pcre2.h>
 
+#include <algorithm>
+
 namespace longhaul {
 namespace {
 
@@ -70,6 +72,9 @@ Result<Regex> Regex::compile(std::string_view onig_pattern, const std::string& w
 Result<std::optional<MatchRange>> Regex::find(std::string_view text, size_t from, RegexScratch& scratch) const {
   auto& s = *scratch.impl_;
   if (s.context == nullptr || s.data == nullptr) return Error{ErrorCode::kInternal, "no memory for a regex match"};
+  // The default limit of 10 million steps would refuse a long run of blanks, which is stepped through once each way.
+  const uint64_t limit = 10'000'000 + 8 * static_cast<uint64_t>(text.size());
+  pcre2_set_match_limit(s.context, static_cast<uint32_t>(std::min<uint64_t>(limit, UINT32_MAX)));
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   const int rc = code_->jit ? pcre2_jit_match(code_->code, subject, text.size(), from, 0, s.data, s.context)
                             : pcre2_match(code_->code, subject, text.size(), from, PCRE2_NO_UTF_CHECK, s.data, s.context);

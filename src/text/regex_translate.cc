@@ -2,7 +2,7 @@
 //
 //   Oniguruma             meaning there              PCRE2
 //   \s \S                 White_Space                \p{White_Space}: its own \s also takes U+180E
-//   \w                    L, M, N, Pc                [\p{L}\p{M}\p{N}\p{Pc}]: its own \w lacks marks before 10.43
+//   \w                    word characters            spelled out (kWord): its own \w lacks marks before 10.43
 //   \h                    hex digit                  [0-9A-Fa-f]: its own \h is a blank
 //   \p{Han}               script                     \p{sc:Han}: its own \p{Han} takes script extensions
 //   \p{Letter}            general category           \p{L}: long names are unknown
@@ -35,6 +35,10 @@ constexpr std::array<std::string_view, 31> kCategories = {"L",  "M",  "N",  "P",
 constexpr std::array<std::string_view, 20> kScripts = {
     "Han",   "Hiragana", "Katakana", "Hangul",  "Latin",  "Cyrillic", "Greek", "Arabic",   "Hebrew", "Thai",
     "Devanagari", "Bengali", "Tamil", "Telugu", "Armenian", "Georgian", "Khmer", "Lao", "Tibetan", "Bopomofo"};
+
+// Oniguruma's word characters, found by asking it about every code point: letters, marks, digits, connectors, and some signs.
+constexpr std::string_view kWord =
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\xB2\xB3\xB9\xBC-\xBE\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
 
 template <class List>
 bool contains(const List& list, std::string_view name) {
@@ -88,7 +92,6 @@ class Translator {
   Status escape(bool in_class) {
     if (pos_ + 1 >= in_.size()) return refuse("a backslash at the end");
     const char c = in_[pos_ + 1];
-    constexpr std::string_view kWord = R"(\p{L}\p{M}\p{N}\p{Pc})";
     switch (c) {
       case 's': put_set(R"(\p{White_Space})", in_class, false); return {};
       case 'S': put_set(R"(\P{White_Space})", in_class, false); return {};

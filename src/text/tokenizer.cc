@@ -89,9 +89,12 @@ Detokenizer::Detokenizer(Detokenizer&&) noexcept = default;
 Detokenizer& Detokenizer::operator=(Detokenizer&&) noexcept = default;
 
 void Detokenizer::push_to(int32_t id, std::string& out) {
-  const auto token = impl_->tokenizer.id_to_token(id);
-  if (!token || (impl_->skip_special && impl_->tokenizer.is_special(id))) return;
-  impl_->stream.push(*token, out);
+  const TokenizerParts& parts = *impl_->tokenizer.parts_;
+  if (const AddedToken* added = parts.added.find(id)) {
+    if (!added->special || !impl_->skip_special) impl_->stream.push(added->decoded, out);
+  } else if (parts.bpe.vocabulary().contains(id)) {
+    impl_->stream.push(parts.bpe.vocabulary().text(id), out);
+  }
 }
 
 std::string Detokenizer::push(int32_t id) {

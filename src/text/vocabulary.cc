@@ -7,6 +7,8 @@ namespace {
 // Larger vocabularies do not exist; ids below this keep a hostile file's table at 64 MiB before check_density() ends it.
 constexpr int64_t kMaxId = int64_t{1} << 23;
 constexpr int64_t kFreeHoles = 65536;
+
+uint32_t hash_of(std::string_view text) { return static_cast<uint32_t>(hash_bytes(text) >> 32); }
 }  // namespace
 
 Status Vocabulary::add(std::string_view text, int64_t id, std::string_view where) {
@@ -14,12 +16,13 @@ Status Vocabulary::add(std::string_view text, int64_t id, std::string_view where
   if (contains(id)) return corrupt("{}: token '{}' has id {}, which '{}' has already", where, text, id, this->text(id));
   if (texts_.size() + text.size() > UINT32_MAX) return corrupt("{}: more than 4 GiB of token texts", where);
   if (static_cast<size_t>(n_entries_ + 1) * 2 > slots_.size()) grow();
-  const size_t slot = slot_of(text);
-  if (slots_[slot] >= 0) return corrupt("{}: token '{}' stands twice (ids {} and {})", where, text, slots_[slot], id);
+  const uint32_t hash = hash_of(text);
+  Slot& slot = slots_[slot_of(text, hash)];
+  if (slot.id >= 0) return corrupt("{}: token '{}' stands twice (ids {} and {})", where, text, slot.id, id);
   if (id >= size()) entries_.resize(static_cast<size_t>(id) + 1);
   entries_[static_cast<size_t>(id)] = {static_cast<uint32_t>(texts_.size()), static_cast<uint32_t>(text.size())};
   texts_ += text;
-  slots_[slot] = static_cast<int32_t>(id);
+  slot = {hash, static_cast<int32_t>(id)};
   ++n_entries_;
   return {};
 }
@@ -31,7 +34,7 @@ Status Vocabulary::check_density(std::string_view where) const {
 
 std::optional<int32_t> Vocabulary::find(std::string_view text) const {
   if (slots_.empty()) return std::nullopt;
-  const int32_t id = slots_[slot_of(text)];
+  const int32_t id = slots_[slot_of(text, hash_of(text))].id;
   return id < 0 ? std::nullopt : std::optional<int32_t>(id);
 }
 
@@ -41,16 +44,22 @@ std::string_view Vocabulary::text(int64_t id) const {
   return std::string_view(texts_).substr(e.begin, e.size);
 }
 
-size_t Vocabulary::slot_of(std::string_view text) const {
-  size_t slot = hash_bytes(text) & (slots_.size() - 1);
-  while (slots_[slot] >= 0 && this->text(slots_[slot]) != text) slot = (slot + 1) & (slots_.size() - 1);
-  return slot;
+size_t Vocabulary::slot_of(std::string_view text, uint32_t hash) const {
+  const size_t mask = slots_.size() - 1;
+  size_t i = hash & mask;
+  while (slots_[i].id >= 0 && (slots_[i].hash != hash || this->text(slots_[i].id) != text)) i = (i + 1) & mask;
+  return i;
 }
 
 void Vocabulary::grow() {
-  slots_.assign(slots_.empty() ? 1024 : slots_.size() * 2, -1);
-  for (int64_t id = 0; id < size(); ++id) {
-    if (contains(id)) slots_[slot_of(text(id))] = static_cast<int32_t>(id);
+  std::vector<Slot> old(slots_.empty() ? 1024 : slots_.size() * 2);
+  old.swap(slots_);
+  const size_t mask = slots_.size() - 1;
+  for (const Slot& slot : old) {
+    if (slot.id < 0) continue;
+    size_t i = slot.hash & mask;
+    while (slots_[i].id >= 0) i = (i + 1) & mask;
+    slots_[i] = slot;
   }
 }
 

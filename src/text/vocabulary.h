@@ -33,12 +33,17 @@ class Vocabulary {
     uint32_t size = kHole;
   };
 
-  size_t slot_of(std::string_view text) const;
+  struct Slot {
+    uint32_t hash = 0;
+    int32_t id = -1;  // -1: free
+  };
+
+  size_t slot_of(std::string_view text, uint32_t hash) const;
   void grow();
 
   std::string texts_;
-  std::vector<Entry> entries_;   // by id
-  std::vector<int32_t> slots_;   // open addressing, power of two, -1 free
+  std::vector<Entry> entries_;  // by id
+  std::vector<Slot> slots_;     // open addressing, power of two
   int64_t n_entries_ = 0;
 };
 

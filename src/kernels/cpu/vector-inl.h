@@ -40,15 +40,21 @@ HWY_INLINE void store_n(V v, int64_t count, float* p) {
   std::memcpy(p, lanes, static_cast<size_t>(count) * sizeof(float));
 }
 
-// Round to nearest even; a NaN stays one.
-HWY_INLINE hn::Vec<U16> round_bf16(V v) {
+HWY_INLINE hn::Vec<U16> to_halves(hn::Vec<U32> low_halves) { return hn::DemoteTo(U16(), hn::BitCast(I32(), low_halves)); }
+
+// Round to nearest even. A NaN may become something else.
+HWY_INLINE hn::Vec<U32> round_bf16_bits(V v) {
   const U32 du;
   const auto bits = hn::BitCast(du, v);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fff))));
-  const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40));
-  const auto is_nan = hn::RebindMask(du, hn::IsNaN(v));
-  return hn::DemoteTo(U16(), hn::BitCast(I32(), hn::IfThenElse(is_nan, quiet, rounded)));
+  return hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(du, 0x7fff)), odd));
+}
+
+// Round to nearest even; a NaN stays one.
+HWY_INLINE hn::Vec<U16> round_bf16(V v) {
+  const U32 du;
+  const auto quiet = hn::Or(hn::ShiftRight<16>(hn::BitCast(du, v)), hn::Set(du, 0x40));
+  return to_halves(hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, round_bf16_bits(v)));
 }
 
 HWY_INLINE void store_bf16(V v, bf16* p) { hn::StoreU(round_bf16(v), U16(), reinterpret_cast<uint16_t*>(p)); }

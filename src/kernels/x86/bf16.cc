@@ -59,7 +59,7 @@ LH_BF16_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
     LH_UNROLL for (int p = 0; p < kPanels; ++p) {
       const std::byte* from = b + p * t.b.panel_stride;
       weights[p] = _mm512_loadu_si512(from);
-      if constexpr (kRows <= 4) _mm_prefetch(reinterpret_cast<const char*>(from) + kPrefetchBytes, _MM_HINT_T0);
+      if constexpr (kRows <= 4) _mm_prefetch(reinterpret_cast<const char*>(from) + kPrefetchBytes, _MM_HINT_T1);
     }
     LH_UNROLL for (int r = 0; r < kRows; ++r) {
       const __m512i input = broadcast_pair(a + r * t.a_stride + k);

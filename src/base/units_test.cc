@@ -1,4 +1,4 @@
-#include "base/human.h"
+#include "longhaul/units.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,6 @@
-#include "base/human.h"
+#include "longhaul/units.h"
+
+#include "base/result.h"
 
 #include <array>
 #include <charconv>

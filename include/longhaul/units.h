@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/result.h"
+#include "longhaul/result.h"
 
 namespace longhaul {
 

@@ -1,0 +1,29 @@
+// The program: one subcommand a file.
+#include <csignal>
+
+#include "cli/command.h"
+#include "longhaul/units.h"
+
+int main(int argc, char** argv) {
+  using namespace longhaul::cli;
+  // A reader that goes away (| head) ends the program quietly.
+  std::signal(SIGPIPE, SIG_DFL);
+  CLI::App app("Longhaul runs language models built for long context, straight from their checkpoints,\n"
+               "and tells what every token of context costs before it is spent.",
+               "longhaul");
+  app.set_version_flag("--version", "longhaul " LONGHAUL_VERSION);
+  app.require_subcommand(1);
+  app.footer("Examples:\n"
+             "  longhaul run models/demo -p \"In the beginning\"\n"
+             "  longhaul plan gemma-4-E2B --context 128k\n"
+             "  longhaul synth gemma-4-E2B --out /tmp/e2b --layers 10 && longhaul bench /tmp/e2b\n"
+             "`longhaul COMMAND --help` tells more.");
+  Run run;
+  for (const auto add : {add_run, add_chat, add_logits, add_score, add_inspect, add_plan, add_synth, add_bench}) add(app, run);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  return run();
+}

@@ -1,0 +1,74 @@
+// longhaul inspect, plan, synth: what needs no loaded weights.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+
+namespace longhaul::cli {
+namespace {
+
+std::string join(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); }
+
+int print(const Result<Report>& report, bool json) {
+  if (!report.ok()) return fail(report.error());
+  fmt::print("{}\n", json ? report->json : report->text);
+  return 0;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Run& run) {
+  struct Flags {
+    std::string model;
+    bool json = false;
+  };
+  auto f = std::make_shared<Flags>();
+  CLI::App* c = app.add_subcommand("inspect", "the architecture, block by block");
+  c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
+  c->add_flag("--json", f->json, "print JSON");
+  c->callback([f, &run] { run = [f] { return print(inspect_model(f->model), f->json); }; });
+}
+
+void add_plan(CLI::App& app, Run& run) {
+  struct Flags {
+    std::string model;
+    PlanOptions options;
+    bool json = false;
+  };
+  auto f = std::make_shared<Flags>();
+  CLI::App* c = app.add_subcommand("plan", "what a context costs: memory, work and bytes moved, before anything is loaded");
+  c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
+  add_count(*c, "--context", f->options.context, "tokens of context, such as 128k (default: the model's maximum)");
+  add_count(*c, "--batch", f->options.batch, "sequences side by side (default 1)");
+  c->add_option("--weights", f->options.weights, "dtype of the weights: bf16, f32")->capture_default_str();
+  c->add_option("--kv", f->options.kv, "dtype of keys and values: bf16, f32")->capture_default_str();
+  c->add_option("--what-if", f->options.what_if, "edit the model and price the result: " + join(what_if_edits()));
+  add_bytes(*c, "--memory", f->options.memory, "memory that the largest context must fit, such as 24GiB (default: what is available)");
+  add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)");
+  c->add_option("--threads", f->options.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024));
+  c->add_flag("--json", f->json, "print JSON");
+  c->callback([f, &run] { run = [f] { return print(plan_model(f->model, f->options), f->json); }; });
+}
+
+void add_synth(CLI::App& app, Run& run) {
+  struct Flags {
+    std::string model, out;
+    SynthOptions options;
+  };
+  auto f = std::make_shared<Flags>();
+  CLI::App* c = app.add_subcommand("synth", "a random checkpoint with real tensor names and shapes");
+  c->add_option("MODEL", f->model, "a config.json, its folder, or one of: " + join(bundled_model_names()))->required();
+  c->add_option("--out", f->out, "folder to write")->required();
+  c->add_option("--layers", f->options.layers, "only so many layers; 0: all")->check(CLI::Range(0, 100000));
+  c->add_option("--seed", f->options.seed, "random seed")->capture_default_str();
+  c->add_option("--dtype", f->options.dtype, "bf16, f32")->capture_default_str();
+  c->callback([f, &run] {
+    run = [f] {
+      Progress progress;
+      f->options.progress = [&](double fraction) { progress("writing", fraction); };
+      const Status status = synthesize(f->model, f->out, f->options);
+      return status.ok() ? 0 : fail(status.error());
+    };
+  });
+}
+
+}  // namespace longhaul::cli

@@ -1,0 +1,42 @@
+// What the cost tests share: the golden figures and the presets they are about.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "base/json.h"
+#include "base/mapped_file.h"
+#include "models/registry.h"
+
+namespace longhaul {
+
+inline constexpr const char* kGemmaPresets[] = {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B", "gemma-4-26B-A4B", "gemma-4-31B"};
+
+inline Architecture gemma(std::string_view name) {
+  auto arch = preset(name);
+  EXPECT_TRUE(arch.ok()) << name;
+  return arch.ok() ? std::move(*arch) : Architecture{};
+}
+
+// Written by tools/make_cost_goldens.py from a calculator that shares no code with this one.
+inline const Json& gemma_goldens() {
+  static const Json goldens = [] {
+    const std::string path = std::string(LH_SOURCE_DIR) + "/tests/golden/cost/gemma.json";
+    const auto text = read_file(path, 1 << 20);
+    if (!text.ok()) return Json();
+    auto json = parse_json(*text, path);
+    return json.ok() ? std::move(*json) : Json();
+  }();
+  return goldens;
+}
+
+// A member that must be an unsigned integer.
+inline uint64_t integer(const Json& json, const char* key) {
+  const Json* member = json.find(key);
+  const bool found = member != nullptr && member->as_int() != nullptr;
+  EXPECT_TRUE(found) << key;
+  return found ? static_cast<uint64_t>(*member->as_int()) : 0;
+}
+
+}  // namespace longhaul

@@ -1,0 +1,211 @@
+#include "cost/plan.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "cost/cost_testing.h"
+#include "cost/flops.h"
+#include "cost/what_if.h"
+#include "mechanisms/attention.h"
+#include "mechanisms/step_layout.h"
+
+namespace longhaul {
+namespace {
+
+using testing::HasSubstr;
+
+Plan plan_of(const Architecture& arch, const PlanRequest& request) {
+  auto plan = make_plan(arch, request);
+  EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().message);
+  return plan.ok() ? std::move(*plan) : Plan{};
+}
+
+void expect_golden(const Architecture& arch, const Json& golden, const std::vector<std::string>& what_if) {
+  const Json::Object* contexts = golden.find("contexts")->as_object();
+  ASSERT_NE(contexts, nullptr);
+  for (const auto& [context, figures] : *contexts) {
+    SCOPED_TRACE("context " + context);
+    PlanRequest request{.context = std::stoll(context), .what_if = what_if};
+    const Plan p = plan_of(arch, request);
+    EXPECT_EQ(p.params_total, integer(golden, "params"));
+    EXPECT_EQ(p.params_active, integer(golden, "active_with_head"));
+    EXPECT_EQ(p.state_bytes_per_token, integer(golden, "growth_per_token"));
+    EXPECT_EQ(p.state_bytes, integer(figures, "kv_bf16"));
+    EXPECT_EQ(p.decode_flops_per_token, integer(figures, "decode_flops"));
+    EXPECT_EQ(p.prefill_flops, integer(figures, "prefill_flops"));
+    EXPECT_EQ(p.prefill_flops_skip, integer(figures, "prefill_flops_skip"));
+    EXPECT_EQ(p.decode_read_bytes, integer(*figures.find("decode_read"), "1"));
+    request.batch = 8;
+    EXPECT_EQ(plan_of(arch, request).decode_read_bytes, integer(*figures.find("decode_read"), "8"));
+  }
+}
+
+TEST(Plan, EqualsTheGoldenIntegers) {
+  for (const char* name : kGemmaPresets) {
+    SCOPED_TRACE(name);
+    const Json* golden = gemma_goldens().find(name);
+    ASSERT_NE(golden, nullptr);
+    expect_golden(gemma(name), *golden, {});
+  }
+}
+
+TEST(Plan, EqualsTheGoldenIntegersOfEveryWhatIf) {
+  for (const char* name : kGemmaPresets) {
+    const Json* golden = gemma_goldens().find(name);
+    ASSERT_NE(golden, nullptr);
+    const Json::Object* edits = golden->find("what_if")->as_object();
+    ASSERT_NE(edits, nullptr);
+    EXPECT_GE(edits->size(), 3u);
+    for (const auto& [edit, figures] : *edits) {
+      SCOPED_TRACE(std::string(name) + " with " + edit);
+      std::vector<std::string> names;
+      for (size_t begin = 0; begin <= edit.size();) {
+        const size_t end = std::min(edit.find(',', begin), edit.size());
+        names.push_back(edit.substr(begin, end - begin));
+        begin = end + 1;
+      }
+      expect_golden(gemma(name), figures, names);
+    }
+  }
+}
+
+TEST(Plan, TotalIsTheSumOfItsParts) {
+  const Plan p = plan_of(gemma("gemma-4-E2B"), {.context = 5000, .batch = 3, .kv = DType::kF32});
+  EXPECT_EQ(p.total_bytes, p.weight_bytes + p.state_bytes + p.scratch_bytes);
+  uint64_t state = 0, growth = 0;
+  for (const LayerPlan& l : p.layers) {
+    state += l.state_bytes;
+    growth += l.state_bytes_per_token;
+  }
+  EXPECT_EQ(state, p.state_bytes);
+  EXPECT_EQ(growth, p.state_bytes_per_token);
+  EXPECT_EQ(p.layers.size(), 35u);
+}
+
+TEST(Plan, LayersAddUpToTheModel) {
+  for (const char* name : kGemmaPresets) {
+    SCOPED_TRACE(name);
+    const Architecture arch = gemma(name);
+    const Plan p = plan_of(arch, {.context = 32768});
+    uint64_t params = 0, flops = 0, kv = 0;
+    for (const LayerPlan& l : p.layers) {
+      params += l.params;
+      flops += l.decode_flops;
+      kv += l.kv_read_bytes;
+    }
+    // Outside of the layers stand the table and head (one tensor), the last norm, and the per-layer table with its norm.
+    uint64_t outside = static_cast<uint64_t>(arch.vocab_size * arch.hidden_size + arch.hidden_size);
+    for (const TensorSpec& t : arch.tensors) {
+      if (t.name == "embed_tokens_per_layer.weight" || t.name == "per_layer_projection_norm.weight") outside += static_cast<uint64_t>(t.n_elements());
+    }
+    EXPECT_EQ(params + outside, p.params_total);
+    EXPECT_EQ(flops + 2 * static_cast<uint64_t>(arch.vocab_size * arch.hidden_size), p.decode_flops_per_token);
+    EXPECT_LT(kv, p.decode_read_bytes - p.decode_read_weight_bytes);  // the rest is written
+  }
+}
+
+TEST(Plan, StateIsRoundedToPagesAndPanels) {
+  const Architecture arch = gemma("gemma-4-E2B");
+  const uint64_t page = 3 * 2 * 512 * 2, ring = 12 * 2 * 256 * 2;  // bytes a slot over all layers
+  EXPECT_EQ(plan_of(arch, {.context = 1}).state_bytes, 256 * page + 16 * ring);
+  EXPECT_EQ(plan_of(arch, {.context = 256}).state_bytes, 256 * page + 256 * ring);
+  EXPECT_EQ(plan_of(arch, {.context = 257}).state_bytes, 512 * page + 272 * ring);
+  EXPECT_EQ(plan_of(arch, {.context = 257, .kv = DType::kF32}).state_bytes, 2 * (512 * page + 272 * ring));
+  EXPECT_EQ(plan_of(arch, {.context = 257, .batch = 5}).state_bytes, 5 * (512 * page + 272 * ring));
+}
+
+TEST(Plan, TheNextPromptTokenCostsADecodeStepWithoutItsHead) {
+  for (const char* name : kGemmaPresets) {
+    const Architecture arch = gemma(name);
+    for (int64_t n : {2, 512, 513, 1025, 4097}) {
+      const Plan before = plan_of(arch, {.context = n - 1}), after = plan_of(arch, {.context = n});
+      const uint64_t head = 2 * static_cast<uint64_t>(arch.vocab_size * arch.hidden_size);
+      EXPECT_EQ(after.prefill_flops - before.prefill_flops, after.decode_flops_per_token - head) << name << " n=" << n;
+    }
+  }
+}
+
+TEST(Plan, APromptOfOneTokenIsADecodeStep) {
+  const Plan p = plan_of(gemma("gemma-4-26B-A4B"), {.context = 1});
+  EXPECT_EQ(p.prefill_flops, p.decode_flops_per_token);
+  EXPECT_EQ(p.prefill_flops_skip, p.decode_flops_per_token);
+}
+
+TEST(Plan, ScratchIsTheExecutorsAndFreeOfTheContext) {
+  const Architecture arch = gemma("gemma-4-E4B");
+  PlanRequest r{.context = 4096, .chunk = 64, .n_threads = 2};
+  const uint64_t scratch = plan_of(arch, r).scratch_bytes;
+  EXPECT_EQ(scratch, scratch_bytes(arch, step_limits(r)));
+  r.context = 1 << 20;
+  EXPECT_EQ(plan_of(arch, r).scratch_bytes, scratch);
+  r.chunk = 128;
+  EXPECT_GT(plan_of(arch, r).scratch_bytes, scratch);
+}
+
+TEST(Plan, AStepHoldsARowOfEverySequence) {
+  EXPECT_EQ(step_limits({.batch = 32, .chunk = 8}).max_rows, 32);
+  EXPECT_EQ(step_limits({.batch = 2, .chunk = 8}).max_rows, 8);
+}
+
+TEST(Plan, LargestContextIsTheLastThatFits) {
+  const Architecture arch = gemma("gemma-4-E2B");
+  PlanRequest r{.context = 4096, .batch = 2, .memory = uint64_t{24} << 30};
+  const Plan p = plan_of(arch, r);
+  ASSERT_TRUE(p.max_context);
+  EXPECT_GT(*p.max_context, 1 << 20);
+  r.context = *p.max_context;
+  EXPECT_LE(plan_of(arch, r).total_bytes, *r.memory);
+  r.context += 1;
+  EXPECT_GT(plan_of(arch, r).total_bytes, *r.memory);
+}
+
+TEST(Plan, LargestContextIsZeroWhereWeightsAloneAreTooLarge) {
+  EXPECT_EQ(plan_of(gemma("gemma-4-31B"), {.memory = uint64_t{16} << 30}).max_context, 0);
+  EXPECT_FALSE(plan_of(gemma("gemma-4-31B"), {}).max_context);
+}
+
+TEST(Plan, TablesCountAtTheCheckpointsWidth) {
+  const Architecture arch = gemma("gemma-4-E2B");
+  const uint64_t elements = 262144ull * 1536 + 262144ull * 35 * 256;
+  EXPECT_EQ(plan_of(arch, {}).weight_bytes_mapped, 2 * elements);
+  EXPECT_EQ(plan_of(arch, {.weights = DType::kF32}).weight_bytes_mapped, 4 * elements);
+  EXPECT_EQ(plan_of(arch, {.weights = DType::kF32, .checkpoint = DType::kBF16}).weight_bytes_mapped, 2 * elements);
+}
+
+TEST(Plan, SharingLayersNameTheirSource) {
+  const Plan p = plan_of(gemma("gemma-4-E2B"), {});
+  EXPECT_EQ(p.layers[14].state_source, kNone);
+  EXPECT_EQ(p.layers[15].state_source, 13);
+  EXPECT_EQ(p.layers[19].state_source, 14);
+  EXPECT_EQ(p.layers[15].state_bytes, 0u);
+  EXPECT_GT(p.layers[15].kv_read_bytes, 0u);
+  EXPECT_EQ(p.layers[15].mixers, (std::vector<std::string>{"attention sliding 512", "mlp 12288", "per-layer embedding 256"}));
+}
+
+TEST(Plan, RefusesRequestsOutOfRange) {
+  const Architecture arch = gemma("gemma-4-E2B");
+  const auto message = [&](const PlanRequest& r) {
+    const auto plan = make_plan(arch, r);
+    return plan.ok() ? std::string() : plan.error().message;
+  };
+  EXPECT_THAT(message({.context = 0}), HasSubstr("context"));
+  EXPECT_THAT(message({.context = -5}), HasSubstr("-5"));
+  EXPECT_THAT(message({.context = kMaxPlannedContext + 1}), HasSubstr("context"));
+  EXPECT_THAT(message({.batch = 0}), HasSubstr("batch"));
+  EXPECT_THAT(message({.chunk = 0}), HasSubstr("chunk"));
+  EXPECT_THAT(message({.logit_rows = 0}), HasSubstr("logits"));
+  EXPECT_THAT(message({.n_threads = 0}), HasSubstr("threads"));
+  EXPECT_THAT(message({.weights = DType::kI8}), HasSubstr("I8"));
+  EXPECT_THAT(message({.kv = DType::kF16}), HasSubstr("F16"));
+  EXPECT_THAT(message({.what_if = {"no-such"}}), HasSubstr("no-such"));
+}
+
+TEST(Plan, SaysSoWhereACountLeaves64Bits) {
+  const auto plan = make_plan(gemma("gemma-4-31B"), {.context = kMaxPlannedContext});
+  ASSERT_FALSE(plan.ok());
+  EXPECT_THAT(plan.error().message, HasSubstr("2^64"));
+}
+
+}  // namespace
+}  // namespace longhaul

@@ -1,0 +1,73 @@
+#include "cost/report.h"
+
+#include <gmock/gmock.h>
+
+#include "cost/cost_testing.h"
+#include "cost/inspect.h"
+
+namespace longhaul {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(PlanReport, ShowsExactBytesAndTheComparisons) {
+  const Architecture arch = gemma("gemma-4-E2B");
+  const PlanRequest r{.context = 131072, .memory = uint64_t{8} << 30, .bandwidth = 50e9};
+  const std::string text = plan_report(arch, *make_plan(arch, r), r);
+  EXPECT_THAT(text, HasSubstr("811,597,824"));
+  EXPECT_THAT(text, HasSubstr("grows by 6,144 bytes a token"));
+  EXPECT_THAT(text, HasSubstr("7.75 t/s"));  // 50e9 / 6453282816
+  EXPECT_THAT(text, HasSubstr("12 x attention sliding 512, mlp 6144, per-layer embedding 256\n"));
+  EXPECT_THAT(text, HasSubstr("16 x attention sliding 512, mlp 12288, per-layer embedding 256, reads the cache of layer 13"));
+  EXPECT_THAT(text, HasSubstr("layers 0-3, 5-8, 10-13"));
+  EXPECT_THAT(text, HasSubstr("no-kv-sharing"));
+  EXPECT_THAT(text, HasSubstr("+133.3 %"));
+  EXPECT_THAT(text, Not(HasSubstr("beyond the positions")));
+}
+
+TEST(PlanReport, SetsAnEditedModelBesideTheShippedOne) {
+  const Architecture arch = gemma("gemma-4-31B");
+  const PlanRequest r{.context = 1 << 19, .memory = uint64_t{1} << 30, .what_if = {"no-window", "mha"}};
+  const std::string text = plan_report(arch, *make_plan(arch, r), r);
+  EXPECT_THAT(text, HasSubstr("gemma-4-31B with no-window, mha"));
+  EXPECT_THAT(text, HasSubstr("as asked"));
+  EXPECT_THAT(text, HasSubstr("beyond the positions"));
+  EXPECT_THAT(text, HasSubstr("no context fits 1.00 GiB"));
+}
+
+TEST(PlanJson, HasTheStableKeys) {
+  const Architecture arch = gemma("gemma-4-E2B");
+  const Json json = plan_json(*make_plan(arch, {.context = 4096, .kv = DType::kF32, .what_if = {"mha"}}));
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : *json.as_object()) keys.push_back(key);
+  EXPECT_THAT(keys, testing::UnorderedElementsAre("name", "context", "batch", "weights", "kv", "what_if", "params_total", "params_active", "weight_bytes",
+                                                  "weight_bytes_mapped", "state_bytes", "state_bytes_per_token", "scratch_bytes", "total_bytes",
+                                                  "decode_flops_per_token", "prefill_flops", "prefill_flops_skip", "decode_read_bytes", "max_context",
+                                                  "max_positions", "layers"));
+  EXPECT_EQ(*json.find("kv")->as_string(), "f32");
+  EXPECT_TRUE(json.find("max_context")->is_null());
+  EXPECT_EQ(json.find("layers")->as_array()->size(), 35u);
+  EXPECT_EQ(integer(json, "context"), 4096u);
+}
+
+TEST(Inspect, DrawsTheScheduleAndTheSourcesOfKeys) {
+  const std::string text = inspect_report(gemma("gemma-4-E2B"));
+  EXPECT_THAT(text, HasSubstr("4,628,569,344"));
+  EXPECT_THAT(text, HasSubstr("S S S S F S S S S F S S S S F s s s s f"));
+  EXPECT_THAT(text, HasSubstr("<-- cache of layer 13"));
+  EXPECT_THAT(text, HasSubstr("8 query heads of 512, 1 KV head, rope theta 1000000 on 64 of 256 pairs"));
+  EXPECT_THAT(text, HasSubstr("tied to the embedding"));
+  EXPECT_THAT(inspect_report(gemma("gemma-4-26B-A4B")), HasSubstr("mlp 2112 + moe 8 of 128 x 704"));
+}
+
+TEST(Inspect, JsonListsBlocksAndStates) {
+  const Json json = inspect_json(gemma("gemma-4-E2B"));
+  EXPECT_EQ(integer(json, "params_total"), 4628569344u);
+  EXPECT_EQ(json.find("blocks")->as_array()->size(), 105u);
+  EXPECT_EQ(json.find("states")->as_array()->size(), 15u);
+  EXPECT_EQ(*json.find("schedule")->as_string(), "SSSSFSSSSFSSSSFssssfssssfssssfssssf");
+}
+
+}  // namespace
+}  // namespace longhaul

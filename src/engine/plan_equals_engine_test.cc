@@ -1,0 +1,201 @@
+// The promise of the planner: what it says is what the engine does. Small models with every mechanism, run for real.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "cost/plan.h"
+#include "cost/what_if.h"
+#include "engine/executor.h"
+#include "models/gemma.h"
+
+namespace longhaul {
+namespace {
+
+// The value of a result that a test cannot go on without.
+template <class T>
+T must(Result<T> result) {
+  LH_CHECK(result.ok());
+  return std::move(*result);
+}
+
+GemmaConfig small_config(const char* name) {
+  GemmaConfig c;
+  c.name = name;
+  c.vocab_size = 61;
+  c.hidden_size = 48;
+  c.intermediate_size = 40;
+  c.num_attention_heads = 4;
+  c.sliding_window = 8;
+  c.full_rope = {true, 1e6, 0.25, 1.0};
+  return c;
+}
+
+// Caches shared across layers, per-layer embeddings, doubled widths.
+Architecture sharing_model() {
+  GemmaConfig c = small_config("sharing");
+  for (int64_t l = 0; l < 7; ++l) c.layers.push_back({l % 3 == 2, l % 3 == 2 ? 32 : 16, 1, false});
+  c.num_kv_shared_layers = 3;
+  c.use_double_wide_mlp = true;
+  c.hidden_size_per_layer_input = 16;
+  c.vocab_size_per_layer_input = 61;
+  return gemma_architecture(c);
+}
+
+// A mixture beside a dense MLP, values that are the keys' projection.
+Architecture mixture_model() {
+  GemmaConfig c = small_config("mixture");
+  for (int64_t l = 0; l < 4; ++l) c.layers.push_back({l % 2 == 1, l % 2 == 1 ? 32 : 16, l % 2 == 1 ? 1 : 2, l % 2 == 1});
+  c.num_experts = 6;
+  c.top_k_experts = 2;
+  c.moe_intermediate_size = 24;
+  return gemma_architecture(c);
+}
+
+// Each model and what each edit makes of it.
+std::vector<Architecture> models() {
+  std::vector<Architecture> all;
+  for (const Architecture& arch : {sharing_model(), mixture_model()}) {
+    all.push_back(arch);
+    for (const char* edit : what_if_names()) {
+      auto edited = apply_what_if(arch, edit);
+      if (!edited.ok()) continue;
+      edited->name += std::string(" ") + edit;
+      all.push_back(std::move(*edited));
+    }
+  }
+  return all;
+}
+
+// Random weights in memory, packed as the loader does.
+class RandomWeights {
+ public:
+  RandomWeights(const Architecture& arch, DType dtype) {
+    const size_t n = arch.weights.size();
+    weights_ = {.dtype = dtype, .matrices = std::vector<PackedMatrix>(n), .vectors = std::vector<const float*>(n), .tables = std::vector<LookupTable>(n)};
+    for (size_t i = 0; i < n; ++i) add(arch.weights[i], i);
+  }
+  const Weights& weights() const { return weights_; }
+  uint64_t resident_bytes() const { return resident_bytes_; }
+
+ private:
+  void add(const WeightSpec& w, size_t id) {
+    values_.push_back(std::vector<float>(static_cast<size_t>(w.n_elements())));
+    std::vector<float>& values = values_.back();
+    std::uniform_real_distribution<float> uniform(-0.1f, 0.1f);
+    for (float& v : values) v = uniform(random_);
+    if (w.use == WeightUse::kVector) {
+      weights_.vectors[id] = values.data();
+      resident_bytes_ += values.size() * sizeof(float);
+    } else if (w.use == WeightUse::kLookup) {
+      weights_.tables[id] = {reinterpret_cast<const std::byte*>(values.data()), DType::kF32, w.rows, w.cols};
+    } else {
+      const uint64_t one = packed_bytes(weights_.dtype, w.rows, w.cols);
+      packed_.push_back(must(Buffer::allocate(one * static_cast<uint64_t>(w.n_experts))));
+      Buffer& buffer = packed_.back();
+      for (int64_t e = 0; e < w.n_experts; ++e) {
+        pack_rows(values.data() + e * w.rows * w.cols, DType::kF32, 0, w.rows, w.cols, weights_.dtype, buffer.data() + static_cast<uint64_t>(e) * one);
+      }
+      weights_.matrices[id] = {buffer.data(), weights_.dtype, w.rows, w.cols};
+      resident_bytes_ += buffer.size();
+    }
+  }
+
+  std::mt19937 random_{7};
+  Weights weights_;
+  std::vector<std::vector<float>> values_;
+  std::vector<Buffer> packed_;
+  uint64_t resident_bytes_ = 0;
+};
+
+Plan plan_of(const Architecture& arch, const PlanRequest& request) { return must(make_plan(arch, request)); }
+
+Sequence new_sequence(const Architecture& arch, DType dtype, int64_t max_tokens) { return must(Sequence::create(arch, dtype, max_tokens)); }
+
+// A model ready to run what a request asks for.
+struct Engine {
+  Engine(const Architecture& architecture, const PlanRequest& request, bool skip)
+      : arch(architecture), random(arch, request.weights), pool(request.n_threads),
+        executor(must(Executor::create(arch, random.weights(), ref_kernels(), pool, step_limits(request), {.skip_unneeded_rows = skip}))) {}
+
+  // Prefills in steps of `chunk` rows, only the last row's logits wanted.
+  void prefill(Sequence& sequence, int64_t n_tokens, int64_t chunk) {
+    for (int64_t done = 0; done < n_tokens; done += chunk) {
+      const int64_t n = std::min(chunk, n_tokens - done);
+      std::vector<int32_t> tokens;
+      for (int64_t t = 0; t < n; ++t) tokens.push_back(static_cast<int32_t>((done + t) * 7 % arch.vocab_size));
+      const SequenceInput input{&sequence, tokens, done + n == n_tokens ? LogitsWanted::kLast : LogitsWanted::kNone};
+      ASSERT_TRUE(executor.step({&input, 1}, [](size_t, int64_t, int64_t, const float*) { return true; }).ok());
+    }
+  }
+
+  const Architecture& arch;
+  RandomWeights random;
+  ThreadPool pool;
+  Executor executor;
+};
+
+TEST(PlanEqualsEngine, FlopsOfPromptsAndDecodeSteps) {
+  constexpr int64_t kPrompt = 37;  // beyond the window, no multiple of a chunk
+  for (const Architecture& arch : models()) {
+    for (const bool skip : {true, false}) {
+      for (const int64_t chunk : {1, 7, 64}) {
+        SCOPED_TRACE(arch.name + " chunk " + std::to_string(chunk) + (skip ? "" : " every row"));
+        const PlanRequest request{.context = kPrompt, .weights = DType::kF32, .kv = DType::kF32, .chunk = chunk};
+        Engine engine(arch, request, skip);
+        Sequence sequence = new_sequence(arch, DType::kF32, kPrompt + 1);
+        engine.prefill(sequence, kPrompt, chunk);
+        const Plan plan = plan_of(arch, request);
+        EXPECT_EQ(engine.executor.flops(), skip ? plan.prefill_flops_skip : plan.prefill_flops);
+        const uint64_t before = engine.executor.flops();
+        engine.prefill(sequence, 1, 1);
+        const Plan next = plan_of(arch, {.context = kPrompt + 1, .kv = DType::kF32});
+        EXPECT_EQ(engine.executor.flops() - before, next.decode_flops_per_token);
+        EXPECT_EQ(sequence.allocated_bytes(), next.state_bytes);
+      }
+    }
+  }
+}
+
+TEST(PlanEqualsEngine, BytesOfWeightsStateAndScratch) {
+  for (const Architecture& arch : models()) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      for (const int64_t context : {1, 7, 8, 17, 300}) {
+        SCOPED_TRACE(arch.name + " context " + std::to_string(context));
+        const PlanRequest request{.context = context, .batch = 3, .weights = dtype, .kv = dtype, .chunk = 40, .n_threads = 2};
+        const Plan plan = plan_of(arch, request);
+        Engine engine(arch, request, true);
+        EXPECT_EQ(engine.random.resident_bytes(), plan.weight_bytes);
+        EXPECT_EQ(engine.executor.scratch_bytes(), plan.scratch_bytes);
+        uint64_t state = 0;
+        for (int64_t i = 0; i < request.batch; ++i) {
+          Sequence sequence = new_sequence(arch, dtype, context);
+          ASSERT_TRUE(sequence.reserve(context).ok());  // as every step does for its rows
+          state += sequence.allocated_bytes();
+        }
+        EXPECT_EQ(state, plan.state_bytes);
+      }
+    }
+  }
+}
+
+// A step of as many rows and sequences as the limits allow must stay within the planned arena, which checks every taking.
+TEST(PlanEqualsEngine, TheLargestStepStaysWithinTheScratch) {
+  for (const Architecture& arch : models()) {
+    for (const int64_t n_sequences : {1, 3, 8}) {
+      SCOPED_TRACE(arch.name + " sequences " + std::to_string(n_sequences));
+      const PlanRequest request{.context = 64, .batch = n_sequences, .chunk = 24, .logit_rows = 5, .n_threads = 2};
+      Engine engine(arch, request, true);
+      std::vector<Sequence> sequences;
+      for (int64_t i = 0; i < n_sequences; ++i) sequences.push_back(new_sequence(arch, DType::kBF16, 64));
+      const std::vector<int32_t> tokens(static_cast<size_t>(24 / n_sequences), 3);
+      std::vector<SequenceInput> inputs;
+      for (Sequence& s : sequences) inputs.push_back({&s, tokens, LogitsWanted::kAll});
+      for (int round = 0; round < 2; ++round) {
+        EXPECT_TRUE(engine.executor.step(inputs, [](size_t, int64_t, int64_t, const float*) { return true; }).ok());
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace longhaul

@@ -1,0 +1,20 @@
+// JSON to a value and back: what we write, we read again as the same text.
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/check.h"
+#include "base/json.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace longhaul;
+  const auto value = parse_json({reinterpret_cast<const char*>(data), size}, "input");
+  if (!value.ok()) {
+    LH_CHECK(value.error().message.size() < 2000);
+    return 0;
+  }
+  const std::string text = value->dump();
+  const auto again = parse_json(text, "our own");
+  LH_CHECK(again.ok() && again->dump() == text);
+  return 0;
+}

@@ -1,0 +1,194 @@
+// Holds the arrows of the design: who may include whom, which layer may know which library, and where a family may be named.
+// Reads the sources as text, so it also sees what this configuration does not compile.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <regex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "source_text.h"
+
+namespace longhaul {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Include {
+  std::string target;
+  bool is_quoted = false;
+  std::string first_folder() const { return target.substr(0, target.find('/')); }
+};
+
+struct Source {
+  std::string path;   // "src/base/json.cc"
+  std::string layer;  // "base"; "" in include/
+  std::string code;   // without comments
+  std::vector<Include> includes;
+};
+
+// kernels, formats and text stand side by side: equal ranks do not include each other.
+const std::map<std::string, int> kRank = {{"base", 0}, {"tensor", 1}, {"kernels", 2},    {"formats", 2},
+                                          {"text", 2}, {"arch", 3},   {"mechanisms", 4}, {"models", 5},
+                                          {"cost", 6}, {"engine", 7}, {"server", 8},     {"cli", 8}};
+
+std::vector<Include> includes_of(const std::string& code) {
+  static const std::regex kInclude(R"re((?:^|\n)[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"])re");
+  std::vector<Include> found;
+  for (std::sregex_iterator it(code.begin(), code.end(), kInclude), end; it != end; ++it) {
+    found.push_back({(*it)[2].str(), (*it)[1].str() == "\""});
+  }
+  return found;
+}
+
+std::vector<Source> read_sources(const char* folder) {
+  std::vector<Source> sources;
+  const fs::path root(LH_SOURCE_DIR);
+  for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension != ".h" && extension != ".cc" && extension != ".inc") continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    Source source;
+    source.path = fs::relative(entry.path(), root).generic_string();
+    source.code = without_comments({std::istreambuf_iterator<char>(file), {}});
+    source.includes = includes_of(source.code);
+    const std::string below = source.path.substr(std::string_view(folder).size() + 1);
+    if (std::string_view(folder) == "src") source.layer = below.substr(0, below.find('/'));
+    sources.push_back(std::move(source));
+  }
+  return sources;
+}
+
+const std::vector<Source>& sources() {
+  static const std::vector<Source> kSources = read_sources("src");
+  return kSources;
+}
+
+bool is_test(const Source& source) {
+  return source.path.ends_with("_test.cc") || source.path.ends_with("_testing.h") || source.path.ends_with("_testing.cc");
+}
+
+bool is_os_header(const std::string& target) {
+  static constexpr std::array kHeaders = {"unistd.h",  "fcntl.h", "sched.h", "pthread.h", "dirent.h", "poll.h",
+                                          "termios.h", "dlfcn.h", "netdb.h", "spawn.h",   "pwd.h"};
+  return target.starts_with("sys/") || target.starts_with("linux/") || target.starts_with("netinet/") ||
+         target.starts_with("arpa/") || std::find(kHeaders.begin(), kHeaders.end(), target) != kHeaders.end();
+}
+
+bool is_simd_header(const std::string& target) {
+  return target.starts_with("hwy/") || target.ends_with("intrin.h") || target == "arm_neon.h" || target == "arm_sve.h" ||
+         target == "cpuid.h";
+}
+
+TEST(Structure, FindsTheSources) {
+  EXPECT_GT(sources().size(), 10u);
+  for (const Source& source : sources()) EXPECT_TRUE(kRank.contains(source.layer)) << source.path << " is in no known layer";
+}
+
+TEST(Structure, LayersIncludeOnlyWhatStandsBelow) {
+  for (const Source& source : sources()) {
+    if (source.layer == "cli" || source.layer == "server") continue;
+    for (const Include& include : source.includes) {
+      const auto target = kRank.find(include.first_folder());
+      const auto own = kRank.find(source.layer);
+      if (!include.is_quoted || target == kRank.end() || own == kRank.end() || target->first == source.layer) continue;
+      EXPECT_LT(target->second, own->second) << source.path << " includes " << include.target;
+    }
+  }
+}
+
+TEST(Structure, FacesUseThePublicHeadersAlone) {
+  static constexpr std::array kAllowed = {"longhaul", "fmt", "CLI", "histedit.h", "signal.h"};
+  for (const Source& source : sources()) {
+    if (source.layer != "cli" && source.layer != "server") continue;
+    for (const Include& include : source.includes) {
+      const std::string folder = include.first_folder();
+      if (folder == source.layer || (is_test(source) && (folder == "gtest" || folder == "gmock"))) continue;
+      if (!include.is_quoted && include.target.find_first_of("/.") == std::string::npos) continue;  // the standard library
+      const bool is_http = folder == "boost" && source.layer == "server";
+      const bool is_allowed = is_http || std::find(kAllowed.begin(), kAllowed.end(), folder) != kAllowed.end();
+      EXPECT_TRUE(is_allowed) << source.path << " includes " << include.target;
+    }
+  }
+}
+
+TEST(Structure, LibrariesHaveOneHome) {
+  for (const Source& source : sources()) {
+    for (const Include& include : source.includes) {
+      const std::string at = source.path + " includes " + include.target;
+      const bool in_kernels = source.layer == "kernels", in_base = source.layer == "base" || is_test(source);
+      EXPECT_TRUE(in_kernels || !is_simd_header(include.target)) << at;
+      EXPECT_TRUE(in_base || !is_os_header(include.target)) << at;
+      EXPECT_TRUE(source.path == "src/base/json.cc" || include.first_folder() != "nlohmann") << at;
+    }
+  }
+}
+
+TEST(Structure, PublicHeadersCarryNoThirdPartyType) {
+  for (const Source& source : read_sources("include/longhaul")) {
+    for (const Include& include : source.includes) {
+      const bool is_standard = !include.is_quoted && include.target.find_first_of("/.") == std::string::npos;
+      EXPECT_TRUE(is_standard || include.first_folder() == "longhaul") << source.path << " includes " << include.target;
+    }
+  }
+}
+
+TEST(Structure, ArchIsPlainData) {
+  static const std::regex kVirtual(R"(\bvirtual\b)");
+  static constexpr std::array kFileHeaders = {"fstream", "filesystem",         "cstdio",
+                                              "stdio.h", "base/mapped_file.h", "base/atomic_file.h"};
+  for (const Source& source : sources()) {
+    if (source.layer != "arch" || is_test(source)) continue;
+    EXPECT_FALSE(std::regex_search(source.code, kVirtual)) << source.path << " has a virtual function";
+    for (const Include& include : source.includes) {
+      const bool reads_files = std::find(kFileHeaders.begin(), kFileHeaders.end(), include.target) != kFileHeaders.end();
+      EXPECT_FALSE(reads_files || include.first_folder() == "formats") << source.path << " includes " << include.target;
+    }
+  }
+}
+
+TEST(Structure, CostNeedsNoKernelAndNoWeights) {
+  for (const Source& source : sources()) {
+    if (source.layer != "cost" || is_test(source)) continue;
+    for (const Include& include : source.includes) {
+      EXPECT_NE(include.first_folder(), "kernels") << source.path << " includes " << include.target;
+      const bool is_weight_reader = include.first_folder() == "formats" && include.target != "formats/config_reader.h";
+      EXPECT_FALSE(is_weight_reader) << source.path << " includes " << include.target;
+    }
+  }
+}
+
+TEST(Structure, OnlyModelsNameAFamily) {
+  static constexpr std::array kFamilies = {"gemma", "laguna", "zaya", "deepseek"};
+  for (const Source& source : sources()) {
+    if (source.layer == "models" || is_test(source)) continue;
+    std::string code = source.code;
+    std::transform(code.begin(), code.end(), code.begin(), [](unsigned char c) { return std::tolower(c); });
+    for (const char* family : kFamilies) {
+      const size_t at = code.find(family);
+      const auto line =
+          at == std::string::npos ? 0 : 1 + std::count(code.begin(), code.begin() + static_cast<long>(at), '\n');
+      EXPECT_EQ(at, std::string::npos) << source.path << ":" << line << " names the family " << family;
+    }
+  }
+}
+
+TEST(SourceText, StripsCommentsAndKeepsStrings) {
+  EXPECT_EQ(without_comments("a // b\nc"), "a \nc");
+  EXPECT_EQ(without_comments("a /* b\n */ c"), "a \n c");
+  EXPECT_EQ(without_comments(R"(f("// no", '"', 'x') // yes)"), R"(f("// no", '"', 'x') )");
+  EXPECT_EQ(without_comments("1'000 /* x */ '\\'' // y"), "1'000  '\\'' ");
+  EXPECT_EQ(without_comments("R\"(a \" // b)\" // c"), "R\"(a \" // b)\" ");
+  EXPECT_EQ(without_comments("R\"re(a)\" // b)re\" // c"), "R\"re(a)\" // b)re\" ");
+}
+
+}  // namespace
+}  // namespace longhaul

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Writes the integers that src/cost must reproduce, from an independent calculator of the published formulas.
+
+  tools/make_cost_goldens.py path/to/cost_reference.py [tests/golden/cost/gemma.json]
+"""
+import importlib.util
+import json
+import sys
+
+CONTEXTS = [4096, 32768, 131072, 262144]
+PRESETS = {"gemma-4-E2B": "Gemma 4 E2B", "gemma-4-E4B": "Gemma 4 E4B", "gemma-4-12B": None,
+           "gemma-4-26B-A4B": "Gemma 4 26B-A4B", "gemma-4-31B": "Gemma 4 31B"}
+WHAT_IFS = {
+    "no-kv-sharing": dict(sharing=False),
+    "no-window": dict(window=False),
+    "no-ple": dict(ple=False),
+    "mha": dict(mha=True),
+    "uniform-heads": dict(uniform="local"),
+    "no-kv-sharing,no-window": dict(sharing=False, window=False),
+    "no-kv-sharing,mha": dict(sharing=False, mha=True),
+    "uniform-heads,no-kv-sharing": dict(uniform="local", sharing=False),
+    "no-ple,mha,no-window": dict(ple=False, mha=True, window=False),
+}
+
+
+def config_12b(ref):
+    """The reference has no 12B: these are the values of its published config.json."""
+    return dict(
+        model_type="gemma4_text", vocab_size=262144, hidden_size=3840, intermediate_size=15360,
+        num_hidden_layers=48, num_attention_heads=16, num_key_value_heads=8, head_dim=256,
+        global_head_dim=512, num_global_key_value_heads=1, attention_k_eq_v=True,
+        sliding_window=1024, layer_types=ref._pattern(5, 48), num_kv_shared_layers=0,
+        use_double_wide_mlp=False, hidden_size_per_layer_input=0, enable_moe_block=False,
+        tie_word_embeddings=True, max_position_embeddings=262144)
+
+
+def applies(name, cfg):
+    if "no-kv-sharing" in name and not cfg["num_kv_shared_layers"]:
+        return False
+    return "no-ple" not in name or bool(cfg["hidden_size_per_layer_input"])
+
+
+def needed_rows_prefill(ref, m, n):
+    """FLOPs where behind the last layer with a cache of its own, and in that layer's queries, only the last row goes on."""
+    last = max(L.idx for L in m.layers if L.producer == L.idx)
+    flops = 0
+    for t in m.tensors:
+        rows = n if t.layer is not None and (t.layer < last or (t.layer == last and t.name == "kv_proj")) else 1
+        flops += t.flops * rows
+    for L in m.layers:
+        if L.idx < last:
+            flops += ref.layer_attn_prefill(L, n)
+        else:
+            flops += sum(f for _, _, f in ref.layer_attn_flops(L, n))
+    return flops
+
+
+def figures(ref, m, n):
+    return dict(kv_bf16=int(m.cache(n)["total"]), decode_flops=m.decode_flops(n), prefill_flops=m.prefill_flops(n),
+                prefill_flops_skip=needed_rows_prefill(ref, m, n),
+                decode_read={str(b): round(m.bytes_per_step(n, b)) for b in (1, 8)})
+
+
+def model(ref, m):
+    return dict(params=m.params(), active_with_head=m.active_params(True),
+                growth_per_token=int(m.cache(2)["growing"] - m.cache(1)["growing"]),
+                contexts={str(n): figures(ref, m, n) for n in CONTEXTS})
+
+
+def main():
+    spec = importlib.util.spec_from_file_location("cost_reference", sys.argv[1])
+    ref = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ref)
+    out = {"origin": "an independent calculator in Python (tools/make_cost_goldens.py), never the engine's own output"}
+    for preset, name in PRESETS.items():
+        cfg = ref.CONFIGS[name] if name else config_12b(ref)
+        out[preset] = model(ref, ref.build_gemma4(preset, cfg))
+        out[preset]["what_if"] = {w: model(ref, ref.build_gemma4(preset, cfg, **kw))
+                                  for w, kw in WHAT_IFS.items() if applies(w, cfg)}
+    with open(sys.argv[2] if len(sys.argv) > 2 else "tests/golden/cost/gemma.json", "w", encoding="utf-8") as f:
+        json.dump(out, f, indent=1)
+        f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
