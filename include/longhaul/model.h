@@ -113,8 +113,6 @@ class Session {
   Result<Session> fork() const;
   Status save(const std::string& path) const;
 
-  // Makes room for n_tokens more, so that they are taken in without allocating.
-  Status reserve(int64_t n_tokens);
   // Takes tokens in, chunk by chunk, giving the logits of every position.
   Status logits(const std::vector<int32_t>& tokens, const OnLogits& on_logits, int64_t chunk = 0);
   // Takes the prompt in and generates. Adds to the stats.

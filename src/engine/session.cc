@@ -26,6 +26,8 @@ Session::~Session() = default;
 Result<Session> Session::create(const Model& model) {
   Model::Impl& m = model.impl();
   LH_TRY(Sequence sequence, Sequence::create(m.arch, m.limits.kv, m.context));
+  // All of it at once, as planned: nothing is allocated later, and pages that are never written take no memory.
+  LH_RETURN_IF_ERROR(sequence.reserve(m.context));
   return Session(std::make_unique<Impl>(Impl{&m, std::move(sequence)}));
 }
 
@@ -35,6 +37,7 @@ Result<Session> Session::restore(const Model& model, const std::string& path) {
   if (sequence.dtype() != m.limits.kv) {
     return invalid("{}: holds {} state, the model was loaded for {}; use the --kv it was saved with", path, to_string(sequence.dtype()), to_string(m.limits.kv));
   }
+  LH_RETURN_IF_ERROR(sequence.reserve(std::min(m.context, sequence.max_tokens())));
   return Session(std::make_unique<Impl>(Impl{&m, std::move(sequence)}));
 }
 
@@ -46,7 +49,6 @@ Result<Session> Session::fork() const {
 int64_t Session::length() const { return impl_->sequence.length(); }
 uint64_t Session::state_bytes() const { return impl_->sequence.allocated_bytes(); }
 Status Session::save(const std::string& path) const { return impl_->sequence.save(path); }
-Status Session::reserve(int64_t n_tokens) { return impl_->sequence.reserve(impl_->sequence.length() + n_tokens); }
 
 namespace {
 
@@ -76,14 +78,12 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
   Sequence& sequence = impl_->sequence;
   if (prompt.empty()) return invalid("the prompt is empty");
   if (!m.tokenizer) return invalid("{}: no tokenizer.json, so text cannot be generated", m.folder);
-  // Room for everything at once: the loop below allocates nothing.
-  const int64_t room = m.context - sequence.length() - static_cast<int64_t>(prompt.size());
+  const int64_t room = sequence.max_tokens() - sequence.length() - static_cast<int64_t>(prompt.size());
   if (room < 0) {
     return make_error(ErrorCode::kOverBudget, "the prompt of {} tokens does not fit the context of {} ({} are in use); use a larger --context",
-                      prompt.size(), m.context, sequence.length());
+                      prompt.size(), sequence.max_tokens(), sequence.length());
   }
   const int64_t budget = std::min(options.max_tokens, room);
-  LH_RETURN_IF_ERROR(sequence.reserve(sequence.length() + static_cast<int64_t>(prompt.size()) + budget));
   Sampler sampler(options.sampling, m.arch.vocab_size, m.defaults.suppress_tokens);
   for (int32_t t : prompt) {
     if (t >= 0 && t < m.arch.vocab_size) sampler.accept(t);
