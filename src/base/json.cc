@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <unordered_set>
 
 namespace longhaul {
 namespace {
@@ -61,62 +60,6 @@ class SaxAdapter : public nlohmann::json_sax<nlohmann::json> {
   JsonLimits limits_;
   int depth_ = 0;
   bool failed_ = false;
-  Error error_;
-};
-
-// Builds a value tree. Open containers are kept on a stack and moved into their parent when they close.
-class TreeBuilder : public JsonHandler {
- public:
-  explicit TreeBuilder(std::string_view where) : where_(where) {}
-
-  bool on_scalar(Json value) override { return add(std::move(value)); }
-  bool on_begin_object() override {
-    open_.push_back({Json(Json::Object{}), {}, {}});
-    return true;
-  }
-  bool on_begin_array() override {
-    open_.push_back({Json(Json::Array{}), {}, {}});
-    return true;
-  }
-  bool on_key(std::string& key) override {
-    if (!open_.back().keys.insert(key).second) {
-      error_ = corrupt("{}: key '{}' stands twice in one object", where_, key);
-      return false;
-    }
-    open_.back().key = std::move(key);
-    return true;
-  }
-  bool on_end_object() override { return close(); }
-  bool on_end_array() override { return close(); }
-  Error stop_reason() const override { return error_; }
-  Json take() { return std::move(root_); }
-
- private:
-  struct Open {
-    Json value;
-    std::string key;
-    std::unordered_set<std::string> keys;
-  };
-
-  bool close() {
-    Json done = std::move(open_.back().value);
-    open_.pop_back();
-    return add(std::move(done));
-  }
-  bool add(Json value) {
-    if (open_.empty()) {
-      root_ = std::move(value);
-    } else if (auto* array = open_.back().value.as_array()) {
-      array->push_back(std::move(value));
-    } else {
-      open_.back().value.as_object()->emplace_back(std::move(open_.back().key), std::move(value));
-    }
-    return true;
-  }
-
-  std::string_view where_;
-  std::vector<Open> open_;
-  Json root_;
   Error error_;
 };
 
@@ -185,6 +128,43 @@ std::string Json::dump(int indent) const {
   return to_library(*this).dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+bool JsonTreeBuilder::on_scalar(Json value) { return add(std::move(value)); }
+bool JsonTreeBuilder::on_begin_object() {
+  open_.push_back({Json(Json::Object{}), {}, {}});
+  return true;
+}
+bool JsonTreeBuilder::on_begin_array() {
+  open_.push_back({Json(Json::Array{}), {}, {}});
+  return true;
+}
+bool JsonTreeBuilder::on_key(std::string& key) {
+  if (!open_.back().keys.insert(key).second) {
+    error_ = corrupt("{}: key '{}' stands twice in one object", where_, key);
+    return false;
+  }
+  open_.back().key = std::move(key);
+  return true;
+}
+bool JsonTreeBuilder::on_end_object() { return close(); }
+bool JsonTreeBuilder::on_end_array() { return close(); }
+
+bool JsonTreeBuilder::close() {
+  Json done = std::move(open_.back().value);
+  open_.pop_back();
+  return add(std::move(done));
+}
+
+bool JsonTreeBuilder::add(Json value) {
+  if (open_.empty()) {
+    root_ = std::move(value);
+  } else if (auto* array = open_.back().value.as_array()) {
+    array->push_back(std::move(value));
+  } else {
+    open_.back().value.as_object()->emplace_back(std::move(open_.back().key), std::move(value));
+  }
+  return true;
+}
+
 Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler, JsonLimits limits) {
   SaxAdapter adapter(handler, where, limits);
   if (nlohmann::json::sax_parse(text, &adapter)) return {};
@@ -192,7 +172,7 @@ Status parse_json_events(std::string_view text, std::string_view where, JsonHand
 }
 
 Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimits limits) {
-  TreeBuilder builder(where);
+  JsonTreeBuilder builder(where);
   LH_RETURN_IF_ERROR(parse_json_events(text, where, builder, limits));
   return builder.take();
 }

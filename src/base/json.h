@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -80,5 +81,36 @@ class JsonHandler {
   virtual Error stop_reason() const = 0;
 };
 Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler, JsonLimits limits = {});
+
+// Builds a value tree from events, for a handler that wants parts of a large text as values. Refuses duplicate keys.
+class JsonTreeBuilder : public JsonHandler {
+ public:
+  explicit JsonTreeBuilder(std::string_view where) : where_(where) {}
+
+  bool on_scalar(Json value) override;
+  bool on_begin_object() override;
+  bool on_key(std::string& key) override;
+  bool on_end_object() override;
+  bool on_begin_array() override;
+  bool on_end_array() override;
+  Error stop_reason() const override { return error_; }
+  // The finished value; the next one may follow.
+  Json take() { return std::exchange(root_, Json()); }
+
+ private:
+  // Open containers are kept on a stack and moved into their parent when they close.
+  struct Open {
+    Json value;
+    std::string key;
+    std::unordered_set<std::string> keys;
+  };
+  bool close();
+  bool add(Json value);
+
+  std::string where_;
+  std::vector<Open> open_;
+  Json root_;
+  Error error_;
+};
 
 }  // namespace longhaul
