@@ -1,0 +1,29 @@
+// Reads a tokenizer.json into the parts that encode and decode.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/decoder.h"
+#include "text/normalizer.h"
+#include "text/post_processor.h"
+#include "text/pre_tokenizer.h"
+
+namespace longhaul {
+
+struct TokenizerParts {
+  Normalizer normalizer;
+  AddedTokens added;
+  PreTokenizer pre_tokenizer;
+  Bpe bpe;
+  PostProcessor post_processor;
+  Decoder decoder;
+};
+
+// The text is input from outside: every type, id, duplicate and reference is checked.
+Result<TokenizerParts> read_tokenizer_json(std::string_view json, std::string_view where);
+
+}  // namespace longhaul
