@@ -20,6 +20,13 @@ struct LoadedWeights {
   Buffer packed;
   Buffer vectors;
   uint64_t mapped_bytes = 0;  // of tables read by row
+
+  // To be told of rows read. A table row drags its neighbours' pages into the process; every so many rows they are let go, so that the
+  // process stays as large as planned. The system's file cache keeps them.
+  void rows_read(int64_t n_rows);
+
+ private:
+  int64_t rows_since_release_ = 0;
 };
 
 using LoadProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;

@@ -61,6 +61,7 @@ Status take_in(Model::Impl& m, Sequence& sequence, std::span<const int32_t> toke
     const bool last = n == tokens.size();
     const SequenceInput input{&sequence, tokens.first(n), last || wanted == LogitsWanted::kAll ? wanted : LogitsWanted::kNone};
     LH_RETURN_IF_ERROR(m.executor->step(std::span(&input, 1), sink));
+    m.weights->rows_read(static_cast<int64_t>(n));
     tokens = tokens.subspan(n);
   }
   return {};
@@ -130,6 +131,7 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
     if (!go_on || static_cast<int64_t>(out.tokens.size()) == budget) break;
     const SequenceInput input{&sequence, {&next, 1}, LogitsWanted::kLast};
     LH_RETURN_IF_ERROR(m.executor->step(std::span(&input, 1), sink));
+    m.weights->rows_read(1);
   }
   if (go_on && !stop.found()) {
     emit(stop.push(detokenizer.flush()));
