@@ -45,10 +45,10 @@ class Bench {
 
   Result<Report> run() {
     const Compute compute{m_.kernels, m_.pool.get()};
-    before_ = measure_roofline(compute);
+    LH_TRY(before_, measure_roofline(compute));
     for (int64_t n : o_.prompts) LH_RETURN_IF_ERROR(time_prefill(n));
     for (int64_t depth : o_.depths) LH_RETURN_IF_ERROR(time_decode(depth));
-    after_ = measure_roofline(compute);
+    LH_TRY(after_, measure_roofline(compute));
     return Report{text(), json().dump(2)};
   }
 
