@@ -88,7 +88,9 @@ TEST(ChatTemplateGolden, EveryMalformedTemplateIsAnError) {
   for (const auto& entry : std::filesystem::directory_iterator(LH_SOURCE_DIR "/tests/corpus/template")) {
     const auto got = render(read_file(entry.path()), entry.path().filename(), Json::object({}));
     EXPECT_FALSE(got.ok()) << entry.path() << " renders";
-    if (!got.ok()) EXPECT_EQ(got.error().message.rfind(entry.path().filename().string() + ":", 0), 0u) << got.error().message;
+    if (!got.ok()) {
+      EXPECT_EQ(got.error().message.rfind(entry.path().filename().string() + ":", 0), 0u) << got.error().message;
+    }
     ++n;
   }
   EXPECT_GE(n, 20);
