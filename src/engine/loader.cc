@@ -117,6 +117,14 @@ void load_vector(const TensorInfo& t, const WeightSpec& w, float* out) {
 
 }  // namespace
 
+void LoadedWeights::rows_read(int64_t n_rows) {
+  constexpr int64_t kReleaseEvery = 512;
+  rows_since_release_ += n_rows;
+  if (rows_since_release_ < kReleaseEvery) return;
+  rows_since_release_ = 0;
+  for (const auto& file : source.files()) file->drop(file->bytes());
+}
+
 Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source) {
   LH_TRY(const auto tensors, TensorMatcher(arch, source).match());
   const DType dtype = tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)]->dtype;

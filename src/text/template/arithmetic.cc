@@ -1,0 +1,229 @@
+#include "text/template/arithmetic.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+
+#include "text/template/operators.h"
+#include "text/template/printing.h"
+#include "text/template/run.h"
+#include "text/template/text_format.h"
+#include "text/template/unicode.h"
+
+namespace longhaul::jinja {
+namespace {
+
+Error overflow() { return invalid("an integer does not fit 64 bits"); }
+
+Result<Value> floor_divide(int64_t x, int64_t y, bool remainder) {
+  if (y == 0) return invalid("division by zero");
+  if (y == -1) {  // INT64_MIN / -1 traps
+    if (remainder) return Value(int64_t{0});
+    if (x == INT64_MIN) return overflow();
+    return Value(-x);
+  }
+  int64_t q = x / y, r = x % y;
+  if (r != 0 && (r < 0) != (y < 0)) {
+    q -= 1;
+    r += y;
+  }
+  return Value(remainder ? r : q);
+}
+
+Result<Value> int_power(int64_t base, int64_t exponent) {
+  if (exponent < 0) {
+    if (base == 0) return invalid("0.0 cannot be raised to a negative power");
+    return Value(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
+  }
+  int64_t result = 1;
+  for (; exponent > 0; exponent >>= 1) {
+    if ((exponent & 1) && __builtin_mul_overflow(result, base, &result)) return overflow();
+    if (exponent > 1 && __builtin_mul_overflow(base, base, &base)) return overflow();
+  }
+  return Value(result);
+}
+
+Result<Value> int_binary(BinaryOp op, int64_t x, int64_t y) {
+  int64_t out = 0;
+  bool overflows = false;
+  switch (op) {
+    case BinaryOp::kAdd: overflows = __builtin_add_overflow(x, y, &out); break;
+    case BinaryOp::kSub: overflows = __builtin_sub_overflow(x, y, &out); break;
+    case BinaryOp::kMul: overflows = __builtin_mul_overflow(x, y, &out); break;
+    case BinaryOp::kDiv:
+      if (y == 0) return invalid("division by zero");
+      return Value(static_cast<double>(x) / static_cast<double>(y));
+    case BinaryOp::kFloorDiv: return floor_divide(x, y, false);
+    case BinaryOp::kMod: return floor_divide(x, y, true);
+    case BinaryOp::kPow: return int_power(x, y);
+  }
+  if (overflows) return overflow();
+  return Value(out);
+}
+
+double python_mod(double x, double y) {
+  double r = std::fmod(x, y);
+  if (r == 0) return std::copysign(0.0, y);
+  return (r < 0) != (y < 0) ? r + y : r;
+}
+
+double python_floor_divide(double x, double y) {
+  const double quotient = (x - python_mod(x, y)) / y;
+  if (quotient == 0) return std::copysign(0.0, x / y);
+  const double floored = std::floor(quotient);
+  return quotient - floored > 0.5 ? floored + 1 : floored;
+}
+
+Result<Value> float_power(double x, double y) {
+  if (x == 0 && y < 0) return invalid("0.0 cannot be raised to a negative power");
+  if (x < 0 && std::isfinite(x) && std::isfinite(y) && y != std::floor(y)) return invalid("the power is a complex number");
+  const double out = std::pow(x, y);
+  if (std::isinf(out) && std::isfinite(x) && std::isfinite(y)) return invalid("a power is too large for a float");
+  return Value(out);
+}
+
+Result<Value> float_binary(BinaryOp op, double x, double y) {
+  const bool divides = op == BinaryOp::kDiv || op == BinaryOp::kFloorDiv || op == BinaryOp::kMod;
+  if (divides && y == 0) return invalid("division by zero");
+  switch (op) {
+    case BinaryOp::kAdd: return Value(x + y);
+    case BinaryOp::kSub: return Value(x - y);
+    case BinaryOp::kMul: return Value(x * y);
+    case BinaryOp::kDiv: return Value(x / y);
+    case BinaryOp::kFloorDiv: return Value(python_floor_divide(x, y));
+    case BinaryOp::kMod: return Value(python_mod(x, y));
+    case BinaryOp::kPow: return float_power(x, y);
+  }
+  return Value();
+}
+
+bool can_repeat(const Value& v) {
+  return v.as_string() || v.is_seq(SeqKind::kList) || v.is_seq(SeqKind::kTuple);
+}
+
+Result<Value> repeat(Run& run, const Value& v, int64_t times) {
+  const auto n = static_cast<uint64_t>(times > 0 ? times : 0);
+  const auto* s = v.as_string();
+  const uint64_t size = s ? s->size() : v.as_seq()->items.size() * sizeof(Value);
+  if (n != 0 && size > run.limits().max_output_bytes / n) return run.check_size(UINT64_MAX).take_error();
+  LH_RETURN_IF_ERROR(run.work(n * size / 64));
+  if (s) {
+    std::string out;
+    out.reserve(n * size);
+    for (uint64_t i = 0; size > 0 && i < n; ++i) out += *s;
+    return run.text(std::move(out));
+  }
+  std::vector<Value> items;
+  for (uint64_t i = 0; size > 0 && i < n; ++i) items.insert(items.end(), v.as_seq()->items.begin(), v.as_seq()->items.end());
+  return run.seq(v.as_seq()->kind, std::move(items));
+}
+
+Result<Value> join_two(Run& run, const Value& a, const Value& b) {
+  if (a.as_string() && b.as_string()) {
+    LH_RETURN_IF_ERROR(run.check_size(a.as_string()->size() + b.as_string()->size()));
+    LH_RETURN_IF_ERROR(run.work((a.as_string()->size() + b.as_string()->size()) / 64));
+    return run.text(*a.as_string() + *b.as_string());
+  }
+  const Seq* x = a.as_seq();
+  const Seq* y = b.as_seq();
+  if (x && y && x->kind == y->kind && x->kind <= SeqKind::kTuple) {
+    LH_RETURN_IF_ERROR(run.check_size((x->items.size() + y->items.size()) * sizeof(Value)));
+    std::vector<Value> items = x->items;
+    items.insert(items.end(), y->items.begin(), y->items.end());
+    return run.seq(x->kind, std::move(items));
+  }
+  return invalid("cannot add '{}' and '{}'", a.type_name(), b.type_name());
+}
+
+// Python's float() and int() allow underscores between digits and nowhere else.
+bool drop_underscores(std::string_view text, std::string& out) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '_') {
+      out += text[i];
+      continue;
+    }
+    const auto is_digit = [&](size_t at) { return at < text.size() && std::isxdigit(static_cast<unsigned char>(text[at])); };
+    if (i == 0 || !is_digit(i - 1) || !is_digit(i + 1)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<Value> number_binary(BinaryOp op, const Value& a, const Value& b) {
+  int64_t x, y;
+  if (a.to_integer(x) && b.to_integer(y)) return int_binary(op, x, y);
+  return float_binary(op, a.to_double(), b.to_double());
+}
+
+Result<Value> binary(Run& run, BinaryOp op, const Value& a, const Value& b) {
+  if (a.is_number() && b.is_number()) return number_binary(op, a, b);
+  if (op == BinaryOp::kMod && a.as_string()) return percent_format(run, *a.as_string(), b);
+  if (a.is_undefined()) return undefined_error(a);
+  if (b.is_undefined()) return undefined_error(b);
+  if (op == BinaryOp::kAdd) return join_two(run, a, b);
+  int64_t times = 0;
+  if (op == BinaryOp::kMul && can_repeat(a) && b.to_integer(times)) return repeat(run, a, times);
+  if (op == BinaryOp::kMul && can_repeat(b) && a.to_integer(times)) return repeat(run, b, times);
+  static constexpr const char* kNames[] = {"+", "-", "*", "/", "//", "%", "**"};
+  return invalid("unsupported operands for {}: '{}' and '{}'", kNames[static_cast<size_t>(op)], a.type_name(), b.type_name());
+}
+
+Result<Value> unary(UnaryOp op, const Value& v) {
+  if (op == UnaryOp::kNot) return Value(!v.truthy());
+  if (v.is_undefined()) return undefined_error(v);
+  int64_t i = 0;
+  if (v.to_integer(i)) {
+    if (op == UnaryOp::kPositive) return Value(i);
+    if (i == INT64_MIN) return overflow();
+    return Value(-i);
+  }
+  if (!v.is_number()) return invalid("a '{}' has no sign", v.type_name());
+  return Value(op == UnaryOp::kNegative ? -v.to_double() : v.to_double());
+}
+
+double round_decimal(double x, int64_t n_places) {
+  if (!std::isfinite(x) || n_places > 300) return x;
+  if (n_places < -308) return std::copysign(0.0, x);
+  if (n_places >= 0) {
+    // printf rounds the exact binary value, ties to even, which is what Python's round does.
+    return std::strtod(fmt::format("{:.{}f}", x, static_cast<int>(n_places)).c_str(), nullptr);
+  }
+  const double unit = std::pow(10.0, static_cast<double>(-n_places));
+  return std::nearbyint(x / unit) * unit;
+}
+
+bool parse_int(std::string_view text, int base, int64_t& out) {
+  text = strip_right(strip_left(text));
+  std::string spelled;
+  const bool negative = !text.empty() && text[0] == '-';
+  if (!text.empty() && (text[0] == '-' || text[0] == '+')) text.remove_prefix(1);
+  const char prefix = text.size() > 2 && text[0] == '0' ? static_cast<char>(text[1] | 0x20) : 0;
+  const int named = prefix == 'x' ? 16 : prefix == 'o' ? 8 : prefix == 'b' ? 2 : 0;
+  if (named && (base == named || base == 0)) {
+    text.remove_prefix(text[2] == '_' ? 3 : 2);
+    base = named;
+  }
+  if (base == 0) base = 10;
+  if (!drop_underscores(text, spelled) || spelled.empty() || spelled[0] == '-') return false;
+  if (negative) spelled.insert(0, "-");
+  const auto [end, failed] = std::from_chars(spelled.data(), spelled.data() + spelled.size(), out, base);
+  return failed == std::errc() && end == spelled.data() + spelled.size();
+}
+
+bool parse_float(std::string_view text, double& out) {
+  text = strip_right(strip_left(text));
+  std::string spelled;
+  if (!drop_underscores(text, spelled) || spelled.empty()) return false;
+  if (spelled.find_first_of("xXpP(") != spelled.npos) return false;  // C reads hexadecimal floats and nan(...), Python does not
+  char* end = nullptr;
+  out = std::strtod(spelled.c_str(), &end);
+  return end == spelled.c_str() + spelled.size();
+}
+
+Result<int64_t> truncate_float(double d) {
+  if (!(d > -0x1p63 - 1 && d < 0x1p63)) return overflow();
+  return static_cast<int64_t>(d);
+}
+
+}  // namespace longhaul::jinja

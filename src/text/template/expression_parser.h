@@ -1,0 +1,56 @@
+// Expressions, by recursive descent. One function a level of precedence, loosest first.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "text/template/ast.h"
+#include "text/template/token_stream.h"
+
+namespace longhaul::jinja {
+
+class ExpressionParser {
+ public:
+  explicit ExpressionParser(TokenStream& tokens) : t_(tokens) {}
+
+  Result<ExprPtr> expression(bool with_conditional = true);
+  // An expression, or a tuple where commas follow. `end_name` is a keyword that ends it ("in", "recursive").
+  Result<ExprPtr> tuple(bool with_conditional, std::string_view end_name = {}, bool in_parentheses = false);
+  Result<ExprPtr> filter(ExprPtr input);  // the filters of a filter block, standing at the first name
+  Result<Target> target(bool with_attribute, std::string_view end_name = {});
+
+  // Names read since the macro around began: a macro's signature depends on whether it uses varargs, kwargs or caller.
+  std::vector<std::string>* names_read = nullptr;
+
+ private:
+  Result<ExprPtr> conditional();
+  Result<ExprPtr> logic_or();
+  Result<ExprPtr> logic_and();
+  Result<ExprPtr> logic_not();
+  Result<ExprPtr> compare();
+  Result<ExprPtr> sum();
+  Result<ExprPtr> concat();
+  Result<ExprPtr> product();
+  Result<ExprPtr> power();
+  Result<ExprPtr> unary(bool with_filter = true);
+  Result<ExprPtr> primary();
+  Result<ExprPtr> name();
+  Result<ExprPtr> list();
+  Result<ExprPtr> dict();
+  Result<ExprPtr> postfix(ExprPtr object);
+  Result<ExprPtr> filters_and_tests(ExprPtr input);
+  Result<ExprPtr> test(ExprPtr input);
+  Result<ExprPtr> subscript(ExprPtr object);
+  Result<CallArgs> call_args();
+  Result<Target> single_target(bool with_attribute);
+  bool at_tuple_end(std::string_view end_name) const;
+
+  template <class Node>
+  Result<ExprPtr> make(int line, Node node);
+
+  TokenStream& t_;
+  int nesting_ = 0;
+};
+
+}  // namespace longhaul::jinja

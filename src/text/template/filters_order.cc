@@ -1,0 +1,164 @@
+// Filters that compare: sorting, extremes, duplicates, groups. Strings compare without case unless told otherwise.
+#include <algorithm>
+#include <unordered_set>
+
+#include "text/template/arguments.h"
+#include "text/template/filters.h"
+#include "text/template/operators.h"
+#include "text/template/run.h"
+#include "text/template/unicode.h"
+
+namespace longhaul::jinja {
+namespace {
+
+struct Keyed {
+  Value key;
+  Value item;
+};
+
+Value fold_case(Run& run, Value v, bool case_sensitive) {
+  if (case_sensitive || !v.as_string()) return v;
+  return run.text(to_lower(*v.as_string()));
+}
+
+// Items with the key that `attribute` leads to. "a,b" sorts by two keys, which make a list.
+Result<std::vector<Keyed>> keyed(Run& run, const std::vector<Value>& items, const Value& attribute, bool case_sensitive,
+                                 bool several, const Value* fallback = nullptr) {
+  std::vector<std::vector<Value>> paths;
+  const auto* names = attribute.as_string();
+  if (several && names) {
+    for (size_t begin = 0; begin <= names->size();) {
+      const size_t end = std::min(names->find(',', begin), names->size());
+      LH_TRY(paths.emplace_back(), attribute_path(run.text(names->substr(begin, end - begin))));
+      begin = end + 1;
+    }
+  } else {
+    LH_TRY(paths.emplace_back(), attribute_path(attribute));
+  }
+  std::vector<Keyed> out;
+  for (const Value& item : items) {
+    std::vector<Value> keys;
+    for (const auto& path : paths) {
+      LH_RETURN_IF_ERROR(run.work());
+      LH_TRY(Value key, follow_path(run, item, path));
+      if (key.is_undefined() && fallback) key = *fallback;
+      keys.push_back(fold_case(run, std::move(key), case_sensitive));
+    }
+    Value key = std::move(keys[0]);
+    if (paths.size() > 1) {
+      keys[0] = std::move(key);
+      LH_TRY(key, run.list(std::move(keys)));
+    }
+    out.push_back({std::move(key), item});
+  }
+  return out;
+}
+
+Status sort_keyed(Run& run, std::vector<Keyed>& items, bool reverse) {
+  Status failed;
+  const auto before = [&](const Keyed& a, const Keyed& b) {
+    if (!failed.ok()) return false;
+    failed = run.work(1 + std::min(a.key.extent().weight, b.key.extent().weight));
+    if (!failed.ok()) return false;
+    auto answer = less(a.key, b.key);
+    if (!answer.ok()) failed = answer.take_error();
+    return answer.ok() && *answer;
+  };
+  // Python keeps the order of equals when reversing, too.
+  if (reverse) std::reverse(items.begin(), items.end());
+  std::stable_sort(items.begin(), items.end(), before);
+  if (reverse) std::reverse(items.begin(), items.end());
+  return failed;
+}
+
+Result<Value> list_of(Run& run, std::vector<Keyed> keyed_items) {
+  std::vector<Value> out;
+  for (Keyed& k : keyed_items) out.push_back(std::move(k.item));
+  return run.list(std::move(out));
+}
+
+Result<Value> sort(Run& run, const Value& v, const Args& args) {
+  LH_TRY(const Bound a, bind("sort", args, {"reverse", "case_sensitive", "attribute"}));
+  LH_TRY(const auto items, iterate(run, v));
+  LH_TRY(auto pairs, keyed(run, items, a[2] ? *a[2] : Value(), a.truthy(1), true));
+  LH_RETURN_IF_ERROR(sort_keyed(run, pairs, a.truthy(0)));
+  return list_of(run, std::move(pairs));
+}
+
+Result<Value> dictsort(Run& run, const Value& v, const Args& args) {
+  LH_TRY(const Bound a, bind("dictsort", args, {"case_sensitive", "by", "reverse"}));
+  LH_TRY(const std::string by, a.string(1, "key"));
+  if (by != "key" && by != "value") return invalid("dictsort sorts by 'key' or 'value', not '{}'", by);
+  if (v.is_undefined()) return undefined_error(v);
+  if (!v.as_dict()) return invalid("dictsort needs a mapping, not {}", v.type_name());
+  std::vector<Keyed> pairs;
+  for (const auto& [key, value] : v.as_dict()->items()) {
+    LH_RETURN_IF_ERROR(run.work());
+    LH_TRY(Value pair, run.tuple({key, value}));
+    pairs.push_back({fold_case(run, by == "key" ? key : value, a.truthy(0)), std::move(pair)});
+  }
+  LH_RETURN_IF_ERROR(sort_keyed(run, pairs, a.truthy(2)));
+  return list_of(run, std::move(pairs));
+}
+
+template <bool kMax>
+Result<Value> extreme(Run& run, const Value& v, const Args& args) {
+  LH_TRY(const Bound a, bind("min or max", args, {"case_sensitive", "attribute"}));
+  LH_TRY(const auto items, iterate(run, v));
+  if (items.empty()) return undefined_because("No aggregated item, sequence was empty.");
+  LH_TRY(const auto pairs, keyed(run, items, a[1] ? *a[1] : Value(), a.truthy(0), false));
+  const Keyed* best = &pairs[0];
+  for (const Keyed& k : pairs) {
+    LH_RETURN_IF_ERROR(run.work(std::min(k.key.extent().weight, best->key.extent().weight)));
+    if (&k == best) continue;
+    LH_TRY(const bool better, kMax ? less(best->key, k.key) : less(k.key, best->key));
+    if (better) best = &k;
+  }
+  return best->item;
+}
+
+Result<Value> unique(Run& run, const Value& v, const Args& args) {
+  LH_TRY(const Bound a, bind("unique", args, {"case_sensitive", "attribute"}));
+  LH_TRY(const auto items, iterate(run, v));
+  LH_TRY(auto pairs, keyed(run, items, a[1] ? *a[1] : Value(), a.truthy(0), false));
+  std::unordered_set<Value, HashValue, EqualValue> seen;
+  std::vector<Value> out;
+  for (Keyed& k : pairs) {
+    LH_RETURN_IF_ERROR(run.work(k.key.extent().weight));
+    if (!hashable(k.key)) return invalid("unhashable type: '{}'", k.key.type_name());
+    if (seen.insert(k.key).second) out.push_back(std::move(k.item));
+  }
+  return run.generator(std::move(out));
+}
+
+Result<Value> groupby(Run& run, const Value& v, const Args& args) {
+  LH_TRY(const Bound a, bind("groupby", args, {"attribute", "default", "case_sensitive"}, 1));
+  LH_TRY(const auto items, iterate(run, v));
+  LH_TRY(auto pairs, keyed(run, items, *a[0], a.truthy(2), false, a[1]));
+  LH_RETURN_IF_ERROR(sort_keyed(run, pairs, false));
+  LH_TRY(const auto path, attribute_path(*a[0]));
+  std::vector<Value> out;
+  for (size_t begin = 0, end = 0; begin < pairs.size(); begin = end) {
+    std::vector<Value> members;
+    for (end = begin; end < pairs.size() && equal(pairs[begin].key, pairs[end].key); ++end) {
+      LH_RETURN_IF_ERROR(run.work(pairs[end].key.extent().weight));
+      members.push_back(pairs[end].item);
+    }
+    // The group is named by its first member's own spelling.
+    LH_TRY(Value name, follow_path(run, members[0], path));
+    if (name.is_undefined() && a[1]) name = *a[1];
+    LH_TRY(Value list, run.list(std::move(members)));
+    LH_TRY(Value group, run.seq(SeqKind::kTuple, {std::move(name), std::move(list)}, "group"));
+    out.push_back(std::move(group));
+  }
+  return run.list(std::move(out));
+}
+
+constexpr FilterRow kFilters[] = {{"sort", sort},           {"dictsort", dictsort}, {"min", extreme<false>},
+                                  {"max", extreme<true>},   {"unique", unique},     {"groupby", groupby}};
+
+}  // namespace
+
+FilterFn find_order_filter(std::string_view name) { return find_filter_row(kFilters, name); }
+
+}  // namespace longhaul::jinja
