@@ -41,15 +41,16 @@ Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {
   return b;
 }
 
-// The k largest of p, ties to the lower index, in falling order.
+// The k largest of p, ties to the lower index, in falling order. Insertion keeps it at n * k for any config's numbers.
 void top_k(const float* p, int64_t n, int64_t k, int32_t* out) {
-  for (int64_t j = 0; j < k; ++j) {
-    int32_t best = kNone;
-    for (int64_t e = 0; e < n; ++e) {
-      const bool taken = std::find(out, out + j, static_cast<int32_t>(e)) != out + j;
-      if (!taken && (best == kNone || p[e] > p[best])) best = static_cast<int32_t>(e);
-    }
-    out[j] = best;
+  int64_t kept = 0;
+  for (int64_t e = 0; e < n; ++e) {
+    int64_t at = kept;
+    while (at > 0 && p[e] > p[out[at - 1]]) --at;
+    if (at == k) continue;
+    if (kept < k) ++kept;
+    std::copy_backward(out + at, out + kept - 1, out + kept);
+    out[at] = static_cast<int32_t>(e);
   }
 }
 

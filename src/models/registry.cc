@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/printable.h"
 #include "models/gemma.h"
 
 namespace longhaul {
@@ -42,7 +43,7 @@ Result<const Family*> find_family(const Json& config, const std::string& where) 
       known.push_back(t);
     }
   }
-  return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, *type->as_string(), fmt::join(known, ", "));
+  return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, printable(*type->as_string()), fmt::join(known, ", "));
 }
 
 Result<const GemmaConfig*> find_preset(std::string_view name) {
