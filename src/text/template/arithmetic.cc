@@ -205,8 +205,9 @@ bool parse_int(std::string_view text, int base, int64_t& out) {
     base = named;
   }
   if (base == 0) base = 10;
-  if (!drop_underscores(text, spelled) || spelled.empty() || spelled[0] == '-') return false;
-  if (negative) spelled.insert(0, "-");
+  if (text.empty() || text[0] == '-') return false;
+  if (negative) spelled += '-';
+  if (!drop_underscores(text, spelled)) return false;
   const auto [end, failed] = std::from_chars(spelled.data(), spelled.data() + spelled.size(), out, base);
   return failed == std::errc() && end == spelled.data() + spelled.size();
 }

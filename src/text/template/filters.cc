@@ -41,10 +41,11 @@ Result<std::vector<Value>> attribute_path(const Value& path) {
   return steps;
 }
 
-Result<Value> follow_path(Run& run, Value v, const std::vector<Value>& path) {
+Result<Value> follow_path(Run& run, Value v, const std::vector<Value>& path, const Value* fallback) {
   for (const Value& step : path) {
     LH_RETURN_IF_ERROR(run.work());
     LH_TRY(v, get_item(run, v, step));
+    if (v.is_undefined() && fallback && !fallback->is_none()) v = *fallback;
   }
   return v;
 }

@@ -40,8 +40,7 @@ Result<std::vector<Keyed>> keyed(Run& run, const std::vector<Value>& items, cons
     std::vector<Value> keys;
     for (const auto& path : paths) {
       LH_RETURN_IF_ERROR(run.work());
-      LH_TRY(Value key, follow_path(run, item, path));
-      if (key.is_undefined() && fallback) key = *fallback;
+      LH_TRY(Value key, follow_path(run, item, path, fallback));
       keys.push_back(fold_case(run, std::move(key), case_sensitive));
     }
     Value key = std::move(keys[0]);
@@ -145,8 +144,7 @@ Result<Value> groupby(Run& run, const Value& v, const Args& args) {
       members.push_back(pairs[end].item);
     }
     // The group is named by its first member's own spelling.
-    LH_TRY(Value name, follow_path(run, members[0], path));
-    if (name.is_undefined() && a[1]) name = *a[1];
+    LH_TRY(Value name, follow_path(run, members[0], path, a[1]));
     LH_TRY(Value list, run.list(std::move(members)));
     LH_TRY(Value group, run.seq(SeqKind::kTuple, {std::move(name), std::move(list)}, "group"));
     out.push_back(std::move(group));

@@ -96,8 +96,8 @@ Result<Value> map(Run& run, const Value& v, const Args& args) {
     LH_TRY(const auto path, attribute_path(*a[0]));
     LH_TRY(const auto items, iterate(run, v));
     for (const Value& item : items) {
-      LH_TRY(Value got, follow_path(run, item, path));
-      out.push_back(got.is_undefined() && a[1] ? *a[1] : std::move(got));
+      LH_TRY(Value got, follow_path(run, item, path, a[1]));
+      out.push_back(std::move(got));
     }
     return run.generator(std::move(out));
   }

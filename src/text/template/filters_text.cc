@@ -87,7 +87,7 @@ Result<Value> tojson(Run& run, const Value& v, const Args& args) {
   style.sort_keys = a.truthy(3);
   style.multiline = a.has(1);
   LH_TRY(style.indent, indentation(run, a[1], ""));
-  if (style.multiline) style.item_separator = ",";
+  if (style.multiline) style.item_separator = std::string(1, ',');
   if (a.has(2)) {
     const Seq* pair = a[2]->as_seq();
     if (!pair || pair->items.size() != 2 || !pair->items[0].as_string() || !pair->items[1].as_string()) {

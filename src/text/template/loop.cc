@@ -10,13 +10,14 @@ namespace longhaul::jinja {
 // loop.cycle and loop.changed. It shares the loop, so that it may outlive the for.
 class LoopMethod : public Object {
  public:
-  LoopMethod(Loop& loop, bool cycles) : loop_(loop), cycles_(cycles) {}
+  LoopMethod(std::shared_ptr<Loop> loop, bool cycles) : loop_(std::move(loop)), cycles_(cycles) {}
   std::string describe() const override { return "loop method"; }
   bool callable() const override { return true; }
-  Result<Value> call(Run& run, const Args& args) override { return cycles_ ? loop_.cycle(args) : loop_.changed(run, args); }
+  Result<Value> call(Run& run, const Args& args) override { return cycles_ ? loop_->cycle(args) : loop_->changed(run, args); }
+  Extent extent() const override { return loop_->extent(); }
 
  private:
-  Loop& loop_;
+  std::shared_ptr<Loop> loop_;
   bool cycles_;
 };
 
@@ -46,7 +47,9 @@ Value Loop::attribute(Run&, std::string_view name) {
   if (name == "depth0") return Value(depth0_);
   if (name == "previtem") return i == 0 ? undefined_because("there is no previous item") : items[index_ - 1];
   if (name == "nextitem") return i + 1 == n ? undefined_because("there is no next item") : items[index_ + 1];
-  if (name == "cycle" || name == "changed") return Value(std::shared_ptr<Object>(std::make_shared<LoopMethod>(*this, name == "cycle")));
+  if (name == "cycle" || name == "changed") {
+    return Value(std::shared_ptr<Object>(std::make_shared<LoopMethod>(shared_from_this(), name == "cycle")));
+  }
   return undefined_attribute("LoopContext", name);
 }
 
@@ -59,6 +62,7 @@ Result<Value> Loop::changed(Run& run, const Args& args) {
   LH_TRY(Value now, run.tuple(args.positional));
   LH_RETURN_IF_ERROR(run.work(now.extent().weight));
   if (equal(now, changed_)) return Value(false);
+  if (changed_.is_none()) run.keep(shared_from_this());  // what is compared may hold this loop
   changed_ = std::move(now);
   return Value(true);
 }

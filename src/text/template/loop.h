@@ -11,7 +11,7 @@ namespace longhaul::jinja {
 
 class Interpreter;
 
-class Loop : public Object {
+class Loop : public Object, public std::enable_shared_from_this<Loop> {
  public:
   Loop(Value items, int64_t depth0) : items_(std::move(items)), depth0_(depth0) { extent_.hold(items_.extent()); }
 
@@ -38,7 +38,7 @@ class Loop : public Object {
   Extent extent_;
   int64_t depth0_;
   size_t index_ = 0;
-  Value changed_ = Value(Undefined{});  // the last arguments of changed()
+  Value changed_;  // the last arguments of changed(), none before
   Interpreter* interpreter_ = nullptr;
   const ForStmt* stmt_ = nullptr;
   std::shared_ptr<Scope> outer_;

@@ -79,8 +79,10 @@ class Parser {
       return {};
     }
     if (tag == "print") {
-      LH_TRY(ExprPtr value, e_.tuple(true));
-      out.push_back({line, OutputStmt{std::move(value)}});
+      do {
+        LH_TRY(ExprPtr value, e_.expression());
+        out.push_back({line, OutputStmt{std::move(value)}});
+      } while (t_.skip_op(","));
       return {};
     }
     if (tag == "break" || tag == "continue") {

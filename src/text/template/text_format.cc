@@ -60,10 +60,14 @@ Result<Spec> parse_spec(std::string_view s) {
   return spec;
 }
 
-std::string group_thousands(std::string digits) {
+std::string group_thousands(const std::string& digits) {
   const size_t whole = std::min(digits.find_first_not_of("0123456789"), digits.size());
-  for (size_t at = whole; at > 3; at -= 3) digits.insert(at - 3, ",");
-  return digits;
+  std::string out;
+  for (size_t i = 0; i < whole; ++i) {
+    if (i > 0 && (whole - i) % 3 == 0) out.push_back(',');
+    out.push_back(digits[i]);
+  }
+  return out.append(digits, whole, digits.npos);
 }
 
 // The digits of a number without its sign.
@@ -99,10 +103,11 @@ Result<std::string> number_digits(const Value& v, const Spec& spec) {
 
 Result<std::string> format_number(Run& run, const Value& v, const Spec& spec) {
   LH_TRY(std::string digits, number_digits(v, spec));
-  if (spec.comma) digits = group_thousands(std::move(digits));
+  if (spec.comma) digits = group_thousands(digits);
   int64_t i = 0;
   const bool negative = v.to_integer(i) ? i < 0 : std::signbit(v.to_double()) && !std::isnan(v.to_double());
-  const std::string sign = negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
+  std::string sign;
+  if (negative || spec.sign != '-') sign.push_back(negative ? '-' : spec.sign);
   const char align = spec.align ? spec.align : spec.zero ? '=' : '>';
   const std::string fill = spec.zero && !spec.align ? "0" : spec.fill;
   if (align != '=') return pad_text(run, sign + digits, spec.width, align, fill);
