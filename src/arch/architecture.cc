@@ -29,13 +29,14 @@ void visit_mixer(GatedMlpSpec& s, const Visit& visit) { visit_all({&s.gate_proj,
 
 void visit_mixer(MoeSpec& s, const Visit& visit) {
   visit_norm(s.router.norm, visit);
-  visit_all({&s.router.scale, &s.router.proj, &s.router.per_expert_scale}, visit);
+  visit_all({&s.router.scale, &s.router.proj, &s.router.selection_bias, &s.router.per_expert_scale}, visit);
   visit_norm(s.expert_norm, visit);
-  visit_all({&s.gate_up_proj, &s.down_proj}, visit);
+  visit_all({&s.gate_proj, &s.up_proj, &s.down_proj}, visit);
 }
 
 void visit_mixer(AttentionSpec& s, const Visit& visit) {
   visit_all({&s.q_proj, &s.k_proj, &s.v_proj, &s.o_proj}, visit);
+  if (s.gate) visit_all({&s.gate->proj}, visit);
   for (auto* norm : {&s.q_norm, &s.k_norm, &s.v_norm}) visit_norm(*norm, visit);
 }
 
@@ -80,9 +81,16 @@ WeightId Architecture::add_lookup(std::string name, int64_t rows, int64_t cols) 
   return add_weight({std::move(name), {rows, cols}}, {.use = WeightUse::kLookup, .rows = rows, .cols = cols});
 }
 
-WeightId Architecture::add_experts(std::string name, int64_t n_experts, int64_t rows, int64_t cols) {
-  return add_weight({std::move(name), {n_experts, rows, cols}},
-                    {.use = WeightUse::kExpert, .n_experts = n_experts, .rows = rows, .cols = cols});
+WeightId Architecture::add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols) {
+  return add_weight({std::move(name), {n_experts, stacked_rows, cols}},
+                    {.use = WeightUse::kExpert, .n_experts = n_experts, .expert_stride = stacked_rows, .first_row = first_row, .rows = rows, .cols = cols});
+}
+
+WeightId Architecture::add_separate_experts(const std::vector<std::string>& names, int64_t rows, int64_t cols) {
+  weights.push_back({.tensor = static_cast<int32_t>(tensors.size()), .n_tensors = static_cast<int32_t>(names.size()), .use = WeightUse::kExpert,
+                     .n_experts = static_cast<int64_t>(names.size()), .rows = rows, .cols = cols});
+  for (const std::string& name : names) tensors.push_back({name, {rows, cols}});
+  return static_cast<WeightId>(weights.size()) - 1;
 }
 
 void for_each_weight(const Block& block, const std::function<void(WeightId)>& visit) {
@@ -108,7 +116,8 @@ void drop_unused_weights(Architecture& arch) {
   std::vector<int32_t> new_weight(arch.weights.size(), kNone), new_tensor(arch.tensors.size(), kNone);
   for_each_weight(arch, [&](WeightId id) {
     new_weight[static_cast<size_t>(id)] = 0;
-    new_tensor[static_cast<size_t>(arch.weight(id).tensor)] = 0;
+    const WeightSpec& w = arch.weight(id);
+    std::fill_n(new_tensor.begin() + w.tensor, w.n_tensors, 0);
   });
   // Moves the entries in use to the front, in order, and notes where each went.
   const auto compact = [](auto& entries, std::vector<int32_t>& place) {

@@ -60,7 +60,10 @@ struct Architecture {
   WeightId add_matrix(std::string name, int64_t rows, int64_t cols);
   WeightId add_vector(std::string name, int64_t n, float offset = 0.0f);
   WeightId add_lookup(std::string name, int64_t rows, int64_t cols);
-  WeightId add_experts(std::string name, int64_t n_experts, int64_t rows, int64_t cols);
+  // Rows [first_row, first_row + rows) of each expert of a stack [n_experts, stacked_rows, cols].
+  WeightId add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols);
+  // Experts [rows, cols] in tensors of their own, none declared before.
+  WeightId add_separate_experts(const std::vector<std::string>& names, int64_t rows, int64_t cols);
   WeightId add_weight(TensorSpec tensor, WeightSpec weight);
 };
 

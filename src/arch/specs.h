@@ -17,15 +17,29 @@ struct NormSpec {
   float eps = 1e-6f;
 };
 
+// YaRN (Peng et al. 2023, section 3.2) divides only slow pairs by the factor: none up to `low`, all from `high` on, a ramp between.
+struct RopeRamp {
+  double low = 0, high = 0;
+  bool operator==(const RopeRamp&) const = default;
+};
+
 // Frequency of pair i: theta^(-2i / denominator) / factor for i < live_pairs, 0 (no rotation) up to n_pairs. The pairs are (i, i + n_pairs);
-// channels from 2 n_pairs on pass through.
+// channels from 2 n_pairs on pass through. What is turned is also multiplied by attention_factor.
 struct RopeSpec {
   int64_t n_pairs = 0, live_pairs = 0, denominator = 0;
   double theta = 10000.0, factor = 1.0;
+  std::optional<RopeRamp> ramp = {};
+  float attention_factor = 1.0f;
   bool operator==(const RopeSpec&) const = default;
 };
 
 inline constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
+
+// Multiplies what the heads give by softplus(Wg x), one value a head or one an element, as Wg has rows.
+struct GateSpec {
+  WeightId proj = kNone;
+  bool per_element = false;
+};
 
 // Grouped-query attention. Without k_proj the layer owns no keys and values and reads the state of another (KV sharing); without v_proj but
 // with k_proj the values are the raw key projection (K=V).
@@ -36,6 +50,7 @@ struct AttentionSpec {
   RopeSpec rope;
   WeightId q_proj = kNone, k_proj = kNone, v_proj = kNone, o_proj = kNone;
   std::optional<NormSpec> q_norm, k_norm, v_norm;
+  std::optional<GateSpec> gate = {};
   StateId state = kNone;
 
   bool writes_state() const { return k_proj != kNone; }
@@ -49,22 +64,28 @@ struct GatedMlpSpec {
   WeightId gate_proj = kNone, up_proj = kNone, down_proj = kNone;
 };
 
-// Softmax over all experts, the top_k kept and renormalised. The input is normed, scaled by a vector and by a constant.
-struct SoftmaxRouterSpec {
+enum class RouterScore { kSoftmax, kSigmoid };
+
+// Scores over all experts; the top_k by score + bias are kept, their scores renormalised. The input may be normed, scaled by a vector and by a constant.
+struct RouterSpec {
+  RouterScore score = RouterScore::kSoftmax;
   std::optional<NormSpec> norm;
   WeightId scale = kNone;       // [D], may be kNone
   float factor = 1.0f;
   WeightId proj = kNone;        // [E, D]
+  std::optional<float> softcap = {};  // of the projection's output
+  WeightId selection_bias = kNone;    // [E], moves the choice but not the weights; may be kNone
   WeightId per_expert_scale = kNone;  // [E], applied after renormalising; may be kNone
+  float output_scale = 1.0f;          // applied to every weight
 };
 
 struct MoeSpec {
   int64_t n_experts = 0, top_k = 0, width = 0;
   ActivationKind activation = ActivationKind::kGeluTanh;
-  SoftmaxRouterSpec router;
+  RouterSpec router;
   std::optional<NormSpec> expert_norm;  // on the experts' input; the router sees the block's input
-  WeightId gate_up_proj = kNone;  // [E, 2 width, D], gate rows first
-  WeightId down_proj = kNone;     // [E, D, width]
+  WeightId gate_proj = kNone, up_proj = kNone;  // [E, width, D]
+  WeightId down_proj = kNone;                   // [E, D, width]
 };
 
 // A gated vector per token and layer, from the token's row of a table and a projection of its embedding.

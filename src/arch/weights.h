@@ -16,6 +16,7 @@ struct TensorSpec {
   std::string name;
   std::vector<int64_t> shape;
   bool is_buffer = false;  // a registered buffer of the reference: stored, but not counted as parameters
+  std::vector<std::string> other_names = {};  // spellings that checkpoints use as well
 
   int64_t n_elements() const {
     int64_t n = 1;
@@ -31,11 +32,14 @@ enum class WeightUse {
   kVector,  // norms, scales: widened to f32
 };
 
-// What a mechanism uses: all of a tensor, or rows [first_row, first_row + rows) of it.
+// What a mechanism uses: all of a tensor, or rows [first_row, first_row + rows) of it. Of a stack of experts those rows of each expert; or the experts
+// stand in tensors of their own.
 struct WeightSpec {
   int32_t tensor = kNone;  // index into Architecture::tensors
+  int32_t n_tensors = 1;   // that many from there on: 1, or one an expert
   WeightUse use = WeightUse::kVector;
   int64_t n_experts = 1;
+  int64_t expert_stride = 0;  // rows from expert to expert of a stack
   int64_t first_row = 0;
   int64_t rows = 1, cols = 0;  // [out, in]; a vector is one row
   float offset = 0.0f;         // added when loading (norms stored as w, used as 1 + w)

@@ -37,7 +37,7 @@ class Collector {
 };
 
 const MoeSpec* if_uses(const MoeSpec* moe, WeightId experts) {
-  return moe != nullptr && (moe->gate_up_proj == experts || moe->down_proj == experts) ? moe : nullptr;
+  return moe != nullptr && (moe->gate_proj == experts || moe->up_proj == experts || moe->down_proj == experts) ? moe : nullptr;
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ void Executor::gather_rows(std::span<const SequenceInput> inputs) {
 void Executor::fill_rope_tables() {
   for (size_t i = 0; i < rope_specs_.size(); ++i) {
     const auto fill = [&](const RowSet& rows, float* cos, float* sin) {
-      fill_rope_table(env_, rope_frequencies_[i], {rows.positions, static_cast<size_t>(rows.n)}, cos, sin);
+      fill_rope_table(env_, rope_specs_[i], rope_frequencies_[i], {rows.positions, static_cast<size_t>(rows.n)}, cos, sin);
     };
     fill(all_, b_.rope[i].cos, b_.rope[i].sin);
     fill(needed_, b_.rope[i].needed_cos, b_.rope[i].needed_sin);

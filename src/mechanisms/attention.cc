@@ -1,5 +1,8 @@
 #include "mechanisms/attention.h"
 
+#include <array>
+#include <cmath>
+
 #include "mechanisms/linear.h"
 #include "mechanisms/norm.h"
 
@@ -8,12 +11,15 @@ namespace {
 
 struct Buffers {
   float *q, *k, *v, *mixed;
+  float* gate;  // [q_rows, H] or [q_rows, H * head_dim]
 };
+
+int64_t gate_width(const AttentionSpec& s) { return !s.gate ? 0 : s.gate->per_element ? s.n_heads * s.head_dim : s.n_heads; }
 
 Buffers take_buffers(Arena& arena, const AttentionSpec& s, int64_t q_rows, int64_t kv_rows) {
   const int64_t q_width = s.n_heads * s.head_dim, kv_width = s.writes_state() ? s.n_kv_heads * s.head_dim : 0;
   return {arena.take<float>(q_rows * q_width), arena.take<float>(kv_rows * kv_width), arena.take<float>(kv_rows * kv_width),
-          arena.take<float>(q_rows * q_width)};
+          arena.take<float>(q_rows * q_width), arena.take<float>(q_rows * gate_width(s))};
 }
 
 Attention kernel_spec(const AttentionSpec& s, const KvLayout& layout) {
@@ -21,13 +27,28 @@ Attention kernel_spec(const AttentionSpec& s, const KvLayout& layout) {
 }
 
 void project(Env& env, const AttentionSpec& s, const AttentionInput& in, const Buffers& b) {
-  if (!s.writes_state()) {
-    linear(env, {{s.q_proj, in.q_x, b.q, in.q_rows.n}});
-  } else if (s.v_proj == kNone) {
-    linear(env, {{s.q_proj, in.q_x, b.q, in.q_rows.n}, {s.k_proj, in.kv_x, b.k, in.kv_rows.n}});
-  } else {
-    linear(env, {{s.q_proj, in.q_x, b.q, in.q_rows.n}, {s.k_proj, in.kv_x, b.k, in.kv_rows.n}, {s.v_proj, in.kv_x, b.v, in.kv_rows.n}});
-  }
+  std::array<Linear, 4> layers = {{{s.q_proj, in.q_x, b.q, in.q_rows.n}}};
+  size_t n = 1;
+  if (s.gate) layers[n++] = {s.gate->proj, in.q_x, b.gate, in.q_rows.n};
+  if (s.writes_state()) layers[n++] = {s.k_proj, in.kv_x, b.k, in.kv_rows.n};
+  if (s.v_proj != kNone) layers[n++] = {s.v_proj, in.kv_x, b.v, in.kv_rows.n};
+  linear(env, std::span(layers.data(), n));
+}
+
+// log(1 + exp(x)); for large x the reference returns x itself.
+float softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
+
+void apply_gate(Env& env, const AttentionSpec& s, int64_t n_rows, const Buffers& b) {
+  const int64_t width = gate_width(s), head = s.head_dim;
+  for_rows(env, n_rows, 8 * width + s.n_heads * head, [&](int64_t row) {
+    float *gate = b.gate + row * width, *mixed = b.mixed + row * s.n_heads * head;
+    for (int64_t i = 0; i < width; ++i) gate[i] = softplus(gate[i]);
+    if (s.gate->per_element) {
+      env.kernels().scale_by(mixed, gate, width);
+    } else {
+      for (int64_t h = 0; h < s.n_heads; ++h) env.kernels().scale(mixed + h * head, gate[h], head);
+    }
+  });
 }
 
 void store_keys_and_values(Env& env, const AttentionSpec& s, const AttentionInput& in, const Buffers& b) {
@@ -84,6 +105,7 @@ void attention_forward(Env& env, const AttentionSpec& s, int64_t, const Attentio
   if (s.writes_state()) store_keys_and_values(env, s, in, b);
   if (in.q_rows.n == 0) return;
   attend(env, s, in, b);
+  if (s.gate) apply_gate(env, s, in.q_rows.n, b);
   linear(env, {{s.o_proj, b.mixed, out, in.q_rows.n}});
 }
 

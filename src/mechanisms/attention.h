@@ -2,6 +2,7 @@
 //
 //   q = rope(rms(Wq x))   k = rope(rms(Wk x))   v = rms(Wv x), or rms of the raw Wk x where there is no Wv (K=V)
 //   y = Wo concat_h softmax(scale * q_h K_g(h)^T) V_g(h),   g(h) = floor(h G / H)
+// With a gate, what head h gives is multiplied by softplus(Wg x) before Wo.
 // A layer without Wk reads the keys and values of another layer as that one stored them (cross-layer KV sharing).
 // Sources: Ainslie et al. 2023 (GQA); Brandon et al. 2024 (cross-layer sharing).
 #pragma once

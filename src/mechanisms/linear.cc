@@ -4,7 +4,7 @@
 
 namespace longhaul {
 
-void linear(Env& env, std::initializer_list<Linear> layers) {
+void linear(Env& env, std::span<const Linear> layers) {
   std::array<Matmul, 8> group;
   LH_CHECK(layers.size() <= group.size());
   size_t n = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 
 #include "mechanisms/env.h"
 
@@ -15,7 +16,8 @@ struct Linear {
   int64_t rows = 0;
 };
 
-void linear(Env& env, std::initializer_list<Linear> layers);
+void linear(Env& env, std::span<const Linear> layers);
+inline void linear(Env& env, std::initializer_list<Linear> layers) { linear(env, std::span(layers.begin(), layers.size())); }
 
 // Multiply-adds count twice.
 inline uint64_t linear_flops(int64_t rows, int64_t out, int64_t in) { return 2 * static_cast<uint64_t>(rows * out) * static_cast<uint64_t>(in); }

@@ -19,9 +19,8 @@ struct Buffers {
   int64_t* first;      // [E + 1] first sorted assignment of each expert
   float* normed;       // [rows, D]
   float* gathered;     // [rows * k, D], sorted; later the experts' outputs
-  float* gate_up;      // [rows * k, 2 F]
-  float* activated;    // [rows * k, F]
-  Matmul* group;       // [E]
+  float *gate, *up;    // [rows * k, F]
+  Matmul* group;       // [2 E]
 };
 
 Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {
@@ -35,26 +34,39 @@ Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {
   b.first = a.take<int64_t>(s.n_experts + 1);
   b.normed = a.take<float>(rows * d);
   b.gathered = a.take<float>(n * d);
-  b.gate_up = a.take<float>(n * 2 * s.width);
-  b.activated = a.take<float>(n * s.width);
-  b.group = a.take<Matmul>(s.n_experts);
+  b.gate = a.take<float>(n * s.width);
+  b.up = a.take<float>(n * s.width);
+  b.group = a.take<Matmul>(2 * s.n_experts);
   return b;
 }
 
-// The k largest of p, ties to the lower index, in falling order.
-void top_k(const float* p, int64_t n, int64_t k, int32_t* out) {
-  for (int64_t j = 0; j < k; ++j) {
-    int32_t best = kNone;
-    for (int64_t e = 0; e < n; ++e) {
-      const bool taken = std::find(out, out + j, static_cast<int32_t>(e)) != out + j;
-      if (!taken && (best == kNone || p[e] > p[best])) best = static_cast<int32_t>(e);
+// The k experts of the largest score + bias, in falling order, ties to the lower index. `best` holds k values of scratch.
+void top_k(const float* score, const float* bias, int64_t n, int64_t k, float* best, int32_t* out) {
+  int64_t kept = 0;
+  for (int64_t e = 0; e < n; ++e) {
+    const float value = bias == nullptr ? score[e] : score[e] + bias[e];
+    if (kept == k && !(value > best[k - 1])) continue;
+    int64_t at = kept < k ? kept++ : k - 1;
+    for (; at > 0 && value > best[at - 1]; --at) {
+      best[at] = best[at - 1];
+      out[at] = out[at - 1];
     }
-    out[j] = best;
+    best[at] = value;
+    out[at] = static_cast<int32_t>(e);
+  }
+}
+
+void score_experts(const Env& env, const RouterSpec& r, int64_t n, float* logits) {
+  if (r.softcap) env.kernels().softcap(logits, n, *r.softcap);
+  if (r.score == RouterScore::kSoftmax) {
+    env.kernels().softmax(logits, n);
+  } else {
+    for (int64_t e = 0; e < n; ++e) logits[e] = 1.0f / (1.0f + std::exp(-logits[e]));
   }
 }
 
 void route(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, const Buffers& b) {
-  const SoftmaxRouterSpec& r = s.router;
+  const RouterSpec& r = s.router;
   const KernelSet& k = env.kernels();
   const float* scale = env.weights->vector(r.scale);
   const float* expert_scale = env.weights->vector(r.per_expert_scale);
@@ -72,12 +84,13 @@ void route(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows
   for_rows(env, n_rows, s.n_experts * s.top_k, [&](int64_t row) {
     float* p = b.probs + row * s.n_experts;
     int32_t* chosen = b.chosen + row * s.top_k;
-    k.softmax(p, s.n_experts);
-    top_k(p, s.n_experts, s.top_k, chosen);
+    float* weight = b.weight + row * s.top_k;
+    score_experts(env, r, s.n_experts, p);
+    top_k(p, env.weights->vector(r.selection_bias), s.n_experts, s.top_k, weight, chosen);
     float sum = 0.0f;
     for (int64_t j = 0; j < s.top_k; ++j) sum += p[chosen[j]];
     for (int64_t j = 0; j < s.top_k; ++j) {
-      b.weight[row * s.top_k + j] = p[chosen[j]] / sum * (expert_scale == nullptr ? 1.0f : expert_scale[chosen[j]]);
+      weight[j] = p[chosen[j]] / sum * (expert_scale == nullptr ? 1.0f : expert_scale[chosen[j]]) * r.output_scale;
     }
   });
 }
@@ -93,17 +106,25 @@ void sort_by_expert(const MoeSpec& s, int64_t n_rows, const Buffers& b) {
   b.first[0] = 0;
 }
 
-// One product for each expert with tokens, all in one parallel region.
-void grouped_linear(Env& env, const MoeSpec& s, WeightId weight, const Buffers& b, const float* x, float* y) {
+struct ExpertLayer {
+  WeightId weight;
+  float* y;
+};
+
+// The products of each expert that has tokens, all in one parallel region; layers of one expert share its input.
+void grouped_linear(Env& env, const MoeSpec& s, const Buffers& b, const float* x, std::initializer_list<ExpertLayer> layers) {
   int64_t n = 0;
   uint64_t scratch = 0;
   for (int64_t e = 0; e < s.n_experts; ++e) {
     const int64_t rows = b.first[e + 1] - b.first[e];
     if (rows == 0) continue;
-    const PackedMatrix w = env.weights->expert(weight, e);
-    b.group[n++] = {.x = x + b.first[e] * w.k, .x_stride = w.k, .w = w, .y = y + b.first[e] * w.n, .y_stride = w.n, .m = rows};
-    scratch += matmul_scratch_bytes(w.dtype, rows, w.k);
-    env.flops += linear_flops(rows, w.n, w.k);
+    for (const ExpertLayer& layer : layers) {
+      const PackedMatrix w = env.weights->expert(layer.weight, e);
+      const float* in = x + b.first[e] * w.k;
+      if (n == 0 || b.group[n - 1].x != in) scratch += matmul_scratch_bytes(w.dtype, rows, w.k);
+      b.group[n++] = {.x = in, .x_stride = w.k, .w = w, .y = layer.y + b.first[e] * w.n, .y_stride = w.n, .m = rows};
+      env.flops += linear_flops(rows, w.n, w.k);
+    }
   }
   const ArenaScope scope(*env.scratch);
   matmul(env.compute, std::span(b.group, static_cast<size_t>(n)), env.scratch->take_bytes(scratch));
@@ -125,12 +146,12 @@ void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t 
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     for (int64_t j = 0; j < s.top_k; ++j) std::copy_n(expert_in + row * d, d, b.gathered + b.place[row * s.top_k + j] * d);
   });
-  grouped_linear(env, s, s.gate_up_proj, b, b.gathered, b.gate_up);
+  grouped_linear(env, s, b, b.gathered, {{s.gate_proj, b.gate}, {s.up_proj, b.up}});
   for_rows(env, n_rows * s.top_k, s.width, [&](int64_t a) {
-    const float* gate = b.gate_up + a * 2 * s.width;
-    env.kernels().gated_activation(kernel_activation(s.activation), gate, gate + s.width, s.width, b.activated + a * s.width);
+    float* gate = b.gate + a * s.width;
+    env.kernels().gated_activation(kernel_activation(s.activation), gate, b.up + a * s.width, s.width, gate);
   });
-  grouped_linear(env, s, s.down_proj, b, b.activated, b.gathered);
+  grouped_linear(env, s, b, b.gate, {{s.down_proj, b.gathered}});
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     std::fill_n(out + row * d, d, 0.0f);
     for (int64_t j = row * s.top_k; j < (row + 1) * s.top_k; ++j) env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);

@@ -101,8 +101,9 @@ class Builder {
                 .proj = a_.add_matrix(layer_name(l, "router.proj.weight"), e, d),
                 .per_expert_scale = a_.add_vector(layer_name(l, "router.per_expert_scale"), e)};
     s.expert_norm = norm(layer_name(l, "pre_feedforward_layernorm_2.weight"), d);
-    s.gate_up_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, d);
-    s.down_proj = a_.add_experts(layer_name(l, "experts.down_proj"), e, d, width);
+    s.gate_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, 0, width, d);
+    s.up_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, width, width, d);
+    s.down_proj = a_.add_experts(layer_name(l, "experts.down_proj"), e, d, 0, d, width);
     return s;
   }
 
