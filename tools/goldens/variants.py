@@ -1,0 +1,50 @@
+"""What a golden or parity variant is."""
+
+import dataclasses
+from typing import Any, Callable
+
+import torch
+from transformers import PreTrainedModel
+
+from . import weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One architecture: how to build it, how its checkpoint deviates from what transformers writes, what to ask it.
+
+    name            folder name
+    about           one sentence for ORIGIN.txt: what this variant is there to catch
+    build           makes the model, weights still to be filled
+    rule            the family's weight rule
+    window          sliding window; prompt lengths are chosen around it
+    vocab           ids are drawn from [0, vocab)
+    dtype           dtype of the saved tensors
+    edit_config     rewrites the dict of config.json: other spellings of the same thing
+    extra_tensors   (model, seed) -> tensors added to the file, which a reader must skip
+    max_shard_size  given: the checkpoint is split, with an index
+    cache_is_exact  false where transformers' own decode cache is wrong for this variant
+    """
+
+    name: str
+    about: str
+    build: Callable[[], PreTrainedModel]
+    rule: weights.Rule
+    window: int
+    vocab: int
+    dtype: torch.dtype = torch.float32
+    edit_config: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    extra_tensors: Callable[[PreTrainedModel, int], dict[str, torch.Tensor]] | None = None
+    max_shard_size: str | None = None
+    cache_is_exact: bool = True
+
+    def prompt_lengths(self) -> list[int]:
+        """1, 2, around the window, three windows, and one odd length; all short."""
+        w = self.window
+        lengths = {1, 2, w - 1, w, w + 1, 3 * w, 3 * w + 5}
+        return sorted(n for n in lengths if n > 0)
+
+    def prompts(self, seed: int) -> list[list[int]]:
+        """Token ids; the first is always the BOS id 2, the others random."""
+        rng = weights.generator("prompts", seed)
+        return [[2] + rng.integers(0, self.vocab, n - 1).tolist() for n in self.prompt_lengths()]
