@@ -77,6 +77,16 @@ WeightId Architecture::add_vector(std::string name, int64_t n, float offset) {
   return add_weight({std::move(name), {n}}, {.use = WeightUse::kVector, .cols = n, .offset = offset});
 }
 
+void Architecture::add_head_matrix(const std::string& name) {
+  const WeightSpec matrix{.use = WeightUse::kMatrix, .rows = vocab_size, .cols = hidden_size};
+  if (!name.empty()) {
+    head.matrix = add_weight({.name = name, .shape = {vocab_size, hidden_size}, .is_absolute = true}, matrix);
+    return;
+  }
+  head.matrix = add_weight(tensor_of(embedding.table), matrix);
+  weights[static_cast<size_t>(embedding.table)].is_alias = true;
+}
+
 WeightId Architecture::add_lookup(std::string name, int64_t rows, int64_t cols) {
   return add_weight({std::move(name), {rows, cols}}, {.use = WeightUse::kLookup, .rows = rows, .cols = cols});
 }

@@ -65,6 +65,8 @@ struct Architecture {
   // Experts [rows, cols] in tensors of their own, none declared before.
   WeightId add_separate_experts(const std::vector<std::string>& names, int64_t rows, int64_t cols);
   WeightId add_weight(TensorSpec tensor, WeightSpec weight);
+  // The head's matrix: a tensor of that name without prefix, or, with no name, the embedding's.
+  void add_head_matrix(const std::string& name);
 };
 
 // Calls visit for every weight the block uses, each once.

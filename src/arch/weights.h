@@ -17,6 +17,7 @@ struct TensorSpec {
   std::vector<int64_t> shape;
   bool is_buffer = false;  // a registered buffer of the reference: stored, but not counted as parameters
   std::vector<std::string> other_names = {};  // spellings that checkpoints use as well
+  bool is_absolute = false;                   // stands without the prefix
 
   int64_t n_elements() const {
     int64_t n = 1;

@@ -69,7 +69,7 @@ Status synthesize(const std::string& model, const std::string& folder, const Syn
   std::vector<TensorDecl> tensors;
   uint64_t total = 0, done = 0;
   for (const TensorSpec& t : arch.tensors) {
-    tensors.push_back({prefix + t.name, *dtype, t.shape});
+    tensors.push_back({t.is_absolute ? t.name : prefix + t.name, *dtype, t.shape});
     total += static_cast<uint64_t>(t.n_elements());
   }
   LH_TRY(CheckpointWriter out, CheckpointWriter::create(folder, tensors));

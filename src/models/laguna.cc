@@ -234,8 +234,7 @@ class Builder {
       a_.blocks.push_back(feed_forward(l));
     }
     a_.head.norm = norm("norm.weight", d);
-    a_.head.matrix = a_.add_matrix(c_.tie_word_embeddings ? "embed_tokens.weight" : "lm_head.weight", c_.vocab_size, d);
-    if (c_.tie_word_embeddings) a_.weights[static_cast<size_t>(a_.embedding.table)].is_alias = true;
+    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
     return std::move(a_);
   }
 

@@ -5,14 +5,13 @@
 #include <string_view>
 #include <vector>
 
-#include "arch/architecture.h"
-#include "base/json.h"
-#include "base/result.h"
+#include "models/family.h"
 
 namespace longhaul {
 
-// The description of the model that a config.json describes. An unknown model_type is an error that lists the known ones.
-Result<Architecture> read_architecture(const Json& config, const std::string& where);
+// The description of the model that a config.json describes. An unknown model_type is an error that lists the known ones. shape_of tells what the
+// checkpoint's tensors look like, where there is one.
+Result<Architecture> read_architecture(const Json& config, const std::string& where, const ShapeOf& shape_of = {});
 
 // Published models by name (config facts, no weights).
 std::vector<std::string> preset_names();
