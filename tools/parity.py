@@ -106,7 +106,7 @@ class Outcome:
 
     difference: float = float("inf")
     position: int = -1
-    n_wrong_choices: int = 0
+    n_right_choices: int = 0
     error: str = ""
 
 
@@ -134,18 +134,18 @@ def ask(args: argparse.Namespace, case: Case, extra: list[str]) -> Outcome:
         return Outcome(error="logits are not all finite")
     by_position = (got - case.logits).abs().amax(-1)
     choices = got[case.n_prompt - 1 :].argmax(-1).tolist()
-    wrong = sum(a != b for a, b in zip(choices, case.choices))
-    return Outcome(float(by_position.max()), int(by_position.argmax()), wrong)
+    right = sum(a == b for a, b in zip(choices, case.choices))
+    return Outcome(float(by_position.max()), int(by_position.argmax()), right)
 
 
 def compare(args: argparse.Namespace, label: str, variant: Variant, case: Case) -> bool:
     """All ways of one case; prints a row of the table, and the errors below it."""
     outcomes = {name: ask(args, case, extra) for name, extra in ways(variant, case.n_prompt).items()}
-    good = all(not o.error and o.difference <= args.tolerance and o.n_wrong_choices == 0 for o in outcomes.values())
+    good = all(not o.error and o.difference <= args.tolerance and o.n_right_choices == len(case.choices) for o in outcomes.values())
     cells = ["error".ljust(14) if o.error else f"{o.difference:.1e} @{o.position}".ljust(14) for o in outcomes.values()]
-    n_wrong = max(o.n_wrong_choices for o in outcomes.values())
+    greedy = "-" if any(o.error for o in outcomes.values()) else f"{min(o.n_right_choices for o in outcomes.values())}/{len(case.choices)}"
     verdict = "ok" if good else "FAIL"
-    print(f"{label:24} {case.seed:7} {len(case.tokens):4}  {case.noise:.0e}  {' '.join(cells)} {64 - n_wrong:3}/64   {verdict}", flush=True)
+    print(f"{label:24} {case.seed:7} {len(case.tokens):4}  {case.noise:.0e}  {' '.join(cells)} {greedy:6} {verdict}", flush=True)
     for name, outcome in outcomes.items():
         if outcome.error:
             print(f"    {name}: {outcome.error}", flush=True)
