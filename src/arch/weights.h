@@ -30,7 +30,8 @@ enum class WeightUse {
   kMatrix,  // multiplied for every token: packed, resident
   kExpert,  // a stack of matrices [E, rows, cols] of which a token uses a few: packed, resident
   kLookup,  // a table of which a token reads one row: stays in the mapped file
-  kVector,  // norms, scales: widened to f32
+  kVector,  // norms, scales, biases: widened to f32
+  kTaps,    // of a depthwise convolution: f32 like a vector, and multiplied for every token
 };
 
 // What a mechanism uses: all of a tensor, or rows [first_row, first_row + rows) of it. Of a stack of experts those rows of each expert; or the experts
@@ -47,6 +48,8 @@ struct WeightSpec {
   bool is_alias = false;       // a second use of a tensor counted elsewhere (tied embeddings)
 
   int64_t n_elements() const { return n_experts * rows * cols; }
+  bool is_packed() const { return use == WeightUse::kMatrix || use == WeightUse::kExpert; }
+  bool is_f32() const { return use == WeightUse::kVector || use == WeightUse::kTaps; }
 };
 
 }  // namespace longhaul

@@ -106,7 +106,7 @@ Result<Architecture> no_ple(Architecture arch, std::string_view name) {
   for (Block& block : arch.blocks) {
     if (!std::holds_alternative<PerLayerEmbeddingSpec>(block.mixer)) {
       kept.push_back(std::move(block));
-    } else if (!kept.empty() && kept.back().layer == block.layer && block.residual.output_scale != kNone) {
+    } else if (!kept.empty() && kept.back().layer == block.layer && !std::holds_alternative<ScaledResidual>(block.residual)) {
       kept.back().residual = block.residual;  // the layer's scale closes the layer, whatever its last block is
     }
   }

@@ -152,7 +152,7 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   const size_t n = arch.weights.size();
   uint64_t packed = 0, vectors = 0;
   for (const WeightSpec& w : arch.weights) {
-    (w.use == WeightUse::kVector ? vectors : packed) += resident_bytes(w, weights);
+    (w.is_f32() ? vectors : packed) += resident_bytes(w, weights);
   }
   LH_TRY(model->packed, Buffer::allocate(packed));
   LH_TRY(model->vectors, Buffer::allocate(vectors));
@@ -164,7 +164,7 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   for (size_t i = 0; i < n; ++i) {
     const WeightSpec& w = arch.weights[i];
     const TensorInfo& t = *tensors[static_cast<size_t>(w.tensor)];
-    if (w.use == WeightUse::kVector) {
+    if (w.is_f32()) {
       load_vector(t, w, next_vector);
       model->weights.vectors[i] = next_vector;
       next_vector += w.n_elements();

@@ -26,7 +26,7 @@ constexpr char kMagic[8] = {'L', 'H', 'S', 'T', 'A', 'T', 'E', '1'};
 // What two descriptions must agree on for a state to fit: which keys and values are kept where.
 uint64_t fingerprint(const Architecture& arch) {
   std::string text = fmt::format("{} {} {}", arch.family, arch.hidden_size, arch.vocab_size);
-  for (const StateSpec& s : arch.states) text += fmt::format(";{} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window);
+  for (const StateSpec& s : arch.states) text += fmt::format(";{} {} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window, s.fixed_elements);
   return XXH3_64bits(text.data(), text.size());
 }
 
@@ -61,6 +61,7 @@ Status Sequence::save(const std::string& path) const {
   LH_RETURN_IF_ERROR(out.write(std::as_bytes(std::span(&header, 1))));
   for (size_t i = 0; i < layers_.size(); ++i) {
     LH_RETURN_IF_ERROR(out.write(layers_[i].ring.bytes()));
+    LH_RETURN_IF_ERROR(out.write(layers_[i].fixed.bytes()));
     const auto used = static_cast<size_t>(ceil_div(length_, kPageSlots));
     for (size_t p = 0; p < std::min(used, layers_[i].pages.size()); ++p) LH_RETURN_IF_ERROR(out.write(layers_[i].pages[p]->bytes()));
   }
@@ -94,7 +95,7 @@ Result<Sequence> Sequence::restore(const Architecture& arch, const std::string& 
   const uint64_t pages = static_cast<uint64_t>(ceil_div(header.length, kPageSlots));
   uint64_t expected = 0;
   for (size_t i = 0; i < s.layers_.size(); ++i) {
-    expected += s.spec(i).is_ring() ? s.layers_[i].ring.size() : pages * s.layout(i).block_bytes(kPageSlots);
+    expected += s.spec(i).is_paged() ? pages * s.layout(i).block_bytes(kPageSlots) : s.layers_[i].ring.size() + s.layers_[i].fixed.size();
   }
   if (expected != bytes.size()) return corrupt("{}: {} bytes of state, expected {}", path, bytes.size(), expected);
   LH_RETURN_IF_ERROR(s.reserve(header.length));
@@ -105,6 +106,7 @@ Result<Sequence> Sequence::restore(const Architecture& arch, const std::string& 
   };
   for (Layer& layer : s.layers_) {
     if (layer.ring.size() > 0) take(layer.ring);
+    if (layer.fixed.size() > 0) take(layer.fixed);
     for (auto& page : layer.pages) take(*page);
   }
   return s;

@@ -5,18 +5,17 @@
 #include "mechanisms/linear.h"
 #include "mechanisms/mlp.h"
 #include "mechanisms/norm.h"
+#include "mechanisms/router.h"
 
 namespace longhaul {
 namespace {
 
 // Everything by assignment (token, choice): n_rows * top_k of them, sorted by expert once routed.
 struct Buffers {
-  float* router_in;    // [rows, D]
-  float* probs;        // [rows, E]
   int32_t* chosen;     // [rows, k] expert
   float* weight;       // [rows, k]
   int64_t* place;      // [rows, k] index into the sorted assignments
-  int64_t* first;      // [E + 1] first sorted assignment of each expert
+  int64_t* first;      // [E + 2] first sorted assignment of each expert, then of those to none
   float* normed;       // [rows, D]
   float* gathered;     // [rows * k, D], sorted; later the experts' outputs
   float *gate, *up;    // [rows * k, F]
@@ -26,12 +25,10 @@ struct Buffers {
 Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {
   const int64_t n = rows * s.top_k;
   Buffers b;
-  b.router_in = a.take<float>(rows * d);
-  b.probs = a.take<float>(rows * s.n_experts);
   b.chosen = a.take<int32_t>(n);
   b.weight = a.take<float>(n);
   b.place = a.take<int64_t>(n);
-  b.first = a.take<int64_t>(s.n_experts + 1);
+  b.first = a.take<int64_t>(s.n_experts + 2);
   b.normed = a.take<float>(rows * d);
   b.gathered = a.take<float>(n * d);
   b.gate = a.take<float>(n * s.width);
@@ -40,69 +37,14 @@ Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {
   return b;
 }
 
-// The k experts of the largest score + bias, in falling order, ties to the lower index. `best` holds k values of scratch.
-void top_k(const float* score, const float* bias, int64_t n, int64_t k, float* best, int32_t* out) {
-  int64_t kept = 0;
-  for (int64_t e = 0; e < n; ++e) {
-    const float value = bias == nullptr ? score[e] : score[e] + bias[e];
-    if (kept == k && !(value > best[k - 1])) continue;
-    int64_t at = kept < k ? kept++ : k - 1;
-    for (; at > 0 && value > best[at - 1]; --at) {
-      best[at] = best[at - 1];
-      out[at] = out[at - 1];
-    }
-    best[at] = value;
-    out[at] = static_cast<int32_t>(e);
-  }
-}
-
-void score_experts(const Env& env, const RouterSpec& r, int64_t n, float* logits) {
-  if (r.softcap) env.kernels().softcap(logits, n, *r.softcap);
-  if (r.score == RouterScore::kSoftmax) {
-    env.kernels().softmax(logits, n);
-  } else {
-    for (int64_t e = 0; e < n; ++e) logits[e] = 1.0f / (1.0f + std::exp(-logits[e]));
-  }
-}
-
-void route(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, const Buffers& b) {
-  const RouterSpec& r = s.router;
-  const KernelSet& k = env.kernels();
-  const float* scale = env.weights->vector(r.scale);
-  const float* expert_scale = env.weights->vector(r.per_expert_scale);
-  for_rows(env, n_rows, d, [&](int64_t row) {
-    float* in = b.router_in + row * d;
-    if (r.norm) {
-      k.rms_norm(x + row * d, env.weights->vector(r.norm->weight), r.norm->eps, d, in);
-    } else {
-      std::copy_n(x + row * d, d, in);
-    }
-    if (scale != nullptr) k.scale_by(in, scale, d);
-    if (r.factor != 1.0f) k.scale(in, r.factor, d);
-  });
-  linear(env, {{r.proj, b.router_in, b.probs, n_rows}});
-  for_rows(env, n_rows, s.n_experts * s.top_k, [&](int64_t row) {
-    float* p = b.probs + row * s.n_experts;
-    int32_t* chosen = b.chosen + row * s.top_k;
-    float* weight = b.weight + row * s.top_k;
-    score_experts(env, r, s.n_experts, p);
-    top_k(p, env.weights->vector(r.selection_bias), s.n_experts, s.top_k, weight, chosen);
-    float sum = 0.0f;
-    for (int64_t j = 0; j < s.top_k; ++j) sum += p[chosen[j]];
-    for (int64_t j = 0; j < s.top_k; ++j) {
-      weight[j] = p[chosen[j]] / sum * (expert_scale == nullptr ? 1.0f : expert_scale[chosen[j]]) * r.output_scale;
-    }
-  });
-}
-
-// Counting sort of the assignments by expert.
+// Counting sort of the assignments by expert; assignments to none come last.
 void sort_by_expert(const MoeSpec& s, int64_t n_rows, const Buffers& b) {
-  const int64_t n = n_rows * s.top_k;
-  std::fill_n(b.first, s.n_experts + 1, 0);
+  const int64_t n = n_rows * s.top_k, classes = s.n_experts + 1;
+  std::fill_n(b.first, classes + 1, 0);
   for (int64_t a = 0; a < n; ++a) ++b.first[b.chosen[a] + 1];
-  for (int64_t e = 0; e < s.n_experts; ++e) b.first[e + 1] += b.first[e];
+  for (int64_t e = 0; e < classes; ++e) b.first[e + 1] += b.first[e];
   for (int64_t a = 0; a < n; ++a) b.place[a] = b.first[b.chosen[a]]++;
-  for (int64_t e = s.n_experts; e > 0; --e) b.first[e] = b.first[e - 1];
+  for (int64_t e = classes; e > 0; --e) b.first[e] = b.first[e - 1];
   b.first[0] = 0;
 }
 
@@ -135,7 +77,7 @@ void grouped_linear(Env& env, const MoeSpec& s, const Buffers& b, const float* x
 void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, float* out) {
   const ArenaScope scope(*env.scratch);
   const Buffers b = take_buffers(*env.scratch, s, d, n_rows);
-  route(env, s, d, x, n_rows, b);
+  route(env, s, d, x, n_rows, b.chosen, b.weight);
   sort_by_expert(s, n_rows, b);
 
   const float* expert_in = x;
@@ -147,14 +89,16 @@ void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t 
     for (int64_t j = 0; j < s.top_k; ++j) std::copy_n(expert_in + row * d, d, b.gathered + b.place[row * s.top_k + j] * d);
   });
   grouped_linear(env, s, b, b.gathered, {{s.gate_proj, b.gate}, {s.up_proj, b.up}});
-  for_rows(env, n_rows * s.top_k, s.width, [&](int64_t a) {
+  for_rows(env, b.first[s.n_experts], s.width, [&](int64_t a) {
     float* gate = b.gate + a * s.width;
     env.kernels().gated_activation(kernel_activation(s.activation), gate, b.up + a * s.width, s.width, gate);
   });
   grouped_linear(env, s, b, b.gate, {{s.down_proj, b.gathered}});
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     std::fill_n(out + row * d, d, 0.0f);
-    for (int64_t j = row * s.top_k; j < (row + 1) * s.top_k; ++j) env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);
+    for (int64_t j = row * s.top_k; j < (row + 1) * s.top_k; ++j) {
+      if (b.chosen[j] < s.n_experts) env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);
+    }
   });
 }
 
@@ -162,7 +106,7 @@ uint64_t moe_scratch_bytes(const MoeSpec& s, int64_t d, const StepLimits& limits
   Arena arena;
   take_buffers(arena, s, d, limits.max_rows);
   const uint64_t base = arena.used();
-  arena.take_bytes(matmul_scratch_bytes(limits.weights, limits.max_rows, d));  // router
+  arena.take_bytes(route_scratch_bytes(s, d, limits));
   arena.reset_to(base);
   // An expert's share of the rows is rounded on its own: at worst each assignment is alone.
   const int64_t n = limits.max_rows * s.top_k;

@@ -58,8 +58,8 @@ class Builder {
     a_.blocks.push_back(feed_forward(l, shared));
     if (c_.hidden_size_per_layer_input > 0) a_.blocks.push_back(per_layer_embedding(l));
     if (c_.generation >= 4) {
-      a_.blocks.back().residual.output_scale =
-          a_.add_weight({layer_name(l, "layer_scalar"), {1}, /*is_buffer=*/true}, {.use = WeightUse::kVector, .cols = 1});
+      a_.blocks.back().residual =
+          PlainResidual{a_.add_weight({layer_name(l, "layer_scalar"), {1}, /*is_buffer=*/true}, {.use = WeightUse::kVector, .cols = 1})};
     }
   }
 
@@ -95,7 +95,7 @@ class Builder {
   MoeSpec moe(int64_t l) {
     const int64_t d = c_.hidden_size, e = c_.num_experts, width = c_.moe_intermediate_size;
     MoeSpec s{.n_experts = e, .top_k = c_.top_k_experts, .width = width, .activation = ActivationKind::kGeluTanh};
-    s.router = {.norm = plain_norm(), .scale = a_.add_vector(layer_name(l, "router.scale"), d),
+    s.router = LinearRouterSpec{.norm = plain_norm(), .scale = a_.add_vector(layer_name(l, "router.scale"), d),
                 .factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
                 .proj = a_.add_matrix(layer_name(l, "router.proj.weight"), e, d),
                 .per_expert_scale = a_.add_vector(layer_name(l, "router.per_expert_scale"), e)};

@@ -282,13 +282,14 @@ class Builder {
   MoeSpec moe(int64_t l) {
     const int64_t d = c_.hidden_size, e = c_.num_experts, f = c_.moe_intermediate_size;
     MoeSpec s{.n_experts = e, .top_k = c_.num_experts_per_tok, .width = f, .activation = ActivationKind::kSilu};
-    s.router.score = RouterScore::kSigmoid;
-    s.router.proj = a_.add_weight({layer_name(l, "mlp.gate.weight"), {e, d}, false, {layer_name(l, "mlp.gate.proj.weight")}},
+    LinearRouterSpec router{.score = RouterScore::kSigmoid};
+    router.proj = a_.add_weight({layer_name(l, "mlp.gate.weight"), {e, d}, false, {layer_name(l, "mlp.gate.proj.weight")}},
                                   {.use = WeightUse::kMatrix, .rows = e, .cols = d});
-    s.router.selection_bias = a_.add_weight({layer_name(l, "mlp.experts.e_score_correction_bias"), {e}, false, {layer_name(l, "mlp.gate.e_score_correction_bias")}},
+    router.selection_bias = a_.add_weight({layer_name(l, "mlp.experts.e_score_correction_bias"), {e}, false, {layer_name(l, "mlp.gate.e_score_correction_bias")}},
                                             {.use = WeightUse::kVector, .cols = e});
-    if (c_.router_softcap > 0) s.router.softcap = static_cast<float>(c_.router_softcap);
-    s.router.output_scale = static_cast<float>(c_.routed_scaling_factor);
+    if (c_.router_softcap > 0) router.softcap = static_cast<float>(c_.router_softcap);
+    router.output_scale = static_cast<float>(c_.routed_scaling_factor);
+    s.router = router;
     if (shape(layer_name(l, "mlp.experts.gate_up_proj")) != nullptr) {
       s.gate_proj = a_.add_experts(layer_name(l, "mlp.experts.gate_up_proj"), e, 2 * f, 0, f, d);
       s.up_proj = a_.add_experts(layer_name(l, "mlp.experts.gate_up_proj"), e, 2 * f, f, f, d);
@@ -300,9 +301,9 @@ class Builder {
       for (int64_t i = 0; i < e; ++i) all.push_back(layer_name(l, "mlp.experts." + std::to_string(i) + name));
       return all;
     };
-    s.gate_proj = a_.add_separate_experts(names(".gate_proj.weight"), f, d);
-    s.up_proj = a_.add_separate_experts(names(".up_proj.weight"), f, d);
-    s.down_proj = a_.add_separate_experts(names(".down_proj.weight"), d, f);
+    s.gate_proj = a_.add_separate_experts(names(".gate_proj.weight"), f, 0, f, d);
+    s.up_proj = a_.add_separate_experts(names(".up_proj.weight"), f, 0, f, d);
+    s.down_proj = a_.add_separate_experts(names(".down_proj.weight"), d, 0, d, f);
     return s;
   }
 

@@ -5,11 +5,12 @@
 
 #include "models/gemma.h"
 #include "models/laguna.h"
+#include "models/zaya.h"
 
 namespace longhaul {
 namespace {
 
-std::array<const Family*, 2> families() { return {&gemma_family(), &laguna_family()}; }
+std::array<const Family*, 3> families() { return {&gemma_family(), &laguna_family(), &zaya_family()}; }
 
 Result<const Family*> find_family(const Json& config, const std::string& where) {
   const Json* type = config.find("model_type");
