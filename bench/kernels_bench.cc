@@ -6,25 +6,24 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <vector>
 
+#include "base/buffer.h"
 #include "kernels/attention.h"
 #include "kernels/roofline.h"
 
 namespace longhaul {
 namespace {
 
-struct Free {
-  void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{64}); }
-};
-using Memory = std::unique_ptr<std::byte, Free>;
-
-// Filled with bytes that are small numbers in bf16 (about 0.002) and in f32.
-Memory allocate(uint64_t bytes) {
-  Memory memory(static_cast<std::byte*>(::operator new(bytes + 64, std::align_val_t{64})));
-  std::memset(memory.get(), 0x3b, bytes + 64);
-  return memory;
+// Filled with bytes that are small numbers in bf16 (about 0.003) and in f32. In huge pages where large, as the engine has it.
+Buffer allocate(uint64_t bytes) {
+  auto buffer = Buffer::allocate(std::max<uint64_t>(bytes, 1));
+  if (!buffer.ok()) {
+    fmt::print(stderr, "{}\n", buffer.error().message);
+    std::exit(exit_status(buffer.error().code));
+  }
+  std::memset(buffer->data(), 0x3b, buffer->size());
+  return std::move(*buffer);
 }
 
 // The best of enough runs to fill about a third of a second.
@@ -45,14 +44,14 @@ void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype,
   // Few rows read the weights from memory: as many matrices as a model has, so that no cache holds them.
   const auto bytes = packed_bytes(dtype, n, k);
   const auto copies = m > 8 ? 1 : std::max<int64_t>(1, static_cast<int64_t>((uint64_t{1} << 30) / bytes));
-  const Memory weights = allocate(bytes * static_cast<uint64_t>(copies)), x = allocate(static_cast<uint64_t>(m * k) * sizeof(float)),
+  const Buffer weights = allocate(bytes * static_cast<uint64_t>(copies)), x = allocate(static_cast<uint64_t>(m * k) * sizeof(float)),
                y = allocate(static_cast<uint64_t>(m * n) * sizeof(float)), scratch = allocate(matmul_scratch_bytes(dtype, m, k));
   const double seconds = best_seconds([&] {
     for (int64_t i = 0; i < copies; ++i) {
-      const Matmul product{.x = reinterpret_cast<const float*>(x.get()), .x_stride = k,
-                           .w = {weights.get() + static_cast<uint64_t>(i) * bytes, dtype, n, k},
-                           .y = reinterpret_cast<float*>(y.get()), .y_stride = n, .m = m};
-      matmul(compute, {&product, 1}, {scratch.get(), matmul_scratch_bytes(dtype, m, k)});
+      const Matmul product{.x = reinterpret_cast<const float*>(x.data()), .x_stride = k,
+                           .w = {weights.data() + static_cast<uint64_t>(i) * bytes, dtype, n, k},
+                           .y = reinterpret_cast<float*>(y.data()), .y_stride = n, .m = m};
+      matmul(compute, {&product, 1}, {scratch.data(), matmul_scratch_bytes(dtype, m, k)});
     }
   });
   const double flops = 2.0 * static_cast<double>(m * k * n * copies) / seconds;
@@ -68,20 +67,20 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
   const Attention spec{.n_heads = heads, .layout = {kv_heads, dim, dtype}};
   const int64_t n_pages = ceil_div(context, kPage);
   const auto page_bytes = spec.layout.block_bytes(kPage);
-  const Memory cache = allocate(page_bytes * static_cast<uint64_t>(n_pages));
+  const Buffer cache = allocate(page_bytes * static_cast<uint64_t>(n_pages));
   std::vector<KvSegment> segments;
   for (int64_t p = 0; p < n_pages; ++p) {
-    segments.push_back({cache.get() + static_cast<uint64_t>(p) * page_bytes, kPage, 0, std::min(kPage, context - p * kPage), p * kPage});
+    segments.push_back({cache.data() + static_cast<uint64_t>(p) * page_bytes, kPage, 0, std::min(kPage, context - p * kPage), p * kPage});
   }
   std::vector<int64_t> positions;
   for (int64_t t = 0; t < queries; ++t) positions.push_back(context - queries + t);
   const int64_t stride = heads * dim;
-  const Memory q = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float)), out = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float));
+  const Buffer q = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float)), out = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float));
   const uint64_t scratch_bytes = attention_scratch_bytes(spec, queries, 1, compute.pool->n_threads());
-  const Memory scratch = allocate(scratch_bytes);
-  const AttentionQueries sequence{.q = reinterpret_cast<const float*>(q.get()), .out = reinterpret_cast<float*>(out.get()),
+  const Buffer scratch = allocate(scratch_bytes);
+  const AttentionQueries sequence{.q = reinterpret_cast<const float*>(q.data()), .out = reinterpret_cast<float*>(out.data()),
                                   .q_stride = stride, .out_stride = stride, .positions = positions, .segments = segments};
-  const double seconds = best_seconds([&] { attention(compute, spec, {&sequence, 1}, {scratch.get(), scratch_bytes}); });
+  const double seconds = best_seconds([&] { attention(compute, spec, {&sequence, 1}, {scratch.data(), scratch_bytes}); });
   const double pairs = static_cast<double>(queries) * (static_cast<double>(context) - static_cast<double>(queries - 1) / 2.0);
   const double flops = 4.0 * pairs * static_cast<double>(heads * dim) / seconds;
   const double read = static_cast<double>(page_bytes) * static_cast<double>(n_pages) / seconds;
@@ -99,7 +98,12 @@ int run(int n_threads) {
   }
   ThreadPool pool(n_threads);
   const Compute compute{*kernels, &pool};
-  const Roofline roofline = measure_roofline(compute);
+  const auto measured = measure_roofline(compute);
+  if (!measured.ok()) {
+    fmt::print(stderr, "{}\n", measured.error().message);
+    return exit_status(measured.error().code);
+  }
+  const Roofline& roofline = *measured;
   fmt::print("{} threads {}: reads {:.1f} GB/s (median {:.1f}), bf16 dot {:.1f} GFLOP/s, f32 {:.1f} GFLOP/s\n", (*kernels)->name, n_threads,
              roofline.read_bytes_per_second / 1e9, roofline.median_read_bytes_per_second / 1e9, roofline.bf16_flops_per_second / 1e9,
              roofline.f32_flops_per_second / 1e9);

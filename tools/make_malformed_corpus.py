@@ -158,6 +158,19 @@ CONFIG = {
 }
 
 
+def state(length=0, max_tokens=300, dtype=2, n_data=1024) -> bytes:
+    """A saved state behind magic and fingerprint, for the model of tests/fuzz/fuzz_sequence_file.cc: a ring of 1024 bytes, pages of 16384 (bf16)."""
+    return struct.pack("<IIqq", dtype, 0, max_tokens, length) + bytes(n_data)
+
+
+SEQUENCE_FILE = {
+    "empty_sequence": state(), "f32": state(dtype=0, n_data=2048), "two_pages": state(length=257, n_data=1024 + 2 * 16384), "short_ring": state(max_tokens=3, n_data=1024),
+    "header_cut": state()[:20], "data_cut": state(n_data=1023), "data_extra": state(n_data=1025), "nothing": b"", "dtype_unknown": state(dtype=99),
+    "dtype_f16": state(dtype=1), "length_negative": state(length=-1), "length_beyond_max": state(length=301), "length_beyond_context": state(length=400, max_tokens=500),
+    "max_tokens_zero": state(max_tokens=0), "max_tokens_huge": state(max_tokens=2**62), "max_tokens_max": state(max_tokens=2**63 - 1), "lengths_huge": state(length=2**63 - 1, max_tokens=2**63 - 1),
+}
+
+
 def write(path: pathlib.Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -175,6 +188,8 @@ def main() -> None:
     for kind, files in (("json", JSON), ("config", CONFIG)):
         for name, content in files.items():
             write(CORPUS / kind / f"{name}.json", content)
+    for name, content in SEQUENCE_FILE.items():
+        write(CORPUS / "sequence_file" / f"{name}.bin", content)
 
 
 if __name__ == "__main__":

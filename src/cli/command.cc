@@ -15,12 +15,13 @@ int fail(const Error& error) {
   return exit_status(error.code);
 }
 
-CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value, const std::string& help) {
+CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value, const std::string& help, int64_t min) {
   return command.add_option_function<std::string>(
       name,
-      [&value, name](const std::string& text) {
+      [&value, name, min](const std::string& text) {
         const Result<int64_t> count = parse_count(text);
         if (!count.ok()) throw CLI::ValidationError(name, count.error().message);
+        if (*count < min) throw CLI::ValidationError(name, fmt::format("must be at least {}, given {}", min, text));
         value = *count;
       },
       help)->type_name("N");
@@ -55,8 +56,8 @@ void add_load_options(CLI::App& command, LoadOptions& o) {
   command.add_option("--weights", o.weights, "dtype of the weights in memory: auto (the checkpoint's), bf16, f32")->capture_default_str();
   command.add_option("--kv", o.kv, "dtype of keys and values: bf16, f32")->capture_default_str();
   command.add_option("--threads", o.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024))->capture_default_str();
-  add_count(command, "--context", o.context, "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's maximum if less)");
-  add_count(command, "--chunk", o.chunk, "tokens of a prompt per step (default 512)");
+  add_count(command, "--context", o.context, "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's maximum if less)", 1);
+  add_count(command, "--chunk", o.chunk, "tokens of a prompt per step (default 512)", 1);
   add_bytes(command, "--memory", o.memory_limit, "memory the model may use, such as 8GiB (default: what is available)");
 }
 

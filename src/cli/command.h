@@ -40,7 +40,7 @@ class SamplingFlags {
 };
 
 // Options whose value is a count ("128k", "1M") or a size in bytes ("24GiB").
-CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value, const std::string& help);
+CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value, const std::string& help, int64_t min = 0);
 CLI::Option* add_counts(CLI::App& command, const std::string& name, std::vector<int64_t>& values, const std::string& help);
 CLI::Option* add_bytes(CLI::App& command, const std::string& name, uint64_t& value, const std::string& help);
 

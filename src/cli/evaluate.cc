@@ -82,7 +82,7 @@ void add_score(CLI::App& app, Run& run) {
   CLI::App* c = app.add_subcommand("score", "how well the model predicts a text: negative log-likelihood and perplexity");
   c->add_option("MODEL", f->model, "model folder")->required();
   c->add_option("-f,--file", f->file, "the text; - reads standard input")->required();
-  add_count(*c, "--window", f->window, "tokens scored together, each window beginning anew (default 512)");
+  add_count(*c, "--window", f->window, "tokens scored together, each window beginning anew (default 512)", 1);
   c->add_flag("--json", f->json, "print JSON with the value of each token");
   add_load_options(*c, f->load);
   c->callback([f, &run] { run = [f] { return score_command(*f); }; });

@@ -25,7 +25,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+    if (e.get_exit_code() == 0) return app.exit(e);  // help, version
+    return fail({ErrorCode::kInvalidArgument, std::string(e.what()) + "; see --help"});
   }
   return run();
 }

@@ -37,13 +37,13 @@ void add_plan(CLI::App& app, Run& run) {
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand("plan", "what a context costs: memory, work and bytes moved, before anything is loaded");
   c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
-  add_count(*c, "--context", f->options.context, "tokens of context, such as 128k (default: the model's maximum)");
-  add_count(*c, "--batch", f->options.batch, "sequences side by side (default 1)");
+  add_count(*c, "--context", f->options.context, "tokens of context, such as 128k (default: the model's maximum)", 1);
+  add_count(*c, "--batch", f->options.batch, "sequences side by side (default 1)", 1);
   c->add_option("--weights", f->options.weights, "dtype of the weights: bf16, f32")->capture_default_str();
   c->add_option("--kv", f->options.kv, "dtype of keys and values: bf16, f32")->capture_default_str();
   c->add_option("--what-if", f->options.what_if, "edit the model and price the result: " + join(what_if_edits()));
   add_bytes(*c, "--memory", f->options.memory, "memory that the largest context must fit, such as 24GiB (default: what is available)");
-  add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)");
+  add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)", 1);
   c->add_option("--threads", f->options.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024));
   c->add_flag("--json", f->json, "print JSON");
   c->callback([f, &run] { run = [f] { return print(plan_model(f->model, f->options), f->json); }; });

@@ -45,10 +45,10 @@ class Bench {
 
   Result<Report> run() {
     const Compute compute{m_.kernels, m_.pool.get()};
-    before_ = measure_roofline(compute);
+    LH_TRY(before_, measure_roofline(compute));
     for (int64_t n : o_.prompts) LH_RETURN_IF_ERROR(time_prefill(n));
     for (int64_t depth : o_.depths) LH_RETURN_IF_ERROR(time_decode(depth));
-    after_ = measure_roofline(compute);
+    LH_TRY(after_, measure_roofline(compute));
     return Report{text(), json().dump(2)};
   }
 
@@ -172,14 +172,18 @@ class Bench {
 }  // namespace
 
 Result<Report> bench(const std::string& folder, const BenchOptions& options) {
-  if (options.repeats < 1 || options.generate < 1) return invalid("repeats and tokens to generate must be at least 1");
+  if (options.repeats < 1) return invalid("repeats must be at least 1");
+  if (options.generate < 1 || options.generate > kMaxPlannedContext) return invalid("tokens to generate must be 1 to {}", kMaxPlannedContext);
   BenchOptions o = options;
   int64_t context = 1;
   for (int64_t n : o.prompts) {
     if (n < 1) return invalid("a prompt to time needs at least one token");
     context = std::max(context, n);
   }
-  for (int64_t d : o.depths) context = std::max(context, d + o.generate + 2);
+  for (int64_t d : o.depths) {
+    if (d < 0 || d > kMaxPlannedContext) return invalid("a depth must be 0 to {}, given {}", kMaxPlannedContext, d);
+    context = std::max(context, d + o.generate + 2);
+  }
   if (o.load.context == 0) o.load.context = context;
   if (o.load.context < context) return invalid("--context {} is less than the {} tokens that the longest case needs", o.load.context, context);
   LH_TRY(const Model model, Model::load(folder, o.load));

@@ -5,14 +5,13 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "base/printable.h"
 #include "mechanisms/resident_weights.h"
 
 namespace longhaul {
 namespace {
 
 bool is_float(DType d) { return d == DType::kF32 || d == DType::kF16 || d == DType::kBF16; }
-
-std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 // Which tensor of the checkpoint is which of the description's.
 class TensorMatcher {
@@ -32,7 +31,7 @@ class TensorMatcher {
     std::vector<const TensorInfo*> found;
     for (const TensorSpec& spec : arch_.tensors) found.push_back(match_one(spec));
     for (const TensorInfo& t : source_.all()) {
-      if (!claimed_.count(t.name) && !is_ignored(t.name)) problems_.push_back(fmt::format("unclaimed tensor '{}' {}", t.name, shape_text(t.shape)));
+      if (!claimed_.count(t.name) && !is_ignored(t.name)) problems_.push_back(fmt::format("unclaimed tensor '{}' {}", printable(t.name), shape_text(t.shape)));
     }
     if (problems_.empty()) return found;
     constexpr size_t kShown = 20;

@@ -61,6 +61,7 @@ int32_t Sampler::draw() {
     kept += candidates_[n++].logit;
     if (kept >= options_.top_p * total) break;
   }
+  n = std::max<size_t>(n, 1);  // an infinite logit makes every weight NaN: the best candidate stands
   double u = std::generate_canonical<double, 53>(random_) * kept;
   for (size_t i = 0; i < n; ++i) {
     u -= candidates_[i].logit;

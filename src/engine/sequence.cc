@@ -12,6 +12,10 @@ uint64_t state_bytes(const Architecture& arch, int64_t n_tokens, DType dtype) {
 
 Result<Sequence> Sequence::create(const Architecture& arch, DType dtype, int64_t max_tokens) {
   if (max_tokens < 1) return invalid("a sequence needs room for at least 1 token, asked for {}", max_tokens);
+  return allocate(arch, dtype, max_tokens, max_tokens);
+}
+
+Result<Sequence> Sequence::allocate(const Architecture& arch, DType dtype, int64_t ring_tokens, int64_t max_tokens) {
   Sequence s;
   s.arch_ = &arch;
   s.dtype_ = dtype;
@@ -27,7 +31,7 @@ Result<Sequence> Sequence::create(const Architecture& arch, DType dtype, int64_t
       layer.pages.reserve(static_cast<size_t>(ceil_div(max_tokens, kPageSlots)));
       continue;
     }
-    layer.ring_slots = kv_slots(s.spec(i), max_tokens);
+    layer.ring_slots = kv_slots(s.spec(i), ring_tokens);
     LH_TRY(layer.ring, Buffer::allocate(s.layout(i).block_bytes(layer.ring_slots)));
   }
   return s;

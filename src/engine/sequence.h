@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "arch/architecture.h"
@@ -30,6 +32,8 @@ class Sequence {
   // checksum; a damaged or foreign one is kCorruptFile.
   Status save(const std::string& path) const;
   static Result<Sequence> restore(const Architecture& arch, const std::string& path, int64_t max_tokens);
+  // The same from a file's bytes; `where` names them in messages.
+  static Result<Sequence> parse(const Architecture& arch, std::span<const std::byte> bytes, std::string_view where, int64_t max_tokens);
 
   int64_t length() const { return length_; }
   int64_t max_tokens() const { return max_tokens_; }
@@ -45,6 +49,8 @@ class Sequence {
     int64_t ring_slots = 0;
   };
 
+  // Rings as for a sequence of ring_tokens, room for max_tokens.
+  static Result<Sequence> allocate(const Architecture& arch, DType dtype, int64_t ring_tokens, int64_t max_tokens);
   const StateSpec& spec(size_t state) const { return arch_->states[state]; }
   KvLayout layout(size_t state) const { return kv_layout(spec(state), dtype_); }
 

@@ -26,7 +26,9 @@ constexpr char kMagic[8] = {'L', 'H', 'S', 'T', 'A', 'T', 'E', '1'};
 // What two descriptions must agree on for a state to fit: which keys and values are kept where.
 uint64_t fingerprint(const Architecture& arch) {
   std::string text = fmt::format("{} {} {}", arch.family, arch.hidden_size, arch.vocab_size);
-  for (const StateSpec& s : arch.states) text += fmt::format(";{} {} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window, s.fixed_elements);
+  for (const StateSpec& s : arch.states) {
+    text += s.is_fixed() ? fmt::format(";{} fixed {}", s.layer, s.fixed_elements) : fmt::format(";{} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window);
+  }
   return XXH3_64bits(text.data(), text.size());
 }
 
@@ -51,6 +53,33 @@ class ChecksummedFile {
   XXH3_state_t* state_;
 };
 
+Result<Header> checked_header(const Architecture& arch, std::span<const std::byte> bytes, std::string_view where) {
+  Header header;
+  uint64_t sum;
+  if (bytes.size() < sizeof header + sizeof sum) return corrupt("{}: {} bytes, too short for a saved state", where, bytes.size());
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return corrupt("{}: not a saved state of this version", where);
+  if (header.fingerprint != fingerprint(arch)) return corrupt("{}: the state of another model", where);
+  const auto summed = bytes.first(bytes.size() - sizeof sum);
+  std::memcpy(&sum, bytes.data() + summed.size(), sizeof sum);
+  if (XXH3_64bits(summed.data(), summed.size()) != sum) return corrupt("{}: checksum does not match; the file is damaged", where);
+  const auto dtype = static_cast<DType>(header.dtype);
+  if (dtype != DType::kF32 && dtype != DType::kBF16) return corrupt("{}: unknown state dtype {}", where, header.dtype);
+  if (header.max_tokens < 1 || header.length < 0 || header.length > header.max_tokens) {
+    return corrupt("{}: length {} of at most {} tokens is impossible", where, header.length, header.max_tokens);
+  }
+  return header;
+}
+
+// Bytes of state behind the header: rings whole, pages up to the length. Saturates: no file holds as much.
+uint64_t stored_bytes(const Architecture& arch, const Header& header, DType dtype) {
+  uint64_t bytes = 0;
+  for (const StateSpec& spec : arch.states) {
+    bytes = checked_add(bytes, kv_bytes(spec, spec.is_ring() ? header.max_tokens : header.length, dtype)).value_or(UINT64_MAX);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 Status Sequence::save(const std::string& path) const {
@@ -70,34 +99,21 @@ Status Sequence::save(const std::string& path) const {
 
 Result<Sequence> Sequence::restore(const Architecture& arch, const std::string& path, int64_t max_tokens) {
   LH_TRY(const MappedFile file, MappedFile::open(path));
-  std::span<const std::byte> bytes = file.bytes();
-  Header header;
-  if (bytes.size() < sizeof header + sizeof(uint64_t)) return corrupt("{}: {} bytes, too short for a saved state", path, bytes.size());
-  std::memcpy(&header, bytes.data(), sizeof header);
-  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return corrupt("{}: not a saved state of this version", path);
-  if (header.fingerprint != fingerprint(arch)) return corrupt("{}: the state of another model", path);
-  uint64_t sum;
-  std::memcpy(&sum, bytes.data() + bytes.size() - sizeof sum, sizeof sum);
-  bytes = bytes.first(bytes.size() - sizeof sum);
-  if (XXH3_64bits(bytes.data(), bytes.size()) != sum) return corrupt("{}: checksum does not match; the file is damaged", path);
-  bytes = bytes.subspan(sizeof header);
+  return parse(arch, file.bytes(), path, max_tokens);
+}
 
+Result<Sequence> Sequence::parse(const Architecture& arch, std::span<const std::byte> bytes, std::string_view where, int64_t max_tokens) {
+  LH_TRY(const Header header, checked_header(arch, bytes, where));
+  bytes = bytes.subspan(sizeof header, bytes.size() - sizeof header - sizeof(uint64_t));
   const auto dtype = static_cast<DType>(header.dtype);
-  if (dtype != DType::kF32 && dtype != DType::kBF16) return corrupt("{}: unknown state dtype {}", path, header.dtype);
-  if (header.max_tokens < 1 || header.length < 0 || header.length > header.max_tokens) {
-    return corrupt("{}: length {} of at most {} tokens is impossible", path, header.length, header.max_tokens);
-  }
   if (max_tokens < header.length) {
-    return make_error(ErrorCode::kOverBudget, "{}: holds {} tokens, the context allows {}; start with a larger --context", path, header.length, max_tokens);
+    return make_error(ErrorCode::kOverBudget, "{}: holds {} tokens, the context allows {}; start with a larger --context", where, header.length, max_tokens);
   }
+  // Nothing is allocated before the file has shown to hold as much.
+  const uint64_t expected = stored_bytes(arch, header, dtype);
+  if (expected != bytes.size()) return corrupt("{}: {} bytes of state, expected {}", where, bytes.size(), expected);
   // Rings are as long as the saved context made them; a longer window would leave gaps.
-  LH_TRY(Sequence s, create(arch, dtype, header.max_tokens));
-  const uint64_t pages = static_cast<uint64_t>(ceil_div(header.length, kPageSlots));
-  uint64_t expected = 0;
-  for (size_t i = 0; i < s.layers_.size(); ++i) {
-    expected += s.spec(i).is_paged() ? pages * s.layout(i).block_bytes(kPageSlots) : s.layers_[i].ring.size() + s.layers_[i].fixed.size();
-  }
-  if (expected != bytes.size()) return corrupt("{}: {} bytes of state, expected {}", path, bytes.size(), expected);
+  LH_TRY(Sequence s, allocate(arch, dtype, header.max_tokens, std::min(max_tokens, header.max_tokens)));
   LH_RETURN_IF_ERROR(s.reserve(header.length));
   s.length_ = header.length;
   const auto take = [&](Buffer& into) {

@@ -19,6 +19,17 @@ const char* to_string(StopReason reason) {
   return "unknown";
 }
 
+static Status check_sampling(const SamplingOptions& s) {
+  const auto within = [](double x, double low, double high) { return x >= low && x <= high; };  // false for NaN
+  if (!within(s.temperature, 0, 1e3)) return invalid("temperature must be 0 to 1000, given {}", s.temperature);
+  if (!within(s.top_p, 0, 1)) return invalid("top-p must be 0 to 1, given {}", s.top_p);
+  if (!within(s.min_p, 0, 1)) return invalid("min-p must be 0 to 1, given {}", s.min_p);
+  if (!within(s.repetition_penalty, 1e-3, 1e3)) return invalid("the repetition penalty must be 0.001 to 1000, given {}", s.repetition_penalty);
+  if (!within(s.presence_penalty, -1e3, 1e3)) return invalid("the presence penalty must be -1000 to 1000, given {}", s.presence_penalty);
+  if (!within(s.frequency_penalty, -1e3, 1e3)) return invalid("the frequency penalty must be -1000 to 1000, given {}", s.frequency_penalty);
+  return {};
+}
+
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::Session(Session&&) noexcept = default;
 Session::~Session() = default;
@@ -55,6 +66,10 @@ namespace {
 // Takes tokens in, chunk by chunk; `wanted` applies to the last chunk, the others want all or nothing.
 Status take_in(Model::Impl& m, Sequence& sequence, std::span<const int32_t> tokens, LogitsWanted wanted, int64_t chunk, const LogitsSink& sink) {
   const int64_t step = chunk > 0 ? std::min(chunk, m.chunk()) : m.chunk();
+  // Before the first chunk: a sink may look at tokens of later ones, and a bad one leaves the sequence as it was.
+  for (int32_t t : tokens) {
+    if (t < 0 || t >= m.arch.vocab_size) return invalid("token id {} is outside of the vocabulary of {}", t, m.arch.vocab_size);
+  }
   LH_RETURN_IF_ERROR(sequence.reserve(sequence.length() + static_cast<int64_t>(tokens.size())));
   while (!tokens.empty()) {
     const auto n = std::min(static_cast<size_t>(step), tokens.size());
@@ -78,6 +93,7 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
   Model::Impl& m = *impl_->model;
   Sequence& sequence = impl_->sequence;
   if (prompt.empty()) return invalid("the prompt is empty");
+  LH_RETURN_IF_ERROR(check_sampling(options.sampling));
   if (!m.tokenizer) return invalid("{}: no tokenizer.json, so text cannot be generated", m.folder);
   const int64_t room = sequence.max_tokens() - sequence.length() - static_cast<int64_t>(prompt.size());
   if (room < 0) {

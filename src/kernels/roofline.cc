@@ -4,6 +4,8 @@
 #include <chrono>
 #include <vector>
 
+#include "base/buffer.h"
+
 namespace longhaul {
 namespace {
 
@@ -43,18 +45,20 @@ std::vector<double> speeds_of(double units_per_pass, auto&& pass) {
   return speeds;
 }
 
-void measure_reads(const Compute& compute, Roofline& roofline) {
+Status measure_reads(const Compute& compute, Roofline& roofline) {
   constexpr int64_t kWords = kChunkBytes / static_cast<int64_t>(sizeof(uint64_t));
   constexpr int64_t kChunks = kPassBytes / kChunkBytes, kPasses = kBufferBytes / kPassBytes;
-  // Ones, because never written pages of zeros would all be the same page.
-  const std::vector<uint64_t> buffer(static_cast<size_t>(kWords * kChunks * kPasses), 1);
+  LH_TRY(const Buffer buffer, Buffer::allocate(kBufferBytes));  // huge pages, as weights and caches have them
+  auto* const words = reinterpret_cast<uint64_t*>(buffer.data());
+  std::fill_n(words, kWords * kChunks * kPasses, uint64_t{1});  // pages that were never written would all be the same page of zeros
   std::atomic<uint64_t> total{0};
   const auto speeds = speeds_of(static_cast<double>(kPassBytes), [&](int64_t pass) {
-    const uint64_t* words = buffer.data() + pass % kPasses * kChunks * kWords;
-    compute.pool->run(kChunks, [&](int64_t chunk, int) { total += read_chunk(words + chunk * kWords, kWords); });
+    const uint64_t* part = words + pass % kPasses * kChunks * kWords;
+    compute.pool->run(kChunks, [&](int64_t chunk, int) { total += read_chunk(part + chunk * kWords, kWords); });
   });
   roofline.read_bytes_per_second = speeds.back();
   roofline.median_read_bytes_per_second = speeds[speeds.size() / 2];
+  return {};
 }
 
 double measure_peak(const Compute& compute, int64_t (*peak)(int64_t rounds)) {
@@ -65,9 +69,9 @@ double measure_peak(const Compute& compute, int64_t (*peak)(int64_t rounds)) {
 
 }  // namespace
 
-Roofline measure_roofline(const Compute& compute) {
+Result<Roofline> measure_roofline(const Compute& compute) {
   Roofline roofline;
-  measure_reads(compute, roofline);
+  LH_RETURN_IF_ERROR(measure_reads(compute, roofline));
   roofline.bf16_flops_per_second = measure_peak(compute, compute.kernels->peak_bf16);
   roofline.f32_flops_per_second = measure_peak(compute, compute.kernels->peak_f32);
   return roofline;

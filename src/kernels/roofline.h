@@ -13,7 +13,7 @@ struct Roofline {
   double f32_flops_per_second = 0.0;
 };
 
-// Takes about a second and 512 MiB.
-Roofline measure_roofline(const Compute& compute);
+// Takes about a second and 512 MiB, which must be there: kOverBudget otherwise.
+Result<Roofline> measure_roofline(const Compute& compute);
 
 }  // namespace longhaul

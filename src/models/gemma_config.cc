@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/printable.h"
 #include "formats/config_reader.h"
 #include "models/gemma.h"
 
@@ -56,7 +57,8 @@ class GemmaReader {
     nested_ = top_.has("text_config");
     if (nested_) {
       t_ = top_.child("text_config");
-      t_.string("model_type", type);
+      const std::string inner = t_.string("model_type", type);
+      if (inner != type && inner != type + "_text") t_.fail("model_type", fmt::format("is '{}', which does not belong in a {} config", printable(inner), type));
       top_.ignore(kIgnored);
     }
     t_.ignore(kIgnored);
@@ -169,7 +171,8 @@ class GemmaReader {
   void read_layer_overrides() {
     auto overrides = t_.optional_child("per_layer_config");
     if (!overrides) return;
-    for (const std::string& key : overrides->keys()) {
+    std::vector<bool> seen(c_.layers.size(), false);
+    for (const std::string& key : overrides->keys(c_.layers.size())) {
       ConfigReader layer = overrides->child(key);
       const bool digits = !key.empty() && key.size() <= 6 && std::all_of(key.begin(), key.end(), [](char ch) { return ch >= '0' && ch <= '9'; });
       const size_t index = digits ? std::stoul(key) : c_.layers.size();
@@ -177,6 +180,8 @@ class GemmaReader {
         overrides->fail(key, fmt::format("is no layer number below {}", c_.layers.size()));
         continue;
       }
+      if (seen[index]) overrides->fail(key, fmt::format("is layer {} for the second time", index));
+      seen[index] = true;
       GemmaLayer& l = c_.layers[index];
       l.head_dim = layer.integer("head_dim", {2, 1 << 12}, l.head_dim);
       l.n_kv_heads = layer.integer("num_key_value_heads", {1, 1 << 10}, l.n_kv_heads);

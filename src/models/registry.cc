@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/printable.h"
 #include "models/gemma.h"
 #include "models/laguna.h"
 #include "models/zaya.h"
@@ -22,7 +23,7 @@ Result<const Family*> find_family(const Json& config, const std::string& where) 
       known.push_back(t);
     }
   }
-  return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, *type->as_string(), fmt::join(known, ", "));
+  return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, printable(*type->as_string()), fmt::join(known, ", "));
 }
 
 bool same_name(std::string_view a, std::string_view b) {

@@ -16,10 +16,10 @@ HWY_BEFORE_NAMESPACE();
 namespace longhaul {
 namespace HWY_NAMESPACE {
 
-// One step of one row: sum += a * b over the step's inputs, in order.
+// One step of one row: sum += a * b over the step's inputs, in order. An operand takes kInputs registers.
 struct F32Step {
   using Element = float;
-  static constexpr int64_t kInputs = 1;
+  static constexpr int kInputs = 1;
   struct A {
     V value;
   };
@@ -34,7 +34,7 @@ struct F32Step {
 // A bf16 is the upper half of an f32: the pair's first element is shifted up, the second one masked.
 struct Bf16Step {
   using Element = bf16;
-  static constexpr int64_t kInputs = 2;
+  static constexpr int kInputs = 2;
   struct Pair {
     V first, second;
   };
@@ -75,13 +75,22 @@ void microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
     }
   }
   for (int64_t k = 0; k < t.k; k += Step::kInputs) {
-    typename Step::B weights[kVectors];
-    LH_UNROLL for (int v = 0; v < kVectors; ++v) {
-      weights[v] = Step::load_b(b + v / kPanelVectors * t.b.panel_stride + v % kPanelVectors * kVectorBytes);
-    }
-    LH_UNROLL for (int r = 0; r < kRows; ++r) {
-      const auto input = Step::load_a(a + r * t.a_stride + k);
-      LH_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = Step::multiply_add(input, weights[v], sum[r][v]);
+    if constexpr (kRows < kVectors) {  // the fewer operands stay in registers, the others pass
+      typename Step::A inputs[kRows];
+      LH_UNROLL for (int r = 0; r < kRows; ++r) inputs[r] = Step::load_a(a + r * t.a_stride + k);
+      LH_UNROLL for (int v = 0; v < kVectors; ++v) {
+        const auto weights = Step::load_b(b + v / kPanelVectors * t.b.panel_stride + v % kPanelVectors * kVectorBytes);
+        LH_UNROLL for (int r = 0; r < kRows; ++r) sum[r][v] = Step::multiply_add(inputs[r], weights, sum[r][v]);
+      }
+    } else {
+      typename Step::B weights[kVectors];
+      LH_UNROLL for (int v = 0; v < kVectors; ++v) {
+        weights[v] = Step::load_b(b + v / kPanelVectors * t.b.panel_stride + v % kPanelVectors * kVectorBytes);
+      }
+      LH_UNROLL for (int r = 0; r < kRows; ++r) {
+        const auto input = Step::load_a(a + r * t.a_stride + k);
+        LH_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = Step::multiply_add(input, weights[v], sum[r][v]);
+      }
     }
     b += t.b.step_stride;
   }
@@ -98,12 +107,19 @@ void microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   }
 }
 
-// Registers that sums may take: the rest hold one step of weights and an input.
-constexpr int kSumRegisters = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 ? 12 : HWY_TARGET == HWY_SCALAR ? 16 : 24;
+// The scalar target has no such limit: its sums go through memory in any case.
+constexpr int kRegisters = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 ? 16 : HWY_TARGET == HWY_SCALAR ? 64 : 32;
+
+// Sums, the fewer of the two operands, and one of the other.
+template <class Step>
+constexpr bool fits_registers(int rows, int panels) {
+  const int vectors = panels * kPanelVectors;
+  return rows * vectors + Step::kInputs * (std::min(rows, vectors) + 1) <= kRegisters;
+}
 
 template <class Step, int kRows, int kPanels>
 constexpr void add_microkernels(RegisterTiles& tiles) {
-  if constexpr (kRows * kPanels * kPanelVectors <= kSumRegisters) tiles.by_shape[kRows][kPanels] = microkernel<Step, kRows, kPanels>;
+  if constexpr (fits_registers<Step>(kRows, kPanels)) tiles.by_shape[kRows][kPanels] = microkernel<Step, kRows, kPanels>;
   if constexpr (kPanels < kMaxTilePanels) {
     add_microkernels<Step, kRows, kPanels + 1>(tiles);
   } else if constexpr (kRows < kMaxTileRows) {
@@ -115,7 +131,7 @@ template <class Step>
 constexpr RegisterTiles make_register_tiles() {
   RegisterTiles tiles;
   add_microkernels<Step, 1, 1>(tiles);
-  tiles.best_rows = std::max(1, std::min(6, kSumRegisters / kPanelVectors));
+  while (tiles.best_rows < 6 && fits_registers<Step>(tiles.best_rows + 1, 1)) ++tiles.best_rows;
   return tiles;
 }
 

@@ -1,0 +1,110 @@
+// The decode loop allocates nothing: after a first step, tokens are computed and chosen in memory that was planned.
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "counting_allocator.h"
+#include "engine/model_impl.h"
+#include "engine/sampler.h"
+#include "longhaul/tools.h"
+
+namespace longhaul {
+namespace {
+
+using testing::n_allocations;
+
+// Sliding and full layers, shared caches, experts beside an MLP, per-layer embeddings: every mechanism is in the loop.
+constexpr const char* kConfig = R"({"model_type": "gemma4_text", "vocab_size": 128, "hidden_size": 32, "intermediate_size": 48,
+  "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "global_head_dim": 32, "sliding_window": 24,
+  "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"], "num_kv_shared_layers": 2,
+  "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 128, "final_logit_softcapping": 30.0,
+  "enable_moe_block": true, "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 16})";
+
+class Allocation : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    std::string name = (std::filesystem::temp_directory_path() / "longhaul-test-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    std::ofstream(name + "/tiny.json") << kConfig;
+    const Status written = synthesize(name + "/tiny.json", name + "/model", {.seed = 1});
+    ASSERT_TRUE(written.ok()) << written.error().message;
+    auto model = Model::load(name + "/model", {.threads = 2, .context = 1024, .chunk = 64});
+    ASSERT_TRUE(model.ok()) << model.error().message;
+    model_ = new Model(std::move(*model));
+    std::filesystem::remove_all(name);
+  }
+  static void TearDownTestSuite() { delete model_; }
+
+  static Model* model_;
+};
+
+Model* Allocation::model_ = nullptr;
+
+// Allocations of n steps of one token each, the sequence being reserved for them.
+uint64_t allocations_of_steps(Model::Impl& m, Sequence& sequence, int n) {
+  float sum = 0;
+  const LogitsSink sink = [&](size_t, int64_t, int64_t, const float* logits) {
+    sum += logits[0];
+    return true;
+  };
+  const int32_t token = 7;
+  const SequenceInput input{&sequence, {&token, 1}, LogitsWanted::kLast};
+  const uint64_t before = n_allocations();
+  bool ok = true;
+  for (int i = 0; i < n; ++i) ok = m.executor->step(std::span(&input, 1), sink).ok() && ok;
+  const uint64_t made = n_allocations() - before;
+  EXPECT_TRUE(ok);
+  EXPECT_EQ(sum, sum);
+  return made;
+}
+
+TEST_F(Allocation, TheCounterCounts) {
+  const uint64_t before = n_allocations();
+  std::vector<int>* made = new std::vector<int>(10);
+  EXPECT_EQ(n_allocations() - before, 2u);
+  delete made;
+}
+
+TEST_F(Allocation, StepsOfOneTokenAllocateNothing) {
+  Model::Impl& m = model_->impl();
+  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  ASSERT_TRUE(sequence.ok() && sequence->reserve(600).ok());
+  EXPECT_LT(allocations_of_steps(m, *sequence, 1), 1000u);  // the first may size its lists
+  EXPECT_EQ(allocations_of_steps(m, *sequence, 10), 0u);
+  EXPECT_EQ(allocations_of_steps(m, *sequence, 500), 0u) << "across pages 1 and 2, the ring wrapping many times";
+  EXPECT_EQ(sequence->length(), 511);
+}
+
+TEST_F(Allocation, StepsAfterAPromptAllocateNothing) {
+  Model::Impl& m = model_->impl();
+  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  ASSERT_TRUE(sequence.ok() && sequence->reserve(300).ok());
+  const std::vector<int32_t> prompt(64, 5);
+  const SequenceInput input{&*sequence, prompt, LogitsWanted::kLast};
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(m.executor->step(std::span(&input, 1), [](size_t, int64_t, int64_t, const float*) { return true; }).ok());
+  EXPECT_EQ(allocations_of_steps(m, *sequence, 5), 0u) << "the first token of a new page included";
+}
+
+TEST_F(Allocation, SamplingAllocatesNothing) {
+  const std::vector<int32_t> suppressed = {3, 4};
+  for (const SamplingOptions& options : {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 0.8},
+                                         SamplingOptions{.temperature = 1.0, .top_k = 20, .top_p = 0.9, .min_p = 0.01},
+                                         SamplingOptions{.temperature = 1.0, .top_p = 0.5, .repetition_penalty = 1.2, .frequency_penalty = 0.1}}) {
+    Sampler sampler(options, 128, suppressed);
+    std::vector<float> logits(128);
+    const uint64_t before = n_allocations();
+    for (int i = 0; i < 50; ++i) {
+      for (size_t t = 0; t < logits.size(); ++t) logits[t] = static_cast<float>((t * 37 + static_cast<size_t>(i) * 11) % 101) * 0.1f;
+      sampler.accept(sampler.sample(logits));
+    }
+    EXPECT_EQ(n_allocations() - before, 0u) << "temperature " << options.temperature << ", top-k " << options.top_k;
+  }
+}
+
+}  // namespace
+}  // namespace longhaul

@@ -1,0 +1,319 @@
+// Every file of tests/corpus/model_config: what the malformed ones are refused with, and what the corner cases become.
+// tools/make_config_corpus.py writes the files; one without a row here fails the test.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+#include <string>
+
+#include "cost/parameters.h"
+#include "formats/config_reader.h"
+#include "models/registry.h"
+
+namespace longhaul {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path& folder() {
+  static const fs::path path = fs::path(LH_SOURCE_DIR) / "tests" / "corpus" / "model_config";
+  return path;
+}
+
+Result<Architecture> read(const std::string& name) {
+  const std::string path = (folder() / (name + ".json")).string();
+  LH_TRY(const Json config, read_json_file(path, size_t{16} << 20));
+  return read_architecture(config, path);
+}
+
+struct Row {
+  const char* name;
+  const char* fragment;
+  ErrorCode code = ErrorCode::kCorruptFile;
+};
+
+constexpr auto kUnsupported = ErrorCode::kUnsupported;
+
+constexpr Row kMalformed[] = {
+    {"activation_silu", "hidden_activation: is 'silu', supported: 'gelu_pytorch_tanh'", kUnsupported},
+    {"attention_bias", "attention_bias: biased projections are not supported, expected false", kUnsupported},
+    {"attention_softcap", "attn_logit_softcapping: capped attention scores are not supported, expected null", kUnsupported},
+    {"bidirectional_all", "use_bidirectional_attention: a model that sees the future cannot generate", kUnsupported},
+    {"bidirectional_gemma3", "use_bidirectional_attention: a model that sees the future cannot generate", kUnsupported},
+    {"deep", "JSON nested deeper than 64"},
+    {"drafter", "model_type 'gemma4_assistant' is not supported; supported are: gemma4, gemma4_text, gemma4_unified, ", kUnsupported},
+    {"duplicate_key", "key 'model_type' stands twice in one object"},
+    {"duplicate_key_nested", "key 'head_dim' stands twice in one object"},
+    {"empty", "not valid JSON at byte 1"},
+    {"eps_infinite", "not valid JSON at byte 51: number overflow parsing '1e999'"},
+    {"eps_negative", "rms_norm_eps: is -1e-06, expected a number from 0 to 1"},
+    {"global_head_dim_odd", "head_dim: must be even, layer 1 has 15"},
+    {"global_head_dim_string", "global_head_dim: is \"16\", expected an integer from 0 to 4096"},
+    {"global_kv_heads_not_multiple", "num_attention_heads: must be a multiple of the key heads, layer 1 has 3"},
+    {"head_dim_huge", "head_dim: is 1048576, expected an integer from 2 to 4096"},
+    {"head_dim_odd", "head_dim: must be even, layer 0 has 7"},
+    {"head_dim_zero", "head_dim: is 0, expected an integer from 2 to 4096"},
+    {"heads_huge", "num_attention_heads: is 1048576, expected an integer from 1 to 1024"},
+    {"heads_not_multiple", "num_attention_heads: must be a multiple of the key heads, layer 0 has 3"},
+    {"heads_zero", "num_attention_heads: is 0, expected an integer from 1 to 1024"},
+    {"hidden_size_beyond_64_bits", "hidden_size: is 1.1805916207174113e+21, expected an integer from 1 to 131072"},
+    {"hidden_size_float", "hidden_size: is 16.0, expected an integer from 1 to 131072"},
+    {"hidden_size_huge", "hidden_size: is 1099511627776, expected an integer from 1 to 131072"},
+    {"hidden_size_list", "hidden_size: is an array, expected an integer from 1 to 131072"},
+    {"hidden_size_negative", "hidden_size: is -16, expected an integer from 1 to 131072"},
+    {"hidden_size_string", "hidden_size: is \"16\", expected an integer from 1 to 131072"},
+    {"hidden_size_zero", "hidden_size: is 0, expected an integer from 1 to 131072"},
+    {"intermediate_size_zero", "intermediate_size: is 0, expected an integer from 1 to 1048576"},
+    {"k_eq_v_string", "attention_k_eq_v: is \"yes\", expected true or false"},
+    {"kv_heads_above_heads", "num_attention_heads: must be a multiple of the key heads, layer 0 has 8"},
+    {"kv_heads_zero", "num_key_value_heads: is 0, expected an integer from 1 to 1024"},
+    {"layer_types_long", "layer_types: has 5 elements, expected 4"},
+    {"layer_types_number", "layer_types[1]: is 1, expected a string"},
+    {"layer_types_short", "layer_types: has 2 elements, expected 4"},
+    {"layer_types_string", "layer_types: is \"sliding_attention\", expected an array of strings"},
+    {"layer_types_unknown", "layer_types[1]: is 'chunked_attention', supported: 'sliding_attention', 'full_attention'", kUnsupported},
+    {"layers_huge", "num_hidden_layers: is 2147483648, expected an integer from 1 to 1024"},
+    {"layers_negative", "num_hidden_layers: is -4, expected an integer from 1 to 1024"},
+    {"layers_zero", "num_hidden_layers: is 0, expected an integer from 1 to 1024"},
+    {"many_unknown_fields", "field_0: not known to this family; it may change the model's results", kUnsupported},
+    {"model_type_escape_codes", "model_type '\\x1b]0;x\\x07' is not supported; supported are: gemma4, gemma4_text, gemma4_unified, gemm", kUnsupported},
+    {"model_type_missing", "no 'model_type'; is this the config of a language model?"},
+    {"model_type_number", "no 'model_type'; is this the config of a language model?"},
+    {"model_type_unknown", "model_type 'gemma5' is not supported; supported are: gemma4, gemma4_text, gemma4_unified, gemma4_uni", kUnsupported},
+    {"moe_counts_null", "num_experts: is required where enable_moe_block is true"},
+    {"moe_experts_huge", "num_experts: is 4294967296, expected an integer from 1 to 4096"},
+    {"moe_experts_zero", "num_experts: is 0, expected an integer from 1 to 4096"},
+    {"moe_top_k_above_experts", "top_k_experts: must be at most num_experts (4), found 5"},
+    {"moe_without_counts", "num_experts: is required where enable_moe_block is true"},
+    {"moe_without_width", "moe_intermediate_size: is required where enable_moe_block is true"},
+    {"not_an_object", "no 'model_type'; is this the config of a language model?"},
+    {"not_json", "not valid JSON at byte 2"},
+    {"overrides_beyond", "per_layer_config.4: is no layer number below 4"},
+    {"overrides_empty_key", "per_layer_config.: is no layer number below 4"},
+    {"overrides_list", "per_layer_config: is an array, expected an object"},
+    {"overrides_long_key", "per_layer_config.00000000000000000000000000000000000000001: is no layer number below 4"},
+    {"overrides_name", "per_layer_config.first: is no layer number below 4"},
+    {"overrides_negative", "per_layer_config.-1: is no layer number below 4"},
+    {"overrides_number", "per_layer_config.1: is 8, expected an object"},
+    {"overrides_odd", "head_dim: must be even, layer 1 has 9"},
+    {"overrides_too_many", "per_layer_config: has 300 fields, expected at most 4"},
+    {"overrides_twice", "per_layer_config.01: is layer 1 for the second time"},
+    {"overrides_unknown_field", "per_layer_config.1.hidden_size: not known to this family; it may change the model's results", kUnsupported},
+    {"ple_huge", "hidden_size_per_layer_input: is 1073741824, expected an integer from 0 to 16384"},
+    {"ple_negative", "hidden_size_per_layer_input: is -1, expected an integer from 0 to 16384"},
+    {"ple_no_rows", "vocab_size_per_layer_input: must be at least 1"},
+    {"positions_zero", "max_position_embeddings: is 0, expected an integer from 1 to 4294967296"},
+    {"quantization", "quantization_config: not known to this family; it may change the model's results", kUnsupported},
+    {"rope_factor_zero", "rope_parameters.full_attention.factor: is 0.0, expected a number from 1e-06 to 1000000"},
+    {"rope_list", "rope_parameters: is an array, expected an object"},
+    {"rope_partial_above_one", "rope_parameters.full_attention.partial_rotary_factor: is 1.5, expected a number from 0 to 1"},
+    {"rope_partial_default", "rope_parameters.full_attention.partial_rotary_factor: is supported for rope_type 'proportional' alon", kUnsupported},
+    {"rope_theta_zero", "rope_parameters.full_attention.rope_theta: is 0, expected a number from 1 to 1000000000000"},
+    {"rope_type_number", "rope_parameters.full_attention.rope_type: is 1, expected a string"},
+    {"rope_type_unknown", "rope_parameters.full_attention.rope_type: is 'yarn', supported: 'default', 'linear', 'proportional'", kUnsupported},
+    {"rope_unknown_field", "rope_parameters.full_attention.beta_fast: not known to this family; it may change the model's result", kUnsupported},
+    {"rope_unknown_layer_type", "rope_parameters.chunked_attention: not known to this family; it may change the model's results", kUnsupported},
+    {"scalar", "no 'model_type'; is this the config of a language model?"},
+    {"shared_all", "num_kv_shared_layers: is 4, expected an integer from 0 to 3"},
+    {"shared_heads_differ", "num_kv_shared_layers: layer 3 and the layer whose keys it reads have different heads"},
+    {"shared_more", "num_kv_shared_layers: is 9, expected an integer from 0 to 3"},
+    {"shared_negative", "num_kv_shared_layers: is -1, expected an integer from 0 to 3"},
+    {"shared_without_producer", "num_kv_shared_layers: layer 3 shares keys and values, and no layer before 3 of its type owns any"},
+    {"shared_without_sliding_producer", "num_kv_shared_layers: layer 2 shares keys and values, and no layer before 2 of its type owns any"},
+    {"softcap_string", "final_logit_softcapping: is \"30\", expected a number from 0.001 to 1000000000"},
+    {"softcap_zero", "final_logit_softcapping: is 0.0, expected a number from 0.001 to 1000000000"},
+    {"text_config_list", "text_config: is an array, expected an object"},
+    {"text_config_other_family", "text_config.model_type: is 'gemma3_text', which does not belong in a gemma4 config"},
+    {"text_config_string", "text_config: is \"flat\", expected an object"},
+    {"truncated", "not valid JSON at byte 374"},
+    {"unknown_field", "rope_scale_base: not known to this family; it may change the model's results", kUnsupported},
+    {"unknown_field_beside_text_config", "hidden_size: not known to this family; it may change the model's results", kUnsupported},
+    {"unknown_field_nested", "text_config.new_trick: not known to this family; it may change the model's results", kUnsupported},
+    {"vocab_size_huge", "vocab_size: is 2147483648, expected an integer from 1 to 4194304"},
+    {"vocab_size_negative", "vocab_size: is -1, expected an integer from 1 to 4194304"},
+    {"window_negative", "sliding_window: is -1, expected an integer from 1 to 4294967296"},
+    {"window_pattern_zero", "sliding_window_pattern: is 0, expected an integer from 1 to 1024"},
+    {"window_zero", "sliding_window: is 0, expected an integer from 1 to 4294967296"},
+};
+
+TEST(ModelConfigCorpus, RefusesEachMalformedConfigForItsOwnReason) {
+  std::set<std::string> rest;
+  for (const auto& entry : fs::directory_iterator(folder())) {
+    if (!entry.path().filename().string().starts_with("good_")) rest.insert(entry.path().stem().string());
+  }
+  for (const Row& row : kMalformed) {
+    rest.erase(row.name);
+    const auto arch = read(row.name);
+    ASSERT_FALSE(arch.ok()) << row.name << " was accepted";
+    EXPECT_STREQ(to_string(arch.error().code), to_string(row.code)) << row.name << ": " << arch.error().message;
+    EXPECT_THAT(arch.error().message, ::testing::HasSubstr(row.fragment));
+    EXPECT_THAT(arch.error().message, ::testing::HasSubstr(std::string(row.name) + ".json")) << "the message names the file";
+    EXPECT_LT(arch.error().message.size(), 8000u) << row.name;
+  }
+  EXPECT_THAT(rest, ::testing::IsEmpty()) << "files without a row";
+}
+
+// One letter a layer: S and F own their keys, s and f read those of another layer.
+struct Shape {
+  std::string schedule;
+  std::vector<int64_t> sources;  // the layer whose keys each layer reads
+  std::vector<const AttentionSpec*> attention;
+};
+
+Shape shape_of(const Architecture& arch) {
+  Shape shape;
+  for (const Block& block : arch.blocks) {
+    const auto* s = as_attention(block);
+    if (s == nullptr) continue;
+    const char letter = s->window == kUnbounded ? 'F' : 'S';
+    shape.schedule += s->writes_state() ? letter : static_cast<char>(letter - 'A' + 'a');
+    shape.sources.push_back(arch.state(s->state).layer);
+    shape.attention.push_back(s);
+  }
+  return shape;
+}
+
+bool declares(const Architecture& arch, const std::string& tensor) {
+  return std::any_of(arch.tensors.begin(), arch.tensors.end(), [&](const TensorSpec& t) { return t.name == tensor; });
+}
+
+std::vector<int64_t> mlp_widths(const Architecture& arch) {
+  std::vector<int64_t> widths;
+  for (const Block& block : arch.blocks) {
+    if (const auto* mlp = std::get_if<GatedMlpSpec>(&block.mixer)) widths.push_back(mlp->width);
+  }
+  return widths;
+}
+
+Architecture good(const std::string& name) {
+  auto arch = read("good_" + name);
+  EXPECT_TRUE(arch.ok()) << arch.error().message;
+  return arch.ok() ? std::move(*arch) : Architecture{};
+}
+
+TEST(ModelConfigCorpus, AcceptsEveryGoodConfig) {
+  for (const auto& entry : fs::directory_iterator(folder())) {
+    const std::string name = entry.path().stem().string();
+    if (!name.starts_with("good_")) continue;
+    const auto arch = read(name);
+    EXPECT_TRUE(arch.ok()) << arch.error().message;
+  }
+}
+
+// Published parameter counts without the keys and values that sharing layers never read, and without layer scalars.
+TEST(ModelConfigCorpus, PublishedSizesHaveTheirPublishedParameters) {
+  const std::pair<const char*, uint64_t> kCounts[] = {
+      {"e2b", 4'647'449'891 - 18'880'512 - 35}, {"e4b", 7'518'069'034 - 55'055'616 - 42}, {"unified_12b", 11'907'350'320 - 48},
+      {"a4b_26b", 25'233'141'790 - 30},         {"gemma3_270m", 268'098'176},             {"gemma3_1b", 999'885'952},
+      {"gemma3_4b", 3'880'263'168},             {"gemma3_12b", 11'766'034'176},           {"gemma3_27b", 27'009'346'304}};
+  for (const auto& [name, count] : kCounts) EXPECT_EQ(total_parameters(parameter_pieces(good(name))), count) << name;
+}
+
+TEST(ModelConfigCorpus, SharingLayersReadTheLastOwnerOfTheirKind) {
+  const auto check = [](const char* name, size_t first_shared, int64_t sliding, int64_t full) {
+    const Architecture arch = good(name);
+    const Shape shape = shape_of(arch);
+    for (size_t l = 0; l < shape.sources.size(); ++l) {
+      const bool is_full = shape.attention[l]->window == kUnbounded;
+      EXPECT_EQ(shape.sources[l], l < first_shared ? static_cast<int64_t>(l) : is_full ? full : sliding) << name << ", layer " << l;
+      EXPECT_EQ(shape.attention[l]->writes_state(), l < first_shared) << name << ", layer " << l;
+    }
+  };
+  check("e2b", 15, 13, 14);
+  check("e4b", 24, 22, 23);
+  check("unified_12b", 48, 0, 0);
+  const Architecture odd = good("odd_sharing");
+  EXPECT_EQ(shape_of(odd).schedule, "SFSSfsf");
+  EXPECT_EQ(shape_of(odd).sources, (std::vector<int64_t>{0, 1, 2, 3, 1, 3, 1}));
+  for (const char* name : {"shared_null", "shared_missing"}) EXPECT_EQ(shape_of(good(name)).schedule, "SFSF") << name;
+}
+
+TEST(ModelConfigCorpus, LayerTypesFollowTheReferencesRules) {
+  const std::pair<const char*, const char*> kSchedules[] = {
+      {"flat", "SFSF"}, {"layer_types_missing", "SSSSSFSSSSSFF"}, {"last_layer_sliding", "SFSF"}, {"window_pattern", "SFSF"}, {"one_layer", "F"},
+      {"gemma3_1b", "SSSSSFSSSSSFSSSSSFSSSSSFSS"}};  // Gemma 3 leaves the last layer as it is
+  for (const auto& [name, schedule] : kSchedules) EXPECT_EQ(shape_of(good(name)).schedule, schedule) << name;
+}
+
+TEST(ModelConfigCorpus, HeadsOfFullLayers) {
+  struct Heads {
+    const char* name;
+    int64_t head_dim, n_kv_heads;
+    bool has_v_proj;
+  };
+  for (const Heads& h : {Heads{"flat", 16, 2, true}, Heads{"global_head_dim_null", 8, 2, true}, Heads{"global_head_dim_zero", 8, 2, true},
+                         Heads{"global_head_dim_missing", 512, 2, true}, Heads{"global_head_dim_equal", 8, 2, true},
+                         Heads{"global_kv_heads_without_k_eq_v", 16, 2, true}, Heads{"global_kv_heads", 16, 1, false}, Heads{"overrides", 32, 1, true}}) {
+    const Architecture arch = good(h.name);
+    const AttentionSpec& full = *shape_of(arch).attention[1];
+    EXPECT_EQ(full.head_dim, h.head_dim) << h.name;
+    EXPECT_EQ(full.n_kv_heads, h.n_kv_heads) << h.name;
+    EXPECT_EQ(full.v_proj != kNone, h.has_v_proj) << h.name;
+    const AttentionSpec& sliding = *shape_of(arch).attention[0];
+    EXPECT_TRUE(sliding.head_dim == 8 && sliding.n_kv_heads == 2 && sliding.v_proj != kNone) << h.name;
+  }
+  const Architecture overrides = good("overrides");
+  EXPECT_EQ(shape_of(overrides).attention[3]->head_dim, 16);
+  EXPECT_EQ(shape_of(overrides).attention[3]->n_kv_heads, 2);
+}
+
+TEST(ModelConfigCorpus, PerLayerEmbeddingsWhereTheConfigOrItsClassSaysSo) {
+  EXPECT_TRUE(declares(good("ple_missing"), "embed_tokens_per_layer.weight")) << "the class default is 256";
+  for (const char* name : {"flat", "ple_null", "ple_missing_unified"}) EXPECT_FALSE(declares(good(name), "embed_tokens_per_layer.weight")) << name;
+}
+
+TEST(ModelConfigCorpus, OnlySharingLayersAreDoubleWide) {
+  EXPECT_EQ(mlp_widths(good("double_wide_unshared")), std::vector<int64_t>(4, 24));
+  const std::vector<int64_t> widths = mlp_widths(good("e2b"));
+  ASSERT_EQ(widths.size(), 35u);
+  for (size_t l = 0; l < widths.size(); ++l) EXPECT_EQ(widths[l], l < 15 ? 6144 : 12288) << l;
+}
+
+TEST(ModelConfigCorpus, ExpertsWhereTheyAreSwitchedOn) {
+  EXPECT_FALSE(declares(good("experts_null"), "layers.0.router.scale"));
+  const Architecture legacy = good("legacy_expert_names");
+  const auto* parallel = std::get_if<ParallelSpec>(&legacy.blocks[1].mixer);
+  ASSERT_NE(parallel, nullptr);
+  const auto& moe = std::get<MoeSpec>(parallel->branches.back().mixer);
+  EXPECT_TRUE(moe.n_experts == 4 && moe.top_k == 2 && moe.width == 8);
+}
+
+TEST(ModelConfigCorpus, RotationOfEachGeneration) {
+  const Architecture partial = good("partial_rotary");
+  EXPECT_EQ(shape_of(partial).attention[1]->rope.live_pairs, 4);  // int(0.3 * 32 // 2)
+  EXPECT_EQ(shape_of(partial).attention[1]->rope.n_pairs, 16);
+  const Architecture e2b = good("e2b");
+  EXPECT_EQ(shape_of(e2b).attention[4]->rope, (RopeSpec{256, 64, 512, 1e6, 1.0}));
+  EXPECT_EQ(shape_of(e2b).attention[0]->rope, (RopeSpec{128, 128, 256, 1e4, 1.0}));
+  const Architecture g3 = good("gemma3_4b");
+  EXPECT_EQ(shape_of(g3).attention[5]->rope, (RopeSpec{128, 128, 256, 1e6, 8.0}));
+  EXPECT_EQ(shape_of(g3).attention[0]->rope, (RopeSpec{128, 128, 256, 1e4, 1.0}));
+  const Architecture new_spelling = good("gemma3_new_rope");
+  EXPECT_EQ(shape_of(new_spelling).attention[5]->rope, (RopeSpec{128, 128, 256, 1e6, 8.0}));
+  EXPECT_EQ(shape_of(new_spelling).attention[0]->rope, (RopeSpec{128, 128, 256, 5e3, 1.0}));
+}
+
+TEST(ModelConfigCorpus, Gemma3KeepsItsOwnNormsScalesAndHeads) {
+  const Architecture arch = good("gemma3_27b");
+  EXPECT_FLOAT_EQ(shape_of(arch).attention[0]->scale, 1.0f / std::sqrt(168.0f));
+  EXPECT_FALSE(shape_of(arch).attention[0]->v_norm.has_value());
+  EXPECT_FALSE(declares(arch, "layers.0.layer_scalar"));
+  EXPECT_EQ(arch.weight(arch.head.norm.weight).offset, 1.0f);
+  EXPECT_FALSE(arch.head.softcap.has_value());
+  const Architecture small = good("gemma3_1b");
+  EXPECT_FLOAT_EQ(shape_of(small).attention[0]->scale, 1.0f / 16.0f);
+  EXPECT_EQ(shape_of(small).attention[0]->window, 512);
+}
+
+TEST(ModelConfigCorpus, WindowsAndHeads) {
+  EXPECT_EQ(shape_of(good("window_one")).attention[0]->window, 1);
+  EXPECT_TRUE(declares(good("untied"), "lm_head.weight"));
+  EXPECT_FALSE(declares(good("flat"), "lm_head.weight"));
+}
+
+}  // namespace
+}  // namespace longhaul

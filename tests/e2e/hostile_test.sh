@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# Malformed folders, files and flags, end to end: each is exit status 2, one message on standard error, nothing on standard output and no
+# file left behind.
+#   hostile_test.sh PROGRAM DEMO_MODEL
+# The model files are made here by `synth`; cases that need a tokenizer run where the demo model is checked out.
+set -uo pipefail
+
+program=$1
+demo=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+status=0
+
+fail() {
+  failures=$((failures + 1))
+  printf 'FAILED %s: %s\n' "$test_name" "$*"
+  head -n 8 "$work/err" | cut -c1-300 | sed 's/^/  stderr: /'
+}
+
+# refused NAME FRAGMENT ARGUMENTS...: standard input is what the caller gives.
+refused() {
+  local fragment=$2
+  test_name=$1
+  shift 2
+  timeout 60 "$program" "$@" >"$work/out" 2>"$work/err"
+  status=$?
+  [[ $status == 2 ]] || fail "exit status $status, expected 2"
+  [[ $(head -c 10 "$work/err") == "longhaul: " ]] || fail "the message does not begin with 'longhaul: '"
+  [[ $(grep -c '^longhaul: ' "$work/err") == 1 ]] || fail "not exactly one message"
+  grep -qF -- "$fragment" "$work/err" || fail "the message does not say '$fragment'"
+  [[ ! -s $work/out ]] || fail "an error that writes to standard output"
+  [[ $(wc -c <"$work/err") -lt 12000 ]] || fail "a message of $(wc -c <"$work/err") bytes"
+  ! LC_ALL=C grep -q '[[:cntrl:]]' <(tr -d '\n' <"$work/err") || fail "control characters in the message"
+  local left
+  left=$(find "$work" -name '*.partial')
+  [[ -z $left ]] || fail "left behind: $left"
+}
+
+# folder NAME: a fresh copy of the small checkpoint.
+folder() {
+  rm -rf "${work:?}/$1"
+  cp -r "$work/tiny" "$work/$1"
+  printf '%s' "$work/$1"
+}
+
+cat >"$work/tiny.json" <<'JSON'
+{"model_type": "gemma4_text", "vocab_size": 2560, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
+ "num_key_value_heads": 1, "head_dim": 8, "global_head_dim": 16, "sliding_window": 8, "hidden_size_per_layer_input": 0,
+ "max_position_embeddings": 512}
+JSON
+if ! "$program" synth "$work/tiny.json" --out "$work/tiny"; then
+  echo "cannot write the small checkpoint"
+  exit 1
+fi
+printf '[1, 2, 3]' >"$work/tokens.json"
+model=$work/tiny
+out=$work/logits.safetensors
+logits() { # logits NAME FRAGMENT MODEL [ARGUMENTS...]
+  local name=$1 fragment=$2 m=$3
+  shift 3
+  refused "$name" "$fragment" logits "$m" --tokens-file "$work/tokens.json" --output "$out" "$@"
+  [[ ! -e $out ]] || fail "an output file is there"
+}
+
+# --- folders --------------------------------------------------------------------------------------------------------
+
+logits "no folder" "nowhere/config.json" "$work/nowhere"
+mkdir "$work/empty"
+logits "empty folder" "empty/config.json" "$work/empty"
+logits "a file in place of a folder" "tiny.json/config.json" "$work/tiny.json"
+f=$(folder config_folder); rm "$f/config.json"; mkdir "$f/config.json"
+logits "config.json is a folder" "config.json" "$f"
+f=$(folder config_pipe); rm "$f/config.json"; mkfifo "$f/config.json"
+logits "config.json is a pipe" "not a regular file" "$f"
+f=$(folder config_empty); : >"$f/config.json"
+logits "config.json is empty" "config.json: not valid JSON" "$f"
+f=$(folder config_binary); head -c 100000 /dev/urandom >"$f/config.json"
+logits "config.json is noise" "config.json" "$f"
+f=$(folder config_large); head -c 20000000 /dev/zero | tr '\0' ' ' >"$f/config.json"
+logits "config.json is too large" "expected at most" "$f"
+f=$(folder weights_missing); rm "$f/model.safetensors"
+logits "no weights" "model.safetensors" "$f"
+f=$(folder weights_cut); truncate -s -1000 "$f/model.safetensors"
+logits "weights cut short" "incomplete download?" "$f"
+f=$(folder weights_empty); : >"$f/model.safetensors"
+logits "weights empty" "too short" "$f"
+f=$(folder weights_folder); rm "$f/model.safetensors"; mkdir "$f/model.safetensors"
+logits "weights are a folder" "model.safetensors" "$f"
+f=$(folder index_escape); mv "$f/model.safetensors" "$work/outside.safetensors"
+printf '{"weight_map": {"a": "../outside.safetensors"}}' >"$f/model.safetensors.index.json"
+logits "an index that leaves its folder" "../outside.safetensors" "$f"
+f=$(folder other_config); sed -i 's/"intermediate_size": [0-9]*/"intermediate_size": 32/' "$f/config.json"
+logits "weights of another config" "does not fit its config" "$f"
+f=$(folder generation_broken); printf '{"temperature": "hot"}' >"$f/generation_config.json"
+logits "generation_config.json of wrong types" "temperature" "$f"
+f=$(folder tokenizer_broken); printf '{"model": {' >"$f/tokenizer.json"
+logits "tokenizer.json cut short" "tokenizer.json" "$f"
+f=$(folder tokenizer_folder); mkdir "$f/tokenizer.json"
+logits "tokenizer.json is a folder" "tokenizer.json" "$f"
+f=$(folder tokenizer_config_broken); printf '[' >"$f/tokenizer_config.json"
+logits "tokenizer_config.json cut short" "tokenizer_config.json" "$f"
+f=$(folder template_broken); printf '{%% for x in y %%}' >"$f/chat_template.jinja"
+logits "chat_template.jinja without its end" "chat_template.jinja" "$f"
+
+# --- token files and outputs ----------------------------------------------------------------------------------------
+
+tokens() { # tokens NAME FRAGMENT TEXT
+  printf '%s' "$3" >"$work/bad.json"
+  refused "$1" "$2" logits "$model" --tokens-file "$work/bad.json" --output "$out"
+  [[ ! -e $out ]] || fail "an output file is there"
+}
+tokens "an id beyond the vocabulary" "2560" "[1, 2560]"
+tokens "a negative id" "entry 1" "[1, -1]"
+tokens "an id beyond 32 bits" "entry 0" "[4294967297]"
+tokens "an id that is a fraction" "entry 0" "[1.5]"
+tokens "an id that is text" "entry 0" '["1"]'
+tokens "an id that is an endless list" "entry 0" "[[$(seq -s, 1 20000)]]"
+tokens "no array" "expected a JSON array" '{"tokens": [1]}'
+tokens "an empty array" "no tokens" "[]"
+tokens "no JSON" "not valid JSON" "1, 2"
+tokens "deep nesting" "nested deeper" "$(head -c 100000 /dev/zero | tr '\0' '[')"
+yes 1, | head -n 3000000 | tr -d '\n' | sed 's/^/[/; s/,$/]/' >"$work/long.json"
+refused "more tokens than memory" "--context" logits "$model" --tokens-file "$work/long.json" --output "$out" --memory 64MiB
+refused "no token file" "nowhere.json" logits "$model" --tokens-file "$work/nowhere.json" --output "$out"
+refused "an output folder that is not there" "nowhere/out" logits "$model" --tokens-file "$work/tokens.json" --output "$work/nowhere/out"
+refused "an output that is a folder" "$work/empty" logits "$model" --tokens-file "$work/tokens.json" --output "$work/empty"
+refused "synth over a checkpoint" "holds a model.safetensors already" synth "$work/tiny.json" --out "$model"
+refused "synth below a file" "cannot make the folder" synth "$work/tiny.json" --out "$work/tiny.json/x"
+
+# --- flags ----------------------------------------------------------------------------------------------------------
+
+for context in 0 -5 99999999999999999999 1e9 2G 9223372036854775807; do
+  logits "--context $context" "context" "$model" --context "$context"
+  refused "plan --context $context" "context" plan "$model" --context "$context"
+done
+logits "a context shorter than the tokens" "--context" "$model" --context 2
+logits "--chunk 0" "chunk" "$model" --chunk 0
+logits "--threads -1" "threads" "$model" --threads -1
+logits "--weights int3" "int3" "$model" --weights int3
+logits "--kv f16" "f16" "$model" --kv f16
+logits "--memory 1KiB" "largest context that fits" "$model" --context 512 --memory 1KiB
+grep -q '^  total' "$work/err" || fail "the refusal does not show the plan"
+refused "--batch 0" "batch" plan "$model" --batch 0
+refused "--batch beyond all bounds" "batch" plan "$model" --batch 9999999999
+refused "an unknown what-if" "no-such-edit" plan "$model" --what-if no-such-edit
+refused "--layers -1" "layers" synth "$work/tiny.json" --out "$work/x" --layers -1
+refused "an unknown flag" "--no-such-flag" plan "$model" --no-such-flag
+refused "no command" "subcommand" --
+for flag in --depth --gen --prompt; do
+  refused "bench $flag beyond all bounds" "" bench "$model" "$flag" 9223372036854775807
+  refused "bench $flag -1" "" bench "$model" "$flag" -1
+done
+refused "bench --gen 0" "generate" bench "$model" --gen 0
+refused "an unknown model" "bundled are" inspect gemma-9
+refused "a run without a tokenizer" "tokenizer.json" run "$model" -p hello
+refused "a run without a prompt" "no prompt" run "$model"
+
+# --- prompts --------------------------------------------------------------------------------------------------------
+
+if [[ -f $demo/tokenizer.json ]]; then
+  cp "$demo"/tokenizer*.json "$model/"
+  refused "a prompt longer than the context" "--context" run "$model" -p "$(seq -s ' ' 1 200)" --context 16
+  refused "a prompt that is no UTF-8" "UTF-8" run "$model" -p $'caf\xe9 \xff\xfe'
+  head -c 1000 "$program" >"$work/binary"
+  refused "binary standard input" "UTF-8" run "$model" - <"$work/binary"
+  refused "a prompt file that is not there" "nowhere" run "$model" -f "$work/nowhere"
+  refused "a prompt file that is a folder" "not a regular file" run "$model" -f "$work/empty"
+  printf '{{ messages[0].content.' >"$work/broken.jinja"
+  refused "a chat template cut short" "--chat-template" run "$model" -p hello --chat --chat-template "$work/broken.jinja"
+  printf '{%% for i in range(99999) %%}{%% for j in range(99999) %%}x{%% endfor %%}{%% endfor %%}' >"$work/endless.jinja"
+  refused "a chat template without end" "--chat-template:1" run "$model" -p hello --chat --chat-template "$work/endless.jinja"
+  refused "chat without a template" "no chat template" chat "$model" </dev/null
+  refused "--temp of no number" "temp" run "$model" -p hello --temp nan
+  refused "--top-p above 1" "top-p" run "$model" -p hello --top-p 2
+  refused "--min-p below 0" "min-p" run "$model" -p hello --min-p -1
+  refused "a window of no tokens" "window" score "$model" -f "$work/tiny.json" --window 0
+  rm "$model"/tokenizer*.json
+fi
+
+if ((failures > 0)); then
+  echo "$failures checks failed"
+  exit 1
+fi
+echo "all checks passed"
