@@ -31,16 +31,6 @@ bool same_name(std::string_view a, std::string_view b) {
                     [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
-Result<const Preset*> find_preset(std::string_view name) {
-  for (const Family* family : families()) {
-    for (const Preset& preset : family->presets) {
-      if (same_name(preset.name, name)) return &preset;
-    }
-  }
-  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; bundled are: {}", name,
-                    fmt::join(preset_names(), ", "));
-}
-
 }  // namespace
 
 Result<Architecture> read_architecture(const Json& config, const std::string& where, const ShapeOf& shape_of) {
@@ -61,16 +51,21 @@ std::vector<std::string> preset_names() {
   return names;
 }
 
+Result<const Preset*> find_preset(std::string_view name) {
+  for (const Family* family : families()) {
+    for (const Preset& preset : family->presets) {
+      if (same_name(preset.name, name)) return &preset;
+    }
+  }
+  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; bundled are: {}", name,
+                    fmt::join(preset_names(), ", "));
+}
+
 Result<Architecture> preset(std::string_view name) {
   LH_TRY(const Preset* found, find_preset(name));
   LH_TRY(Architecture arch, read_architecture(found->config, found->name));
   arch.name = found->name;
   return arch;
-}
-
-Result<Json> preset_config(std::string_view name) {
-  LH_TRY(const Preset* found, find_preset(name));
-  return found->config;
 }
 
 }  // namespace longhaul

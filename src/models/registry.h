@@ -15,9 +15,8 @@ Result<Architecture> read_architecture(const Json& config, const std::string& wh
 
 // Published models by name (config facts, no weights).
 std::vector<std::string> preset_names();
+Result<const Preset*> find_preset(std::string_view name);
 Result<Architecture> preset(std::string_view name);
-// The config.json of a preset.
-Result<Json> preset_config(std::string_view name);
 // The config with only so many layers (0: all) and the weights' dtype stated, as synth writes it.
 Result<Json> rewrite_config(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype);
 
