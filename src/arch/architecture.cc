@@ -27,16 +27,33 @@ void visit_norm(std::optional<NormSpec>& norm, const Visit& visit) {
 
 void visit_mixer(GatedMlpSpec& s, const Visit& visit) { visit_all({&s.gate_proj, &s.up_proj, &s.down_proj}, visit); }
 
+void visit_router(LinearRouterSpec& r, const Visit& visit) {
+  visit_norm(r.norm, visit);
+  visit_all({&r.scale, &r.proj, &r.selection_bias, &r.per_expert_scale}, visit);
+}
+
+void visit_router(MlpRouterSpec& r, const Visit& visit) {
+  visit_all({&r.down_proj, &r.down_bias, &r.states_scale, &r.norm.weight, &r.fc1, &r.fc1_bias, &r.fc2, &r.fc2_bias, &r.out_proj, &r.selection_bias}, visit);
+}
+
+void visit_residual(PlainResidual& r, const Visit& visit) { visit_all({&r.output_scale}, visit); }
+void visit_residual(ScaledResidual& r, const Visit& visit) { visit_all({&r.scale, &r.bias, &r.residual_scale, &r.residual_bias}, visit); }
+
 void visit_mixer(MoeSpec& s, const Visit& visit) {
-  visit_norm(s.router.norm, visit);
-  visit_all({&s.router.scale, &s.router.proj, &s.router.per_expert_scale}, visit);
+  std::visit([&](auto& router) { visit_router(router, visit); }, s.router);
   visit_norm(s.expert_norm, visit);
-  visit_all({&s.gate_up_proj, &s.down_proj}, visit);
+  visit_all({&s.gate_proj, &s.up_proj, &s.down_proj}, visit);
 }
 
 void visit_mixer(AttentionSpec& s, const Visit& visit) {
   visit_all({&s.q_proj, &s.k_proj, &s.v_proj, &s.o_proj}, visit);
+  if (s.gate) visit_all({&s.gate->proj}, visit);
   for (auto* norm : {&s.q_norm, &s.k_norm, &s.v_norm}) visit_norm(*norm, visit);
+}
+
+void visit_mixer(CcaSpec& s, const Visit& visit) {
+  visit_mixer(s.attention, visit);
+  visit_all({&s.v_proj_delayed, &s.conv_depthwise, &s.conv_depthwise_bias, &s.conv_grouped, &s.conv_grouped_bias, &s.temperature}, visit);
 }
 
 void visit_mixer(PerLayerEmbeddingSpec& s, const Visit& visit) {
@@ -55,7 +72,7 @@ void visit_block(Block& block, const Visit& visit) {
   visit_norm(block.pre_norm, visit);
   std::visit([&](auto& mixer) { visit_mixer(mixer, visit); }, block.mixer);
   visit_norm(block.post_norm, visit);
-  visit_all({&block.residual.output_scale}, visit);
+  std::visit([&](auto& residual) { visit_residual(residual, visit); }, block.residual);
 }
 
 }  // namespace
@@ -76,13 +93,40 @@ WeightId Architecture::add_vector(std::string name, int64_t n, float offset) {
   return add_weight({std::move(name), {n}}, {.use = WeightUse::kVector, .cols = n, .offset = offset});
 }
 
+WeightId Architecture::add_taps(std::string name, int64_t channels, int64_t taps) {
+  return add_weight({std::move(name), {channels, 1, taps}}, {.use = WeightUse::kTaps, .rows = channels, .cols = taps});
+}
+
+void Architecture::add_head_matrix(const std::string& name) {
+  const WeightSpec matrix{.use = WeightUse::kMatrix, .rows = vocab_size, .cols = hidden_size};
+  if (!name.empty()) {
+    head.matrix = add_weight({.name = name, .shape = {vocab_size, hidden_size}, .is_absolute = true}, matrix);
+    return;
+  }
+  head.matrix = add_weight(tensor_of(embedding.table), matrix);
+  weights[static_cast<size_t>(embedding.table)].is_alias = true;
+}
+
 WeightId Architecture::add_lookup(std::string name, int64_t rows, int64_t cols) {
   return add_weight({std::move(name), {rows, cols}}, {.use = WeightUse::kLookup, .rows = rows, .cols = cols});
 }
 
-WeightId Architecture::add_experts(std::string name, int64_t n_experts, int64_t rows, int64_t cols) {
-  return add_weight({std::move(name), {n_experts, rows, cols}},
-                    {.use = WeightUse::kExpert, .n_experts = n_experts, .rows = rows, .cols = cols});
+WeightId Architecture::add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols) {
+  return add_weight({std::move(name), {n_experts, stacked_rows, cols}},
+                    {.use = WeightUse::kExpert, .n_experts = n_experts, .expert_stride = stacked_rows, .first_row = first_row, .rows = rows, .cols = cols});
+}
+
+WeightId Architecture::add_separate_experts(const std::vector<std::string>& names, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols) {
+  const size_t n = names.size();
+  auto first = tensors.size();
+  if (first >= n && tensors[first - n].name == names.front()) {
+    first -= n;  // another part of the tensors declared just now
+  } else {
+    for (const std::string& name : names) tensors.push_back({name, {stacked_rows, cols}});
+  }
+  weights.push_back({.tensor = static_cast<int32_t>(first), .n_tensors = static_cast<int32_t>(n), .use = WeightUse::kExpert,
+                     .n_experts = static_cast<int64_t>(n), .first_row = first_row, .rows = rows, .cols = cols});
+  return static_cast<WeightId>(weights.size()) - 1;
 }
 
 void for_each_weight(const Block& block, const std::function<void(WeightId)>& visit) {
@@ -98,7 +142,7 @@ void for_each_weight(const Architecture& arch, const std::function<void(WeightId
     if (!seen[static_cast<size_t>(id)]) visit(id);
     seen[static_cast<size_t>(id)] = true;
   };
-  once(arch.embedding.table);
+  for (WeightId id : {arch.embedding.table, arch.embedding.bias, arch.embedding.scale_vector}) once(id);
   for (const Block& block : arch.blocks) for_each_weight(block, once);
   once(arch.head.norm.weight);
   once(arch.head.matrix);
@@ -108,7 +152,8 @@ void drop_unused_weights(Architecture& arch) {
   std::vector<int32_t> new_weight(arch.weights.size(), kNone), new_tensor(arch.tensors.size(), kNone);
   for_each_weight(arch, [&](WeightId id) {
     new_weight[static_cast<size_t>(id)] = 0;
-    new_tensor[static_cast<size_t>(arch.weight(id).tensor)] = 0;
+    const WeightSpec& w = arch.weight(id);
+    std::fill_n(new_tensor.begin() + w.tensor, w.n_tensors, 0);
   });
   // Moves the entries in use to the front, in order, and notes where each went.
   const auto compact = [](auto& entries, std::vector<int32_t>& place) {
@@ -124,15 +169,20 @@ void drop_unused_weights(Architecture& arch) {
   compact(arch.weights, new_weight);
   for (WeightSpec& w : arch.weights) w.tensor = new_tensor[static_cast<size_t>(w.tensor)];
   const Visit renumber = [&](WeightId& id) { id = new_weight[static_cast<size_t>(id)]; };
-  visit_all({&arch.embedding.table, &arch.head.norm.weight, &arch.head.matrix}, renumber);
+  visit_all({&arch.embedding.table, &arch.embedding.bias, &arch.embedding.scale_vector, &arch.head.norm.weight, &arch.head.matrix}, renumber);
   for (Block& block : arch.blocks) visit_block(block, renumber);
 }
 
 const char* mixer_name(const Mixer& mixer) {
-  return std::visit(Overloaded{[](const AttentionSpec&) { return "attention"; }, [](const GatedMlpSpec&) { return "mlp"; },
+  return std::visit(Overloaded{[](const AttentionSpec&) { return "attention"; }, [](const CcaSpec&) { return "convolutional attention"; }, [](const GatedMlpSpec&) { return "mlp"; },
                                [](const MoeSpec&) { return "moe"; }, [](const ParallelSpec&) { return "mlp+moe"; },
                                [](const PerLayerEmbeddingSpec&) { return "per-layer embedding"; }},
                     mixer);
+}
+
+const AttentionSpec* as_attention(const Block& block) {
+  if (const auto* cca = std::get_if<CcaSpec>(&block.mixer)) return &cca->attention;
+  return std::get_if<AttentionSpec>(&block.mixer);
 }
 
 int64_t last_writing_block(const Architecture& arch) {

@@ -16,12 +16,14 @@ struct Block {
   int64_t layer = 0;
   std::optional<NormSpec> pre_norm, post_norm;
   Mixer mixer;
-  PlainResidual residual;
+  Residual residual;
 };
 
+// x = (table[token] * scale + bias) * scale_vector
 struct EmbeddingSpec {
   WeightId table = kNone;  // [V, D]
   float scale = 1.0f;
+  WeightId bias = kNone, scale_vector = kNone;  // [D], may be kNone
 };
 
 struct HeadSpec {
@@ -59,9 +61,15 @@ struct Architecture {
   // Declares a tensor and a weight that is all of it.
   WeightId add_matrix(std::string name, int64_t rows, int64_t cols);
   WeightId add_vector(std::string name, int64_t n, float offset = 0.0f);
+  WeightId add_taps(std::string name, int64_t channels, int64_t taps);  // stored [channels, 1, taps]
   WeightId add_lookup(std::string name, int64_t rows, int64_t cols);
-  WeightId add_experts(std::string name, int64_t n_experts, int64_t rows, int64_t cols);
+  // Rows [first_row, first_row + rows) of each expert of a stack [n_experts, stacked_rows, cols].
+  WeightId add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols);
+  // The same rows of experts in tensors [stacked_rows, cols] of their own: declared together before, or not at all.
+  WeightId add_separate_experts(const std::vector<std::string>& names, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols);
   WeightId add_weight(TensorSpec tensor, WeightSpec weight);
+  // The head's matrix: a tensor of that name without prefix, or, with no name, the embedding's.
+  void add_head_matrix(const std::string& name);
 };
 
 // Calls visit for every weight the block uses, each once.
@@ -72,7 +80,8 @@ void for_each_weight(const Architecture& arch, const std::function<void(WeightId
 void drop_unused_weights(Architecture& arch);
 
 const char* mixer_name(const Mixer& mixer);
-inline const AttentionSpec* as_attention(const Block& block) { return std::get_if<AttentionSpec>(&block.mixer); }
+// The attention of a block that has one, whatever is built around it.
+const AttentionSpec* as_attention(const Block& block);
 
 // Index of the last block that writes state: behind it (and in its own queries) only rows whose logits are wanted go on.
 int64_t last_writing_block(const Architecture& arch);

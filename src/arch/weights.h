@@ -16,6 +16,8 @@ struct TensorSpec {
   std::string name;
   std::vector<int64_t> shape;
   bool is_buffer = false;  // a registered buffer of the reference: stored, but not counted as parameters
+  std::vector<std::string> other_names = {};  // spellings that checkpoints use as well
+  bool is_absolute = false;                   // stands without the prefix
 
   int64_t n_elements() const {
     int64_t n = 1;
@@ -28,20 +30,26 @@ enum class WeightUse {
   kMatrix,  // multiplied for every token: packed, resident
   kExpert,  // a stack of matrices [E, rows, cols] of which a token uses a few: packed, resident
   kLookup,  // a table of which a token reads one row: stays in the mapped file
-  kVector,  // norms, scales: widened to f32
+  kVector,  // norms, scales, biases: widened to f32
+  kTaps,    // of a depthwise convolution: f32 like a vector, and multiplied for every token
 };
 
-// What a mechanism uses: all of a tensor, or rows [first_row, first_row + rows) of it.
+// What a mechanism uses: all of a tensor, or rows [first_row, first_row + rows) of it. Of a stack of experts those rows of each expert; or the experts
+// stand in tensors of their own.
 struct WeightSpec {
   int32_t tensor = kNone;  // index into Architecture::tensors
+  int32_t n_tensors = 1;   // that many from there on: 1, or one an expert
   WeightUse use = WeightUse::kVector;
   int64_t n_experts = 1;
+  int64_t expert_stride = 0;  // rows from expert to expert of a stack
   int64_t first_row = 0;
   int64_t rows = 1, cols = 0;  // [out, in]; a vector is one row
   float offset = 0.0f;         // added when loading (norms stored as w, used as 1 + w)
   bool is_alias = false;       // a second use of a tensor counted elsewhere (tied embeddings)
 
   int64_t n_elements() const { return n_experts * rows * cols; }
+  bool is_packed() const { return use == WeightUse::kMatrix || use == WeightUse::kExpert; }
+  bool is_f32() const { return use == WeightUse::kVector || use == WeightUse::kTaps; }
 };
 
 }  // namespace longhaul

@@ -9,9 +9,9 @@ namespace {
 uint64_t weight_flops(const Architecture& arch, const Block& block, WeightId id) {
   if (id == kNone) return 0;
   const WeightSpec& w = arch.weight(id);
-  if (w.use != WeightUse::kMatrix && w.use != WeightUse::kExpert) return 0;
+  if (w.use != WeightUse::kMatrix && w.use != WeightUse::kExpert && w.use != WeightUse::kTaps) return 0;
   const MoeSpec* moe = moe_of(block, id);
-  return 2 * static_cast<uint64_t>((moe == nullptr ? 1 : moe->top_k) * w.rows) * static_cast<uint64_t>(w.cols);
+  return 2 * static_cast<uint64_t>((moe == nullptr ? w.n_experts : moe->top_k) * w.rows) * static_cast<uint64_t>(w.cols);
 }
 
 // Keys seen by all rows of a prompt of n tokens: sum over t = 1..n of min(t, window).

@@ -37,7 +37,7 @@ class Collector {
 };
 
 const MoeSpec* if_uses(const MoeSpec* moe, WeightId experts) {
-  return moe != nullptr && (moe->gate_up_proj == experts || moe->down_proj == experts) ? moe : nullptr;
+  return moe != nullptr && (moe->gate_proj == experts || moe->up_proj == experts || moe->down_proj == experts) ? moe : nullptr;
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ const MoeSpec* moe_of(const Block& block, WeightId experts) {
 
 std::vector<ParameterPiece> parameter_pieces(const Architecture& arch) {
   Collector collector(arch);
-  collector.add(arch.embedding.table, kNone, nullptr);
+  for (WeightId id : {arch.embedding.table, arch.embedding.bias, arch.embedding.scale_vector}) collector.add(id, kNone, nullptr);
   for (const Block& block : arch.blocks) {
     for_each_weight(block, [&](WeightId id) { collector.add(id, block.layer, moe_of(block, id)); });
   }

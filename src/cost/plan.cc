@@ -44,7 +44,7 @@ Wide state_bytes_of(const Architecture& arch, const PlanRequest& r, int64_t cont
   return bytes * static_cast<Wide>(r.batch);
 }
 
-uint64_t growth_per_token(const StateSpec& s, DType kv) { return s.is_ring() ? 0 : kv_layout(s, kv).bytes_per_slot(); }
+uint64_t growth_per_token(const StateSpec& s, DType kv) { return !s.is_paged() ? 0 : kv_layout(s, kv).bytes_per_slot(); }
 
 uint64_t mapped_bytes(const Architecture& arch, DType dtype) {
   std::vector<bool> seen(arch.tensors.size(), false);

@@ -113,6 +113,13 @@ void add_comparison(Out out, const std::string& label, const Plan& shipped, cons
                  change(shipped.decode_flops_per_token, edited.decode_flops_per_token), meaning);
 }
 
+// What the idea that was taken out is worth: the shipped model measured against the edited one.
+void add_worth(Out out, const Plan& shipped, const Plan& edited) {
+  const auto ratio = static_cast<double>(edited.state_bytes) / static_cast<double>(std::max<uint64_t>(1, shipped.state_bytes));
+  fmt::format_to(out, "  so the shipped model has: cache {:.2f}x smaller, attention FLOPs {}, next token's FLOPs {}\n", ratio,
+                 change(edited.decode_attention_flops, shipped.decode_attention_flops), change(edited.decode_flops_per_token, shipped.decode_flops_per_token));
+}
+
 // The shipped model beside the edited one, or beside each edit that applies to it.
 void add_what_ifs(Out out, const Architecture& arch, const Plan& plan, const PlanRequest& request) {
   PlanRequest r = request;
@@ -124,6 +131,7 @@ void add_what_ifs(Out out, const Architecture& arch, const Plan& plan, const Pla
                  format_si(static_cast<double>(shipped->decode_flops_per_token), "FLOP"));
   if (!request.what_if.empty()) {
     add_comparison(out, "as asked", *shipped, plan, fmt::format("{}", fmt::join(request.what_if, ", ")));
+    add_worth(out, *shipped, plan);
     return;
   }
   for (const char* name : what_if_names()) {
@@ -177,6 +185,7 @@ Json plan_json(const Plan& p) {
                        {"scratch_bytes", p.scratch_bytes},
                        {"total_bytes", p.total_bytes},
                        {"decode_flops_per_token", p.decode_flops_per_token},
+                       {"decode_attention_flops", p.decode_attention_flops},
                        {"prefill_flops", p.prefill_flops},
                        {"prefill_flops_skip", p.prefill_flops_skip},
                        {"decode_read_bytes", p.decode_read_bytes},

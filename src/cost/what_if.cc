@@ -7,7 +7,7 @@
 namespace longhaul {
 namespace {
 
-AttentionSpec* attention_of(Block& block) { return std::get_if<AttentionSpec>(&block.mixer); }
+AttentionSpec* attention_of(Block& block) { return const_cast<AttentionSpec*>(as_attention(block)); }
 StateSpec& state_of(Architecture& arch, StateId id) { return arch.states[static_cast<size_t>(id)]; }
 
 Error does_not_apply(const Architecture& arch, std::string_view name, std::string_view why) {
@@ -50,6 +50,7 @@ Status resize_attention(Architecture& arch, const AttentionSpec& s) {
   LH_RETURN_IF_ERROR(resize(arch, s.k_proj, kv, d));
   LH_RETURN_IF_ERROR(resize(arch, s.v_proj, kv, d));
   LH_RETURN_IF_ERROR(resize(arch, s.o_proj, d, q));
+  if (s.gate) LH_RETURN_IF_ERROR(resize(arch, s.gate->proj, s.gate->per_element ? q : s.n_heads, d));
   for (const auto* norm : {&s.q_norm, &s.k_norm, &s.v_norm}) LH_RETURN_IF_ERROR(resize_norm(arch, *norm, s.head_dim));
   return {};
 }
@@ -106,7 +107,7 @@ Result<Architecture> no_ple(Architecture arch, std::string_view name) {
   for (Block& block : arch.blocks) {
     if (!std::holds_alternative<PerLayerEmbeddingSpec>(block.mixer)) {
       kept.push_back(std::move(block));
-    } else if (!kept.empty() && kept.back().layer == block.layer && block.residual.output_scale != kNone) {
+    } else if (!kept.empty() && kept.back().layer == block.layer && !std::holds_alternative<ScaledResidual>(block.residual)) {
       kept.back().residual = block.residual;  // the layer's scale closes the layer, whatever its last block is
     }
   }
@@ -115,9 +116,42 @@ Result<Architecture> no_ple(Architecture arch, std::string_view name) {
   return arch;
 }
 
+// Attention in the whole width instead of a compressed latent: as many heads as the hidden size holds, each with keys and values of its own, no
+// convolutions and no delay.
+Status decompress(Architecture& arch, Block& block) {
+  const auto* cca = std::get_if<CcaSpec>(&block.mixer);
+  if (cca == nullptr) return {};
+  AttentionSpec s = cca->attention;
+  s.n_heads = s.n_kv_heads = arch.hidden_size / s.head_dim;
+  state_of(arch, s.state).n_kv_heads = s.n_kv_heads;
+  block.mixer = s;
+  return resize_attention(arch, s);
+}
+
+// States that no block uses any more go, and the others are numbered anew.
+void drop_unused_states(Architecture& arch) {
+  std::vector<StateId> renumbered(arch.states.size(), kNone);
+  std::vector<StateSpec> kept;
+  const auto keep = [&](StateId& id) {
+    StateId& to = renumbered[static_cast<size_t>(id)];
+    if (to == kNone) {
+      to = static_cast<StateId>(kept.size());
+      kept.push_back(arch.state(id));
+    }
+    id = to;
+  };
+  for (Block& block : arch.blocks) {
+    if (auto* s = attention_of(block)) keep(s->state);
+    if (auto* cca = std::get_if<CcaSpec>(&block.mixer)) keep(cca->taps);
+  }
+  arch.states = std::move(kept);
+}
+
 Result<Architecture> mha(Architecture arch, std::string_view name) {
   bool applies = false;
   for (Block& block : arch.blocks) {
+    applies = applies || std::holds_alternative<CcaSpec>(block.mixer);
+    LH_RETURN_IF_ERROR(decompress(arch, block));
     AttentionSpec* s = attention_of(block);
     if (s == nullptr) continue;
     StateSpec& state = state_of(arch, s->state);
@@ -127,6 +161,7 @@ Result<Architecture> mha(Architecture arch, std::string_view name) {
     LH_RETURN_IF_ERROR(resize_attention(arch, *s));
   }
   if (!applies) return does_not_apply(arch, name, "it has as many KV heads as query heads");
+  drop_unused_states(arch);
   return arch;
 }
 
@@ -155,9 +190,10 @@ Result<Architecture> uniform_heads(Architecture arch, std::string_view name) {
     AttentionSpec* s = attention_of(block);
     if (s == nullptr || s->window != kUnbounded) continue;
     const bool wants_values = s->writes_state() && s->v_proj == kNone;
-    if (s->head_dim == like.head_dim && s->n_kv_heads == like.n_kv_heads && !wants_values) continue;
+    if (s->n_heads == like.n_heads && s->head_dim == like.head_dim && s->n_kv_heads == like.n_kv_heads && !wants_values) continue;
     applies = true;
     s->rope = scaled_rope(s->rope, s->head_dim, like.head_dim);
+    s->n_heads = like.n_heads;
     s->head_dim = like.head_dim;
     s->n_kv_heads = like.n_kv_heads;
     StateSpec& state = state_of(arch, s->state);
@@ -180,7 +216,7 @@ constexpr std::array kEdits = {
     Edit{"no-kv-sharing", "every layer keeps its own keys and values", no_kv_sharing},
     Edit{"no-window", "every layer attends to everything", no_window},
     Edit{"no-ple", "no per-layer embeddings", no_ple},
-    Edit{"mha", "as many KV heads as query heads", mha},
+    Edit{"mha", "keys and values for every query head, nothing compressed", mha},
     Edit{"uniform-heads", "full layers with the heads of windowed ones", uniform_heads},
 };
 

@@ -12,8 +12,8 @@ namespace longhaul {
 //   no-kv-sharing  every layer projects and keeps keys and values of its own (widths stay)
 //   no-window      every layer attends to everything
 //   no-ple         no per-layer embeddings
-//   mha            as many KV heads as query heads
-//   uniform-heads  layers without a window take the head size and KV heads of those with one, and a value projection
+//   mha            as many KV heads as query heads; a compressed latent is widened to the hidden size
+//   uniform-heads  layers without a window take the query heads, head size and KV heads of those with one, and a value projection
 std::span<const char* const> what_if_names();
 const char* what_if_meaning(std::string_view name);  // a few words; empty for an unknown name
 

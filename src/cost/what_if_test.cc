@@ -106,10 +106,10 @@ TEST(WhatIf, NoPleMovesTheLayersScaleToItsLastBlock) {
   EXPECT_EQ(arch.blocks.size(), 70u);
   EXPECT_FALSE(has_tensor(arch, "embed_tokens_per_layer.weight"));
   EXPECT_TRUE(ignores(arch, "embed_tokens_per_layer.weight"));
-  const WeightId scale = arch.blocks[1].residual.output_scale;
+  const WeightId scale = std::get<PlainResidual>(arch.blocks[1].residual).output_scale;
   ASSERT_NE(scale, kNone);
   EXPECT_EQ(arch.tensor_of(scale).name, "layers.0.layer_scalar");
-  EXPECT_EQ(arch.blocks[0].residual.output_scale, kNone);
+  EXPECT_EQ(std::get<PlainResidual>(arch.blocks[0].residual).output_scale, kNone);
 }
 
 TEST(WhatIf, UniformHeadsGivesFullLayersAValueProjection) {

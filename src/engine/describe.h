@@ -9,7 +9,13 @@
 
 namespace longhaul {
 
-Result<Json> find_config(const std::string& model, std::string* where);
+struct NamedConfig {
+  Json config;
+  std::string where;  // for messages
+  std::string name;   // for people
+};
+
+Result<NamedConfig> find_config(const std::string& model);
 Result<Architecture> describe(const std::string& model);
 
 }  // namespace longhaul

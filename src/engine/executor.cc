@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mechanisms/attention.h"
+#include "mechanisms/cca.h"
 #include "mechanisms/linear.h"
 #include "mechanisms/lookup.h"
 #include "mechanisms/mlp.h"
@@ -10,6 +11,7 @@
 #include "mechanisms/norm.h"
 #include "mechanisms/parallel.h"
 #include "mechanisms/per_layer_embedding.h"
+#include "mechanisms/router.h"
 
 namespace longhaul {
 
@@ -76,40 +78,118 @@ void Executor::gather_rows(std::span<const SequenceInput> inputs) {
 void Executor::fill_rope_tables() {
   for (size_t i = 0; i < rope_specs_.size(); ++i) {
     const auto fill = [&](const RowSet& rows, float* cos, float* sin) {
-      fill_rope_table(env_, rope_frequencies_[i], {rows.positions, static_cast<size_t>(rows.n)}, cos, sin);
+      fill_rope_table(env_, rope_specs_[i], rope_frequencies_[i], {rows.positions, static_cast<size_t>(rows.n)}, cos, sin);
     };
     fill(all_, b_.rope[i].cos, b_.rope[i].sin);
     fill(needed_, b_.rope[i].needed_cos, b_.rope[i].needed_sin);
   }
 }
 
-RopeTable Executor::rope_table(const RopeSpec& spec, bool needed) const {
+RopeTable Executor::rope_table(const RopeSpec& spec) const {
   const auto i = static_cast<size_t>(std::find(rope_specs_.begin(), rope_specs_.end(), spec) - rope_specs_.begin());
   const RopeBuffers& r = b_.rope[i];
-  return needed ? RopeTable{r.needed_cos, r.needed_sin} : RopeTable{r.cos, r.sin};
+  return rows_.tokens == needed_.tokens ? RopeTable{r.needed_cos, r.needed_sin} : RopeTable{r.cos, r.sin};
 }
 
 void Executor::embed() {
   const int64_t d = arch_->hidden_size;
   const LookupTable& table = env_.weights->table(arch_->embedding.table);
+  const float *bias = env_.weights->vector(arch_->embedding.bias), *scale = env_.weights->vector(arch_->embedding.scale_vector);
   for_rows(env_, rows_.n, d, [&](int64_t row) {
-    lookup_row(env_, table, rows_.tokens[row], 0, d, arch_->embedding.scale, b_.x + row * d);
+    float* x = b_.x + row * d;
+    lookup_row(env_, table, rows_.tokens[row], 0, d, arch_->embedding.scale, x);
+    if (bias != nullptr) env_.kernels().add(x, bias, d);
+    if (scale != nullptr) env_.kernels().scale_by(x, scale, d);
     if (b_.embedded != nullptr) std::copy_n(b_.x + row * d, d, b_.embedded + row * d);
   });
 }
 
 // The needed rows ascend, so each moves to a place at or before its own.
 void Executor::drop_unneeded_rows() {
-  const int64_t d = arch_->hidden_size;
+  const int64_t d = arch_->hidden_size, states = router_state_width(*arch_);
   for (int64_t i = 0; i < needed_.n; ++i) {
     const int64_t row = b_.needed_rows[i];
-    if (row != i) {
-      std::copy_n(b_.x + row * d, d, b_.x + i * d);
-      if (b_.embedded != nullptr) std::copy_n(b_.embedded + row * d, d, b_.embedded + i * d);
-    }
     std::copy_n(b_.h + row * d, d, b_.needed_h + i * d);
+    if (row == i) continue;
+    std::copy_n(b_.x + row * d, d, b_.x + i * d);
+    if (b_.embedded != nullptr) std::copy_n(b_.embedded + row * d, d, b_.embedded + i * d);
+    if (b_.router_states != nullptr) std::copy_n(b_.router_states + row * states, states, b_.router_states + i * states);
   }
   rows_ = needed_;
+}
+
+bool Executor::narrows_in(size_t index) const {
+  return static_cast<int64_t>(index) == last_writer_ && options_.skip_unneeded_rows && needed_.n < rows_.n;
+}
+
+void Executor::commit_after(size_t index, StateId state) {
+  if (state_.last_readers()[static_cast<size_t>(state)] == static_cast<int64_t>(index)) state_.commit(state);
+}
+
+void Executor::attention(size_t index, const AttentionSpec& s, const float* h) {
+  AttentionInput in{.kv_x = h, .kv_rows = rows_, .kv_rope = rope_table(s.rope), .kv = state_.kv(s.state)};
+  if (narrows_in(index)) {
+    drop_unneeded_rows();
+    h = b_.needed_h;
+  }
+  in.q_x = h;
+  in.q_rows = rows_;
+  in.q_rope = rope_table(s.rope);
+  attention_forward(env_, s, arch_->hidden_size, in, b_.y);
+  commit_after(index, s.state);
+}
+
+void Executor::convolutional_attention(size_t index, const CcaSpec& s, const float* h) {
+  CcaInput in{.x = h, .rows = rows_, .rope = rope_table(s.attention.rope), .kv = state_.kv(s.attention.state), .taps = state_.fixed(s.taps)};
+  if (narrows_in(index)) {
+    drop_unneeded_rows();
+    in.q_row_of = b_.needed_rows;
+  }
+  in.q_rows = rows_;
+  in.q_rope = rope_table(s.attention.rope);
+  cca_forward(env_, s, in, b_.y);
+  commit_after(index, s.attention.state);
+}
+
+void Executor::mix(size_t index, const float* h) {
+  const Mixer& mixer = arch_->blocks[index].mixer;
+  const int64_t d = arch_->hidden_size;
+  if (const auto* s = std::get_if<AttentionSpec>(&mixer)) {
+    attention(index, *s, h);
+  } else if (const auto* s = std::get_if<CcaSpec>(&mixer)) {
+    convolutional_attention(index, *s, h);
+  } else if (const auto* s = std::get_if<GatedMlpSpec>(&mixer)) {
+    mlp_forward(env_, *s, h, rows_.n, b_.y);
+  } else if (const auto* s = std::get_if<MoeSpec>(&mixer)) {
+    moe_forward(env_, *s, d, h, rows_.n, b_.y);
+  } else if (const auto* s = std::get_if<ParallelSpec>(&mixer)) {
+    parallel_forward(env_, *s, d, h, rows_.n, b_.y);
+  } else {
+    per_layer_embedding_forward(env_, std::get<PerLayerEmbeddingSpec>(mixer), rows_, b_.embedded, h, b_.y);
+  }
+}
+
+void Executor::write_back(const Residual& residual) {
+  const int64_t d = arch_->hidden_size;
+  const KernelSet& k = env_.kernels();
+  const auto vector = [&](WeightId id) { return env_.weights->vector(id); };
+  if (const auto* plain = std::get_if<PlainResidual>(&residual)) {
+    const float* scale = vector(plain->output_scale);
+    for_rows(env_, rows_.n, d, [&](int64_t row) {
+      k.add(b_.x + row * d, b_.y + row * d, d);
+      if (scale != nullptr) k.scale(b_.x + row * d, *scale, d);
+    });
+    return;
+  }
+  const auto& scaled = std::get<ScaledResidual>(residual);
+  for_rows(env_, rows_.n, d, [&](int64_t row) {
+    float *x = b_.x + row * d, *y = b_.y + row * d;
+    k.add(y, vector(scaled.bias), d);
+    k.scale_by(y, vector(scaled.scale), d);
+    k.add(x, vector(scaled.residual_bias), d);
+    k.scale_by(x, vector(scaled.residual_scale), d);
+    k.add(x, y, d);
+  });
 }
 
 void Executor::run_block(size_t index) {
@@ -120,34 +200,9 @@ void Executor::run_block(size_t index) {
     norm(env_, *block.pre_norm, b_.x, rows_.n, d, b_.h);
     h = b_.h;
   }
-  if (const auto* s = std::get_if<AttentionSpec>(&block.mixer)) {
-    AttentionInput in{.kv_x = h, .kv_rows = rows_, .kv_rope = rope_table(s->rope, rows_.tokens == needed_.tokens), .kv = state_.kv(s->state)};
-    if (static_cast<int64_t>(index) == last_writer_ && options_.skip_unneeded_rows && needed_.n < rows_.n) {
-      if (h == b_.x) std::copy_n(b_.x, rows_.n * d, b_.h);
-      in.kv_x = b_.h;
-      drop_unneeded_rows();
-      h = b_.needed_h;
-    }
-    in.q_x = h;
-    in.q_rows = rows_;
-    in.q_rope = rope_table(s->rope, rows_.tokens == needed_.tokens);
-    attention_forward(env_, *s, d, in, b_.y);
-    if (state_.last_readers()[static_cast<size_t>(s->state)] == static_cast<int64_t>(index)) state_.commit(s->state);
-  } else if (const auto* s = std::get_if<GatedMlpSpec>(&block.mixer)) {
-    mlp_forward(env_, *s, h, rows_.n, b_.y);
-  } else if (const auto* s = std::get_if<MoeSpec>(&block.mixer)) {
-    moe_forward(env_, *s, d, h, rows_.n, b_.y);
-  } else if (const auto* s = std::get_if<ParallelSpec>(&block.mixer)) {
-    parallel_forward(env_, *s, d, h, rows_.n, b_.y);
-  } else {
-    per_layer_embedding_forward(env_, std::get<PerLayerEmbeddingSpec>(block.mixer), rows_, b_.embedded, h, b_.y);
-  }
+  mix(index, h);
   if (block.post_norm) norm(env_, *block.post_norm, b_.y, rows_.n, d, b_.y);
-  const float* scale = env_.weights->vector(block.residual.output_scale);
-  for_rows(env_, rows_.n, d, [&](int64_t row) {
-    env_.kernels().add(b_.x + row * d, b_.y + row * d, d);
-    if (scale != nullptr) env_.kernels().scale(b_.x + row * d, *scale, d);
-  });
+  write_back(block.residual);
 }
 
 bool Executor::emit_logits(const LogitsSink& sink) {
@@ -174,6 +229,7 @@ bool Executor::emit_logits(const LogitsSink& sink) {
 Status Executor::step(std::span<const SequenceInput> inputs, const LogitsSink& sink) {
   LH_RETURN_IF_ERROR(check(inputs));
   env_.scratch = &arena_;
+  env_.router_states = b_.router_states;
   gather_rows(inputs);
   state_.begin(sequences_, all_.sequences);
   fill_rope_tables();
@@ -182,8 +238,8 @@ Status Executor::step(std::span<const SequenceInput> inputs, const LogitsSink& s
     // With no row needed, blocks behind the last writer only bring rings up to date.
     if (rows_.n > 0) {
       run_block(i);
-    } else if (const auto* s = as_attention(arch_->blocks[i]); s != nullptr && state_.last_readers()[static_cast<size_t>(s->state)] == static_cast<int64_t>(i)) {
-      state_.commit(s->state);
+    } else if (const auto* s = as_attention(arch_->blocks[i])) {
+      commit_after(i, s->state);
     }
   }
   state_.end();

@@ -47,8 +47,14 @@ class Executor {
   void fill_rope_tables();
   void embed();
   void run_block(size_t index);
+  void mix(size_t index, const float* h);  // what the block's mixer makes of h, into y
+  void attention(size_t index, const AttentionSpec& spec, const float* h);
+  void convolutional_attention(size_t index, const CcaSpec& spec, const float* h);
+  void write_back(const Residual& residual);
+  bool narrows_in(size_t index) const;  // whether rows nobody needs end in this block
   void drop_unneeded_rows();
-  RopeTable rope_table(const RopeSpec& spec, bool needed) const;
+  void commit_after(size_t index, StateId state);
+  RopeTable rope_table(const RopeSpec& spec) const;  // for the rows that still run
   bool emit_logits(const LogitsSink& sink);
 
   const Architecture* arch_ = nullptr;

@@ -41,9 +41,17 @@ class TensorMatcher {
   }
 
  private:
-  const TensorInfo* match_one(const TensorSpec& spec) {
+  const TensorInfo* find(const TensorSpec& spec) const {
     const TensorInfo* t = source_.find(prefix_ + spec.name);
     if (t == nullptr) t = source_.find(spec.name);
+    for (const std::string& other : spec.other_names) {
+      if (t == nullptr) t = source_.find(prefix_ + other);
+    }
+    return t;
+  }
+
+  const TensorInfo* match_one(const TensorSpec& spec) {
+    const TensorInfo* t = find(spec);
     if (t == nullptr) {
       problems_.push_back(fmt::format("missing tensor '{}{}' {}", prefix_, spec.name, shape_text(spec.shape)));
       return nullptr;
@@ -88,16 +96,19 @@ float element(const std::byte* data, DType dtype, int64_t i) {
 // One piece of packing: some rows of one matrix.
 struct PackTask {
   const TensorInfo* tensor;
-  int64_t source_row;  // counted over all experts of the tensor
+  int64_t source_row;
   int64_t first_row, n_rows, cols;
   std::byte* out;      // the matrix
 };
 
-void add_tasks(const TensorInfo& t, const WeightSpec& w, DType dtype, std::byte* out, std::vector<PackTask>& tasks) {
+// tensors: that of the weight, or those of its experts.
+void add_tasks(std::span<const TensorInfo* const> tensors, const WeightSpec& w, DType dtype, std::byte* out, std::vector<PackTask>& tasks) {
   const int64_t per_task = std::max(kPanel, (int64_t{1} << 20) / w.cols / kPanel * kPanel);
   for (int64_t e = 0; e < w.n_experts; ++e) {
+    const TensorInfo* t = tensors[tensors.size() > 1 ? static_cast<size_t>(e) : 0];
+    const int64_t expert_row = tensors.size() > 1 ? 0 : e * w.expert_stride;
     for (int64_t row = 0; row < w.rows; row += per_task) {
-      tasks.push_back({&t, w.first_row + e * w.rows + row, row, std::min(per_task, w.rows - row), w.cols,
+      tasks.push_back({t, w.first_row + expert_row + row, row, std::min(per_task, w.rows - row), w.cols,
                        out + static_cast<uint64_t>(e) * packed_bytes(dtype, w.rows, w.cols)});
     }
   }
@@ -140,7 +151,7 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   const size_t n = arch.weights.size();
   uint64_t packed = 0, vectors = 0;
   for (const WeightSpec& w : arch.weights) {
-    (w.use == WeightUse::kVector ? vectors : packed) += resident_bytes(w, weights);
+    (w.is_f32() ? vectors : packed) += resident_bytes(w, weights);
   }
   LH_TRY(model->packed, Buffer::allocate(packed));
   LH_TRY(model->vectors, Buffer::allocate(vectors));
@@ -152,7 +163,7 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   for (size_t i = 0; i < n; ++i) {
     const WeightSpec& w = arch.weights[i];
     const TensorInfo& t = *tensors[static_cast<size_t>(w.tensor)];
-    if (w.use == WeightUse::kVector) {
+    if (w.is_f32()) {
       load_vector(t, w, next_vector);
       model->weights.vectors[i] = next_vector;
       next_vector += w.n_elements();
@@ -162,7 +173,7 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
       model->mapped_bytes += t.bytes.size();
     } else {
       model->weights.matrices[i] = {next, weights, w.rows, w.cols};
-      add_tasks(t, w, weights, next, tasks);
+      add_tasks(std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, weights, next, tasks);
       next += resident_bytes(w, weights);
     }
   }

@@ -90,10 +90,14 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   auto m = std::make_unique<Impl>();
   m->folder = folder;
   LH_TRY(const Json config, read_json_file(folder + "/config.json", kMaxConfigBytes));
-  LH_TRY(m->arch, read_architecture(config, folder + "/config.json"));
+  LH_TRY(TensorSource source, open_checkpoint(folder));
+  const ShapeOf shape_of = [&source](std::string_view name) {
+    const TensorInfo* t = source.find(name);
+    return t == nullptr ? nullptr : &t->shape;
+  };
+  LH_TRY(m->arch, read_architecture(config, folder + "/config.json", shape_of));
   if (m->arch.name.empty()) m->arch.name = std::filesystem::path(folder).filename().string();
   LH_TRY(m->defaults, read_generation_defaults(folder, config));
-  LH_TRY(TensorSource source, open_checkpoint(folder));
   m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
   LH_TRY(m->limits, step_limits(options, m->arch, source, m->context));
 

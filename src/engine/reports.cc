@@ -14,22 +14,23 @@
 
 namespace longhaul {
 
-Result<Json> find_config(const std::string& model, std::string* where) {
+Result<NamedConfig> find_config(const std::string& model) {
   std::error_code ignored;
-  for (const std::string& path : {model + "/config.json", model}) {
-    if (!std::filesystem::is_regular_file(path, ignored)) continue;
-    *where = path;
-    return read_json_file(path, size_t{16} << 20);
+  const std::filesystem::path path(model);
+  for (const std::filesystem::path& file : {path / "config.json", path}) {
+    if (!std::filesystem::is_regular_file(file, ignored)) continue;
+    LH_TRY(Json config, read_json_file(file.string(), size_t{16} << 20));
+    const std::filesystem::path folder = std::filesystem::absolute(file == path ? file.stem() : path, ignored);
+    return NamedConfig{std::move(config), file.string(), folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string()};
   }
-  *where = model;
-  return preset_config(model);
+  LH_TRY(const Preset* preset, find_preset(model));
+  return NamedConfig{preset->config, preset->name, preset->name};
 }
 
 Result<Architecture> describe(const std::string& model) {
-  std::string where;
-  LH_TRY(const Json config, find_config(model, &where));
-  LH_TRY(Architecture arch, read_architecture(config, where));
-  if (arch.name.empty()) arch.name = where == model ? std::filesystem::path(model).stem().string() : std::filesystem::path(model).filename().string();
+  LH_TRY(const NamedConfig found, find_config(model));
+  LH_TRY(Architecture arch, read_architecture(found.config, found.where));
+  arch.name = found.name;
   return arch;
 }
 

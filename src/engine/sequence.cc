@@ -23,6 +23,10 @@ Result<Sequence> Sequence::allocate(const Architecture& arch, DType dtype, int64
   s.layers_.resize(arch.states.size());
   for (size_t i = 0; i < arch.states.size(); ++i) {
     Layer& layer = s.layers_[i];
+    if (s.spec(i).is_fixed()) {
+      LH_TRY(layer.fixed, Buffer::allocate(kv_bytes(s.spec(i), max_tokens, dtype)));
+      continue;
+    }
     if (!s.spec(i).is_ring()) {
       layer.pages.reserve(static_cast<size_t>(ceil_div(max_tokens, kPageSlots)));
       continue;
@@ -39,7 +43,7 @@ Status Sequence::reserve(int64_t n_tokens) {
   }
   if (n_tokens <= reserved_) return {};
   for (size_t i = 0; i < layers_.size(); ++i) {
-    if (spec(i).is_ring()) continue;
+    if (!spec(i).is_paged()) continue;
     auto& pages = layers_[i].pages;
     while (static_cast<int64_t>(pages.size()) * kPageSlots < n_tokens) {
       LH_TRY(Buffer page, Buffer::allocate(layout(i).block_bytes(kPageSlots)));
@@ -62,8 +66,9 @@ Result<Sequence> Sequence::fork() const {
   copy.reserved_ = length_;
   const int64_t full_pages = length_ / kPageSlots;
   for (size_t i = 0; i < layers_.size(); ++i) {
-    if (spec(i).is_ring()) {
+    if (!spec(i).is_paged()) {
       LH_TRY(copy.layers_[i].ring, copy_of(layers_[i].ring));
+      LH_TRY(copy.layers_[i].fixed, copy_of(layers_[i].fixed));
       continue;
     }
     const auto& pages = layers_[i].pages;
@@ -79,7 +84,7 @@ Result<Sequence> Sequence::fork() const {
 uint64_t Sequence::allocated_bytes() const {
   uint64_t bytes = 0;
   for (const Layer& layer : layers_) {
-    bytes += layer.ring.size();
+    bytes += layer.ring.size() + layer.fixed.size();
     for (const auto& page : layer.pages) bytes += page->size();
   }
   return bytes;

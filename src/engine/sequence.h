@@ -45,6 +45,7 @@ class Sequence {
   struct Layer {
     std::vector<std::shared_ptr<Buffer>> pages;  // append-only state
     Buffer ring;
+    Buffer fixed;
     int64_t ring_slots = 0;
   };
 

@@ -26,7 +26,9 @@ constexpr char kMagic[8] = {'L', 'H', 'S', 'T', 'A', 'T', 'E', '1'};
 // What two descriptions must agree on for a state to fit: which keys and values are kept where.
 uint64_t fingerprint(const Architecture& arch) {
   std::string text = fmt::format("{} {} {}", arch.family, arch.hidden_size, arch.vocab_size);
-  for (const StateSpec& s : arch.states) text += fmt::format(";{} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window);
+  for (const StateSpec& s : arch.states) {
+    text += s.is_fixed() ? fmt::format(";{} fixed {}", s.layer, s.fixed_elements) : fmt::format(";{} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window);
+  }
   return XXH3_64bits(text.data(), text.size());
 }
 
@@ -88,6 +90,7 @@ Status Sequence::save(const std::string& path) const {
   LH_RETURN_IF_ERROR(out.write(std::as_bytes(std::span(&header, 1))));
   for (size_t i = 0; i < layers_.size(); ++i) {
     LH_RETURN_IF_ERROR(out.write(layers_[i].ring.bytes()));
+    LH_RETURN_IF_ERROR(out.write(layers_[i].fixed.bytes()));
     const auto used = static_cast<size_t>(ceil_div(length_, kPageSlots));
     for (size_t p = 0; p < std::min(used, layers_[i].pages.size()); ++p) LH_RETURN_IF_ERROR(out.write(layers_[i].pages[p]->bytes()));
   }
@@ -119,6 +122,7 @@ Result<Sequence> Sequence::parse(const Architecture& arch, std::span<const std::
   };
   for (Layer& layer : s.layers_) {
     if (layer.ring.size() > 0) take(layer.ring);
+    if (layer.fixed.size() > 0) take(layer.fixed);
     for (auto& page : layer.pages) take(*page);
   }
   return s;

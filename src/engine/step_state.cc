@@ -17,7 +17,10 @@ Result<StepState> StepState::create(const Architecture& arch, const StepLimits& 
     s.in_flight_.push_back(std::move(buffer));
   }
   s.views_.resize(arch.states.size());
-  for (StateViews& v : s.views_) v.by_sequence.reserve(static_cast<size_t>(limits.max_sequences));
+  for (StateViews& v : s.views_) {
+    v.by_sequence.reserve(static_cast<size_t>(limits.max_sequences));
+    v.fixed.reserve(static_cast<size_t>(limits.max_sequences));
+  }
   s.sequences_.reserve(static_cast<size_t>(limits.max_sequences));
   s.rows_.reserve(static_cast<size_t>(limits.max_sequences));
   return s;
@@ -31,11 +34,16 @@ void StepState::begin(std::span<Sequence* const> sequences, std::span<const Sequ
     v.writes.clear();
     v.segments.clear();
     v.by_sequence.clear();
+    v.fixed.clear();
     size_t n_segments = 0;
     for (const Sequence* s : sequences) n_segments += s->layers_[state].pages.size() + 3;
     v.segments.reserve(n_segments);  // spans into it are taken below
     int64_t slot = 0;
     for (size_t i = 0; i < sequences.size(); ++i) {
+      if (arch_->states[state].is_fixed()) {
+        v.fixed.push_back(sequences[i]->layers_[state].fixed.data());
+        continue;
+      }
       const size_t first = v.segments.size();
       if (arch_->states[state].is_ring()) {
         add_ring(state, *sequences[i], rows[i], slot);
@@ -76,6 +84,8 @@ KvStep StepState::kv(StateId state) const {
   const StateViews& v = views_[static_cast<size_t>(state)];
   return {kv_layout(arch_->state(state), dtype_), v.writes, v.by_sequence};
 }
+
+FixedStep StepState::fixed(StateId state) const { return {dtype_, views_[static_cast<size_t>(state)].fixed}; }
 
 void StepState::commit(StateId state) {
   const auto i = static_cast<size_t>(state);

@@ -16,6 +16,7 @@ class StepState {
   // rows[i] are the new rows of sequences[i], whose states have room for them. Allocates nothing once sequences have been this long.
   void begin(std::span<Sequence* const> sequences, std::span<const SequenceRows> rows);
   KvStep kv(StateId state) const;
+  FixedStep fixed(StateId state) const;
   // Takes a ring's waiting rows in, after the block that is its last reader.
   void commit(StateId state);
   // The step is done: the sequences are longer by their rows.
@@ -28,6 +29,7 @@ class StepState {
     std::vector<KvWrite> writes;
     std::vector<KvSegment> segments;
     std::vector<std::span<const KvSegment>> by_sequence;
+    std::vector<std::byte*> fixed;
   };
   void add_pages(size_t state, const Sequence& sequence, const SequenceRows& rows);
   void add_ring(size_t state, const Sequence& sequence, const SequenceRows& rows, int64_t in_flight_slot);

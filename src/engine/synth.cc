@@ -58,18 +58,17 @@ Status write_text(const std::string& path, std::string_view text) {
 }  // namespace
 
 Status synthesize(const std::string& model, const std::string& folder, const SynthOptions& options) {
-  std::string where;
-  LH_TRY(Json config, find_config(model, &where));
+  LH_TRY(const NamedConfig found, find_config(model));
   const auto dtype = dtype_from_option(options.dtype);
   if (!dtype || *dtype == DType::kF16) return invalid("--dtype '{}' cannot be written; use f32 or bf16", options.dtype);
-  LH_TRY(config, rewrite_config(config, where, options.layers, *dtype == DType::kF32 ? "float32" : "bfloat16"));
-  LH_TRY(const Architecture arch, read_architecture(config, where));
+  LH_TRY(const Json config, rewrite_config(found.config, found.where, options.layers, *dtype == DType::kF32 ? "float32" : "bfloat16"));
+  LH_TRY(const Architecture arch, read_architecture(config, found.where));
 
   const std::string prefix = arch.prefixes.front();
   std::vector<TensorDecl> tensors;
   uint64_t total = 0, done = 0;
   for (const TensorSpec& t : arch.tensors) {
-    tensors.push_back({prefix + t.name, *dtype, t.shape});
+    tensors.push_back({t.is_absolute ? t.name : prefix + t.name, *dtype, t.shape});
     total += static_cast<uint64_t>(t.n_elements());
   }
   LH_TRY(CheckpointWriter out, CheckpointWriter::create(folder, tensors));

@@ -76,7 +76,9 @@ std::string ConfigReader::path(std::string_view key) const {
   return node_->path.empty() ? printable(key) : fmt::format("{}.{}", node_->path, printable(key));
 }
 
-bool ConfigReader::present(std::string_view key) const { return node_->object != nullptr && node_->object->find(key) != nullptr; }
+const Json* ConfigReader::peek(std::string_view key) const { return node_->object == nullptr ? nullptr : node_->object->find(key); }
+
+bool ConfigReader::present(std::string_view key) const { return peek(key) != nullptr; }
 
 bool ConfigReader::has(std::string_view key) const {
   const Json* value = node_->object == nullptr ? nullptr : node_->object->find(key);

@@ -52,6 +52,9 @@ class ConfigReader {
   bool has(std::string_view key) const;      // present and not null; does not count as reading it
   bool present(std::string_view key) const;  // likewise, null included: some models tell null from missing
 
+  // The value as it stands, for fields that come in several types; null where missing. Does not count as reading it.
+  const Json* peek(std::string_view key) const;
+
   int64_t integer(std::string_view key, IntRange range = {}, std::optional<int64_t> fallback = {});
   double number(std::string_view key, NumberRange range = {}, std::optional<double> fallback = {});
   bool boolean(std::string_view key, std::optional<bool> fallback = {});

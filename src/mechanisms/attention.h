@@ -2,6 +2,7 @@
 //
 //   q = rope(rms(Wq x))   k = rope(rms(Wk x))   v = rms(Wv x), or rms of the raw Wk x where there is no Wv (K=V)
 //   y = Wo concat_h softmax(scale * q_h K_g(h)^T) V_g(h),   g(h) = floor(h G / H)
+// With a gate, what head h gives is multiplied by softplus(Wg x) before Wo.
 // A layer without Wk reads the keys and values of another layer as that one stored them (cross-layer KV sharing).
 // Sources: Ainslie et al. 2023 (GQA); Brandon et al. 2024 (cross-layer sharing).
 #pragma once
@@ -22,6 +23,13 @@ struct AttentionInput {
   RopeTable q_rope;
   KvStep kv;
 };
+
+// The two halves of attention after the projections, for mechanisms that make queries, keys and values in their own way: rows of the step go to
+// the cache (k, v [rows.n, G, head_dim]), queries q [rows.n, H, head_dim] look it up.
+void store_rows(Env& env, const AttentionSpec& spec, const KvStep& kv, const float* k, const float* v);
+void attend_rows(Env& env, const AttentionSpec& spec, const KvStep& kv, const RowSet& rows, const float* q, float* out);
+// Scratch of attend_rows for so many rows.
+uint64_t attend_scratch_bytes(const AttentionSpec& spec, const StepLimits& limits);
 
 void attention_forward(Env& env, const AttentionSpec& spec, int64_t hidden_size, const AttentionInput& in, float* out);
 uint64_t attention_scratch_bytes(const AttentionSpec& spec, int64_t hidden_size, const StepLimits& limits);

@@ -66,6 +66,7 @@ struct Env {
   const Weights* weights = nullptr;
   Arena* scratch = nullptr;
   StepLimits limits;
+  float* router_states = nullptr;  // [rows, router_state_width]: what each layer's router hands to the next, for the rows that still run
   uint64_t flops = 0;  // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
 
   const KernelSet& kernels() const { return *compute.kernels; }

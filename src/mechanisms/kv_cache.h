@@ -22,6 +22,7 @@ inline int64_t kv_slots(const StateSpec& spec, int64_t n_tokens) {
 }
 
 inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, DType dtype) {
+  if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * bytes_per_element(dtype);
   return kv_layout(spec, dtype).block_bytes(kv_slots(spec, n_tokens));
 }
 
@@ -42,6 +43,12 @@ struct KvStep {
   KvLayout layout;
   std::span<const KvWrite> writes;
   std::span<const std::span<const KvSegment>> segments;  // by sequence of the step
+};
+
+// A fixed block of each sequence of the step, read at its beginning and rewritten at its end.
+struct FixedStep {
+  DType dtype = DType::kF32;
+  std::span<std::byte* const> blocks;  // by sequence of the step
 };
 
 }  // namespace longhaul

@@ -4,7 +4,7 @@
 
 namespace longhaul {
 
-void linear(Env& env, std::initializer_list<Linear> layers) {
+void linear(Env& env, std::span<const Linear> layers) {
   std::array<Matmul, 8> group;
   LH_CHECK(layers.size() <= group.size());
   size_t n = 0;
@@ -13,11 +13,16 @@ void linear(Env& env, std::initializer_list<Linear> layers) {
     if (l.rows == 0) continue;
     const PackedMatrix& w = env.weights->matrix(l.weight);
     if (n == 0 || group[n - 1].x != l.x) scratch += matmul_scratch_bytes(w.dtype, l.rows, w.k);
-    group[n++] = {.x = l.x, .x_stride = w.k, .w = w, .y = l.y, .y_stride = w.n, .m = l.rows};
+    group[n++] = {.x = l.x, .x_stride = w.k, .w = w, .y = l.y, .y_stride = l.y_stride > 0 ? l.y_stride : w.n, .m = l.rows};
     env.flops += linear_flops(l.rows, w.n, w.k);
   }
   const ArenaScope scope(*env.scratch);
   matmul(env.compute, std::span(group.data(), n), env.scratch->take_bytes(scratch));
+}
+
+void add_bias(const Env& env, WeightId bias, int64_t rows, int64_t n, float* y) {
+  const float* b = env.weights->vector(bias);
+  for_rows(env, rows, n, [&](int64_t row) { env.kernels().add(y + row * n, b, n); });
 }
 
 }  // namespace longhaul

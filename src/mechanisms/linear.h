@@ -2,20 +2,26 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 
 #include "mechanisms/env.h"
 
 namespace longhaul {
 
-// y [rows, out] = x [rows, in] * W^T; rows of x and y are contiguous.
+// y [rows, out] = x [rows, in] * W^T; rows of x are contiguous, those of y too unless a stride is given.
 struct Linear {
   WeightId weight = kNone;
   const float* x = nullptr;
   float* y = nullptr;
   int64_t rows = 0;
+  int64_t y_stride = 0;  // elements; 0: as many as there are outputs
 };
 
-void linear(Env& env, std::initializer_list<Linear> layers);
+void linear(Env& env, std::span<const Linear> layers);
+inline void linear(Env& env, std::initializer_list<Linear> layers) { linear(env, std::span(layers.begin(), layers.size())); }
+
+// y [rows, n] += b [n]
+void add_bias(const Env& env, WeightId bias, int64_t rows, int64_t n, float* y);
 
 // Multiply-adds count twice.
 inline uint64_t linear_flops(int64_t rows, int64_t out, int64_t in) { return 2 * static_cast<uint64_t>(rows * out) * static_cast<uint64_t>(in); }

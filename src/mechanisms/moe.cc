@@ -5,106 +5,68 @@
 #include "mechanisms/linear.h"
 #include "mechanisms/mlp.h"
 #include "mechanisms/norm.h"
+#include "mechanisms/router.h"
 
 namespace longhaul {
 namespace {
 
 // Everything by assignment (token, choice): n_rows * top_k of them, sorted by expert once routed.
 struct Buffers {
-  float* router_in;    // [rows, D]
-  float* probs;        // [rows, E]
   int32_t* chosen;     // [rows, k] expert
   float* weight;       // [rows, k]
   int64_t* place;      // [rows, k] index into the sorted assignments
-  int64_t* first;      // [E + 1] first sorted assignment of each expert
+  int64_t* first;      // [E + 2] first sorted assignment of each expert, then of those to none
   float* normed;       // [rows, D]
   float* gathered;     // [rows * k, D], sorted; later the experts' outputs
-  float* gate_up;      // [rows * k, 2 F]
-  float* activated;    // [rows * k, F]
-  Matmul* group;       // [E]
+  float *gate, *up;    // [rows * k, F]
+  Matmul* group;       // [2 E]
 };
 
 Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {
   const int64_t n = rows * s.top_k;
   Buffers b;
-  b.router_in = a.take<float>(rows * d);
-  b.probs = a.take<float>(rows * s.n_experts);
   b.chosen = a.take<int32_t>(n);
   b.weight = a.take<float>(n);
   b.place = a.take<int64_t>(n);
-  b.first = a.take<int64_t>(s.n_experts + 1);
+  b.first = a.take<int64_t>(s.n_experts + 2);
   b.normed = a.take<float>(rows * d);
   b.gathered = a.take<float>(n * d);
-  b.gate_up = a.take<float>(n * 2 * s.width);
-  b.activated = a.take<float>(n * s.width);
-  b.group = a.take<Matmul>(s.n_experts);
+  b.gate = a.take<float>(n * s.width);
+  b.up = a.take<float>(n * s.width);
+  b.group = a.take<Matmul>(2 * s.n_experts);
   return b;
 }
 
-// The k largest of p, ties to the lower index, in falling order. Insertion keeps it at n * k for any config's numbers.
-void top_k(const float* p, int64_t n, int64_t k, int32_t* out) {
-  int64_t kept = 0;
-  for (int64_t e = 0; e < n; ++e) {
-    int64_t at = kept;
-    while (at > 0 && p[e] > p[out[at - 1]]) --at;
-    if (at == k) continue;
-    if (kept < k) ++kept;
-    std::copy_backward(out + at, out + kept - 1, out + kept);
-    out[at] = static_cast<int32_t>(e);
-  }
-}
-
-void route(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, const Buffers& b) {
-  const SoftmaxRouterSpec& r = s.router;
-  const KernelSet& k = env.kernels();
-  const float* scale = env.weights->vector(r.scale);
-  const float* expert_scale = env.weights->vector(r.per_expert_scale);
-  for_rows(env, n_rows, d, [&](int64_t row) {
-    float* in = b.router_in + row * d;
-    if (r.norm) {
-      k.rms_norm(x + row * d, env.weights->vector(r.norm->weight), r.norm->eps, d, in);
-    } else {
-      std::copy_n(x + row * d, d, in);
-    }
-    if (scale != nullptr) k.scale_by(in, scale, d);
-    if (r.factor != 1.0f) k.scale(in, r.factor, d);
-  });
-  linear(env, {{r.proj, b.router_in, b.probs, n_rows}});
-  for_rows(env, n_rows, s.n_experts * s.top_k, [&](int64_t row) {
-    float* p = b.probs + row * s.n_experts;
-    int32_t* chosen = b.chosen + row * s.top_k;
-    k.softmax(p, s.n_experts);
-    top_k(p, s.n_experts, s.top_k, chosen);
-    float sum = 0.0f;
-    for (int64_t j = 0; j < s.top_k; ++j) sum += p[chosen[j]];
-    for (int64_t j = 0; j < s.top_k; ++j) {
-      b.weight[row * s.top_k + j] = p[chosen[j]] / sum * (expert_scale == nullptr ? 1.0f : expert_scale[chosen[j]]);
-    }
-  });
-}
-
-// Counting sort of the assignments by expert.
+// Counting sort of the assignments by expert; assignments to none come last.
 void sort_by_expert(const MoeSpec& s, int64_t n_rows, const Buffers& b) {
-  const int64_t n = n_rows * s.top_k;
-  std::fill_n(b.first, s.n_experts + 1, 0);
+  const int64_t n = n_rows * s.top_k, classes = s.n_experts + 1;
+  std::fill_n(b.first, classes + 1, 0);
   for (int64_t a = 0; a < n; ++a) ++b.first[b.chosen[a] + 1];
-  for (int64_t e = 0; e < s.n_experts; ++e) b.first[e + 1] += b.first[e];
+  for (int64_t e = 0; e < classes; ++e) b.first[e + 1] += b.first[e];
   for (int64_t a = 0; a < n; ++a) b.place[a] = b.first[b.chosen[a]]++;
-  for (int64_t e = s.n_experts; e > 0; --e) b.first[e] = b.first[e - 1];
+  for (int64_t e = classes; e > 0; --e) b.first[e] = b.first[e - 1];
   b.first[0] = 0;
 }
 
-// One product for each expert with tokens, all in one parallel region.
-void grouped_linear(Env& env, const MoeSpec& s, WeightId weight, const Buffers& b, const float* x, float* y) {
+struct ExpertLayer {
+  WeightId weight;
+  float* y;
+};
+
+// The products of each expert that has tokens, all in one parallel region; layers of one expert share its input.
+void grouped_linear(Env& env, const MoeSpec& s, const Buffers& b, const float* x, std::initializer_list<ExpertLayer> layers) {
   int64_t n = 0;
   uint64_t scratch = 0;
   for (int64_t e = 0; e < s.n_experts; ++e) {
     const int64_t rows = b.first[e + 1] - b.first[e];
     if (rows == 0) continue;
-    const PackedMatrix w = env.weights->expert(weight, e);
-    b.group[n++] = {.x = x + b.first[e] * w.k, .x_stride = w.k, .w = w, .y = y + b.first[e] * w.n, .y_stride = w.n, .m = rows};
-    scratch += matmul_scratch_bytes(w.dtype, rows, w.k);
-    env.flops += linear_flops(rows, w.n, w.k);
+    for (const ExpertLayer& layer : layers) {
+      const PackedMatrix w = env.weights->expert(layer.weight, e);
+      const float* in = x + b.first[e] * w.k;
+      if (n == 0 || b.group[n - 1].x != in) scratch += matmul_scratch_bytes(w.dtype, rows, w.k);
+      b.group[n++] = {.x = in, .x_stride = w.k, .w = w, .y = layer.y + b.first[e] * w.n, .y_stride = w.n, .m = rows};
+      env.flops += linear_flops(rows, w.n, w.k);
+    }
   }
   const ArenaScope scope(*env.scratch);
   matmul(env.compute, std::span(b.group, static_cast<size_t>(n)), env.scratch->take_bytes(scratch));
@@ -115,7 +77,7 @@ void grouped_linear(Env& env, const MoeSpec& s, WeightId weight, const Buffers& 
 void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, float* out) {
   const ArenaScope scope(*env.scratch);
   const Buffers b = take_buffers(*env.scratch, s, d, n_rows);
-  route(env, s, d, x, n_rows, b);
+  route(env, s, d, x, n_rows, b.chosen, b.weight);
   sort_by_expert(s, n_rows, b);
 
   const float* expert_in = x;
@@ -126,15 +88,17 @@ void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t 
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     for (int64_t j = 0; j < s.top_k; ++j) std::copy_n(expert_in + row * d, d, b.gathered + b.place[row * s.top_k + j] * d);
   });
-  grouped_linear(env, s, s.gate_up_proj, b, b.gathered, b.gate_up);
-  for_rows(env, n_rows * s.top_k, s.width, [&](int64_t a) {
-    const float* gate = b.gate_up + a * 2 * s.width;
-    env.kernels().gated_activation(kernel_activation(s.activation), gate, gate + s.width, s.width, b.activated + a * s.width);
+  grouped_linear(env, s, b, b.gathered, {{s.gate_proj, b.gate}, {s.up_proj, b.up}});
+  for_rows(env, b.first[s.n_experts], s.width, [&](int64_t a) {
+    float* gate = b.gate + a * s.width;
+    env.kernels().gated_activation(kernel_activation(s.activation), gate, b.up + a * s.width, s.width, gate);
   });
-  grouped_linear(env, s, s.down_proj, b, b.activated, b.gathered);
+  grouped_linear(env, s, b, b.gate, {{s.down_proj, b.gathered}});
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     std::fill_n(out + row * d, d, 0.0f);
-    for (int64_t j = row * s.top_k; j < (row + 1) * s.top_k; ++j) env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);
+    for (int64_t j = row * s.top_k; j < (row + 1) * s.top_k; ++j) {
+      if (b.chosen[j] < s.n_experts) env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);
+    }
   });
 }
 
@@ -142,7 +106,7 @@ uint64_t moe_scratch_bytes(const MoeSpec& s, int64_t d, const StepLimits& limits
   Arena arena;
   take_buffers(arena, s, d, limits.max_rows);
   const uint64_t base = arena.used();
-  arena.take_bytes(matmul_scratch_bytes(limits.weights, limits.max_rows, d));  // router
+  arena.take_bytes(route_scratch_bytes(s, d, limits));
   arena.reset_to(base);
   // An expert's share of the rows is rounded on its own: at worst each assignment is alone.
   const int64_t n = limits.max_rows * s.top_k;

@@ -1,7 +1,7 @@
 // Mixture of experts: a router chooses top_k experts a token; their gated MLPs run on just the tokens that chose them.
 //
-//   p = softmax(Wr r(x)),  T = top_k(p),  w_e = p_e / sum_T p * per_expert_scale_e,  y = sum_{e in T} w_e Wdown_e( act(Wgate_e z) * (Wup_e z) )
-// r: the router's own norm and scales; z: the experts' own norm of x. Experts nobody chose are not touched.
+//   y = sum_{e in T} w_e Wdown_e( act(Wgate_e z) * (Wup_e z) )
+// T and w come from the router (router.h), z is the experts' own norm of x. Experts nobody chose are not touched.
 // Source: Shazeer et al. 2017, eq. 1; grouping by expert as in MegaBlocks (Gale et al. 2022).
 #pragma once
 

@@ -8,7 +8,8 @@ uint64_t resident_bytes(const WeightSpec& w, DType packed) {
   switch (w.use) {
     case WeightUse::kMatrix:
     case WeightUse::kExpert: return static_cast<uint64_t>(w.n_experts) * packed_bytes(packed, w.rows, w.cols);
-    case WeightUse::kVector: return sizeof(float) * static_cast<uint64_t>(w.n_elements());
+    case WeightUse::kVector:
+    case WeightUse::kTaps: return sizeof(float) * static_cast<uint64_t>(w.n_elements());
     case WeightUse::kLookup: return 0;
   }
   return 0;

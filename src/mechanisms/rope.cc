@@ -1,26 +1,36 @@
 #include "mechanisms/rope.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace longhaul {
+
+// How far pair i is divided by the factor, 0 to 1.
+static float slowed_share(const RopeSpec& spec, int64_t i) {
+  if (!spec.ramp) return 1.0f;
+  return std::clamp((static_cast<float>(i) - static_cast<float>(spec.ramp->low)) / static_cast<float>(spec.ramp->high - spec.ramp->low), 0.0f, 1.0f);
+}
 
 std::vector<float> rope_frequencies(const RopeSpec& spec) {
   std::vector<float> f(static_cast<size_t>(spec.n_pairs), 0.0f);
   for (int64_t i = 0; i < spec.live_pairs; ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(spec.denominator);
-    f[static_cast<size_t>(i)] = 1.0f / std::pow(static_cast<float>(spec.theta), exponent) / static_cast<float>(spec.factor);
+    const float fast = 1.0f / std::pow(static_cast<float>(spec.theta), exponent);
+    const float slow = fast / static_cast<float>(spec.factor), share = slowed_share(spec, i);
+    f[static_cast<size_t>(i)] = slow * share + fast * (1.0f - share);
   }
   return f;
 }
 
-void fill_rope_table(const Env& env, const std::vector<float>& frequencies, std::span<const int64_t> positions, float* cos, float* sin) {
+void fill_rope_table(const Env& env, const RopeSpec& spec, const std::vector<float>& frequencies, std::span<const int64_t> positions, float* cos,
+                     float* sin) {
   const auto n = static_cast<int64_t>(frequencies.size());
   for_rows(env, static_cast<int64_t>(positions.size()), 16 * n, [&](int64_t row) {
     const auto position = static_cast<float>(positions[static_cast<size_t>(row)]);
     for (int64_t i = 0; i < n; ++i) {
       const float angle = position * frequencies[static_cast<size_t>(i)];
-      cos[row * n + i] = std::cos(angle);
-      sin[row * n + i] = std::sin(angle);
+      cos[row * n + i] = std::cos(angle) * spec.attention_factor;
+      sin[row * n + i] = std::sin(angle) * spec.attention_factor;
     }
   });
 }

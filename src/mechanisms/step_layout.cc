@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "mechanisms/attention.h"
+#include "mechanisms/cca.h"
 #include "mechanisms/mlp.h"
 #include "mechanisms/moe.h"
 #include "mechanisms/parallel.h"
 #include "mechanisms/per_layer_embedding.h"
+#include "mechanisms/router.h"
 
 namespace longhaul {
 
@@ -24,6 +26,14 @@ bool reads_embedding(const Architecture& arch) {
                      [](const Block& b) { return std::holds_alternative<PerLayerEmbeddingSpec>(b.mixer); });
 }
 
+int64_t router_state_width(const Architecture& arch) {
+  int64_t width = 0;
+  for (const Block& block : arch.blocks) {
+    if (const auto* moe = std::get_if<MoeSpec>(&block.mixer)) width = std::max(width, router_state_width(moe->router));
+  }
+  return width;
+}
+
 StepBuffers take_step_buffers(Arena& arena, const Architecture& arch, const StepLimits& limits) {
   const int64_t r = limits.max_rows, d = arch.hidden_size;
   StepBuffers b;
@@ -32,6 +42,7 @@ StepBuffers take_step_buffers(Arena& arena, const Architecture& arch, const Step
   b.needed_h = arena.take<float>(r * d);
   b.y = arena.take<float>(r * d);
   if (reads_embedding(arch)) b.embedded = arena.take<float>(r * d);
+  if (const int64_t width = router_state_width(arch); width > 0) b.router_states = arena.take<float>(r * width);
   b.tokens = arena.take<int32_t>(r);
   b.needed_tokens = arena.take<int32_t>(r);
   b.positions = arena.take<int64_t>(r);
@@ -51,6 +62,7 @@ StepBuffers take_step_buffers(Arena& arena, const Architecture& arch, const Step
 uint64_t mixer_scratch_bytes(const Architecture& arch, const Block& block, const StepLimits& limits) {
   const int64_t d = arch.hidden_size;
   if (const auto* s = std::get_if<AttentionSpec>(&block.mixer)) return attention_scratch_bytes(*s, d, limits);
+  if (const auto* s = std::get_if<CcaSpec>(&block.mixer)) return cca_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<GatedMlpSpec>(&block.mixer)) return mlp_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<MoeSpec>(&block.mixer)) return moe_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<ParallelSpec>(&block.mixer)) return parallel_scratch_bytes(*s, d, limits);

@@ -20,6 +20,7 @@ struct StepBuffers {
   float* needed_h = nullptr;  // [R, D] the needed rows of h
   float* y = nullptr;         // [R, D] what a mixer gives
   float* embedded = nullptr;  // [R, D] scaled embeddings, where a block reads them
+  float* router_states = nullptr;  // [R, router_state_width], where routers hand something on
   int32_t *tokens = nullptr, *needed_tokens = nullptr;         // [R]
   int64_t *positions = nullptr, *needed_positions = nullptr;   // [R]
   int64_t* needed_rows = nullptr;                               // [R] row numbers
@@ -32,6 +33,7 @@ struct StepBuffers {
 // The distinct rope specs of a model, in order of first use.
 std::vector<RopeSpec> rope_specs(const Architecture& arch);
 bool reads_embedding(const Architecture& arch);
+int64_t router_state_width(const Architecture& arch);
 
 StepBuffers take_step_buffers(Arena& arena, const Architecture& arch, const StepLimits& limits);
 uint64_t mixer_scratch_bytes(const Architecture& arch, const Block& block, const StepLimits& limits);

@@ -30,8 +30,7 @@ class Builder {
     if (c_.hidden_size_per_layer_input > 0) declare_per_layer_embeddings();
     for (int64_t l = 0; l < a_.n_layers; ++l) add_layer(l);
     a_.head.norm = norm("norm.weight", d);
-    a_.head.matrix = a_.add_matrix(c_.tie_word_embeddings ? "embed_tokens.weight" : "lm_head.weight", c_.vocab_size, d);
-    if (c_.tie_word_embeddings) a_.weights[static_cast<size_t>(a_.embedding.table)].is_alias = true;
+    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
     if (c_.final_logit_softcapping) a_.head.softcap = static_cast<float>(*c_.final_logit_softcapping);
     list_ignored_tensors();
     return std::move(a_);
@@ -59,8 +58,8 @@ class Builder {
     a_.blocks.push_back(feed_forward(l, shared));
     if (c_.hidden_size_per_layer_input > 0) a_.blocks.push_back(per_layer_embedding(l));
     if (c_.generation >= 4) {
-      a_.blocks.back().residual.output_scale =
-          a_.add_weight({layer_name(l, "layer_scalar"), {1}, /*is_buffer=*/true}, {.use = WeightUse::kVector, .cols = 1});
+      a_.blocks.back().residual =
+          PlainResidual{a_.add_weight({layer_name(l, "layer_scalar"), {1}, /*is_buffer=*/true}, {.use = WeightUse::kVector, .cols = 1})};
     }
   }
 
@@ -96,13 +95,14 @@ class Builder {
   MoeSpec moe(int64_t l) {
     const int64_t d = c_.hidden_size, e = c_.num_experts, width = c_.moe_intermediate_size;
     MoeSpec s{.n_experts = e, .top_k = c_.top_k_experts, .width = width, .activation = ActivationKind::kGeluTanh};
-    s.router = {.norm = plain_norm(), .scale = a_.add_vector(layer_name(l, "router.scale"), d),
+    s.router = LinearRouterSpec{.norm = plain_norm(), .scale = a_.add_vector(layer_name(l, "router.scale"), d),
                 .factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
                 .proj = a_.add_matrix(layer_name(l, "router.proj.weight"), e, d),
                 .per_expert_scale = a_.add_vector(layer_name(l, "router.per_expert_scale"), e)};
     s.expert_norm = norm(layer_name(l, "pre_feedforward_layernorm_2.weight"), d);
-    s.gate_up_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, d);
-    s.down_proj = a_.add_experts(layer_name(l, "experts.down_proj"), e, d, width);
+    s.gate_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, 0, width, d);
+    s.up_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, width, width, d);
+    s.down_proj = a_.add_experts(layer_name(l, "experts.down_proj"), e, d, 0, d, width);
     return s;
   }
 
@@ -173,5 +173,33 @@ class Builder {
 }  // namespace
 
 Architecture gemma_architecture(const GemmaConfig& config) { return Builder(config).build(); }
+
+namespace {
+
+Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf&) {
+  LH_TRY(const GemmaConfig c, read_gemma_config(config, where));
+  return gemma_architecture(c);
+}
+
+Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
+  LH_TRY(GemmaConfig c, read_gemma_config(config, where));
+  if (n_layers > 0) {
+    LH_TRY(c, keep_gemma_layers(std::move(c), n_layers));
+  }
+  return gemma_config_json(c, dtype);
+}
+
+std::vector<Preset> presets() {
+  std::vector<Preset> all;
+  for (const GemmaConfig& c : gemma_presets()) all.push_back({c.name, gemma_config_json(c, "bfloat16")});
+  return all;
+}
+
+}  // namespace
+
+const Family& gemma_family() {
+  static const Family family{{"gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text", "gemma3", "gemma3_text"}, read, rewrite, presets()};
+  return family;
+}
 
 }  // namespace longhaul

@@ -5,9 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "arch/architecture.h"
-#include "base/json.h"
-#include "base/result.h"
+#include "models/family.h"
 
 namespace longhaul {
 
@@ -49,5 +47,7 @@ const std::vector<GemmaConfig>& gemma_presets();
 Json gemma_config_json(const GemmaConfig& config, const std::string& dtype);
 // The last n layers, as many owners and sharers of keys and values among them as the whole model has in proportion.
 Result<GemmaConfig> keep_gemma_layers(GemmaConfig config, int64_t n);
+
+const Family& gemma_family();
 
 }  // namespace longhaul

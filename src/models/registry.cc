@@ -5,65 +5,37 @@
 
 #include "base/printable.h"
 #include "models/gemma.h"
+#include "models/laguna.h"
+#include "models/zaya.h"
 
 namespace longhaul {
 namespace {
 
-struct Family {
-  std::vector<std::string_view> model_types;
-  Result<Architecture> (*read)(const Json& config, const std::string& where);
-  Result<Json> (*rewrite)(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype);
-};
-
-const std::array<Family, 1>& families() {
-  static const std::array<Family, 1> table = {{
-      {{"gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text", "gemma3", "gemma3_text"},
-       [](const Json& config, const std::string& where) -> Result<Architecture> {
-         LH_TRY(const GemmaConfig c, read_gemma_config(config, where));
-         return gemma_architecture(c);
-       },
-       [](const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) -> Result<Json> {
-         LH_TRY(GemmaConfig c, read_gemma_config(config, where));
-         if (n_layers > 0) {
-           LH_TRY(c, keep_gemma_layers(std::move(c), n_layers));
-         }
-         return gemma_config_json(c, dtype);
-       }},
-  }};
-  return table;
-}
+std::array<const Family*, 3> families() { return {&gemma_family(), &laguna_family(), &zaya_family()}; }
 
 Result<const Family*> find_family(const Json& config, const std::string& where) {
   const Json* type = config.find("model_type");
   if (type == nullptr || type->as_string() == nullptr) return corrupt("{}: no 'model_type'; is this the config of a language model?", where);
   std::vector<std::string_view> known;
-  for (const Family& family : families()) {
-    for (std::string_view t : family.model_types) {
-      if (t == *type->as_string()) return &family;
+  for (const Family* family : families()) {
+    for (std::string_view t : family->model_types) {
+      if (t == *type->as_string()) return family;
       known.push_back(t);
     }
   }
   return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, printable(*type->as_string()), fmt::join(known, ", "));
 }
 
-Result<const GemmaConfig*> find_preset(std::string_view name) {
-  const auto lower = [](std::string_view s) {
-    std::string out(s);
-    std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
-    return out;
-  };
-  for (const GemmaConfig& c : gemma_presets()) {
-    if (lower(c.name) == lower(name)) return &c;
-  }
-  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; bundled are: {}", name,
-                    fmt::join(preset_names(), ", "));
+bool same_name(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
 }  // namespace
 
-Result<Architecture> read_architecture(const Json& config, const std::string& where) {
+Result<Architecture> read_architecture(const Json& config, const std::string& where, const ShapeOf& shape_of) {
   LH_TRY(const Family* family, find_family(config, where));
-  return family->read(config, where);
+  return family->read(config, where, shape_of);
 }
 
 Result<Json> rewrite_config(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
@@ -73,18 +45,27 @@ Result<Json> rewrite_config(const Json& config, const std::string& where, int64_
 
 std::vector<std::string> preset_names() {
   std::vector<std::string> names;
-  for (const GemmaConfig& c : gemma_presets()) names.push_back(c.name);
+  for (const Family* family : families()) {
+    for (const Preset& preset : family->presets) names.push_back(preset.name);
+  }
   return names;
 }
 
-Result<Architecture> preset(std::string_view name) {
-  LH_TRY(const GemmaConfig* config, find_preset(name));
-  return gemma_architecture(*config);
+Result<const Preset*> find_preset(std::string_view name) {
+  for (const Family* family : families()) {
+    for (const Preset& preset : family->presets) {
+      if (same_name(preset.name, name)) return &preset;
+    }
+  }
+  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; bundled are: {}", name,
+                    fmt::join(preset_names(), ", "));
 }
 
-Result<Json> preset_config(std::string_view name) {
-  LH_TRY(const GemmaConfig* config, find_preset(name));
-  return gemma_config_json(*config, "bfloat16");
+Result<Architecture> preset(std::string_view name) {
+  LH_TRY(const Preset* found, find_preset(name));
+  LH_TRY(Architecture arch, read_architecture(found->config, found->name));
+  arch.name = found->name;
+  return arch;
 }
 
 }  // namespace longhaul

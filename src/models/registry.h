@@ -5,20 +5,18 @@
 #include <string_view>
 #include <vector>
 
-#include "arch/architecture.h"
-#include "base/json.h"
-#include "base/result.h"
+#include "models/family.h"
 
 namespace longhaul {
 
-// The description of the model that a config.json describes. An unknown model_type is an error that lists the known ones.
-Result<Architecture> read_architecture(const Json& config, const std::string& where);
+// The description of the model that a config.json describes. An unknown model_type is an error that lists the known ones. shape_of tells what the
+// checkpoint's tensors look like, where there is one.
+Result<Architecture> read_architecture(const Json& config, const std::string& where, const ShapeOf& shape_of = {});
 
 // Published models by name (config facts, no weights).
 std::vector<std::string> preset_names();
+Result<const Preset*> find_preset(std::string_view name);
 Result<Architecture> preset(std::string_view name);
-// The config.json of a preset.
-Result<Json> preset_config(std::string_view name);
 // The config with only so many layers (0: all) and the weights' dtype stated, as synth writes it.
 Result<Json> rewrite_config(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype);
 

@@ -1,0 +1,31 @@
+// What a family offers: everything behind this is its own business.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "arch/architecture.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace longhaul {
+
+// Shapes of a checkpoint's tensors, for what a config leaves open; null where there is no such tensor, or no checkpoint.
+using ShapeOf = std::function<const std::vector<int64_t>*(std::string_view name)>;
+
+struct Preset {
+  std::string name;
+  Json config;
+};
+
+struct Family {
+  std::vector<std::string> model_types;
+  Result<Architecture> (*read)(const Json& config, const std::string& where, const ShapeOf& shape_of);
+  // The config with only so many layers (0: all) and the weights' dtype stated ("bfloat16").
+  Result<Json> (*rewrite)(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype);
+  std::vector<Preset> presets;
+};
+
+}  // namespace longhaul

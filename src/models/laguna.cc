@@ -1,0 +1,404 @@
+// Laguna's layers, block by block, with rms(x, w) = x / sqrt(mean(x^2) + eps) * w:
+//
+//   x = E[t]
+//   per layer:  x += Wo( softplus(Wg a) * attention(a) ),  a = rms(x, input_layernorm); as many query heads as the layer's budget says
+//               x += mlp(f), or scale * moe(f) + shared(f),  f = rms(x, post_attention_layernorm)
+//   logits = H rms(x, norm)
+// Source: the reference implementation's laguna model.
+#include "models/laguna.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "formats/config_reader.h"
+
+namespace longhaul {
+namespace {
+
+struct Rope {
+  bool yarn = false;
+  double theta = 10000.0, factor = 1.0, partial_rotary_factor = 1.0, beta_fast = 32, beta_slow = 1, attention_factor = 1.0;
+  int64_t original_max_position_embeddings = 4096;
+};
+
+struct Layer {
+  bool full = true, sparse = true;
+  int64_t n_heads = 0;
+};
+
+struct Config {
+  int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_key_value_heads = 0, head_dim = 0, sliding_window = 0, max_position_embeddings = 0;
+  int64_t num_experts = 0, num_experts_per_tok = 0, moe_intermediate_size = 0, shared_expert_intermediate_size = 0;
+  double rms_norm_eps = 1e-6, routed_scaling_factor = 1.0, router_softcap = 0.0;
+  bool gate_per_element = false, tie_word_embeddings = false;
+  std::vector<Layer> layers;
+  Rope full_rope, sliding_rope;
+};
+
+constexpr IgnoredField kIgnored[] = {
+    {"architectures", "the class that saved it; model_type decides"},
+    {"auto_map", "code of the checkpoint's own is never run"},
+    {"transformers_version", "who saved it"},
+    {"torch_dtype", "tensors state their own dtype"},
+    {"dtype", "tensors state their own dtype"},
+    {"initializer_range", "training only"},
+    {"attention_dropout", "training only"},
+    {"router_aux_loss_coef", "training only"},
+    {"output_router_logits", "not offered"},
+    {"use_cache", "there is always a cache"},
+    {"norm_topk_prob", "the reference always normalises"},
+    {"bos_token_id", "read with the generation defaults"},
+    {"eos_token_id", "read with the generation defaults"},
+    {"pad_token_id", "no padding"},
+    {"output_attentions", "not offered"},
+    {"output_hidden_states", "not offered"},
+    {"return_dict", "an interface of the reference"},
+    {"is_encoder_decoder", "always a decoder"},
+    {"chunk_size_feed_forward", "changes no result"},
+    {"problem_type", "training only"},
+    {"id2label", "classification only"},
+    {"label2id", "classification only"},
+    {"_name_or_path", "where it was saved from"},
+};
+
+class Reader {
+ public:
+  Reader(const Json& config, const std::string& where) : t_(config, where) {
+    t_.string("model_type");
+    t_.ignore(kIgnored);
+  }
+
+  Result<Config> read() {
+    c_.vocab_size = t_.integer("vocab_size", {1, 1 << 22}, 100352);
+    c_.hidden_size = t_.integer("hidden_size", {1, 1 << 17}, 2048);
+    c_.intermediate_size = t_.integer("intermediate_size", {1, 1 << 20}, 8192);
+    c_.num_key_value_heads = t_.integer("num_key_value_heads", {1, 1 << 10}, 8);
+    c_.head_dim = t_.integer("head_dim", {2, 1 << 12}, 128);
+    c_.max_position_embeddings = t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 131072);
+    c_.rms_norm_eps = t_.number("rms_norm_eps", {0.0, 1.0}, 1e-6);
+    c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", false);
+    t_.choice("hidden_act", {"silu"}, 0);
+    for (const char* bias : {"attention_bias", "qkv_bias"}) {
+      if (t_.boolean(bias, false)) t_.refuse(bias, "biased projections are not supported, expected false");
+    }
+    if (t_.boolean("swa_attention_sink_enabled", false)) t_.refuse("swa_attention_sink_enabled", "attention sinks are not supported, expected false");
+    read_gating();
+    read_layers();
+    read_experts();
+    read_ropes();
+    LH_RETURN_IF_ERROR(t_.finish());
+    return std::move(c_);
+  }
+
+ private:
+  void read_gating() {
+    // true means per head to the reference; the tensor's own shape has the last word.
+    const Json* gating = t_.peek("gating");
+    if (gating != nullptr && gating->as_bool() != nullptr) {
+      if (!t_.boolean("gating", true)) t_.refuse("gating", "attention without a gate is not supported");
+    } else {
+      c_.gate_per_element = t_.choice("gating", {"per-head", "per-element"}, 0) == 1;
+    }
+  }
+
+  void read_layers() {
+    const int64_t n = t_.integer("num_hidden_layers", {1, 1024}, 40), heads = t_.integer("num_attention_heads", {1, 1 << 12}, 48);
+    const auto size = static_cast<size_t>(n);
+    c_.layers.assign(size, {true, true, heads});
+    c_.sliding_window = t_.integer("sliding_window", {0, int64_t{1} << 32}, 512);
+    if (t_.has("layer_types")) {
+      const auto types = t_.choices("layer_types", {"full_attention", "sliding_attention"}, {size, size});
+      for (size_t l = 0; l < std::min(size, types.size()); ++l) c_.layers[l].full = types[l] == 0;
+    }
+    if (t_.has("num_attention_heads_per_layer")) {
+      const auto per_layer = t_.integers("num_attention_heads_per_layer", {size, size}, {1, 1 << 12});
+      for (size_t l = 0; l < std::min(size, per_layer.size()); ++l) c_.layers[l].n_heads = per_layer[l];
+    }
+    read_sparsity(size);
+    if (c_.head_dim % 2 != 0) t_.fail("head_dim", fmt::format("must be even, found {}", c_.head_dim));
+    for (size_t l = 0; l < size; ++l) {
+      if (c_.layers[l].n_heads % c_.num_key_value_heads != 0) {
+        t_.fail("num_attention_heads_per_layer", fmt::format("must be multiples of num_key_value_heads ({}), layer {} has {}", c_.num_key_value_heads, l, c_.layers[l].n_heads));
+      }
+      if (!c_.layers[l].full && c_.sliding_window == 0) t_.fail("sliding_window", fmt::format("must be positive, layer {} is a sliding one", l));
+    }
+  }
+
+  void read_sparsity(size_t n) {
+    const auto dense = t_.integers("mlp_only_layers", {0, n}, {0, static_cast<int64_t>(n) - 1});
+    const int64_t step = t_.integer("decoder_sparse_step", {1, 1024}, 1);
+    if (t_.has("mlp_layer_types")) {
+      const auto types = t_.choices("mlp_layer_types", {"dense", "sparse"}, {n, n});
+      for (size_t l = 0; l < std::min(n, types.size()); ++l) c_.layers[l].sparse = types[l] == 1;
+    } else if (t_.has("mlp_only_layers")) {
+      for (size_t l = 0; l < n; ++l) {
+        const bool listed = std::find(dense.begin(), dense.end(), static_cast<int64_t>(l)) != dense.end();
+        c_.layers[l].sparse = !listed && static_cast<int64_t>(l + 1) % step == 0;
+      }
+    } else {
+      c_.layers.front().sparse = false;
+    }
+  }
+
+  void read_experts() {
+    c_.num_experts = t_.integer("num_experts", {1, 4096}, 256);
+    c_.num_experts_per_tok = t_.integer("num_experts_per_tok", {1, 4096}, 8);
+    c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 512);
+    c_.shared_expert_intermediate_size = t_.integer("shared_expert_intermediate_size", {1, 1 << 20}, 512);
+    c_.routed_scaling_factor = t_.number("moe_routed_scaling_factor", {-1e6, 1e6}, 1.0);
+    c_.router_softcap = t_.number("moe_router_logit_softcapping", {0.0, 1e9}, 0.0);
+    t_.choice("moe_router_score_func", {"sigmoid"}, 0);
+    if (!t_.boolean("moe_router_use_sigmoid", true)) t_.refuse("moe_router_use_sigmoid", "only sigmoid scores are supported, expected true");
+    if (t_.boolean("moe_apply_router_weight_on_input", false)) t_.refuse("moe_apply_router_weight_on_input", "is not supported, expected false");
+    if (c_.num_experts_per_tok > c_.num_experts) {
+      t_.fail("num_experts_per_tok", fmt::format("must be at most num_experts ({}), found {}", c_.num_experts, c_.num_experts_per_tok));
+    }
+  }
+
+  // A checkpoint may spell rope fields beside the per-type ones, or at the top level: those fill what a type leaves out.
+  Rope read_rope(ConfigReader r, const Rope& fallback) {
+    Rope rope = fallback;
+    rope.yarn = r.choice("rope_type", {"default", "yarn"}, fallback.yarn ? 1 : 0) == 1;
+    rope.theta = r.number("rope_theta", {1.0, 1e12}, fallback.theta);
+    rope.factor = r.number("factor", {1e-6, 1e6}, fallback.factor);
+    rope.partial_rotary_factor = r.number("partial_rotary_factor", {0.0, 1.0}, fallback.partial_rotary_factor);
+    rope.original_max_position_embeddings = r.integer("original_max_position_embeddings", {1, int64_t{1} << 32}, fallback.original_max_position_embeddings);
+    rope.beta_fast = r.number("beta_fast", {1e-6, 1e6}, fallback.beta_fast);
+    rope.beta_slow = r.number("beta_slow", {1e-6, 1e6}, fallback.beta_slow);
+    // Written, it is the final multiplier, 1.0 included; left out, it follows from the factor (YaRN, section 3.4).
+    const double derived = rope.yarn && rope.factor > 1.0 ? 0.1 * std::log(rope.factor) + 1.0 : 1.0;
+    rope.attention_factor = r.number("attention_factor", {1e-6, 1e6}, derived);
+    if (!rope.yarn) rope.factor = rope.attention_factor = 1.0;
+    const double turned = rope.partial_rotary_factor * static_cast<double>(c_.head_dim);
+    if (static_cast<int64_t>(turned) < 2 || static_cast<int64_t>(turned) % 2 != 0) r.fail("partial_rotary_factor", "must turn an even number of channels, at least 2");
+    return rope;
+  }
+
+  void read_ropes() {
+    c_.full_rope = {.theta = 500000.0, .partial_rotary_factor = 0.5};
+    c_.sliding_rope = {.theta = 10000.0};
+    const double top_partial = t_.number("partial_rotary_factor", {0.0, 1.0}, t_.has("rope_parameters") ? 1.0 : 0.5);
+    auto parameters = t_.optional_child("rope_parameters");
+    if (!parameters) return;
+    Rope flat{.theta = 10000.0, .partial_rotary_factor = top_partial};
+    if (parameters->has("full_attention")) {
+      // Flat fields beside the nested ones describe the full layers again.
+      for (const char* key : {"rope_type", "rope_theta", "factor", "partial_rotary_factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor"}) {
+        parameters->ignore(key, "stands in full_attention");
+      }
+      c_.full_rope = read_rope(parameters->child("full_attention"), flat);
+    } else {
+      c_.full_rope = read_rope(*parameters, flat);
+    }
+    if (auto sliding = parameters->optional_child("sliding_attention")) {
+      c_.sliding_rope = read_rope(*sliding, {.theta = 10000.0});
+    } else if (auto swa = t_.optional_child("swa_rope_parameters")) {
+      c_.sliding_rope = read_rope(*swa, {.theta = 10000.0});
+    }
+  }
+
+  ConfigReader t_;
+  Config c_;
+};
+
+// YaRN (Peng et al. 2023), section 3.2: the pairs that turn beta_fast and beta_slow times within the original context bound the ramp.
+RopeSpec rope_spec(const Rope& r, int64_t head_dim) {
+  const auto dim = static_cast<int64_t>(static_cast<double>(head_dim) * r.partial_rotary_factor);
+  RopeSpec spec{.n_pairs = dim / 2, .live_pairs = dim / 2, .denominator = dim, .theta = r.theta, .factor = r.factor, .ramp = {},
+                .attention_factor = static_cast<float>(r.attention_factor)};
+  if (!r.yarn) return spec;
+  const auto pair_of = [&](double turns) {
+    return static_cast<double>(dim) * std::log(static_cast<double>(r.original_max_position_embeddings) / (turns * 2 * std::numbers::pi)) / (2 * std::log(r.theta));
+  };
+  const double low = std::max(std::floor(pair_of(r.beta_fast)), 0.0), high = std::min(std::ceil(pair_of(r.beta_slow)), static_cast<double>(dim - 1));
+  spec.ramp = RopeRamp{low, high == low ? high + 0.001 : high};
+  return spec;
+}
+
+class Builder {
+ public:
+  Builder(const Config& c, const ShapeOf& shape_of) : c_(c), shape_of_(shape_of) {}
+
+  Architecture build() {
+    const int64_t d = c_.hidden_size;
+    a_.family = "Laguna";
+    a_.vocab_size = c_.vocab_size;
+    a_.hidden_size = d;
+    a_.n_layers = static_cast<int64_t>(c_.layers.size());
+    a_.max_positions = c_.max_position_embeddings;
+    a_.prefixes = {"model.", "language_model.model."};
+    a_.embedding.table = a_.add_lookup("embed_tokens.weight", c_.vocab_size, d);
+    for (int64_t l = 0; l < a_.n_layers; ++l) {
+      a_.blocks.push_back(attention(l));
+      a_.blocks.push_back(feed_forward(l));
+    }
+    a_.head.norm = norm("norm.weight", d);
+    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
+    return std::move(a_);
+  }
+
+ private:
+  NormSpec norm(const std::string& name, int64_t n) { return {a_.add_vector(name, n), static_cast<float>(c_.rms_norm_eps)}; }
+  static std::string layer_name(int64_t l, const std::string& name) { return "layers." + std::to_string(l) + "." + name; }
+  const std::vector<int64_t>* shape(const std::string& name) const { return shape_of_ ? shape_of_("model." + name) : nullptr; }
+
+  bool gate_per_element(int64_t l, int64_t heads) const {
+    const std::vector<int64_t>* found = shape(layer_name(l, "self_attn.g_proj.weight"));
+    if (found == nullptr || found->size() != 2) return c_.gate_per_element;
+    return found->front() == heads * c_.head_dim && heads != heads * c_.head_dim;
+  }
+
+  Block attention(int64_t l) {
+    const Layer& layer = c_.layers[static_cast<size_t>(l)];
+    const int64_t d = c_.hidden_size, q = layer.n_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim;
+    AttentionSpec s{.n_heads = layer.n_heads, .n_kv_heads = c_.num_key_value_heads, .head_dim = c_.head_dim,
+                    .window = layer.full ? kUnbounded : c_.sliding_window, .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.head_dim))),
+                    .rope = rope_spec(layer.full ? c_.full_rope : c_.sliding_rope, c_.head_dim)};
+    s.q_proj = a_.add_matrix(layer_name(l, "self_attn.q_proj.weight"), q, d);
+    s.k_proj = a_.add_matrix(layer_name(l, "self_attn.k_proj.weight"), kv, d);
+    s.v_proj = a_.add_matrix(layer_name(l, "self_attn.v_proj.weight"), kv, d);
+    s.o_proj = a_.add_matrix(layer_name(l, "self_attn.o_proj.weight"), d, q);
+    s.q_norm = norm(layer_name(l, "self_attn.q_norm.weight"), c_.head_dim);
+    s.k_norm = norm(layer_name(l, "self_attn.k_norm.weight"), c_.head_dim);
+    const bool per_element = gate_per_element(l, layer.n_heads);
+    s.gate = GateSpec{a_.add_matrix(layer_name(l, "self_attn.g_proj.weight"), per_element ? q : layer.n_heads, d), per_element};
+    s.state = static_cast<StateId>(a_.states.size());
+    a_.states.push_back({.layer = l, .n_kv_heads = s.n_kv_heads, .head_dim = s.head_dim, .window = s.window});
+    return {.layer = l, .pre_norm = norm(layer_name(l, "input_layernorm.weight"), d), .post_norm = {}, .mixer = s, .residual = {}};
+  }
+
+  GatedMlpSpec mlp(int64_t l, const std::string& place, const std::string& other_place, int64_t width) {
+    const int64_t d = c_.hidden_size;
+    const auto matrix = [&](const char* name, int64_t rows, int64_t cols) {
+      TensorSpec t{layer_name(l, place + name), {rows, cols}};
+      if (!other_place.empty()) t.other_names = {layer_name(l, other_place + name)};
+      return a_.add_weight(t, {.use = WeightUse::kMatrix, .rows = rows, .cols = cols});
+    };
+    return {.width = width, .activation = ActivationKind::kSilu, .gate_proj = matrix("gate_proj.weight", width, d),
+            .up_proj = matrix("up_proj.weight", width, d), .down_proj = matrix("down_proj.weight", d, width)};
+  }
+
+  MoeSpec moe(int64_t l) {
+    const int64_t d = c_.hidden_size, e = c_.num_experts, f = c_.moe_intermediate_size;
+    MoeSpec s{.n_experts = e, .top_k = c_.num_experts_per_tok, .width = f, .activation = ActivationKind::kSilu};
+    LinearRouterSpec router{.score = RouterScore::kSigmoid};
+    router.proj = a_.add_weight({layer_name(l, "mlp.gate.weight"), {e, d}, false, {layer_name(l, "mlp.gate.proj.weight")}},
+                                  {.use = WeightUse::kMatrix, .rows = e, .cols = d});
+    router.selection_bias = a_.add_weight({layer_name(l, "mlp.experts.e_score_correction_bias"), {e}, false, {layer_name(l, "mlp.gate.e_score_correction_bias")}},
+                                            {.use = WeightUse::kVector, .cols = e});
+    if (c_.router_softcap > 0) router.softcap = static_cast<float>(c_.router_softcap);
+    router.output_scale = static_cast<float>(c_.routed_scaling_factor);
+    s.router = router;
+    if (shape(layer_name(l, "mlp.experts.gate_up_proj")) != nullptr) {
+      s.gate_proj = a_.add_experts(layer_name(l, "mlp.experts.gate_up_proj"), e, 2 * f, 0, f, d);
+      s.up_proj = a_.add_experts(layer_name(l, "mlp.experts.gate_up_proj"), e, 2 * f, f, f, d);
+      s.down_proj = a_.add_experts(layer_name(l, "mlp.experts.down_proj"), e, d, 0, d, f);
+      return s;
+    }
+    const auto names = [&](const char* name) {
+      std::vector<std::string> all;
+      for (int64_t i = 0; i < e; ++i) all.push_back(layer_name(l, "mlp.experts." + std::to_string(i) + name));
+      return all;
+    };
+    s.gate_proj = a_.add_separate_experts(names(".gate_proj.weight"), f, 0, f, d);
+    s.up_proj = a_.add_separate_experts(names(".up_proj.weight"), f, 0, f, d);
+    s.down_proj = a_.add_separate_experts(names(".down_proj.weight"), d, 0, d, f);
+    return s;
+  }
+
+  Block feed_forward(int64_t l) {
+    Block block{.layer = l};
+    block.pre_norm = norm(layer_name(l, "post_attention_layernorm.weight"), c_.hidden_size);
+    if (!c_.layers[static_cast<size_t>(l)].sparse) {
+      block.mixer = mlp(l, "mlp.", "", c_.intermediate_size);
+    } else {
+      const Branch routed{{}, {}, moe(l)};
+      const Branch shared{{}, {}, mlp(l, "mlp.shared_expert.", "mlp.shared_experts.", c_.shared_expert_intermediate_size)};
+      block.mixer = ParallelSpec{{routed, shared}};
+    }
+    return block;
+  }
+
+  const Config& c_;
+  const ShapeOf& shape_of_;
+  Architecture a_;
+};
+
+Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf& shape_of) {
+  LH_TRY(const Config c, Reader(config, where).read());
+  return Builder(c, shape_of).build();
+}
+
+// Keeps the last layers; the per-layer lists are cut to match.
+Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
+  LH_TRY(const Config c, Reader(config, where).read());
+  Json out = config;
+  const auto total = static_cast<int64_t>(c.layers.size());
+  const int64_t n = n_layers > 0 ? std::min(n_layers, total) : total;
+  Json types{Json::Array{}}, heads{Json::Array{}}, mlps{Json::Array{}};
+  for (int64_t l = total - n; l < total; ++l) {
+    const Layer& layer = c.layers[static_cast<size_t>(l)];
+    types.push_back(layer.full ? "full_attention" : "sliding_attention");
+    heads.push_back(layer.n_heads);
+    mlps.push_back(layer.sparse ? "sparse" : "dense");
+  }
+  out.set("num_hidden_layers", n);
+  out.set("layer_types", types);
+  out.set("num_attention_heads_per_layer", heads);
+  out.set("mlp_layer_types", mlps);
+  out.set("dtype", dtype);
+  return out;
+}
+
+Json xs2_config() {
+  Json types{Json::Array{}}, heads{Json::Array{}}, mlps{Json::Array{}};
+  for (int l = 0; l < 40; ++l) {
+    types.push_back(l % 4 == 0 ? "full_attention" : "sliding_attention");
+    heads.push_back(l % 4 == 0 ? 48 : 64);
+    mlps.push_back(l == 0 ? "dense" : "sparse");
+  }
+  return Json::object({{"architectures", Json(Json::Array{Json("LagunaForCausalLM")})},
+                       {"model_type", "laguna"},
+                       {"vocab_size", 100352},
+                       {"hidden_size", 2048},
+                       {"intermediate_size", 8192},
+                       {"num_hidden_layers", 40},
+                       {"num_attention_heads", 48},
+                       {"num_attention_heads_per_layer", heads},
+                       {"num_key_value_heads", 8},
+                       {"head_dim", 128},
+                       {"layer_types", types},
+                       {"sliding_window", 512},
+                       {"mlp_layer_types", mlps},
+                       {"num_experts", 256},
+                       {"num_experts_per_tok", 8},
+                       {"moe_intermediate_size", 512},
+                       {"shared_expert_intermediate_size", 512},
+                       {"moe_routed_scaling_factor", 2.5},
+                       {"gating", true},
+                       {"rms_norm_eps", 1e-6},
+                       {"max_position_embeddings", 262144},
+                       {"rope_parameters",
+                        Json::object({{"full_attention", Json::object({{"rope_type", "yarn"},
+                                                                       {"rope_theta", 500000.0},
+                                                                       {"factor", 64.0},
+                                                                       {"original_max_position_embeddings", 4096},
+                                                                       {"beta_fast", 64.0},
+                                                                       {"beta_slow", 1.0},
+                                                                       {"attention_factor", 1.0},
+                                                                       {"partial_rotary_factor", 0.5}})},
+                                      {"sliding_attention", Json::object({{"rope_type", "default"}, {"rope_theta", 10000.0}, {"partial_rotary_factor", 1.0}})}})},
+                       {"tie_word_embeddings", false},
+                       {"bos_token_id", 2},
+                       {"eos_token_id", Json(Json::Array{Json(2), Json(24)})}});
+}
+
+}  // namespace
+
+const Family& laguna_family() {
+  static const Family family{{"laguna"}, read, rewrite, {{"laguna-xs.2", xs2_config()}}};
+  return family;
+}
+
+}  // namespace longhaul

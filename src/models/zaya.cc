@@ -1,0 +1,390 @@
+// ZAYA1's blocks, with rms(x, w) = x / sqrt(mean(x^2) + eps) * w and merge(y, x) = (y + hb) * hs + (x + rb) * rs:
+//
+//   x = (E[t] + b) * s
+//   per block:  x = merge(cca(rms(x, input_layernorm)), x)
+//               x = merge(moe(rms(x, post_attention_layernorm)), x)
+//   logits = E rms(x, norm)
+// Checkpoints come in two layouts: native blocks, and older half-layers where even ones hold attention and odd ones experts.
+// Source: the reference implementation's zaya model, and its converter for the older layout.
+#include "models/zaya.h"
+
+#include <cmath>
+
+#include "formats/config_reader.h"
+
+namespace longhaul {
+namespace {
+
+struct Config {
+  bool legacy = false;
+  int64_t vocab_size = 0, hidden_size = 0, n_blocks = 0, num_attention_heads = 0, num_key_value_heads = 0, head_dim = 0, max_position_embeddings = 0;
+  int64_t time0 = 2, time1 = 2, num_experts = 0, moe_intermediate_size = 0, router_hidden_size = 0, sliding_window = 0;
+  double rms_norm_eps = 1e-5, router_eps = 1e-5, theta = 5e6, partial = 0.5, sliding_theta = 1e4, sliding_partial = 0.5;
+  bool tie_word_embeddings = true;
+  std::vector<bool> sliding;  // by block
+};
+
+constexpr IgnoredField kIgnored[] = {
+    {"architectures", "the class that saved it; model_type decides"},
+    {"transformers_version", "who saved it"},
+    {"torch_dtype", "tensors state their own dtype"},
+    {"dtype", "tensors state their own dtype"},
+    {"initializer_range", "training only"},
+    {"attention_dropout", "training only"},
+    {"hidden_dropout", "training only"},
+    {"router_aux_loss_coef", "training only"},
+    {"output_router_logits", "not offered"},
+    {"use_cache", "there is always a cache"},
+    {"bos_token_id", "read with the generation defaults"},
+    {"eos_token_id", "read with the generation defaults"},
+    {"pad_token_id", "no padding"},
+    {"output_attentions", "not offered"},
+    {"output_hidden_states", "not offered"},
+    {"return_dict", "an interface of the reference"},
+    {"is_encoder_decoder", "always a decoder"},
+    {"chunk_size_feed_forward", "changes no result"},
+    {"problem_type", "training only"},
+    {"id2label", "classification only"},
+    {"label2id", "classification only"},
+    {"_name_or_path", "where it was saved from"},
+    {"auto_map", "code of the checkpoint's own is never run"},
+};
+
+// Fields of the older layout that say what every model of the family does.
+constexpr IgnoredField kIgnoredLegacy[] = {
+    {"cca", "always on"},
+    {"zaya_use_mod", "the skip output is always there"},
+    {"zaya_use_eda", "router states are always handed on"},
+    {"zaya_high_prec", "computed in f32 here"},
+    {"scale_residual_merge", "residuals are always scaled"},
+    {"residual_in_fp32", "the residual stream is f32 here"},
+    {"normalization", "always RMSNorm"},
+    {"activation_func", "always swiglu"},
+    {"activation_func_fp8_input_store", "training only"},
+    {"gated_linear_unit", "always gated"},
+    {"mamba_cache_dtype", "state is kept in the dtype of keys and values"},
+    {"kv_channels", "head_dim says it"},
+    {"num_query_groups", "num_key_value_heads says it"},
+    {"rope_scaling", "none"},
+    {"apply_rope_fusion", "changes no result"},
+    {"bias_activation_fusion", "changes no result"},
+    {"fused_add_norm", "changes no result"},
+    {"lm_head_bias", "no bias in this layout"},
+};
+
+class Reader {
+ public:
+  Reader(const Json& config, const std::string& where) : t_(config, where) {
+    t_.string("model_type");
+    t_.ignore(kIgnored);
+    for (const char* mark : {"cca", "zaya_mlp_expansion", "ffn_hidden_size", "zaya_use_mod", "norm_epsilon", "zaya_layers"}) c_.legacy = c_.legacy || t_.has(mark);
+  }
+
+  Result<Config> read() {
+    c_.vocab_size = t_.integer("vocab_size", {1, 1 << 22}, 262272);
+    c_.hidden_size = t_.integer("hidden_size", {1, 1 << 17}, 2048);
+    c_.num_key_value_heads = t_.integer("num_key_value_heads", {1, 1 << 10}, 2);
+    c_.num_attention_heads = t_.integer("num_attention_heads", {1, 1 << 12}, 8);
+    c_.head_dim = t_.integer("head_dim", {4, 1 << 12}, 128);
+    c_.max_position_embeddings = t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 131072);
+    c_.time0 = t_.integer("cca_time0", {1, 16}, 2);
+    c_.time1 = t_.integer("cca_time1", {1, 16}, 2);
+    c_.num_experts = t_.integer("num_experts", {1, 4096}, 16);
+    c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", true);
+    if (t_.boolean("attention_bias", false)) t_.refuse("attention_bias", "biased projections are not supported, expected false");
+    if (c_.legacy) {
+      read_legacy();
+    } else {
+      read_native();
+    }
+    if (c_.num_attention_heads % c_.num_key_value_heads != 0) {
+      t_.fail("num_attention_heads", fmt::format("must be a multiple of num_key_value_heads ({}), found {}", c_.num_key_value_heads, c_.num_attention_heads));
+    }
+    if (c_.num_key_value_heads * c_.head_dim % 2 != 0) t_.fail("head_dim", "must let the values be halved");
+    for (double p : {c_.partial, c_.sliding_partial}) {
+      const auto turned = static_cast<int64_t>(p * static_cast<double>(c_.head_dim));
+      if (turned < 2 || turned % 2 != 0) t_.fail("partial_rotary_factor", "must turn an even number of channels, at least 2");
+    }
+    LH_RETURN_IF_ERROR(t_.finish());
+    return std::move(c_);
+  }
+
+ private:
+  void read_native() {
+    c_.n_blocks = t_.integer("num_hidden_layers", {1, 1024}, 40);
+    c_.rms_norm_eps = c_.router_eps = t_.number("rms_norm_eps", {0.0, 1.0}, 1e-5);
+    c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 2048);
+    c_.router_hidden_size = t_.integer("router_hidden_size", {1, 1 << 16}, 256);
+    t_.choice("hidden_act", {"silu"}, 0);
+    if (t_.integer("num_experts_per_tok", {1, 4096}, 1) != 1) t_.refuse("num_experts_per_tok", "only 1 is supported");
+    if (t_.boolean("lm_head_bias", false)) t_.refuse("lm_head_bias", "a biased head is not supported, expected false");
+    c_.sliding_window = t_.integer("sliding_window", {0, int64_t{1} << 32}, 0);
+    const auto size = static_cast<size_t>(c_.n_blocks);
+    c_.sliding.assign(size, false);
+    if (t_.has("layer_types")) {
+      const auto types = t_.choices("layer_types", {"hybrid", "hybrid_sliding"}, {size, size});
+      for (size_t l = 0; l < std::min(size, types.size()); ++l) c_.sliding[l] = types[l] == 1;
+    }
+    for (size_t l = 0; l < size; ++l) {
+      if (c_.sliding[l] && c_.sliding_window == 0) t_.fail("sliding_window", fmt::format("must be positive, layer {} is a sliding one", l));
+    }
+    auto ropes = t_.optional_child("rope_parameters");
+    if (!ropes) return;
+    ropes->ignore("rope_type", "a stray field beside the nested ones");
+    const auto read_rope = [&](const char* name, double& theta, double& partial) {
+      auto rope = ropes->optional_child(name);
+      if (!rope) return;
+      rope->choice("rope_type", {"default"}, 0);
+      theta = rope->number("rope_theta", {1.0, 1e12}, theta);
+      partial = rope->number("partial_rotary_factor", {0.0, 1.0}, partial);
+    };
+    read_rope("hybrid", c_.theta, c_.partial);
+    read_rope("hybrid_sliding", c_.sliding_theta, c_.sliding_partial);
+  }
+
+  void read_legacy() {
+    t_.ignore(kIgnoredLegacy);
+    const int64_t halves = t_.integer("num_hidden_layers", {2, 2048}, 80);
+    if (halves % 2 != 0) t_.fail("num_hidden_layers", "counts half-layers here and must be even");
+    c_.n_blocks = halves / 2;
+    c_.rms_norm_eps = c_.router_eps = t_.number("norm_epsilon", {0.0, 1.0}, 1e-5);
+    const int64_t both_halves = t_.integer("ffn_hidden_size", {2, 1 << 21}, 4096);
+    c_.moe_intermediate_size = both_halves / 2;
+    c_.router_hidden_size = t_.integer("zaya_mlp_expansion", {1, 1 << 16}, 256);
+    if (t_.integer("moe_router_topk", {1, 4096}, 1) != 1) t_.refuse("moe_router_topk", "only 1 is supported");
+    if (t_.boolean("add_bias_linear", false)) t_.refuse("add_bias_linear", "biased projections are not supported, expected false");
+    if (t_.boolean("clamp_temp", false)) t_.refuse("clamp_temp", "clamped temperatures are not supported, expected false");
+    if (t_.has("zaya_layers") || t_.has("cca_num_q_heads")) t_.refuse("zaya_layers", "the schema of November 2025 is not supported; use a converted checkpoint");
+    t_.ignore("zaya_layers", "refused above");
+    t_.ignore("cca_num_q_heads", "refused above");
+    c_.theta = t_.number("rope_theta", {1.0, 1e12}, 5e6);
+    c_.partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5);
+    c_.sliding_theta = t_.number("swa_rotary_base", {1.0, 1e12}, 1e4);
+    c_.sliding_partial = c_.partial;
+    c_.sliding.assign(static_cast<size_t>(c_.n_blocks), false);
+    // Tokens before the current one that a block sees; 0: all.
+    const auto windows = t_.integers("swa_layers", {0, static_cast<size_t>(c_.n_blocks)}, {0, int64_t{1} << 32});
+    for (size_t l = 0; l < windows.size() && l < c_.sliding.size(); ++l) {
+      c_.sliding[l] = windows[l] > 0;
+      if (windows[l] == 0) continue;
+      if (c_.sliding_window != 0 && c_.sliding_window != windows[l] + 1) t_.refuse("swa_layers", "windows of several sizes are not supported");
+      c_.sliding_window = windows[l] + 1;
+    }
+    t_.ignore("sliding_window", "swa_layers says it");
+  }
+
+  ConfigReader t_;
+  Config c_;
+};
+
+class Builder {
+ public:
+  explicit Builder(const Config& c) : c_(c) {}
+
+  Architecture build() {
+    const int64_t d = c_.hidden_size;
+    a_.family = "ZAYA1";
+    a_.vocab_size = c_.vocab_size;
+    a_.hidden_size = d;
+    a_.n_layers = c_.n_blocks;
+    a_.max_positions = c_.max_position_embeddings;
+    a_.requires_bos = true;
+    a_.prefixes = {"model."};
+    a_.embedding = {.table = a_.add_lookup("embed_tokens.weight", c_.vocab_size, d),
+                    .bias = vector("input_hidden_states_bias", "layers.0.res_scale.hidden_states_bias", d),
+                    .scale_vector = vector("input_hidden_states_scale", "layers.0.res_scale.hidden_states_scale", d)};
+    for (int64_t i = 0; i < c_.n_blocks; ++i) {
+      a_.blocks.push_back(attention(i));
+      a_.blocks.push_back(experts(i));
+    }
+    a_.head.norm = {vector("norm.weight", "final_norm.weight", d), static_cast<float>(c_.rms_norm_eps)};
+    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
+    if (c_.tie_word_embeddings) a_.ignored.push_back({"lm_head.weight", "the head is tied to the embedding", false, true});
+    return std::move(a_);
+  }
+
+ private:
+  // Native names by block; the older layout's by half-layer.
+  static std::string native(int64_t i, const std::string& name) { return "layers." + std::to_string(i) + "." + name; }
+  static std::string attention_half(int64_t i, const std::string& name) { return native(2 * i, name); }
+  static std::string expert_half(int64_t i, const std::string& name) { return native(2 * i + 1, name); }
+
+  TensorSpec tensor(const std::string& name, const std::string& legacy, std::vector<int64_t> shape) const {
+    return c_.legacy ? TensorSpec{legacy, std::move(shape)} : TensorSpec{name, std::move(shape)};
+  }
+  WeightId vector(const std::string& name, const std::string& legacy, int64_t n) {
+    return a_.add_weight(tensor(name, legacy, {n}), {.use = WeightUse::kVector, .cols = n});
+  }
+  WeightId matrix(const std::string& name, const std::string& legacy, int64_t rows, int64_t cols) {
+    return a_.add_weight(tensor(name, legacy, {rows, cols}), {.use = WeightUse::kMatrix, .rows = rows, .cols = cols});
+  }
+
+  RopeSpec rope(bool sliding) const {
+    const auto dim = static_cast<int64_t>((sliding ? c_.sliding_partial : c_.partial) * static_cast<double>(c_.head_dim));
+    return {.n_pairs = dim / 2, .live_pairs = dim / 2, .denominator = dim, .theta = sliding ? c_.sliding_theta : c_.theta};
+  }
+
+  ScaledResidual merge(const std::string& name, const std::string& legacy) {
+    const int64_t d = c_.hidden_size;
+    return {.scale = vector(name + ".hidden_states_scale", legacy + ".hidden_states_scale", d), .bias = vector(name + ".hidden_states_bias", legacy + ".hidden_states_bias", d),
+            .residual_scale = vector(name + ".residual_scale", legacy + ".residual_scale", d), .residual_bias = vector(name + ".residual_bias", legacy + ".residual_bias", d)};
+  }
+
+  Block attention(int64_t i) {
+    const bool sliding = c_.sliding[static_cast<size_t>(i)];
+    const int64_t d = c_.hidden_size, k = c_.head_dim, q = c_.num_attention_heads * k, kv = c_.num_key_value_heads * k, c = q + kv;
+    const auto at = [&](const std::string& name, const std::string& legacy) { return std::pair(native(i, "self_attn." + name), attention_half(i, "self_attn." + legacy)); };
+    const auto projection = [&](const char* name, const char* legacy, int64_t rows, int64_t cols) {
+      const auto [n, l] = at(name, legacy);
+      return matrix(n, l, rows, cols);
+    };
+    CcaSpec s;
+    s.attention = {.n_heads = c_.num_attention_heads, .n_kv_heads = c_.num_key_value_heads, .head_dim = k, .window = sliding ? c_.sliding_window : kUnbounded,
+                   .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(k))), .rope = rope(sliding)};
+    s.attention.q_proj = projection("qkv_proj.q_proj.weight", "qkv.linear_q.weight", q, d);
+    s.attention.k_proj = projection("qkv_proj.k_proj.weight", "qkv.linear_k.weight", kv, d);
+    s.attention.v_proj = projection("qkv_proj.v_proj_current.weight", "qkv.val_proj1.weight", kv / 2, d);
+    s.v_proj_delayed = projection("qkv_proj.v_proj_delayed.weight", "qkv.val_proj2.weight", kv / 2, d);
+    s.attention.o_proj = projection("o_proj.weight", "o_proj.weight", d, q);
+    s.time0 = c_.time0;
+    s.time1 = c_.time1;
+    const auto [depthwise, depthwise_legacy] = at("qkv_proj.conv_qk_depthwise", "qkv.conv_qk.0");
+    const auto [grouped, grouped_legacy] = at("qkv_proj.conv_qk_grouped", "qkv.conv_qk.1");
+    s.conv_depthwise = a_.add_weight(tensor(depthwise + ".weight", depthwise_legacy + ".weight", {c, 1, c_.time0}), {.use = WeightUse::kTaps, .rows = c, .cols = c_.time0});
+    s.conv_depthwise_bias = vector(depthwise + ".bias", depthwise_legacy + ".bias", c);
+    s.conv_grouped = a_.add_weight(tensor(grouped + ".weight", grouped_legacy + ".weight", {c, k, c_.time1}),
+                                   {.use = WeightUse::kMatrix, .n_experts = c / k, .expert_stride = k, .rows = k, .cols = k * c_.time1});
+    s.conv_grouped_bias = vector(grouped + ".bias", grouped_legacy + ".bias", c);
+    const auto [temperature, temperature_legacy] = at("qk_norm.temp", "qkv.temp");
+    s.temperature = vector(temperature, temperature_legacy, c_.num_key_value_heads);
+    s.attention.state = static_cast<StateId>(a_.states.size());
+    a_.states.push_back({.layer = i, .n_kv_heads = c_.num_key_value_heads, .head_dim = k, .window = s.attention.window});
+    s.taps = static_cast<StateId>(a_.states.size());
+    a_.states.push_back({.layer = i, .fixed_elements = s.state_elements()});
+    Block block{.layer = i};
+    block.pre_norm = NormSpec{vector(native(i, "input_layernorm.weight"), attention_half(i, "input_norm.weight"), d), static_cast<float>(c_.rms_norm_eps)};
+    block.mixer = s;
+    block.residual = merge(native(i, "post_attention_residual_scale"), expert_half(i, "res_scale"));
+    return block;
+  }
+
+  MlpRouterSpec router(int64_t i) {
+    const int64_t d = c_.hidden_size, r = c_.router_hidden_size, outputs = c_.num_experts + 1;
+    const auto name = [&](const char* n) { return native(i, std::string("mlp.gate.") + n); };
+    const auto legacy = [&](const char* n) { return expert_half(i, std::string("zaya_block.router.") + n); };
+    MlpRouterSpec s{.width = r};
+    s.down_proj = matrix(name("down_proj.weight"), legacy("down_proj.weight"), r, d);
+    s.down_bias = vector(name("down_proj.bias"), legacy("down_proj.bias"), r);
+    if (i > 0) s.states_scale = vector(name("router_states_scale"), legacy("router_states_scale"), r);
+    s.norm = {vector(name("router_mlp.norm.weight"), legacy("rmsnorm_eda.weight"), r), static_cast<float>(c_.router_eps)};
+    s.fc1 = matrix(name("router_mlp.fc1.weight"), legacy("router_mlp.0.weight"), r, r);
+    s.fc1_bias = vector(name("router_mlp.fc1.bias"), legacy("router_mlp.0.bias"), r);
+    s.fc2 = matrix(name("router_mlp.fc2.weight"), legacy("router_mlp.2.weight"), r, r);
+    s.fc2_bias = vector(name("router_mlp.fc2.bias"), legacy("router_mlp.2.bias"), r);
+    s.out_proj = matrix(name("router_mlp.out_proj.weight"), legacy("router_mlp.4.weight"), outputs, r);
+    s.selection_bias = vector(name("balancing_biases"), legacy("balancing_biases"), outputs);
+    return s;
+  }
+
+  Block experts(int64_t i) {
+    const int64_t d = c_.hidden_size, e = c_.num_experts, f = c_.moe_intermediate_size;
+    MoeSpec s{.n_experts = e, .top_k = 1, .width = f, .activation = ActivationKind::kSilu};
+    s.router = router(i);
+    if (c_.legacy) {
+      std::vector<std::string> fc1, fc2;
+      for (int64_t x = 0; x < e; ++x) {
+        const std::string expert = expert_half(i, "zaya_block.experts.local_experts." + std::to_string(x));
+        fc1.push_back(expert + ".linear_fc1.weight");
+        fc2.push_back(expert + ".linear_fc2.weight");
+      }
+      s.gate_proj = a_.add_separate_experts(fc1, 2 * f, 0, f, d);
+      s.up_proj = a_.add_separate_experts(fc1, 2 * f, f, f, d);
+      s.down_proj = a_.add_separate_experts(fc2, d, 0, d, f);
+    } else {
+      s.gate_proj = a_.add_experts(native(i, "mlp.experts.gate_up_proj"), e, 2 * f, 0, f, d);
+      s.up_proj = a_.add_experts(native(i, "mlp.experts.gate_up_proj"), e, 2 * f, f, f, d);
+      s.down_proj = a_.add_experts(native(i, "mlp.experts.down_proj"), e, d, 0, d, f);
+    }
+    Block block{.layer = i};
+    block.pre_norm = NormSpec{vector(native(i, "post_attention_layernorm.weight"), expert_half(i, "input_norm.weight"), d), static_cast<float>(c_.rms_norm_eps)};
+    block.mixer = s;
+    const bool last = i + 1 == c_.n_blocks;
+    block.residual = merge(native(i, "post_mlp_residual_scale"), last ? "res_scale" : attention_half(i + 1, "res_scale"));
+    return block;
+  }
+
+  const Config& c_;
+  Architecture a_;
+};
+
+Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf&) {
+  LH_TRY(const Config c, Reader(config, where).read());
+  return Builder(c).build();
+}
+
+Json native_config(const Config& c, const std::string& dtype) {
+  Json types{Json::Array{}};
+  for (bool sliding : c.sliding) types.push_back(sliding ? "hybrid_sliding" : "hybrid");
+  const auto rope = [](double theta, double partial) {
+    return Json::object({{"rope_type", "default"}, {"rope_theta", theta}, {"partial_rotary_factor", partial}});
+  };
+  return Json::object({{"architectures", Json(Json::Array{Json("ZayaForCausalLM")})},
+                       {"model_type", "zaya"},
+                       {"dtype", dtype},
+                       {"vocab_size", c.vocab_size},
+                       {"hidden_size", c.hidden_size},
+                       {"num_hidden_layers", c.n_blocks},
+                       {"num_attention_heads", c.num_attention_heads},
+                       {"num_key_value_heads", c.num_key_value_heads},
+                       {"head_dim", c.head_dim},
+                       {"cca_time0", c.time0},
+                       {"cca_time1", c.time1},
+                       {"num_experts", c.num_experts},
+                       {"num_experts_per_tok", 1},
+                       {"moe_intermediate_size", c.moe_intermediate_size},
+                       {"router_hidden_size", c.router_hidden_size},
+                       {"rms_norm_eps", c.rms_norm_eps},
+                       {"hidden_act", "silu"},
+                       {"layer_types", types},
+                       {"sliding_window", c.sliding_window > 0 ? Json(c.sliding_window) : Json()},
+                       {"rope_parameters", Json::object({{"hybrid", rope(c.theta, c.partial)}, {"hybrid_sliding", rope(c.sliding_theta, c.sliding_partial)}})},
+                       {"max_position_embeddings", c.max_position_embeddings},
+                       {"tie_word_embeddings", c.tie_word_embeddings},
+                       {"bos_token_id", 2},
+                       {"eos_token_id", 106},
+                       {"pad_token_id", 0}});
+}
+
+Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
+  LH_TRY(Config c, Reader(config, where).read());
+  if (n_layers > 0 && n_layers < c.n_blocks) {
+    c.sliding.erase(c.sliding.begin(), c.sliding.end() - n_layers);
+    c.n_blocks = n_layers;
+  }
+  return native_config(c, dtype);
+}
+
+Json preset_8b() {
+  Config c;
+  c.vocab_size = 262272;
+  c.hidden_size = 2048;
+  c.n_blocks = 40;
+  c.num_attention_heads = 8;
+  c.num_key_value_heads = 2;
+  c.head_dim = 128;
+  c.max_position_embeddings = 131072;
+  c.num_experts = 16;
+  c.moe_intermediate_size = 2048;
+  c.router_hidden_size = 256;
+  c.sliding.assign(40, false);
+  return native_config(c, "bfloat16");
+}
+
+}  // namespace
+
+const Family& zaya_family() {
+  static const Family family{{"zaya"}, read, rewrite, {{"zaya1-8b", preset_8b()}}};
+  return family;
+}
+
+}  // namespace longhaul
