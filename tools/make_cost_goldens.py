@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Writes the integers that src/cost must reproduce, from an independent calculator of the published formulas.
 
-  tools/make_cost_goldens.py path/to/cost_reference.py [tests/golden/cost/gemma.json]
+  tools/make_cost_goldens.py path/to/cost_reference.py [tests/golden/cost]
 """
 import importlib.util
 import json
 import sys
 
 CONTEXTS = [4096, 32768, 131072, 262144]
+LONG_CONTEXTS = CONTEXTS + [1048576]
 PRESETS = {"gemma-4-E2B": "Gemma 4 E2B", "gemma-4-E4B": "Gemma 4 E4B", "gemma-4-12B": None,
            "gemma-4-26B-A4B": "Gemma 4 26B-A4B", "gemma-4-31B": "Gemma 4 31B"}
 WHAT_IFS = {
@@ -40,12 +41,17 @@ def applies(name, cfg):
     return "no-ple" not in name or bool(cfg["hidden_size_per_layer_input"])
 
 
+def leaves_state(m, t):
+    """Whether every row needs this tensor for what it leaves to later tokens: convolutions mix queries and keys of all rows."""
+    return t.name == "kv_proj" or (m.cfg["model_type"] == "zaya" and t.name in ("q_proj", "conv_dw", "conv_group"))
+
+
 def needed_rows_prefill(ref, m, n):
     """FLOPs where behind the last layer with a cache of its own, and in that layer's queries, only the last row goes on."""
     last = max(L.idx for L in m.layers if L.producer == L.idx)
     flops = 0
     for t in m.tensors:
-        rows = n if t.layer is not None and (t.layer < last or (t.layer == last and t.name == "kv_proj")) else 1
+        rows = n if t.layer is not None and (t.layer < last or (t.layer == last and leaves_state(m, t))) else 1
         flops += t.flops * rows
     for L in m.layers:
         if L.idx < last:
@@ -61,25 +67,42 @@ def figures(ref, m, n):
                 decode_read={str(b): round(m.bytes_per_step(n, b)) for b in (1, 8)})
 
 
-def model(ref, m):
+def model(ref, m, contexts=CONTEXTS):
     return dict(params=m.params(), active_with_head=m.active_params(True),
                 growth_per_token=int(m.cache(2)["growing"] - m.cache(1)["growing"]),
-                contexts={str(n): figures(ref, m, n) for n in CONTEXTS})
+                contexts={str(n): figures(ref, m, n) for n in contexts})
+
+
+def gemma(ref):
+    out = {}
+    for preset, name in PRESETS.items():
+        cfg = ref.CONFIGS[name] if name else config_12b(ref)
+        out[preset] = model(ref, ref.build_gemma4(preset, cfg))
+        out[preset]["what_if"] = {w: model(ref, ref.build_gemma4(preset, cfg, **kw))
+                                  for w, kw in WHAT_IFS.items() if applies(w, cfg)}
+    return out
+
+
+def laguna(ref):
+    build = lambda **kw: model(ref, ref.build_laguna("laguna", ref.CONFIGS["Laguna XS.2"], **kw), LONG_CONTEXTS)
+    return {"laguna-xs.2": build() | {"what_if": {"uniform-heads": build(heads=64), "no-window": build(window=False), "mha": build(mha=True)}}}
+
+
+def zaya(ref):
+    build = lambda **kw: model(ref, ref.build_zaya("zaya", ref.CONFIGS["ZAYA1-8B"], **kw), LONG_CONTEXTS)
+    return {"zaya1-8b": build() | {"what_if": {"mha": build(variant="mha")}}}
 
 
 def main():
     spec = importlib.util.spec_from_file_location("cost_reference", sys.argv[1])
     ref = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(ref)
-    out = {"origin": "an independent calculator in Python (tools/make_cost_goldens.py), never the engine's own output"}
-    for preset, name in PRESETS.items():
-        cfg = ref.CONFIGS[name] if name else config_12b(ref)
-        out[preset] = model(ref, ref.build_gemma4(preset, cfg))
-        out[preset]["what_if"] = {w: model(ref, ref.build_gemma4(preset, cfg, **kw))
-                                  for w, kw in WHAT_IFS.items() if applies(w, cfg)}
-    with open(sys.argv[2] if len(sys.argv) > 2 else "tests/golden/cost/gemma.json", "w", encoding="utf-8") as f:
-        json.dump(out, f, indent=1)
-        f.write("\n")
+    folder = sys.argv[2] if len(sys.argv) > 2 else "tests/golden/cost"
+    origin = {"origin": "an independent calculator in Python (tools/make_cost_goldens.py), never the engine's own output"}
+    for family in (gemma, laguna, zaya):
+        with open(f"{folder}/{family.__name__}.json", "w", encoding="utf-8") as f:
+            json.dump(origin | family(ref), f, indent=1)
+            f.write("\n")
 
 
 if __name__ == "__main__":

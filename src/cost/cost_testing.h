@@ -13,22 +13,23 @@ namespace longhaul {
 
 inline constexpr const char* kGemmaPresets[] = {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B", "gemma-4-26B-A4B", "gemma-4-31B"};
 
-inline Architecture gemma(std::string_view name) {
+inline Architecture described(std::string_view name) {
   auto arch = preset(name);
   EXPECT_TRUE(arch.ok()) << name;
   return arch.ok() ? std::move(*arch) : Architecture{};
 }
 
 // Written by tools/make_cost_goldens.py from a calculator that shares no code with this one.
-inline const Json& gemma_goldens() {
-  static const Json goldens = [] {
-    const std::string path = std::string(LH_SOURCE_DIR) + "/tests/golden/cost/gemma.json";
+inline Json cost_golden(const std::string& preset) {
+  for (const char* family : {"gemma", "laguna", "zaya"}) {
+    const std::string path = std::string(LH_SOURCE_DIR) + "/tests/golden/cost/" + family + ".json";
     const auto text = read_file(path, 1 << 20);
-    if (!text.ok()) return Json();
-    auto json = parse_json(*text, path);
-    return json.ok() ? std::move(*json) : Json();
-  }();
-  return goldens;
+    if (!text.ok()) continue;
+    const auto json = parse_json(*text, path);
+    if (json.ok() && json->find(preset) != nullptr) return *json->find(preset);
+  }
+  ADD_FAILURE() << "no golden figures of " << preset;
+  return Json();
 }
 
 // A member that must be an unsigned integer.

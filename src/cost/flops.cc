@@ -14,6 +14,14 @@ uint64_t weight_flops(const Architecture& arch, const Block& block, WeightId id)
   return 2 * static_cast<uint64_t>((moe == nullptr ? w.n_experts : moe->top_k) * w.rows) * static_cast<uint64_t>(w.cols);
 }
 
+// What a row costs that only leaves its keys and values: their projections. Convolutions mix queries and keys of all rows, so there everything
+// but the output projection.
+Wide state_flops_per_row(const Architecture& arch, const Block& block) {
+  const AttentionSpec& s = *as_attention(block);
+  if (std::holds_alternative<CcaSpec>(block.mixer)) return linear_flops_per_row(arch, block) - weight_flops(arch, block, s.o_proj);
+  return weight_flops(arch, block, s.k_proj) + weight_flops(arch, block, s.v_proj);
+}
+
 // Keys seen by all rows of a prompt of n tokens: sum over t = 1..n of min(t, window).
 Wide keys_seen(int64_t n, int64_t window) {
   const Wide ramp = static_cast<Wide>(std::min(n, window));
@@ -69,9 +77,7 @@ Wide prefill_flops_needed_rows(const Architecture& arch, int64_t n) {
     }
     flops += linear + attention_flops_at(block, n);
     if (b == last_writer) {
-      const auto* s = as_attention(block);
-      const Wide kv = weight_flops(arch, block, s->k_proj) + weight_flops(arch, block, s->v_proj);
-      flops += kv * static_cast<Wide>(n - 1);
+      flops += state_flops_per_row(arch, block) * static_cast<Wide>(n - 1);
     }
   }
   return flops;

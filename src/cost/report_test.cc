@@ -12,7 +12,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 TEST(PlanReport, ShowsExactBytesAndTheComparisons) {
-  const Architecture arch = gemma("gemma-4-E2B");
+  const Architecture arch = described("gemma-4-E2B");
   const PlanRequest r{.context = 131072, .memory = uint64_t{8} << 30, .bandwidth = 50e9};
   const std::string text = plan_report(arch, *make_plan(arch, r), r);
   EXPECT_THAT(text, HasSubstr("811,597,824"));
@@ -27,7 +27,7 @@ TEST(PlanReport, ShowsExactBytesAndTheComparisons) {
 }
 
 TEST(PlanReport, SetsAnEditedModelBesideTheShippedOne) {
-  const Architecture arch = gemma("gemma-4-31B");
+  const Architecture arch = described("gemma-4-31B");
   const PlanRequest r{.context = 1 << 19, .memory = uint64_t{1} << 30, .what_if = {"no-window", "mha"}};
   const std::string text = plan_report(arch, *make_plan(arch, r), r);
   EXPECT_THAT(text, HasSubstr("gemma-4-31B with no-window, mha"));
@@ -37,7 +37,7 @@ TEST(PlanReport, SetsAnEditedModelBesideTheShippedOne) {
 }
 
 TEST(PlanJson, HasTheStableKeys) {
-  const Architecture arch = gemma("gemma-4-E2B");
+  const Architecture arch = described("gemma-4-E2B");
   const Json json = plan_json(*make_plan(arch, {.context = 4096, .kv = DType::kF32, .what_if = {"mha"}}));
   std::vector<std::string> keys;
   for (const auto& [key, value] : *json.as_object()) keys.push_back(key);
@@ -52,17 +52,17 @@ TEST(PlanJson, HasTheStableKeys) {
 }
 
 TEST(Inspect, DrawsTheScheduleAndTheSourcesOfKeys) {
-  const std::string text = inspect_report(gemma("gemma-4-E2B"));
+  const std::string text = inspect_report(described("gemma-4-E2B"));
   EXPECT_THAT(text, HasSubstr("4,628,569,344"));
   EXPECT_THAT(text, HasSubstr("S S S S F S S S S F S S S S F s s s s f"));
   EXPECT_THAT(text, HasSubstr("<-- cache of layer 13"));
   EXPECT_THAT(text, HasSubstr("8 query heads of 512, 1 KV head, rope theta 1000000 on 64 of 256 pairs"));
   EXPECT_THAT(text, HasSubstr("tied to the embedding"));
-  EXPECT_THAT(inspect_report(gemma("gemma-4-26B-A4B")), HasSubstr("mlp 2112 + moe 8 of 128 x 704"));
+  EXPECT_THAT(inspect_report(described("gemma-4-26B-A4B")), HasSubstr("mlp 2112 + moe 8 of 128 x 704"));
 }
 
 TEST(Inspect, JsonListsBlocksAndStates) {
-  const Json json = inspect_json(gemma("gemma-4-E2B"));
+  const Json json = inspect_json(described("gemma-4-E2B"));
   EXPECT_EQ(integer(json, "params_total"), 4628569344u);
   EXPECT_EQ(json.find("blocks")->as_array()->size(), 105u);
   EXPECT_EQ(json.find("states")->as_array()->size(), 15u);

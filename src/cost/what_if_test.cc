@@ -13,13 +13,13 @@ namespace {
 using testing::HasSubstr;
 
 Architecture edited(std::string_view model, std::string_view edit) {
-  auto arch = apply_what_if(gemma(model), edit);
+  auto arch = apply_what_if(described(model), edit);
   EXPECT_TRUE(arch.ok()) << (arch.ok() ? "" : arch.error().message);
   return arch.ok() ? std::move(*arch) : Architecture{};
 }
 
 std::string refusal(std::string_view model, std::string_view edit) {
-  const auto arch = apply_what_if(gemma(model), edit);
+  const auto arch = apply_what_if(described(model), edit);
   return arch.ok() ? std::string() : arch.error().message;
 }
 
@@ -74,9 +74,9 @@ void expect_consistent(const Architecture& arch) {
 
 TEST(WhatIf, EveryEditLeavesAConsistentDescription) {
   for (const char* model : kGemmaPresets) {
-    expect_consistent(gemma(model));
+    expect_consistent(described(model));
     for (const char* first : what_if_names()) {
-      auto once = apply_what_if(gemma(model), first);
+      auto once = apply_what_if(described(model), first);
       if (!once.ok()) continue;
       SCOPED_TRACE(std::string(model) + " " + first);
       expect_consistent(*once);
@@ -91,7 +91,7 @@ TEST(WhatIf, EveryEditLeavesAConsistentDescription) {
 }
 
 TEST(WhatIf, NoKvSharingReadsTheTensorsThatTheCheckpointHoldsUnread) {
-  ASSERT_TRUE(ignores(gemma("gemma-4-E2B"), "layers.20.self_attn.k_proj.weight"));
+  ASSERT_TRUE(ignores(described("gemma-4-E2B"), "layers.20.self_attn.k_proj.weight"));
   const Architecture arch = edited("gemma-4-E2B", "no-kv-sharing");
   for (const char* name : {"layers.20.self_attn.k_proj.weight", "layers.20.self_attn.v_proj.weight", "layers.20.self_attn.k_norm.weight"}) {
     EXPECT_TRUE(has_tensor(arch, name)) << name;
