@@ -67,10 +67,11 @@ def make_case(variant: Variant, seed: int, folder: Path) -> Case:
         model = reference.load(folder)
         prompt = variant.prompts(sub_seed)[-1]
         (continuation,) = reference.greedy(model, [prompt])
-        with store.RouterGap(model) as gap:
+        with store.RouterGap(model, variant.scores) as gap:
             forced = reference.teacher_forced(model, prompt, continuation)
         if forced.margin < MIN_MARGIN or gap.smallest < MIN_ROUTER_GAP or forced.choices != continuation:
             continue
+        checkpoint.respell(variant, folder)
         tokens = prompt + continuation[:-1]
         (folder / "tokens.json").write_text(json.dumps(tokens))
         return Case(folder, sub_seed, len(prompt), tokens, continuation, forced.logits, rounding_noise(model, tokens, forced.logits))

@@ -8,6 +8,8 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
+from .variants import Scores, first_output
+
 GREEDY_TOKENS = 64
 
 
@@ -94,15 +96,16 @@ def text_model(model: PreTrainedModel) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def taps(model: PreTrainedModel, tokens: list[int]) -> dict[str, torch.Tensor]:
+def taps(model: PreTrainedModel, tokens: list[int], scores: Scores = first_output) -> dict[str, torch.Tensor]:
     """Values on the way, f32, [T, ...]:
 
-    embed          scaled token embeddings
-    ple            per-layer inputs [T, L, P], where the model has them
-    layers.N.attn  attention output, after o_proj, before the norm that follows
-    layers.N.mlp   dense MLP output, before the norm that follows
-    layers.N.out   residual stream that leaves the layer
-    norm           after the final norm
+    embed             what enters layer 0: token embeddings, scaled
+    ple               per-layer inputs [T, L, P], where the model has them
+    layers.N.attn     attention output, after o_proj, before the norm or scaling that follows
+    layers.N.mlp      MLP output, before the norm or scaling that follows; the whole mixture where `mlp` is one
+    layers.N.experts  [T, k] i32, where `mlp` is a mixture: the experts chosen by `scores`, ascending
+    layers.N.out      residual stream that leaves the layer
+    norm              after the final norm
     """
     found: dict[str, torch.Tensor] = {}
     stack = text_model(model)
@@ -114,11 +117,23 @@ def taps(model: PreTrainedModel, tokens: list[int]) -> dict[str, torch.Tensor]:
 
         return hook
 
-    handles = [stack.embed_tokens.register_forward_hook(keep("embed")), stack.norm.register_forward_hook(keep("norm"))]
+    def keep_input(_module, inputs):
+        found["embed"] = inputs[0].detach().reshape(len(tokens), -1).clone()
+
+    def keep_choice(name):
+        def hook(module, _inputs, output):
+            chosen = scores(module, output).topk(output[2].shape[-1]).indices
+            found[name] = chosen.sort().values.to(torch.int32)
+
+        return hook
+
+    handles = [stack.layers[0].register_forward_pre_hook(keep_input), stack.norm.register_forward_hook(keep("norm"))]
     for i, layer in enumerate(stack.layers):
         handles.append(layer.self_attn.register_forward_hook(keep(f"layers.{i}.attn")))
         handles.append(layer.mlp.register_forward_hook(keep(f"layers.{i}.mlp")))
         handles.append(layer.register_forward_hook(keep(f"layers.{i}.out")))
+        if hasattr(layer.mlp, "experts"):
+            handles.append(layer.mlp.gate.register_forward_hook(keep_choice(f"layers.{i}.experts")))
     project = getattr(stack, "project_per_layer_inputs", None)
     if project is not None:
 

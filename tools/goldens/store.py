@@ -12,14 +12,14 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from . import checkpoint, reference, weights
-from .variants import Variant
+from .variants import Scores, Variant
 
 MIN_MARGIN = 2e-3  # a greedy choice closer than this could flip on rounding alone
 MIN_ROUTER_GAP = 2e-5  # the same for the last expert chosen
 MIN_SPREAD = 1.0  # standard deviation of the logits
 MIN_INFLUENCE = 1e-2  # how far some logit must move when a tensor's values are disturbed by a tenth
 MAX_ATTEMPTS = 60
-MAX_WEIGHT_BYTES = 160_000
+MAX_WEIGHT_BYTES = 190_000
 MAX_NOISE = 4e-5  # the reference's own difference between decoding through the cache and one pass
 MIN_DISTINCT = 10  # ids in the greedy texts
 
@@ -43,7 +43,8 @@ def make(variant: Variant, folder: Path, path: str) -> None:
             if answers is None:
                 continue
             tensors, margin = answers
-            save_file(tensors, built / "golden.safetensors", metadata={"format": "pt"})
+            checkpoint.respell(variant, built)
+            save_file(tensors, built / "golden.safetensors", metadata={"format": "pt", "seed": str(seed)})
             (built / "ORIGIN.txt").write_text(_origin(variant, model, seed, margin, path))
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(built, folder)
@@ -60,7 +61,7 @@ def _answers(variant: Variant, model, seed: int) -> tuple[dict[str, torch.Tensor
         return None
     cache_prompts = _cache_prompts(variant)
     for i, (prompt, continuation) in enumerate(zip(prompts, continuations)):
-        with RouterGap(model) as gap:
+        with RouterGap(model, variant.scores) as gap:
             forced = reference.teacher_forced(model, prompt, continuation)
         margin = min(margin, forced.margin)
         if margin < MIN_MARGIN or gap.smallest < MIN_ROUTER_GAP or forced.choices != continuation:
@@ -72,9 +73,9 @@ def _answers(variant: Variant, model, seed: int) -> tuple[dict[str, torch.Tensor
         tensors[f"logits.{i}"] = reference.logits(model, prompt)
         tensors[f"greedy.{i}"] = torch.tensor(continuation, dtype=torch.int32)
     tapped = tap_index(variant)
-    for name, value in reference.taps(model, prompts[tapped]).items():
+    for name, value in reference.taps(model, prompts[tapped], variant.scores).items():
         tensors[f"tap.{tapped}.{name}"] = value.contiguous()
-    if variant.dtype == torch.bfloat16:
+    if variant.dtype == torch.bfloat16 and RoundedEmbedScale.applies_to(model):
         with RoundedEmbedScale(model):
             for i, prompt in enumerate(prompts):
                 tensors[f"logits_rounded_scale.{i}"] = reference.logits(model, prompt)
@@ -90,9 +91,17 @@ def _origin(variant: Variant, model, seed: int, margin: float, path: str) -> str
     notes = []
     if variant.edit_config:
         notes.append(f"config.json was then rewritten ({variant.edit_config.__name__} in tools/goldens/families); the reference read the result.")
+    if variant.edit_tensors:
+        notes.append(f"Tensors were then renamed and stacked ({variant.edit_tensors.__name__} in tools/goldens/families); the reference read the result.")
+    if variant.respell:
+        notes.append(f"After the reference had answered, the files were respelled ({variant.respell.__name__} in tools/goldens/families).")
+    if variant.weights_of:
+        notes.append(f"The weights are those of {variant.weights_of}; the same seed gives the same answers.")
     if variant.extra_tensors:
         notes.append("Unused tensors were added to the file; the reference ignores them.")
-    if variant.dtype == torch.bfloat16:
+    if variant.f32_leaves:
+        notes.append(f"Kept in float32: {', '.join(variant.f32_leaves)}.")
+    if variant.dtype == torch.bfloat16 and RoundedEmbedScale.applies_to(model):
         notes.append("logits_rounded_scale.N: the same with sqrt(hidden_size) and sqrt(P) rounded to bf16, as a bf16 model has them.")
     return ORIGIN.format(
         path=path, about=variant.about, transformers=transformers.__version__, torch=torch.__version__,
@@ -105,13 +114,14 @@ def _origin(variant: Variant, model, seed: int, margin: float, path: str) -> str
 class RouterGap:
     """Watches every router: `smallest` is the least distance between the last expert chosen and the first left out."""
 
-    def __init__(self, model):
+    def __init__(self, model, scores: Scores):
         self.smallest = float("inf")
         self._routers = [m for m in model.modules() if type(m).__name__.endswith("Router")]
+        self._scores = scores
         self._handles = []
 
-    def _see(self, _module, _inputs, output):
-        probabilities, chosen = output[0], output[2]
+    def _see(self, module, _inputs, output):
+        probabilities, chosen = self._scores(module, output), output[2]
         k = chosen.shape[-1]
         if k < probabilities.shape[-1]:
             top = probabilities.topk(k + 1).values
@@ -128,6 +138,11 @@ class RouterGap:
 
 class RoundedEmbedScale:
     """Rounds the embedding scales to bf16, which is what they are when the reference runs in bf16."""
+
+    @staticmethod
+    def applies_to(model) -> bool:
+        """Whether the model scales its embeddings by a constant."""
+        return any(hasattr(m, "embed_scale") for m in model.modules())
 
     def __init__(self, model):
         self._scales = [m.embed_scale for m in model.modules() if hasattr(m, "embed_scale")]
@@ -170,8 +185,8 @@ class Report:
 def check(variant: Variant, folder: Path) -> Report:
     """Reloads a golden folder and checks: finite, spread, reproducible, margins, cache = whole, every tensor matters."""
     golden = load_file(folder / "golden.safetensors")
-    model = reference.load(folder)
     report = Report(variant.name, checkpoint.size_bytes(folder), (folder / "golden.safetensors").stat().st_size)
+    model = _readable(variant, folder, report)
     stored = [golden[f"logits.{i}"] for i in range(len(variant.prompt_lengths()))]
     everything = torch.cat(stored)
     report.spread, report.largest = float(everything.std()), float(everything.abs().max())
@@ -194,6 +209,25 @@ def check(variant: Variant, folder: Path) -> Report:
         report.problems.append(f"greedy text uses {report.n_distinct} ids only")
     _check_influence(model, golden, variant, report)
     return report
+
+
+def _readable(variant: Variant, folder: Path, report: Report):
+    """The reference's model; one in a spelling of its own is made again from its seed, and the folder compared with that."""
+    if variant.respell is None:
+        return reference.load(folder)
+    with safetensors.safe_open(folder / "golden.safetensors", "pt") as file:
+        seed = int(file.metadata()["seed"])
+    with tempfile.TemporaryDirectory() as temporary:
+        again = Path(temporary) / variant.name
+        checkpoint.write(variant, seed, again)
+        model = reference.load(again)
+        checkpoint.respell(variant, again)
+        if (again / "config.json").read_bytes() != (folder / "config.json").read_bytes():
+            report.problems.append("config.json is not what the respelling gives")
+        made, stored = load_file(again / "model.safetensors"), load_file(folder / "model.safetensors")
+        if made.keys() != stored.keys() or not all(torch.equal(made[n], stored[n]) for n in made):
+            report.problems.append("the tensors are not what the respelling gives")
+    return model
 
 
 def _cache_prompts(variant: Variant) -> set[int]:

@@ -8,6 +8,14 @@ from transformers import PreTrainedModel
 
 from . import weights
 
+Tensors = dict[str, torch.Tensor]
+Scores = Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], torch.Tensor]
+
+
+def first_output(_router: torch.nn.Module, output: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """A router that returns what it chooses by."""
+    return output[0]
+
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -21,6 +29,11 @@ class Variant:
     vocab           ids are drawn from [0, vocab)
     dtype           dtype of the saved tensors
     edit_config     rewrites the dict of config.json: other spellings of the same thing
+    edit_tensors    rewrites the tensors of the file by name: other layouts that the reference reads too
+    respell         (config, tensors) -> both in a spelling which the reference cannot read; applied after it has answered
+    weights_of      another variant's name, to have the same weights and answers
+    f32_leaves      last parts of tensor names that stay f32 whatever `dtype` is
+    scores          (router, its output) -> [T, E] what the router chooses by
     extra_tensors   (model, seed) -> tensors added to the file, which a reader must skip
     max_shard_size  given: the checkpoint is split, with an index
     cache_is_exact  false where transformers' own decode cache is wrong for this variant
@@ -34,6 +47,11 @@ class Variant:
     vocab: int
     dtype: torch.dtype = torch.float32
     edit_config: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    edit_tensors: Callable[[Tensors], Tensors] | None = None
+    respell: Callable[[dict[str, Any], Tensors], tuple[dict[str, Any], Tensors]] | None = None
+    weights_of: str | None = None
+    f32_leaves: tuple[str, ...] = ()
+    scores: Scores = first_output
     extra_tensors: Callable[[PreTrainedModel, int], dict[str, torch.Tensor]] | None = None
     max_shard_size: str | None = None
     cache_is_exact: bool = True
