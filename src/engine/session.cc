@@ -131,7 +131,7 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
   };
   while (go_on && static_cast<int64_t>(out.tokens.size()) < budget) {
     if (next == Sampler::kNoToken) {
-      return make_error(ErrorCode::kInternal, "no logit at position {} is a number; the checkpoint's weights are damaged or overflow", sequence.length() - 1);
+      return corrupt("{}: no logit at position {} is a number; the checkpoint's weights are damaged or overflow", m.folder, sequence.length() - 1);
     }
     out.tokens.push_back(next);
     if (!options.ignore_eos && m.is_stop_token(next)) {
@@ -193,6 +193,7 @@ Result<Score> score(const Model& model, const std::vector<int32_t>& tokens, int6
       }
       return true;
     }));
+    if (!std::isfinite(result.nll)) return corrupt("{}: the logits of this text are no numbers; the checkpoint's weights are damaged or overflow", m.folder);
   }
   result.n_tokens = static_cast<int64_t>(result.token_nll.size());
   if (result.n_tokens > 0) result.nll /= static_cast<double>(result.n_tokens);

@@ -175,6 +175,12 @@ if [[ -f $demo/tokenizer.json ]]; then
   refused "--top-p above 1" "top-p" run "$model" -p hello --top-p 2
   refused "--min-p below 0" "min-p" run "$model" -p hello --min-p -1
   refused "a window of no tokens" "window" score "$model" -f "$work/tiny.json" --window 0
+  f=$(folder weights_nan)
+  header=$((8 + $(od -An -tu8 -N8 "$model/model.safetensors")))
+  data=$(($(wc -c <"$model/model.safetensors") - header))
+  { head -c "$header" "$model/model.safetensors"; head -c "$data" /dev/zero | tr '\0' '\377'; } >"$f/model.safetensors"
+  refused "weights that are no numbers" "damaged or overflow" run "$f" -p hello
+  refused "a score that is no number" "damaged or overflow" score "$f" -f "$work/tiny.json"
   rm "$model"/tokenizer*.json
 fi
 
