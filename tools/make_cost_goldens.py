@@ -43,7 +43,8 @@ def applies(name, cfg):
 
 def leaves_state(m, t):
     """Whether every row needs this tensor for what it leaves to later tokens: convolutions mix queries and keys of all rows."""
-    return t.name == "kv_proj" or (m.cfg["model_type"] == "zaya" and t.name in ("q_proj", "conv_dw", "conv_group"))
+    convolves = any(other.name == "conv_dw" for other in m.tensors)
+    return t.name == "kv_proj" or (convolves and t.name in ("q_proj", "conv_dw", "conv_group"))
 
 
 def needed_rows_prefill(ref, m, n):
