@@ -44,16 +44,23 @@ class TensorMatcher {
   const TensorInfo* find(const TensorSpec& spec) const {
     const TensorInfo* t = source_.find(prefix_ + spec.name);
     if (t == nullptr) t = source_.find(spec.name);
+    // The head stands beside the model in whatever wraps both.
+    if (t == nullptr && spec.is_absolute) t = source_.find(outer_prefix() + spec.name);
     for (const std::string& other : spec.other_names) {
       if (t == nullptr) t = source_.find(prefix_ + other);
     }
     return t;
   }
 
+  std::string outer_prefix() const {
+    constexpr std::string_view kModel = "model.";
+    return prefix_.ends_with(kModel) ? prefix_.substr(0, prefix_.size() - kModel.size()) : prefix_;
+  }
+
   const TensorInfo* match_one(const TensorSpec& spec) {
     const TensorInfo* t = find(spec);
     if (t == nullptr) {
-      problems_.push_back(fmt::format("missing tensor '{}{}' {}", prefix_, spec.name, shape_text(spec.shape)));
+      problems_.push_back(fmt::format("missing tensor '{}{}' {}", spec.is_absolute ? "" : prefix_, spec.name, shape_text(spec.shape)));
       return nullptr;
     }
     claimed_.insert(t->name);

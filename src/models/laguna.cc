@@ -178,18 +178,20 @@ class Reader {
   void read_ropes() {
     c_.full_rope = {.theta = 500000.0, .partial_rotary_factor = 0.5};
     c_.sliding_rope = {.theta = 10000.0};
-    const double top_partial = t_.number("partial_rotary_factor", {0.0, 1.0}, t_.has("rope_parameters") ? 1.0 : 0.5);
+    const bool top_partial = t_.has("partial_rotary_factor");
+    const double partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5);
     auto parameters = t_.optional_child("rope_parameters");
     if (!parameters) return;
-    Rope flat{.theta = 10000.0, .partial_rotary_factor = top_partial};
-    if (parameters->has("full_attention")) {
-      // Flat fields beside the nested ones describe the full layers again.
-      for (const char* key : {"rope_type", "rope_theta", "factor", "partial_rotary_factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor"}) {
-        parameters->ignore(key, "stands in full_attention");
-      }
-      c_.full_rope = read_rope(parameters->child("full_attention"), flat);
+    const bool nested = parameters->has("full_attention") || parameters->has("sliding_attention");
+    if (!nested) {
+      c_.full_rope = read_rope(*parameters, {.theta = 10000.0, .partial_rotary_factor = top_partial ? partial : 1.0});
     } else {
-      c_.full_rope = read_rope(*parameters, flat);
+      // Published configs carry flat fields beside the nested ones: they fill what a type leaves out.
+      Rope flat{.theta = parameters->number("rope_theta", {1.0, 1e12}, 10000.0), .factor = parameters->number("factor", {1e-6, 1e6}, 1.0)};
+      flat.partial_rotary_factor = parameters->number("partial_rotary_factor", {0.0, 1.0}, top_partial ? partial : 1.0);
+      flat.original_max_position_embeddings = parameters->integer("original_max_position_embeddings", {1, int64_t{1} << 32}, 4096);
+      for (const char* key : {"rope_type", "beta_fast", "beta_slow", "attention_factor"}) parameters->ignore(key, "the nested ones say it");
+      c_.full_rope = read_rope(parameters->child("full_attention"), flat);
     }
     if (auto sliding = parameters->optional_child("sliding_attention")) {
       c_.sliding_rope = read_rope(*sliding, {.theta = 10000.0});
