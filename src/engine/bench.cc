@@ -1,4 +1,5 @@
-// Speeds beside the machine's own limits, measured before and after in the same run.
+// Speeds beside the machine's own limits, measured in the same run: on shared machines bandwidth changes by the minute, so it is taken right before and
+// right after each decode.
 #include <algorithm>
 
 #include "base/system.h"
@@ -37,6 +38,9 @@ struct Decode {
   int64_t depth;
   double tokens_per_second;
   uint64_t read_bytes, state_bytes;
+  double bandwidth;  // of memory, mean of right before and right after
+
+  double bytes_per_second() const { return tokens_per_second * static_cast<double>(read_bytes); }
 };
 
 class Bench {
@@ -97,12 +101,14 @@ class Bench {
     LH_RETURN_IF_ERROR(sequence.reserve(depth + o_.generate + 2));
     const std::vector<int32_t> tokens = some_tokens(depth + o_.generate + 2, m_.arch.vocab_size);
     LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).first(static_cast<size_t>(depth + 2))));
+    LH_TRY(const Roofline before, measure_roofline({m_.kernels, m_.pool.get()}));
     const double start = now_seconds();
     for (int64_t i = depth + 2; i < depth + 2 + o_.generate; ++i) LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).subspan(static_cast<size_t>(i), 1)));
     const double seconds = now_seconds() - start;
     PlanRequest request{.context = depth + 2 + o_.generate / 2, .weights = m_.limits.weights, .kv = m_.limits.kv, .n_threads = m_.limits.n_threads};
     LH_TRY(const Plan plan, make_plan(m_.arch, request));
-    decodes_.push_back({depth, static_cast<double>(o_.generate) / seconds, plan.decode_read_bytes, sequence.allocated_bytes()});
+    LH_TRY(const Roofline after, measure_roofline({m_.kernels, m_.pool.get()}));
+    decodes_.push_back({depth, static_cast<double>(o_.generate) / seconds, plan.decode_read_bytes, sequence.allocated_bytes(), (before.read_bytes_per_second + after.read_bytes_per_second) / 2});
     report_progress();
     return {};
   }
@@ -112,7 +118,6 @@ class Bench {
     if (o_.load.progress) o_.load.progress("measuring", std::min(1.0, ++done_ / total));
   }
 
-  double bandwidth() const { return std::max(before_.read_bytes_per_second, after_.read_bytes_per_second); }
   double dot_peak() const {
     return m_.limits.weights == DType::kBF16 ? std::max(before_.bf16_flops_per_second, after_.bf16_flops_per_second)
                                              : std::max(before_.f32_flops_per_second, after_.f32_flops_per_second);
@@ -121,8 +126,7 @@ class Bench {
   std::string text() const {
     std::string out = fmt::format("{}: {} threads, kernels {}, weights {}, state {}\n", m_.arch.name, m_.limits.n_threads, m_.kernels->name,
                                   to_string(m_.limits.weights), to_string(m_.limits.kv));
-    out += fmt::format("read bandwidth {:.1f} GB/s before, {:.1f} after; dot peak {:.0f} GFLOP/s\n\n", before_.read_bytes_per_second / 1e9,
-                       after_.read_bytes_per_second / 1e9, dot_peak() / 1e9);
+    out += fmt::format("dot peak {:.0f} GFLOP/s\n\n", dot_peak() / 1e9);
     if (!prefills_.empty()) out += "prefill      tokens/s      GFLOP/s  of peak\n";
     for (const Prefill& p : prefills_) {
       out += fmt::format("{:>7}  {:>12.1f}  {:>11.1f}  {:>6.1f} %", p.tokens, static_cast<double>(p.tokens) / p.seconds, p.flops_per_second / 1e9,
@@ -130,10 +134,10 @@ class Bench {
       if (p.all_rows_seconds > 0) out += fmt::format("   {:.2f}x of {:.1f} tokens/s with every row in every block", p.all_rows_seconds / p.seconds, static_cast<double>(p.tokens) / p.all_rows_seconds);
       out += "\n";
     }
-    if (!decodes_.empty()) out += "\n  depth      tokens/s   bytes/token      GB/s  of bandwidth   state\n";
+    if (!decodes_.empty()) out += "\n  depth      tokens/s   bytes/token      GB/s   of GB/s         state\n";
     for (const Decode& d : decodes_) {
-      const double rate = d.tokens_per_second * static_cast<double>(d.read_bytes);
-      out += fmt::format("{:>7}  {:>12.2f}  {:>12}  {:>8.1f}  {:>10.1f} %   {}\n", d.depth, d.tokens_per_second, d.read_bytes, rate / 1e9, 100 * rate / bandwidth(), format_bytes(d.state_bytes));
+      out += fmt::format("{:>7}  {:>12.2f}  {:>12}  {:>8.1f}  {:>8.1f}  {:>5.1f} %  {}\n", d.depth, d.tokens_per_second, d.read_bytes, d.bytes_per_second() / 1e9,
+                         d.bandwidth / 1e9, 100 * d.bytes_per_second() / d.bandwidth, format_bytes(d.state_bytes));
     }
     out += fmt::format("\npeak RSS {}, planned {} at {} tokens of context\n", format_bytes(peak_resident_bytes()), format_bytes(m_.plan.total_bytes), m_.context);
     return out;
@@ -149,8 +153,9 @@ class Bench {
     }
     for (const Decode& d : decodes_) {
       decode.push_back(Json::object({{"depth", d.depth}, {"tokens_per_second", d.tokens_per_second}, {"read_bytes_per_token", d.read_bytes},
-                                     {"bytes_per_second", d.tokens_per_second * static_cast<double>(d.read_bytes)},
-                                     {"share_of_bandwidth", d.tokens_per_second * static_cast<double>(d.read_bytes) / bandwidth()},
+                                     {"bytes_per_second", d.bytes_per_second()},
+                                     {"read_bandwidth", d.bandwidth},
+                                     {"share_of_bandwidth", d.bytes_per_second() / d.bandwidth},
                                      {"state_bytes", d.state_bytes}}));
     }
     const auto machine = [](const Roofline& r) {
