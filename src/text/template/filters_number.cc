@@ -76,10 +76,10 @@ Result<Value> round(Run&, const Value& v, const Args& args) {
     if (v.to_integer(i)) return round_integer(i, n_places);
     return Value(round_decimal(*v.as_float(), n_places));
   }
-  // As the reference does it, float error included.
+  // As the reference does it, float error included; its ceil and floor give an integer, which has no negative zero.
   const double unit = std::pow(10.0, static_cast<double>(n_places));
   const double scaled = v.to_double() * unit;
-  return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / unit);
+  return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / unit + 0.0);
 }
 
 Result<Value> sum(Run& run, const Value& v, const Args& args) {

@@ -90,6 +90,7 @@ Args rest_of(const Args& args, size_t n) {
 }
 
 Result<Value> map(Run& run, const Value& v, const Args& args) {
+  if (!v.truthy()) return run.generator({});  // none and 0 included
   std::vector<Value> out;
   if (args.positional.empty()) {
     LH_TRY(const Bound a, bind("map", args, {"attribute", "default"}, 1));
@@ -116,6 +117,7 @@ Result<Value> map(Run& run, const Value& v, const Args& args) {
 // select, reject, selectattr, rejectattr: keep the items whose test, or plain truth, is kWanted.
 template <bool kWanted, bool kAttribute>
 Result<Value> select(Run& run, const Value& v, const Args& args) {
+  if (!v.truthy()) return run.generator({});
   std::vector<Value> path;
   size_t n_used = 0;
   if (kAttribute) {

@@ -129,19 +129,19 @@ Result<Value> center(Run& run, const Value& v, const Args& args) {
 
 Result<Value> truncate(Run& run, const Value& v, const Args& args) {
   LH_TRY(const Bound a, bind("truncate", args, {"length", "killwords", "end", "leeway"}));
-  LH_TRY(const int64_t length, a.integer(0, 255));
+  LH_TRY(const int64_t max_length, a.integer(0, 255));
   LH_TRY(const std::string end, a.string(2, "..."));
   LH_TRY(const int64_t leeway, a.integer(3, 5));
+  LH_TRY(const int64_t n, length(run, v));
+  const int64_t n_end = count_code_points(end);
+  if (max_length < n_end) return invalid("truncate: a length of at least {} is needed", n_end);
+  if (leeway < 0) return invalid("truncate: the leeway cannot be negative");
+  if (n <= max_length || n - max_length <= leeway) return v;
   const auto* s = v.as_string();
   if (!s) return invalid("truncate needs a string, not {}", v.type_name());
   LH_RETURN_IF_ERROR(run.work(s->size() / 16));
-  const int64_t n_end = count_code_points(end);
-  if (length < n_end) return invalid("truncate: a length of at least {} is needed", n_end);
-  if (leeway < 0) return invalid("truncate: the leeway cannot be negative");
   const std::vector<size_t> offsets = code_point_offsets(*s);
-  const auto n = static_cast<int64_t>(offsets.size()) - 1;
-  if (n <= length || n - length <= leeway) return v;
-  std::string head = s->substr(0, offsets[static_cast<size_t>(length - n_end)]);
+  std::string head = s->substr(0, offsets[static_cast<size_t>(max_length - n_end)]);
   if (!a.truthy(1)) {
     if (const size_t space = head.rfind(' '); space != head.npos) head.resize(space);
   }

@@ -105,7 +105,8 @@ Result<bool> compare(Run& run, CompareOp op, const Value& a, const Value& b) {
     default: break;
   }
   // a <= b is not "not b < a" for NaN.
-  if (equal(a, b) && (a.is_number() || a.as_string() || a.as_seq())) return true;
+  const bool ordered = a.is_number() || a.as_string() || a.is_seq(SeqKind::kList) || a.is_seq(SeqKind::kTuple);
+  if (ordered && equal(a, b)) return true;
   return op == CompareOp::kLessEqual ? less(a, b) : less(b, a);
 }
 
@@ -183,7 +184,7 @@ Result<Value> slice(Run& run, const Value& object, const Value& start, const Val
     return run.text(std::move(out));
   }
   const Seq* seq = object.as_seq();
-  if (!seq || seq->kind > SeqKind::kRange) return make_undefined(fmt::format("'{}' cannot be sliced", object.type_name()));
+  if (!seq || seq->kind > SeqKind::kRange) return invalid("'{}' cannot be sliced", object.type_name());
   LH_TRY(const SliceBounds b, slice_bounds(static_cast<int64_t>(seq->items.size()), start, stop, step));
   std::vector<Value> out;
   for (int64_t n = 0, i = b.start; n < b.count; ++n, i += b.step) out.push_back(seq->items[static_cast<size_t>(i)]);

@@ -25,7 +25,8 @@ bool is_float(const Value& v) { return v.kind() == Kind::kFloat; }
 bool is_number(const Value& v) { return v.is_number(); }
 bool is_string(const Value& v) { return v.kind() == Kind::kString; }
 bool is_mapping(const Value& v) { return v.kind() == Kind::kDict; }
-bool is_callable(const Value& v) { return v.as_object() && v.as_object()->callable(); }
+// Undefined has a call, which fails.
+bool is_callable(const Value& v) { return v.is_undefined() || (v.as_object() && v.as_object()->callable()); }
 bool is_escaped(const Value&) { return false; }
 // What has a length and subscripts: undefined answers to both, dict views only to the first.
 bool is_sequence(const Value& v) {

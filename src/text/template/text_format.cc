@@ -245,13 +245,18 @@ class PercentFormatter {
         LH_RETURN_IF_ERROR(conversion());
       }
     }
-    const bool all_used = values_.is_seq(SeqKind::kTuple) ? next_ == values_.as_seq()->items.size()
-                                                          : next_ == 1 || values_.as_dict() || values_.is_seq(SeqKind::kList);
-    if (!all_used) return invalid("not all arguments converted during string formatting");
+    if (!all_used()) return invalid("not all arguments converted during string formatting");
     return std::move(out_);
   }
 
  private:
+  // A value with subscripts may be a mapping whose keys the format did not ask for.
+  bool all_used() const {
+    const Seq* seq = values_.as_seq();
+    if (seq && seq->kind == SeqKind::kTuple) return next_ == seq->items.size();
+    return next_ == 1 || values_.as_dict() || values_.is_undefined() || (seq && seq->kind <= SeqKind::kRange);
+  }
+
   Result<Value> next_value() {
     if (values_.is_seq(SeqKind::kTuple)) {
       if (next_ >= values_.as_seq()->items.size()) return invalid("not enough arguments for the format");
