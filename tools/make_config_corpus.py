@@ -135,10 +135,10 @@ GOOD = {
         num_attention_heads=16, num_key_value_heads=8), "gemma3_27b": gemma3(**LARGE, query_pre_attn_scalar=168),
     "gemma3_new_rope": json.dumps({"model_type": "gemma3_text", "rope_parameters": {F: {"rope_type": "linear", "factor": 8.0}, S: {"rope_type": "default", "rope_theta": 5e3}}}),
     # the largest of everything: no sum over it may leave 64 bits
-    "largest_dense": json.dumps({"model_type": "gemma4_text", "vocab_size": 2**22, "hidden_size": 2**17, "intermediate_size": 2**20, "num_hidden_layers": 1024, "num_attention_heads": 1024,
+    "largest_dense": json.dumps({"model_type": "gemma4_text", "vocab_size": 2**22, "hidden_size": 2**17, "intermediate_size": 2**20, "num_hidden_layers": 256, "num_attention_heads": 1024,
         "num_key_value_heads": 1024, "head_dim": 4096, "global_head_dim": 4096, "sliding_window": 2**32, "max_position_embeddings": 2**32, "hidden_size_per_layer_input": 2**14,
-        "vocab_size_per_layer_input": 2**22, "num_kv_shared_layers": 512, "use_double_wide_mlp": True}),
-    "largest_moe": json.dumps({"model_type": "gemma4_text", "vocab_size": 2**22, "hidden_size": 2**17, "intermediate_size": 2**20, "num_hidden_layers": 1024, "num_attention_heads": 1024,
+        "vocab_size_per_layer_input": 2**22, "num_kv_shared_layers": 128, "use_double_wide_mlp": True}),
+    "largest_moe": json.dumps({"model_type": "gemma4_text", "vocab_size": 2**22, "hidden_size": 2**17, "intermediate_size": 2**20, "num_hidden_layers": 256, "num_attention_heads": 1024,
         "num_key_value_heads": 1024, "head_dim": 4096, "global_head_dim": 4096, "hidden_size_per_layer_input": 2**14, "enable_moe_block": True, "num_experts": 4096, "top_k_experts": 4096,
         "moe_intermediate_size": 2**20}),
 }

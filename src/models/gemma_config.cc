@@ -9,6 +9,10 @@
 namespace longhaul {
 namespace {
 
+// The limits of the fields below are far above any model's, and low enough that no sum over all layers leaves 64 bits: 3 * 2^57 expert weights
+// are at most 3 * 2^59 bytes. (Sums over a context may, and cost/ checks them.) Time matters too: building is quadratic in the tensors.
+constexpr int64_t kMaxLayers = 256;
+
 constexpr IgnoredField kIgnored[] = {
     {"_name_or_path", "where it was saved from"},
     {"architectures", "the class that saved it; model_type decides"},
@@ -119,7 +123,7 @@ class GemmaReader {
   }
 
   void read_layers() {
-    const int64_t n = t_.integer("num_hidden_layers", {1, 1024}, c_.generation == 3 ? 26 : 30);
+    const int64_t n = t_.integer("num_hidden_layers", {1, kMaxLayers}, c_.generation == 3 ? 26 : 30);
     const bool k_eq_v = c_.generation == 4 && t_.boolean("attention_k_eq_v", false);
     const std::vector<bool> full = full_layers(n);
     const int64_t full_dim = full_head_dim(), full_kv = full_kv_heads(k_eq_v);
