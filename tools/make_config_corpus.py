@@ -143,6 +143,37 @@ GOOD = {
         "moe_intermediate_size": 2**20}),
 }
 
+LAGUNA = {"model_type": "laguna", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
+          "sliding_window": 8, "layer_types": [F, S, S], "num_attention_heads_per_layer": [4, 6, 8], "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8,
+          "shared_expert_intermediate_size": 8}
+ZAYA = {"model_type": "zaya", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "num_experts": 3,
+        "moe_intermediate_size": 8, "router_hidden_size": 8}
+
+
+LEGACY_ZAYA = {**{k: v for k, v in ZAYA.items() if k not in ("moe_intermediate_size", "router_hidden_size")}, "cca": True, "num_hidden_layers": 4, "ffn_hidden_size": 16,
+               "zaya_mlp_expansion": 8}
+
+
+def other(base: dict, **changes) -> str:
+    """A config of another family with some fields changed, or left out where None."""
+    return json.dumps({k: v for k, v in {**base, **changes}.items() if v is not None})
+
+
+MALFORMED |= {
+    "laguna_activation": other(LAGUNA, hidden_act="gelu"), "laguna_bias": other(LAGUNA, qkv_bias=True), "laguna_sinks": other(LAGUNA, swa_attention_sink_enabled=True),
+    "laguna_gating_false": other(LAGUNA, gating=False), "laguna_gating_word": other(LAGUNA, gating="per-token"), "laguna_heads_not_multiple": other(LAGUNA, num_attention_heads_per_layer=[4, 5, 8]),
+    "laguna_heads_short": other(LAGUNA, num_attention_heads_per_layer=[4, 6]), "laguna_window_zero": other(LAGUNA, sliding_window=0), "laguna_top_k": other(LAGUNA, num_experts_per_tok=5),
+    "laguna_weight_on_input": other(LAGUNA, moe_apply_router_weight_on_input=True), "laguna_score": other(LAGUNA, moe_router_score_func="sqrtsoftplus"),
+    "laguna_rope_type": other(LAGUNA, rope_parameters={F: {"rope_type": "longrope"}}), "laguna_rope_odd": other(LAGUNA, rope_parameters={F: {"rope_type": "default", "partial_rotary_factor": 0.4}}),
+    "laguna_experts_huge": other(LAGUNA, num_experts=10**6), "laguna_unknown": other(LAGUNA, attention_temperature=2.0), "laguna_dense_layer": other(LAGUNA, mlp_only_layers=[3]),
+    "zaya_two_experts": other(ZAYA, num_experts_per_tok=2), "zaya_heads": other(ZAYA, num_attention_heads=3), "zaya_sliding_without_window": other(ZAYA, layer_types=["hybrid", "hybrid_sliding"]),
+    "zaya_layer_type": other(ZAYA, layer_types=["hybrid", "mamba"]), "zaya_taps": other(ZAYA, cca_time0=0), "zaya_bias": other(ZAYA, attention_bias=True), "zaya_head_bias": other(ZAYA, lm_head_bias=True),
+    "zaya_legacy_odd": other(LEGACY_ZAYA, num_hidden_layers=3), "zaya_legacy_clamp": other(LEGACY_ZAYA, clamp_temp=True), "zaya_legacy_november": other(LEGACY_ZAYA, zaya_layers=["a", 16]),
+    "zaya_unknown": other(ZAYA, cca_time2=2), "zaya_rope": other(ZAYA, rope_parameters={"hybrid": {"rope_type": "yarn"}}),
+}
+GOOD |= {"laguna": other(LAGUNA), "laguna_per_element": other(LAGUNA, gating="per-element"), "zaya": other(ZAYA),
+         "zaya_legacy": other(LEGACY_ZAYA)}
+
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)

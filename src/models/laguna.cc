@@ -103,7 +103,7 @@ class Reader {
   }
 
   void read_layers() {
-    const int64_t n = t_.integer("num_hidden_layers", {1, 1024}, 40), heads = t_.integer("num_attention_heads", {1, 1 << 12}, 48);
+    const int64_t n = t_.integer("num_hidden_layers", {1, 256}, 40), heads = t_.integer("num_attention_heads", {1, 1 << 12}, 48);
     const auto size = static_cast<size_t>(n);
     c_.layers.assign(size, {true, true, heads});
     c_.sliding_window = t_.integer("sliding_window", {0, int64_t{1} << 32}, 512);
@@ -142,8 +142,8 @@ class Reader {
   }
 
   void read_experts() {
-    c_.num_experts = t_.integer("num_experts", {1, 4096}, 256);
-    c_.num_experts_per_tok = t_.integer("num_experts_per_tok", {1, 4096}, 8);
+    c_.num_experts = t_.integer("num_experts", {1, 1024}, 256);
+    c_.num_experts_per_tok = t_.integer("num_experts_per_tok", {1, 1024}, 8);
     c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 512);
     c_.shared_expert_intermediate_size = t_.integer("shared_expert_intermediate_size", {1, 1 << 20}, 512);
     c_.routed_scaling_factor = t_.number("moe_routed_scaling_factor", {-1e6, 1e6}, 1.0);

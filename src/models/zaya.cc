@@ -89,7 +89,7 @@ class Reader {
     c_.max_position_embeddings = t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 131072);
     c_.time0 = t_.integer("cca_time0", {1, 16}, 2);
     c_.time1 = t_.integer("cca_time1", {1, 16}, 2);
-    c_.num_experts = t_.integer("num_experts", {1, 4096}, 16);
+    c_.num_experts = t_.integer("num_experts", {1, 1024}, 16);
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", true);
     if (t_.boolean("attention_bias", false)) t_.refuse("attention_bias", "biased projections are not supported, expected false");
     if (c_.legacy) {
@@ -111,12 +111,12 @@ class Reader {
 
  private:
   void read_native() {
-    c_.n_blocks = t_.integer("num_hidden_layers", {1, 1024}, 40);
+    c_.n_blocks = t_.integer("num_hidden_layers", {1, 256}, 40);
     c_.rms_norm_eps = c_.router_eps = t_.number("rms_norm_eps", {0.0, 1.0}, 1e-5);
     c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 2048);
     c_.router_hidden_size = t_.integer("router_hidden_size", {1, 1 << 16}, 256);
     t_.choice("hidden_act", {"silu"}, 0);
-    if (t_.integer("num_experts_per_tok", {1, 4096}, 1) != 1) t_.refuse("num_experts_per_tok", "only 1 is supported");
+    if (t_.integer("num_experts_per_tok", {1, 1024}, 1) != 1) t_.refuse("num_experts_per_tok", "only 1 is supported");
     if (t_.boolean("lm_head_bias", false)) t_.refuse("lm_head_bias", "a biased head is not supported, expected false");
     c_.sliding_window = t_.integer("sliding_window", {0, int64_t{1} << 32}, 0);
     const auto size = static_cast<size_t>(c_.n_blocks);
@@ -144,7 +144,7 @@ class Reader {
 
   void read_legacy() {
     t_.ignore(kIgnoredLegacy);
-    const int64_t halves = t_.integer("num_hidden_layers", {2, 2048}, 80);
+    const int64_t halves = t_.integer("num_hidden_layers", {2, 512}, 80);
     if (halves % 2 != 0) t_.fail("num_hidden_layers", "counts half-layers here and must be even");
     c_.n_blocks = halves / 2;
     c_.rms_norm_eps = c_.router_eps = t_.number("norm_epsilon", {0.0, 1.0}, 1e-5);

@@ -138,6 +138,34 @@ constexpr Row kMalformed[] = {
     {"window_negative", "sliding_window: is -1, expected an integer from 1 to 4294967296"},
     {"window_pattern_zero", "sliding_window_pattern: is 0, expected an integer from 1 to 1024"},
     {"window_zero", "sliding_window: is 0, expected an integer from 1 to 4294967296"},
+    {"laguna_activation", "hidden_act: is 'gelu', supported: 'silu'", kUnsupported},
+    {"laguna_bias", "qkv_bias: biased projections are not supported, expected false", kUnsupported},
+    {"laguna_dense_layer", "mlp_only_layers[0]: is 3, expected an integer from 0 to 2"},
+    {"laguna_experts_huge", "num_experts: is 1000000, expected an integer from 1 to 1024"},
+    {"laguna_gating_false", "gating: attention without a gate is not supported", kUnsupported},
+    {"laguna_gating_word", "gating: is 'per-token', supported: 'per-head', 'per-element'", kUnsupported},
+    {"laguna_heads_not_multiple", "num_attention_heads_per_layer: must be multiples of num_key_value_heads (2), layer 1 has 5"},
+    {"laguna_heads_short", "num_attention_heads_per_layer: has 2 elements, expected 3"},
+    {"laguna_rope_odd", "partial_rotary_factor: must turn an even number of channels, at least 2"},
+    {"laguna_rope_type", "rope_type: is 'longrope', supported: 'default', 'yarn'", kUnsupported},
+    {"laguna_score", "moe_router_score_func: is 'sqrtsoftplus', supported: 'sigmoid'", kUnsupported},
+    {"laguna_sinks", "swa_attention_sink_enabled: attention sinks are not supported, expected false", kUnsupported},
+    {"laguna_top_k", "num_experts_per_tok: must be at most num_experts (4), found 5"},
+    {"laguna_unknown", "attention_temperature: not known to this family", kUnsupported},
+    {"laguna_weight_on_input", "moe_apply_router_weight_on_input: is not supported, expected false", kUnsupported},
+    {"laguna_window_zero", "sliding_window: must be positive, layer 1 is a sliding one"},
+    {"zaya_bias", "attention_bias: biased projections are not supported, expected false", kUnsupported},
+    {"zaya_head_bias", "lm_head_bias: a biased head is not supported, expected false", kUnsupported},
+    {"zaya_heads", "num_attention_heads: must be a multiple of num_key_value_heads (2), found 3"},
+    {"zaya_layer_type", "layer_types[1]: is 'mamba', supported: 'hybrid', 'hybrid_sliding'", kUnsupported},
+    {"zaya_legacy_clamp", "clamp_temp: clamped temperatures are not supported, expected false", kUnsupported},
+    {"zaya_legacy_november", "zaya_layers: the schema of November 2025 is not supported", kUnsupported},
+    {"zaya_legacy_odd", "num_hidden_layers: counts half-layers here and must be even"},
+    {"zaya_rope", "rope_parameters.hybrid.rope_type: is 'yarn', supported: 'default'", kUnsupported},
+    {"zaya_sliding_without_window", "sliding_window: must be positive, layer 1 is a sliding one"},
+    {"zaya_taps", "cca_time0: is 0, expected an integer from 1 to 16"},
+    {"zaya_two_experts", "num_experts_per_tok: only 1 is supported", kUnsupported},
+    {"zaya_unknown", "cca_time2: not known to this family", kUnsupported},
 };
 
 TEST(ModelConfigCorpus, RefusesEachMalformedConfigForItsOwnReason) {
@@ -311,6 +339,10 @@ TEST(ModelConfigCorpus, Gemma3KeepsItsOwnNormsScalesAndHeads) {
 
 TEST(ModelConfigCorpus, WindowsAndHeads) {
   EXPECT_EQ(shape_of(good("window_one")).attention[0]->window, 1);
+  EXPECT_TRUE(declares(good("laguna"), "layers.1.mlp.experts.3.down_proj.weight"));
+  EXPECT_TRUE(declares(good("zaya"), "layers.1.mlp.experts.gate_up_proj"));
+  EXPECT_TRUE(declares(good("zaya_legacy"), "layers.3.zaya_block.experts.local_experts.2.linear_fc1.weight"));
+  EXPECT_EQ(std::get<AttentionSpec>(good("laguna_per_element").blocks[0].mixer).gate->per_element, true);
   EXPECT_TRUE(declares(good("untied"), "lm_head.weight"));
   EXPECT_FALSE(declares(good("flat"), "lm_head.weight"));
 }
