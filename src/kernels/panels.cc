@@ -1,6 +1,7 @@
 #include "kernels/panels.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "base/numbers.h"
@@ -25,16 +26,23 @@ Out convert(In x) {
   }
 }
 
+// Tensors in a file need not be aligned to their elements.
+template <class In>
+In load(const std::byte* rows, int64_t i) {
+  In x;
+  std::memcpy(&x, rows + i * static_cast<int64_t>(sizeof(In)), sizeof(In));
+  return x;
+}
+
 template <class Out, class In>
-void pack_panel(const In* rows, int64_t n_rows, int64_t k, int64_t step, Out* out) {
+void pack_panel(const std::byte* rows, int64_t n_rows, int64_t k, int64_t step, Out* out) {
   const int64_t padded_k = round_up(k, step);
   for (int64_t block = 0; block < padded_k; block += kBlock) {
     const int64_t block_end = std::min(block + kBlock, padded_k);
     for (int64_t lane = 0; lane < kPanel; ++lane) {
       const int64_t filled_end = lane < n_rows ? std::min(block_end, k) : block;
-      const In* row = rows + lane * k;
       Out* to = out + lane * step;
-      for (int64_t i = block; i < filled_end; ++i) to[i / step * kPanel * step + i % step] = convert<Out>(row[i]);
+      for (int64_t i = block; i < filled_end; ++i) to[i / step * kPanel * step + i % step] = convert<Out>(load<In>(rows, lane * k + i));
       for (int64_t i = filled_end; i < block_end; ++i) to[i / step * kPanel * step + i % step] = Out{};
     }
   }
@@ -45,8 +53,8 @@ void pack(const void* source, int64_t n_rows, int64_t k, DType packed, std::byte
   const int64_t panel_bytes = PackedMatrix{nullptr, packed, 0, k}.panel_bytes();
   const int64_t step = inputs_per_step(packed);
   for (int64_t row = 0; row < n_rows; row += kPanel) {
-    pack_panel(static_cast<const In*>(source) + row * k, std::min(kPanel, n_rows - row), k, step,
-               reinterpret_cast<Out*>(out + row / kPanel * panel_bytes));
+    pack_panel<Out, In>(static_cast<const std::byte*>(source) + row * k * static_cast<int64_t>(sizeof(In)), std::min(kPanel, n_rows - row), k, step,
+                        reinterpret_cast<Out*>(out + row / kPanel * panel_bytes));
   }
 }
 
