@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from .variants import Scores, first_output
@@ -32,7 +33,21 @@ def load(folder: Path) -> PreTrainedModel:
     for config in (model.config, model.config.get_text_config()):
         if config._attn_implementation != "eager":
             raise RuntimeError(f"{folder}: attention is {config._attn_implementation}, wanted eager")
+    _put_back(model, folder)
     return model.eval()
+
+
+@torch.no_grad()
+def _put_back(model: PreTrainedModel, folder: Path) -> None:
+    """Takes values from the file again where loading replaced them.
+
+    transformers 5.18 sets ZAYA's bias of the skip expert to -1 on loading, whatever the file says.
+    """
+    state = model.state_dict()
+    for path in folder.glob("model*.safetensors"):
+        for name, stored in load_file(path).items():
+            if name in state and state[name].shape == stored.shape:
+                state[name].copy_(stored)
 
 
 @torch.no_grad()
