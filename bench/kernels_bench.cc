@@ -48,17 +48,20 @@ void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype,
                y = allocate(static_cast<uint64_t>(m * n) * sizeof(float)), scratch = allocate(matmul_scratch_bytes(dtype, m, k));
   const double seconds = best_seconds([&] {
     for (int64_t i = 0; i < copies; ++i) {
-      const Matmul product{.x = reinterpret_cast<const float*>(x.data()), .x_stride = k,
+      const Matmul product{.x = reinterpret_cast<const float*>(x.data()),
+                           .x_stride = k,
                            .w = {weights.data() + static_cast<uint64_t>(i) * bytes, dtype, n, k},
-                           .y = reinterpret_cast<float*>(y.data()), .y_stride = n, .m = m};
+                           .y = reinterpret_cast<float*>(y.data()),
+                           .y_stride = n,
+                           .m = m};
       matmul(compute, {&product, 1}, {scratch.data(), matmul_scratch_bytes(dtype, m, k)});
     }
   });
   const double flops = 2.0 * static_cast<double>(m * k * n * copies) / seconds;
   const double read = static_cast<double>(bytes) * static_cast<double>(copies) / seconds;
   const double peak = dtype == DType::kBF16 ? roofline.bf16_flops_per_second : roofline.f32_flops_per_second;
-  fmt::print("matmul {} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n", to_string(dtype),
-             m, k, n, flops / 1e9, 100.0 * flops / peak, read / 1e9, 100.0 * read / roofline.read_bytes_per_second);
+  fmt::print("matmul {} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
+             to_string(dtype), m, k, n, flops / 1e9, 100.0 * flops / peak, read / 1e9, 100.0 * read / roofline.read_bytes_per_second);
 }
 
 void bench_attention(const Compute& compute, const Roofline& roofline, DType dtype, int64_t heads, int64_t kv_heads, int64_t dim,
@@ -75,19 +78,25 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
   std::vector<int64_t> positions;
   for (int64_t t = 0; t < queries; ++t) positions.push_back(context - queries + t);
   const int64_t stride = heads * dim;
-  const Buffer q = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float)), out = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float));
+  const Buffer q = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float)),
+               out = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float));
   const uint64_t scratch_bytes = attention_scratch_bytes(spec, queries, 1, compute.pool->n_threads());
   const Buffer scratch = allocate(scratch_bytes);
-  const AttentionQueries sequence{.q = reinterpret_cast<const float*>(q.data()), .out = reinterpret_cast<float*>(out.data()),
-                                  .q_stride = stride, .out_stride = stride, .positions = positions, .segments = segments};
+  const AttentionQueries sequence{.q = reinterpret_cast<const float*>(q.data()),
+                                  .out = reinterpret_cast<float*>(out.data()),
+                                  .q_stride = stride,
+                                  .out_stride = stride,
+                                  .positions = positions,
+                                  .segments = segments};
   const double seconds = best_seconds([&] { attention(compute, spec, {&sequence, 1}, {scratch.data(), scratch_bytes}); });
   const double pairs = static_cast<double>(queries) * (static_cast<double>(context) - static_cast<double>(queries - 1) / 2.0);
   const double flops = 4.0 * pairs * static_cast<double>(heads * dim) / seconds;
   const double read = static_cast<double>(page_bytes) * static_cast<double>(n_pages) / seconds;
   const double peak = dtype == DType::kBF16 ? roofline.bf16_flops_per_second : roofline.f32_flops_per_second;
-  fmt::print("attention {} H={} G={} d={:<3} T={:<4} S={:<6} {:8.3f} ms {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
-             to_string(dtype), heads, kv_heads, dim, queries, context, seconds * 1e3, flops / 1e9, 100.0 * flops / peak, read / 1e9,
-             100.0 * read / roofline.read_bytes_per_second);
+  fmt::print(
+      "attention {} H={} G={} d={:<3} T={:<4} S={:<6} {:8.3f} ms {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
+      to_string(dtype), heads, kv_heads, dim, queries, context, seconds * 1e3, flops / 1e9, 100.0 * flops / peak, read / 1e9,
+      100.0 * read / roofline.read_bytes_per_second);
 }
 
 int run(int n_threads) {

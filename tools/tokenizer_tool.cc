@@ -79,8 +79,8 @@ int bench(const Tokenizer& tokenizer, const char* path) {
   const std::string back = tokenizer.decode(*ids);
   const double decode_s = cpu_seconds() - start;
   const double mb = static_cast<double>(text.size()) * 1e-6;
-  std::printf("%s: %.1f MB, %zu ids, encode %.3f s = %.1f MB/s, decode %.3f s = %.1f MB/s, round trip %s\n", path, mb,
-              ids->size(), encode_s, mb / encode_s, decode_s, mb / decode_s, back == text ? "equal" : "differs");
+  std::printf("%s: %.1f MB, %zu ids, encode %.3f s = %.1f MB/s, decode %.3f s = %.1f MB/s, round trip %s\n", path, mb, ids->size(),
+              encode_s, mb / encode_s, decode_s, mb / decode_s, back == text ? "equal" : "differs");
   return 0;
 }
 

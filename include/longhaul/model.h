@@ -14,15 +14,15 @@
 namespace longhaul {
 
 struct LoadOptions {
-  std::string weights = "auto";     // auto (as in the checkpoint), f32, bf16
-  std::string kv = "bf16";          // dtype of keys and values: bf16, f32
-  int threads = 0;                  // 0: the processors this process may use
-  int64_t context = 0;              // tokens a session may hold; 0: 4096, or the model's maximum where that is less
-  int64_t chunk = 512;              // tokens of a prompt per step
-  int64_t sequences = 1;            // sequences per step
-  bool all_logits = false;          // room for logits of many rows at a time (logits, score)
-  bool skip_unneeded_rows = true;   // rows whose logits nobody wants stop at the last block that writes state
-  uint64_t memory_limit = 0;        // bytes; 0: what the system has available
+  std::string weights = "auto";    // auto (as in the checkpoint), f32, bf16
+  std::string kv = "bf16";         // dtype of keys and values: bf16, f32
+  int threads = 0;                 // 0: the processors this process may use
+  int64_t context = 0;             // tokens a session may hold; 0: 4096, or the model's maximum where that is less
+  int64_t chunk = 512;             // tokens of a prompt per step
+  int64_t sequences = 1;           // sequences per step
+  bool all_logits = false;         // room for logits of many rows at a time (logits, score)
+  bool skip_unneeded_rows = true;  // rows whose logits nobody wants stop at the last block that writes state
+  uint64_t memory_limit = 0;       // bytes; 0: what the system has available
   std::function<void(std::string_view what, double fraction)> progress;  // of long waits
 };
 
@@ -75,7 +75,7 @@ class Model {
 
   const std::string& name() const;
   int64_t vocab_size() const;
-  int64_t context() const;       // tokens a session may hold
+  int64_t context() const;  // tokens a session may hold
   bool has_tokenizer() const;
   bool has_chat_template() const;
   SamplingOptions default_sampling() const;
@@ -85,7 +85,8 @@ class Model {
   Result<std::vector<int32_t>> encode(std::string_view text, bool with_bos = true) const;
   Result<std::string> decode(const std::vector<int32_t>& tokens) const;
   // messages: a JSON array of {"role", "content", ...}. `override_template` replaces the checkpoint's.
-  Result<std::string> apply_chat_template(const std::string& messages_json, const std::string& override_template = "", bool thinking = false) const;
+  Result<std::string> apply_chat_template(const std::string& messages_json, const std::string& override_template = "",
+                                          bool thinking = false) const;
 
   struct Impl;
   Impl& impl() const { return *impl_; }
@@ -108,8 +109,8 @@ class Session {
   Session(Session&&) noexcept;
   ~Session();
 
-  int64_t length() const;          // tokens held
-  uint64_t state_bytes() const;    // allocated
+  int64_t length() const;        // tokens held
+  uint64_t state_bytes() const;  // allocated
   Result<Session> fork() const;
   Status save(const std::string& path) const;
 

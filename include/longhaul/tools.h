@@ -19,12 +19,12 @@ struct Report {
 };
 
 struct PlanOptions {
-  int64_t context = 0;                // tokens; 0: the model's maximum
+  int64_t context = 0;  // tokens; 0: the model's maximum
   int64_t batch = 1;
-  std::string weights = "bf16";       // f32, bf16
+  std::string weights = "bf16";  // f32, bf16
   std::string kv = "bf16";
-  std::vector<std::string> what_if;   // edits of the description, by name
-  uint64_t memory = 0;                // bytes to fit; 0: what the system has available
+  std::vector<std::string> what_if;  // edits of the description, by name
+  uint64_t memory = 0;               // bytes to fit; 0: what the system has available
   int64_t chunk = 512;
   int threads = 0;
 };
@@ -36,9 +36,9 @@ std::vector<std::string> bundled_model_names();
 std::vector<std::string> what_if_edits();
 
 struct SynthOptions {
-  int64_t layers = 0;           // 0: all; fewer keep the last of each kind of layer as long as possible
+  int64_t layers = 0;  // 0: all; fewer keep the last of each kind of layer as long as possible
   uint64_t seed = 0;
-  std::string dtype = "bf16";   // f32, bf16
+  std::string dtype = "bf16";  // f32, bf16
   std::function<void(double fraction)> progress;
 };
 // Writes a random checkpoint of a bundled model or of a config.json, with the real tensor names and shapes.
@@ -56,7 +56,7 @@ struct BenchOptions {
   std::vector<int64_t> depths = {0};     // context depths at which decode is timed
   int64_t generate = 64;                 // tokens decoded at each depth
   int repeats = 3;
-  bool compare_row_skip = false;         // time prefill with all rows forced through all blocks too
+  bool compare_row_skip = false;  // time prefill with all rows forced through all blocks too
   LoadOptions load;
 };
 // Prefill and decode speed, state bytes and the share of the roofline measured in the same run.

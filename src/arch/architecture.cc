@@ -33,7 +33,9 @@ void visit_router(LinearRouterSpec& r, const Visit& visit) {
 }
 
 void visit_router(MlpRouterSpec& r, const Visit& visit) {
-  visit_all({&r.down_proj, &r.down_bias, &r.states_scale, &r.norm.weight, &r.fc1, &r.fc1_bias, &r.fc2, &r.fc2_bias, &r.out_proj, &r.selection_bias}, visit);
+  visit_all({&r.down_proj, &r.down_bias, &r.states_scale, &r.norm.weight, &r.fc1, &r.fc1_bias, &r.fc2, &r.fc2_bias, &r.out_proj,
+             &r.selection_bias},
+            visit);
 }
 
 void visit_residual(PlainResidual& r, const Visit& visit) { visit_all({&r.output_scale}, visit); }
@@ -111,12 +113,18 @@ WeightId Architecture::add_lookup(std::string name, int64_t rows, int64_t cols) 
   return add_weight({std::move(name), {rows, cols}}, {.use = WeightUse::kLookup, .rows = rows, .cols = cols});
 }
 
-WeightId Architecture::add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols) {
-  return add_weight({std::move(name), {n_experts, stacked_rows, cols}},
-                    {.use = WeightUse::kExpert, .n_experts = n_experts, .expert_stride = stacked_rows, .first_row = first_row, .rows = rows, .cols = cols});
+WeightId Architecture::add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows,
+                                   int64_t cols) {
+  return add_weight({std::move(name), {n_experts, stacked_rows, cols}}, {.use = WeightUse::kExpert,
+                                                                         .n_experts = n_experts,
+                                                                         .expert_stride = stacked_rows,
+                                                                         .first_row = first_row,
+                                                                         .rows = rows,
+                                                                         .cols = cols});
 }
 
-WeightId Architecture::add_separate_experts(const std::vector<std::string>& names, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols) {
+WeightId Architecture::add_separate_experts(const std::vector<std::string>& names, int64_t stacked_rows, int64_t first_row, int64_t rows,
+                                            int64_t cols) {
   const size_t n = names.size();
   auto first = tensors.size();
   if (first >= n && tensors[first - n].name == names.front()) {
@@ -124,8 +132,13 @@ WeightId Architecture::add_separate_experts(const std::vector<std::string>& name
   } else {
     for (const std::string& name : names) tensors.push_back({name, {stacked_rows, cols}});
   }
-  weights.push_back({.tensor = static_cast<int32_t>(first), .n_tensors = static_cast<int32_t>(n), .use = WeightUse::kExpert,
-                     .n_experts = static_cast<int64_t>(n), .first_row = first_row, .rows = rows, .cols = cols});
+  weights.push_back({.tensor = static_cast<int32_t>(first),
+                     .n_tensors = static_cast<int32_t>(n),
+                     .use = WeightUse::kExpert,
+                     .n_experts = static_cast<int64_t>(n),
+                     .first_row = first_row,
+                     .rows = rows,
+                     .cols = cols});
   return static_cast<WeightId>(weights.size()) - 1;
 }
 
@@ -169,15 +182,17 @@ void drop_unused_weights(Architecture& arch) {
   compact(arch.weights, new_weight);
   for (WeightSpec& w : arch.weights) w.tensor = new_tensor[static_cast<size_t>(w.tensor)];
   const Visit renumber = [&](WeightId& id) { id = new_weight[static_cast<size_t>(id)]; };
-  visit_all({&arch.embedding.table, &arch.embedding.bias, &arch.embedding.scale_vector, &arch.head.norm.weight, &arch.head.matrix}, renumber);
+  visit_all({&arch.embedding.table, &arch.embedding.bias, &arch.embedding.scale_vector, &arch.head.norm.weight, &arch.head.matrix},
+            renumber);
   for (Block& block : arch.blocks) visit_block(block, renumber);
 }
 
 const char* mixer_name(const Mixer& mixer) {
-  return std::visit(Overloaded{[](const AttentionSpec&) { return "attention"; }, [](const CcaSpec&) { return "convolutional attention"; }, [](const GatedMlpSpec&) { return "mlp"; },
-                               [](const MoeSpec&) { return "moe"; }, [](const ParallelSpec&) { return "mlp+moe"; },
-                               [](const PerLayerEmbeddingSpec&) { return "per-layer embedding"; }},
-                    mixer);
+  return std::visit(
+      Overloaded{[](const AttentionSpec&) { return "attention"; }, [](const CcaSpec&) { return "convolutional attention"; },
+                 [](const GatedMlpSpec&) { return "mlp"; }, [](const MoeSpec&) { return "moe"; },
+                 [](const ParallelSpec&) { return "mlp+moe"; }, [](const PerLayerEmbeddingSpec&) { return "per-layer embedding"; }},
+      mixer);
 }
 
 const AttentionSpec* as_attention(const Block& block) {

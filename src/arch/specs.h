@@ -58,13 +58,13 @@ struct AttentionSpec {
 
 // Attention in a compressed latent space: queries and keys are mixed over time by two causal convolutions, half of the values come one token late.
 struct CcaSpec {
-  AttentionSpec attention;        // v_proj: the current token's half of the values
-  WeightId v_proj_delayed = kNone;  // [G head_dim / 2, D]: what the next token uses
-  int64_t time0 = 0, time1 = 0;     // taps of the depthwise and of the grouped convolution
+  AttentionSpec attention;                                       // v_proj: the current token's half of the values
+  WeightId v_proj_delayed = kNone;                               // [G head_dim / 2, D]: what the next token uses
+  int64_t time0 = 0, time1 = 0;                                  // taps of the depthwise and of the grouped convolution
   WeightId conv_depthwise = kNone, conv_depthwise_bias = kNone;  // [C, time0], [C]; C = (H + G) head_dim, query heads first
   WeightId conv_grouped = kNone, conv_grouped_bias = kNone;      // H + G matrices [head_dim, head_dim * time1], [C]
-  WeightId temperature = kNone;     // [G]
-  StateId taps = kNone;             // fixed state
+  WeightId temperature = kNone;                                  // [G]
+  StateId taps = kNone;                                          // fixed state
 
   int64_t channels() const { return (attention.n_heads + attention.n_kv_heads) * attention.head_dim; }
   int64_t delayed_width() const { return attention.n_kv_heads * attention.head_dim / 2; }
@@ -85,9 +85,9 @@ enum class RouterScore { kSoftmax, kSigmoid };
 struct LinearRouterSpec {
   RouterScore score = RouterScore::kSoftmax;
   std::optional<NormSpec> norm;
-  WeightId scale = kNone;       // [D], may be kNone
+  WeightId scale = kNone;  // [D], may be kNone
   float factor = 1.0f;
-  WeightId proj = kNone;        // [E, D]
+  WeightId proj = kNone;              // [E, D]
   std::optional<float> softcap = {};  // of the projection's output
   WeightId selection_bias = kNone;    // [E], moves the choice but not the weights; may be kNone
   WeightId per_expert_scale = kNone;  // [E], applied after renormalising; may be kNone
@@ -98,12 +98,12 @@ struct LinearRouterSpec {
 // it stands for skipping them. The best of softmax + bias is taken, weighted by its probability.
 struct MlpRouterSpec {
   int64_t width = 0;
-  WeightId down_proj = kNone, down_bias = kNone;   // [width, D], [width]
-  WeightId states_scale = kNone;                   // [width]; kNone: takes nothing over
+  WeightId down_proj = kNone, down_bias = kNone;  // [width, D], [width]
+  WeightId states_scale = kNone;                  // [width]; kNone: takes nothing over
   NormSpec norm;
   WeightId fc1 = kNone, fc1_bias = kNone, fc2 = kNone, fc2_bias = kNone;  // [width, width], [width]
-  WeightId out_proj = kNone;                       // [E + 1, width]
-  WeightId selection_bias = kNone;                 // [E + 1]
+  WeightId out_proj = kNone;                                              // [E + 1, width]
+  WeightId selection_bias = kNone;                                        // [E + 1]
 };
 
 using RouterSpec = std::variant<LinearRouterSpec, MlpRouterSpec>;
@@ -112,7 +112,7 @@ struct MoeSpec {
   int64_t n_experts = 0, top_k = 0, width = 0;
   ActivationKind activation = ActivationKind::kGeluTanh;
   RouterSpec router;
-  std::optional<NormSpec> expert_norm;  // on the experts' input; the router sees the block's input
+  std::optional<NormSpec> expert_norm;          // on the experts' input; the router sees the block's input
   WeightId gate_proj = kNone, up_proj = kNone;  // [E, width, D]
   WeightId down_proj = kNone;                   // [E, D, width]
 };
@@ -121,15 +121,15 @@ struct MoeSpec {
 struct PerLayerEmbeddingSpec {
   int64_t width = 0;
   ActivationKind activation = ActivationKind::kGeluTanh;
-  WeightId table = kNone;        // [rows, L * width], this layer's slice begins at table_column
+  WeightId table = kNone;  // [rows, L * width], this layer's slice begins at table_column
   int64_t table_column = 0;
   float table_scale = 1.0f;
   WeightId context_proj = kNone;  // [width, D]
   float context_scale = 1.0f;
   NormSpec context_norm;
   float combine_scale = 1.0f;
-  WeightId gate_proj = kNone;    // [width, D]
-  WeightId out_proj = kNone;     // [D, width]
+  WeightId gate_proj = kNone;  // [width, D]
+  WeightId out_proj = kNone;   // [D, width]
 };
 
 using ChannelMixer = std::variant<GatedMlpSpec, MoeSpec>;

@@ -15,7 +15,7 @@ inline constexpr int32_t kNone = -1;
 struct TensorSpec {
   std::string name;
   std::vector<int64_t> shape;
-  bool is_buffer = false;  // a registered buffer of the reference: stored, but not counted as parameters
+  bool is_buffer = false;                     // a registered buffer of the reference: stored, but not counted as parameters
   std::vector<std::string> other_names = {};  // spellings that checkpoints use as well
   bool is_absolute = false;                   // stands without the prefix
 

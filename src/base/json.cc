@@ -14,8 +14,7 @@ constexpr size_t kMaxMessageBytes = 300;  // the library's message quotes the to
 // Adapts the library's SAX interface to JsonHandler, adding the depth limit.
 class SaxAdapter : public nlohmann::json_sax<nlohmann::json> {
  public:
-  SaxAdapter(JsonHandler& handler, std::string_view where, JsonLimits limits)
-      : handler_(handler), where_(where), limits_(limits) {}
+  SaxAdapter(JsonHandler& handler, std::string_view where, JsonLimits limits) : handler_(handler), where_(where), limits_(limits) {}
 
   bool null() override { return scalar(Json()); }
   bool boolean(bool b) override { return scalar(Json(b)); }

@@ -34,13 +34,13 @@ Error unsupported(fmt::format_string<Args...> format, Args&&... args) {
 
 // LH_TRY(auto x, f()): x is f's value, or the enclosing function returns f's error.
 #define LH_TRY(declaration, expression) LH_TRY_(declaration, expression, LH_CONCAT(lh_result_, __LINE__))
-#define LH_TRY_(declaration, expression, name)  \
-  auto name = (expression);                     \
-  if (!name.ok()) return name.take_error();     \
+#define LH_TRY_(declaration, expression, name) \
+  auto name = (expression);                    \
+  if (!name.ok()) return name.take_error();    \
   declaration = std::move(*name)
 
 // LH_RETURN_IF_ERROR(f()): passes f's error up, for a Status or a value that is not wanted.
-#define LH_RETURN_IF_ERROR(expression)                                   \
-  do {                                                                   \
+#define LH_RETURN_IF_ERROR(expression)                                                 \
+  do {                                                                                 \
     if (auto lh_status = (expression); !lh_status.ok()) return lh_status.take_error(); \
   } while (false)

@@ -26,7 +26,8 @@ uint64_t number_in(const char* path, const std::string& key) {
 // Memory left under the control group's limit; a group without one says "max".
 uint64_t cgroup_left() {
   uint64_t limit = 0, used = 0;
-  if (!(std::ifstream("/sys/fs/cgroup/memory.max") >> limit) || !(std::ifstream("/sys/fs/cgroup/memory.current") >> used)) return UINT64_MAX;
+  if (!(std::ifstream("/sys/fs/cgroup/memory.max") >> limit) || !(std::ifstream("/sys/fs/cgroup/memory.current") >> used))
+    return UINT64_MAX;
   // Cached file pages count as used and can be taken back.
   const uint64_t cached = number_in("/sys/fs/cgroup/memory.stat", "file");
   used -= std::min(used, cached);

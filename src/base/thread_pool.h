@@ -25,8 +25,8 @@ class ThreadPool {
   // Not reentrant: one region at a time. `body` must not throw.
   template <class Body>
   void run(int64_t n_chunks, const Body& body) {
-    run_erased(n_chunks, [](const void* b, int64_t chunk, int thread) { (*static_cast<const Body*>(b))(chunk, thread); },
-               &body);
+    run_erased(
+        n_chunks, [](const void* b, int64_t chunk, int thread) { (*static_cast<const Body*>(b))(chunk, thread); }, &body);
   }
 
  private:

@@ -21,9 +21,9 @@ constexpr uint64_t kKi = 1024, kMi = kKi * kKi, kGi = kMi * kKi, kTi = kGi * kKi
 constexpr uint64_t kKilo = 1000, kMega = kKilo * kKilo, kGiga = kMega * kKilo, kTera = kGiga * kKilo;
 
 constexpr std::array kCountUnits = {Unit{"", 1}, Unit{"k", kKi}, Unit{"m", kMi}, Unit{"g", kGi}};
-constexpr std::array kByteUnits = {Unit{"", 1},       Unit{"b", 1},       Unit{"k", kKi},   Unit{"kib", kKi},  Unit{"kb", kKilo},
-                                   Unit{"m", kMi},    Unit{"mib", kMi},   Unit{"mb", kMega}, Unit{"g", kGi},    Unit{"gib", kGi},
-                                   Unit{"gb", kGiga}, Unit{"t", kTi},     Unit{"tib", kTi}, Unit{"tb", kTera}};
+constexpr std::array kByteUnits = {Unit{"", 1},       Unit{"b", 1},     Unit{"k", kKi},    Unit{"kib", kKi}, Unit{"kb", kKilo},
+                                   Unit{"m", kMi},    Unit{"mib", kMi}, Unit{"mb", kMega}, Unit{"g", kGi},   Unit{"gib", kGi},
+                                   Unit{"gb", kGiga}, Unit{"t", kTi},   Unit{"tib", kTi},  Unit{"tb", kTera}};
 
 // ASCII only: the answer must not depend on the locale.
 std::string lower(std::string_view text) {
@@ -82,9 +82,7 @@ std::string format_exact(uint64_t n) {
   return digits;
 }
 
-std::string format_bytes(uint64_t bytes) {
-  return scaled(static_cast<double>(bytes), 1024.0, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"});
-}
+std::string format_bytes(uint64_t bytes) { return scaled(static_cast<double>(bytes), 1024.0, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"}); }
 
 std::string format_count(double n) {
   std::string text = scaled(n, 1000.0, {"", "K", "M", "B", "T", "P"});

@@ -26,7 +26,8 @@ class LineReader {
     history_ = history_init();
     HistEvent event;
     history(history_, &event, H_SETSIZE, 1000);
-    el_set(edit_, EL_PROMPT, +[](EditLine*) { return const_cast<char*>("> "); });
+    el_set(
+        edit_, EL_PROMPT, +[](EditLine*) { return const_cast<char*>("> "); });
     el_set(edit_, EL_EDITOR, "emacs");
     el_set(edit_, EL_SIGNAL, 1);
     el_set(edit_, EL_HIST, history, history_);
@@ -143,12 +144,14 @@ int chat_command(ChatFlags& f) {
   const Result<Model> model = Model::load(f.model, f.load);
   progress.reset();
   if (!model.ok()) return fail(model.error());
-  if (!model->has_chat_template() && own.empty()) return fail({ErrorCode::kNotFound, f.model + ": the checkpoint has no chat template; give one with --chat-template FILE"});
+  if (!model->has_chat_template() && own.empty())
+    return fail({ErrorCode::kNotFound, f.model + ": the checkpoint has no chat template; give one with --chat-template FILE"});
 
   struct sigaction on_interrupt {};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   ::sigaction(SIGINT, &on_interrupt, nullptr);
-  if (stdin_is_terminal()) fmt::print("{}: type a message; /reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n", model->name());
+  if (stdin_is_terminal())
+    fmt::print("{}: type a message; /reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n", model->name());
   LineReader lines;
   Conversation conversation(*model, f, own);
   while (const auto line = lines.next()) {
@@ -160,11 +163,14 @@ int chat_command(ChatFlags& f) {
     }
     interrupted = false;
     Stats stats = model->load_stats();
-    const Result<Generation> answer = conversation.say(*line, [](std::string_view piece) {
-      std::fwrite(piece.data(), 1, piece.size(), stdout);
-      std::fflush(stdout);
-      return !interrupted.load();
-    }, stats);
+    const Result<Generation> answer = conversation.say(
+        *line,
+        [](std::string_view piece) {
+          std::fwrite(piece.data(), 1, piece.size(), stdout);
+          std::fflush(stdout);
+          return !interrupted.load();
+        },
+        stats);
     if (!answer.ok()) {
       fail(answer.error());
       if (!stdin_is_terminal()) return exit_status(answer.error().code);

@@ -16,59 +16,71 @@ int fail(const Error& error) {
 }
 
 CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value, const std::string& help, int64_t min) {
-  return command.add_option_function<std::string>(
-      name,
-      [&value, name, min](const std::string& text) {
-        const Result<int64_t> count = parse_count(text);
-        if (!count.ok()) throw CLI::ValidationError(name, count.error().message);
-        if (*count < min) throw CLI::ValidationError(name, fmt::format("must be at least {}, given {}", min, text));
-        value = *count;
-      },
-      help)->type_name("N");
+  return command
+      .add_option_function<std::string>(
+          name,
+          [&value, name, min](const std::string& text) {
+            const Result<int64_t> count = parse_count(text);
+            if (!count.ok()) throw CLI::ValidationError(name, count.error().message);
+            if (*count < min) throw CLI::ValidationError(name, fmt::format("must be at least {}, given {}", min, text));
+            value = *count;
+          },
+          help)
+      ->type_name("N");
 }
 
 CLI::Option* add_counts(CLI::App& command, const std::string& name, std::vector<int64_t>& values, const std::string& help) {
-  return command.add_option_function<std::vector<std::string>>(
-      name,
-      [&values, name](const std::vector<std::string>& texts) {
-        values.clear();
-        for (const std::string& text : texts) {
-          const Result<int64_t> count = parse_count(text);
-          if (!count.ok()) throw CLI::ValidationError(name, count.error().message);
-          values.push_back(*count);
-        }
-      },
-      help)->delimiter(',')->type_name("N,...");
+  return command
+      .add_option_function<std::vector<std::string>>(
+          name,
+          [&values, name](const std::vector<std::string>& texts) {
+            values.clear();
+            for (const std::string& text : texts) {
+              const Result<int64_t> count = parse_count(text);
+              if (!count.ok()) throw CLI::ValidationError(name, count.error().message);
+              values.push_back(*count);
+            }
+          },
+          help)
+      ->delimiter(',')
+      ->type_name("N,...");
 }
 
 CLI::Option* add_bytes(CLI::App& command, const std::string& name, uint64_t& value, const std::string& help) {
-  return command.add_option_function<std::string>(
-      name,
-      [&value, name](const std::string& text) {
-        const Result<uint64_t> bytes = parse_bytes(text);
-        if (!bytes.ok()) throw CLI::ValidationError(name, bytes.error().message);
-        value = *bytes;
-      },
-      help)->type_name("SIZE");
+  return command
+      .add_option_function<std::string>(
+          name,
+          [&value, name](const std::string& text) {
+            const Result<uint64_t> bytes = parse_bytes(text);
+            if (!bytes.ok()) throw CLI::ValidationError(name, bytes.error().message);
+            value = *bytes;
+          },
+          help)
+      ->type_name("SIZE");
 }
 
 void add_load_options(CLI::App& command, LoadOptions& o) {
   command.add_option("--weights", o.weights, "dtype of the weights in memory: auto (the checkpoint's), bf16, f32")->capture_default_str();
   command.add_option("--kv", o.kv, "dtype of keys and values: bf16, f32")->capture_default_str();
   command.add_option("--threads", o.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024))->capture_default_str();
-  add_count(command, "--context", o.context, "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's maximum if less)", 1);
+  add_count(command, "--context", o.context,
+            "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's maximum if less)", 1);
   add_count(command, "--chunk", o.chunk, "tokens of a prompt per step (default 512)", 1);
   add_bytes(command, "--memory", o.memory_limit, "memory the model may use, such as 8GiB (default: what is available)");
 }
 
 void SamplingFlags::add_to(CLI::App& c) {
-  temperature_set_ = c.add_option("--temp,--temperature", temperature_, "temperature; 0 takes the likeliest token")->check(CLI::Range(0.0, 100.0));
+  temperature_set_ =
+      c.add_option("--temp,--temperature", temperature_, "temperature; 0 takes the likeliest token")->check(CLI::Range(0.0, 100.0));
   top_k_set_ = c.add_option("--top-k", top_k_, "choose among the K likeliest tokens; 0: all")->check(CLI::NonNegativeNumber);
   top_p_set_ = c.add_option("--top-p", top_p_, "choose among the fewest tokens whose probability reaches P")->check(CLI::Range(0.0, 1.0));
   min_p_set_ = c.add_option("--min-p", min_p_, "leave out tokens less likely than P times the likeliest")->check(CLI::Range(0.0, 1.0));
-  repetition_set_ = c.add_option("--repetition-penalty", repetition_, "make tokens seen before less likely (1: off)")->check(CLI::Range(0.01, 100.0));
-  presence_set_ = c.add_option("--presence-penalty", presence_, "taken from the logit of every token seen before")->check(CLI::Range(-100.0, 100.0));
-  frequency_set_ = c.add_option("--frequency-penalty", frequency_, "taken once for each time a token was seen")->check(CLI::Range(-100.0, 100.0));
+  repetition_set_ =
+      c.add_option("--repetition-penalty", repetition_, "make tokens seen before less likely (1: off)")->check(CLI::Range(0.01, 100.0));
+  presence_set_ =
+      c.add_option("--presence-penalty", presence_, "taken from the logit of every token seen before")->check(CLI::Range(-100.0, 100.0));
+  frequency_set_ =
+      c.add_option("--frequency-penalty", frequency_, "taken once for each time a token was seen")->check(CLI::Range(-100.0, 100.0));
   seed_set_ = c.add_option("--seed", seed_, "random seed; the same seed gives the same text");
 }
 

@@ -35,8 +35,8 @@ class SamplingFlags {
   double temperature_ = 0, top_p_ = 0, min_p_ = 0, repetition_ = 0, presence_ = 0, frequency_ = 0;
   int64_t top_k_ = 0;
   uint64_t seed_ = 0;
-  CLI::Option *temperature_set_ = nullptr, *top_p_set_ = nullptr, *min_p_set_ = nullptr, *repetition_set_ = nullptr, *presence_set_ = nullptr,
-              *frequency_set_ = nullptr, *top_k_set_ = nullptr, *seed_set_ = nullptr;
+  CLI::Option *temperature_set_ = nullptr, *top_p_set_ = nullptr, *min_p_set_ = nullptr, *repetition_set_ = nullptr,
+              *presence_set_ = nullptr, *frequency_set_ = nullptr, *top_k_set_ = nullptr, *seed_set_ = nullptr;
 };
 
 // Options whose value is a count ("128k", "1M") or a size in bytes ("24GiB").

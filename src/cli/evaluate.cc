@@ -38,8 +38,8 @@ struct ScoreFlags {
 std::string score_json(const Score& s) {
   std::string values;
   for (float v : s.token_nll) values += fmt::format("{}{:.6f}", values.empty() ? "" : ", ", v);
-  return fmt::format("{{\n\"tokens\": {},\n\"nll\": {:.6f},\n\"perplexity\": {:.6f},\n\"token_ids\": [{}],\n\"token_nll\": [{}]\n}}\n", s.n_tokens, s.nll,
-                     std::exp(s.nll), fmt::join(s.tokens, ", "), values);
+  return fmt::format("{{\n\"tokens\": {},\n\"nll\": {:.6f},\n\"perplexity\": {:.6f},\n\"token_ids\": [{}],\n\"token_nll\": [{}]\n}}\n",
+                     s.n_tokens, s.nll, std::exp(s.nll), fmt::join(s.tokens, ", "), values);
 }
 
 int score_command(ScoreFlags& f) {
@@ -58,8 +58,8 @@ int score_command(ScoreFlags& f) {
   if (f.json) {
     fmt::print("{}", score_json(*result));
   } else {
-    fmt::print("{} tokens in windows of {}: mean negative log-likelihood {:.4f}, perplexity {:.3f}\n", result->n_tokens, f.window, result->nll,
-               std::exp(result->nll));
+    fmt::print("{} tokens in windows of {}: mean negative log-likelihood {:.4f}, perplexity {:.3f}\n", result->n_tokens, f.window,
+               result->nll, std::exp(result->nll));
   }
   return 0;
 }

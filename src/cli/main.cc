@@ -9,17 +9,23 @@ int main(int argc, char** argv) {
   using namespace longhaul::cli;
   // A reader that goes away (| head) ends the program quietly.
   std::signal(SIGPIPE, SIG_DFL);
-  CLI::App app("Longhaul runs language models built for long context, straight from their checkpoints,\n"
-               "and tells what every token of context costs before it is spent.",
-               "longhaul");
+  CLI::App app(
+      "Longhaul runs language models built for long context, straight from their checkpoints,\n"
+      "and tells what every token of context costs before it is spent.",
+      "longhaul");
   app.set_version_flag("--version", "longhaul " LONGHAUL_VERSION);
   app.require_subcommand(1);
   const std::string preset = bundled_model_names().front();
-  app.footer("Examples:\n"
-             "  longhaul run models/demo -p \"In the beginning\"\n"
-             "  longhaul plan " + preset + " --context 128k\n"
-             "  longhaul synth " + preset + " --out random --layers 10 && longhaul bench random\n"
-             "`longhaul COMMAND --help` tells more.");
+  app.footer(
+      "Examples:\n"
+      "  longhaul run models/demo -p \"In the beginning\"\n"
+      "  longhaul plan " +
+      preset +
+      " --context 128k\n"
+      "  longhaul synth " +
+      preset +
+      " --out random --layers 10 && longhaul bench random\n"
+      "`longhaul COMMAND --help` tells more.");
   Run run;
   for (const auto add : {add_run, add_chat, add_logits, add_score, add_inspect, add_plan, add_synth, add_bench}) add(app, run);
   try {

@@ -30,8 +30,8 @@ std::string describe(const Mixer& mixer) {
 }
 
 std::string describe_heads(const AttentionSpec& s) {
-  std::string text = fmt::format("{} query heads of {}, {} KV head{}, rope theta {}", s.n_heads, s.head_dim, s.n_kv_heads, s.n_kv_heads == 1 ? "" : "s",
-                                 s.rope.theta);
+  std::string text = fmt::format("{} query heads of {}, {} KV head{}, rope theta {}", s.n_heads, s.head_dim, s.n_kv_heads,
+                                 s.n_kv_heads == 1 ? "" : "s", s.rope.theta);
   if (s.rope.live_pairs < s.rope.n_pairs) text += fmt::format(" on {} of {} pairs", s.rope.live_pairs, s.rope.n_pairs);
   if (s.writes_state() && s.v_proj == kNone) text += ", values from the key projection";
   return text;

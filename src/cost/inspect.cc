@@ -4,9 +4,9 @@
 
 #include <iterator>
 
-#include "longhaul/units.h"
 #include "cost/describe.h"
 #include "cost/parameters.h"
+#include "longhaul/units.h"
 
 namespace longhaul {
 namespace {
@@ -17,7 +17,8 @@ using Out = std::back_insert_iterator<std::string>;
 uint64_t block_parameters(const Architecture& arch, const Block& block) {
   uint64_t n = 0;
   for_each_weight(block, [&](WeightId id) {
-    if (arch.weight(id).use != WeightUse::kLookup && !arch.tensor_of(id).is_buffer) n += static_cast<uint64_t>(arch.weight(id).n_elements());
+    if (arch.weight(id).use != WeightUse::kLookup && !arch.tensor_of(id).is_buffer)
+      n += static_cast<uint64_t>(arch.weight(id).n_elements());
   });
   return n;
 }
@@ -31,7 +32,9 @@ void add_header(Out out, const Architecture& arch) {
   fmt::format_to(out, "{} parameters ({}), {} at work on a token\n", format_count(static_cast<double>(total)), format_exact(total),
                  format_count(static_cast<double>(active)));
   for (const ParameterPiece& p : pieces) {
-    if (p.use == WeightUse::kLookup) fmt::format_to(out, "of these {} in a table of which a token reads {} numbers\n", format_count(static_cast<double>(p.elements)), p.active);
+    if (p.use == WeightUse::kLookup)
+      fmt::format_to(out, "of these {} in a table of which a token reads {} numbers\n", format_count(static_cast<double>(p.elements)),
+                     p.active);
   }
 }
 
@@ -66,7 +69,9 @@ Json attention_json(const Architecture& arch, const AttentionSpec& s) {
 }
 
 Json block_json(const Architecture& arch, const Block& block) {
-  Json json = Json::object({{"layer", block.layer}, {"mixer", mixer_name(block.mixer)}, {"description", describe(block.mixer)},
+  Json json = Json::object({{"layer", block.layer},
+                            {"mixer", mixer_name(block.mixer)},
+                            {"description", describe(block.mixer)},
                             {"params", block_parameters(arch, block)}});
   if (const auto* s = as_attention(block)) json.set("attention", attention_json(arch, *s));
   return json;
@@ -85,7 +90,8 @@ std::string inspect_report(const Architecture& arch) {
     layer = block.layer;
     add_block(out, arch, block);
   }
-  fmt::format_to(out, "\nhead {} x {}{}\n", arch.vocab_size, arch.hidden_size, arch.weight(arch.embedding.table).is_alias ? ", tied to the embedding" : "");
+  fmt::format_to(out, "\nhead {} x {}{}\n", arch.vocab_size, arch.hidden_size,
+                 arch.weight(arch.embedding.table).is_alias ? ", tied to the embedding" : "");
   return text;
 }
 
@@ -94,8 +100,8 @@ Json inspect_json(const Architecture& arch) {
   Json::Array blocks, states;
   for (const Block& block : arch.blocks) blocks.push_back(block_json(arch, block));
   for (const StateSpec& s : arch.states) {
-    states.push_back(Json::object({{"layer", s.layer}, {"n_kv_heads", s.n_kv_heads}, {"head_dim", s.head_dim},
-                                   {"window", s.is_ring() ? Json(s.window) : Json()}}));
+    states.push_back(Json::object(
+        {{"layer", s.layer}, {"n_kv_heads", s.n_kv_heads}, {"head_dim", s.head_dim}, {"window", s.is_ring() ? Json(s.window) : Json()}}));
   }
   return Json::object({{"name", arch.name},
                        {"family", arch.family},

@@ -136,8 +136,15 @@ std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& 
 
 Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
   const std::vector<ParameterPiece> pieces = parameter_pieces(arch);
-  Plan p{.name = arch.name, .context = r.context, .batch = r.batch, .max_positions = arch.max_positions, .weights = r.weights, .kv = r.kv,
-         .what_if = r.what_if, .params_total = total_parameters(pieces), .params_active = active_parameters(pieces)};
+  Plan p{.name = arch.name,
+         .context = r.context,
+         .batch = r.batch,
+         .max_positions = arch.max_positions,
+         .weights = r.weights,
+         .kv = r.kv,
+         .what_if = r.what_if,
+         .params_total = total_parameters(pieces),
+         .params_active = active_parameters(pieces)};
   p.weight_bytes = resident_weight_bytes(arch, r.weights);
   p.weight_bytes_mapped = mapped_bytes(arch, r.checkpoint.value_or(r.weights));
   p.scratch_bytes = scratch_bytes(arch, step_limits(r));
@@ -163,8 +170,12 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
 
 StepLimits step_limits(const PlanRequest& r) {
   // Decoding takes a row of every sequence in one step.
-  return {.max_rows = std::max(r.chunk, r.batch), .max_sequences = r.batch, .max_logit_rows = r.logit_rows, .n_threads = r.n_threads,
-          .weights = r.weights, .kv = r.kv};
+  return {.max_rows = std::max(r.chunk, r.batch),
+          .max_sequences = r.batch,
+          .max_logit_rows = r.logit_rows,
+          .n_threads = r.n_threads,
+          .weights = r.weights,
+          .kv = r.kv};
 }
 
 Result<Plan> make_plan(const Architecture& arch, const PlanRequest& request) {

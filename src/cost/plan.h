@@ -20,9 +20,9 @@ struct PlanRequest {
   int64_t chunk = 512;              // rows a step
   int64_t logit_rows = 1;           // rows of logits computed at a time
   int n_threads = 1;
-  std::optional<uint64_t> memory;   // bytes to fit in
-  std::optional<double> bandwidth;  // bytes a second of memory, for the bound on speed
-  std::vector<std::string> what_if; // edits to price, in order
+  std::optional<uint64_t> memory;    // bytes to fit in
+  std::optional<double> bandwidth;   // bytes a second of memory, for the bound on speed
+  std::vector<std::string> what_if;  // edits to price, in order
 };
 
 // The limits of the executor that this request describes.
@@ -33,11 +33,11 @@ struct LayerPlan {
   int64_t layer = 0;
   std::vector<std::string> mixers;  // "attention sliding 512", "mlp 6144", one a block
   uint64_t params = 0, weight_bytes = 0;
-  uint64_t state_bytes = 0;             // of all sequences
-  uint64_t state_bytes_per_token = 0;   // growth of append-only state
-  int64_t state_source = kNone;         // the layer whose cache it reads instead of its own
-  uint64_t decode_flops = 0;            // one row at the end of the context
-  uint64_t kv_read_bytes = 0;           // one row at the end of the context
+  uint64_t state_bytes = 0;            // of all sequences
+  uint64_t state_bytes_per_token = 0;  // growth of append-only state
+  int64_t state_source = kNone;        // the layer whose cache it reads instead of its own
+  uint64_t decode_flops = 0;           // one row at the end of the context
+  uint64_t kv_read_bytes = 0;          // one row at the end of the context
 };
 
 struct Plan {
@@ -47,20 +47,20 @@ struct Plan {
   std::vector<std::string> what_if;
 
   uint64_t params_total = 0;
-  uint64_t params_active = 0;            // multiplied or added for one token, head included
-  uint64_t weight_bytes = 0;             // resident: packed matrices, f32 vectors
-  uint64_t weight_bytes_mapped = 0;      // tables read by row from their file
-  uint64_t state_bytes = 0;              // all sequences at full context, as allocated
-  uint64_t state_bytes_per_token = 0;    // growth of one sequence
+  uint64_t params_active = 0;          // multiplied or added for one token, head included
+  uint64_t weight_bytes = 0;           // resident: packed matrices, f32 vectors
+  uint64_t weight_bytes_mapped = 0;    // tables read by row from their file
+  uint64_t state_bytes = 0;            // all sequences at full context, as allocated
+  uint64_t state_bytes_per_token = 0;  // growth of one sequence
   uint64_t scratch_bytes = 0;
-  uint64_t total_bytes = 0;              // weight_bytes + state_bytes + scratch_bytes
-  uint64_t decode_flops_per_token = 0;   // at the end of the context
-  uint64_t decode_attention_flops = 0;   // of these, scores and value sums
-  uint64_t prefill_flops = 0;            // one sequence: every row through every block, one row of logits
-  uint64_t prefill_flops_skip = 0;       // one sequence, as run: rows nobody reads stop at the last block that writes state
-  uint64_t decode_read_bytes = 0;        // one step of the whole batch at the end of the context
-  uint64_t decode_read_weight_bytes = 0; // of these, weights; experts by expectation
-  std::optional<int64_t> max_context;    // the largest that fits the memory asked for; 0: none does
+  uint64_t total_bytes = 0;               // weight_bytes + state_bytes + scratch_bytes
+  uint64_t decode_flops_per_token = 0;    // at the end of the context
+  uint64_t decode_attention_flops = 0;    // of these, scores and value sums
+  uint64_t prefill_flops = 0;             // one sequence: every row through every block, one row of logits
+  uint64_t prefill_flops_skip = 0;        // one sequence, as run: rows nobody reads stop at the last block that writes state
+  uint64_t decode_read_bytes = 0;         // one step of the whole batch at the end of the context
+  uint64_t decode_read_weight_bytes = 0;  // of these, weights; experts by expectation
+  std::optional<int64_t> max_context;     // the largest that fits the memory asked for; 0: none does
   std::vector<LayerPlan> layers;
 };
 

@@ -93,7 +93,8 @@ TEST(Plan, LayersAddUpToTheModel) {
     // Outside of the layers stand the table and head (one tensor), the last norm, and the per-layer table with its norm.
     uint64_t outside = static_cast<uint64_t>(arch.vocab_size * arch.hidden_size + arch.hidden_size);
     for (const TensorSpec& t : arch.tensors) {
-      if (t.name == "embed_tokens_per_layer.weight" || t.name == "per_layer_projection_norm.weight") outside += static_cast<uint64_t>(t.n_elements());
+      if (t.name == "embed_tokens_per_layer.weight" || t.name == "per_layer_projection_norm.weight")
+        outside += static_cast<uint64_t>(t.n_elements());
     }
     EXPECT_EQ(params + outside, p.params_total);
     EXPECT_EQ(flops + 2 * static_cast<uint64_t>(arch.vocab_size * arch.hidden_size), p.decode_flops_per_token);

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <iterator>
 
-#include "longhaul/units.h"
 #include "cost/what_if.h"
+#include "longhaul/units.h"
 
 namespace longhaul {
 namespace {
@@ -17,7 +17,8 @@ using Out = std::back_insert_iterator<std::string>;
 // The command line's spelling: "bf16".
 std::string option_name(DType dtype) {
   std::string name = to_string(dtype);
-  std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return name;
 }
 
@@ -42,7 +43,8 @@ void add_memory(Out out, const Plan& p, const PlanRequest& r) {
   add_bytes(out, "tables on disk", p.weight_bytes_mapped, "read by row from the checkpoint");
   if (!p.max_context) return;
   if (*p.max_context == 0) {
-    fmt::format_to(out, "  no context fits {}: weights and scratch alone need {}\n", format_bytes(*r.memory), format_bytes(p.weight_bytes + p.scratch_bytes));
+    fmt::format_to(out, "  no context fits {}: weights and scratch alone need {}\n", format_bytes(*r.memory),
+                   format_bytes(p.weight_bytes + p.scratch_bytes));
   } else if (*p.max_context == kMaxPlannedContext) {
     fmt::format_to(out, "  any context fits {}\n", format_bytes(*r.memory));
   } else {
@@ -57,7 +59,8 @@ void add_work(Out out, const Plan& p, const PlanRequest& r) {
   fmt::format_to(out, "\nwork\n");
   fmt::format_to(out, "  {:<16}{:>13}   attention {:.0f} %\n", "next token", flops(p.decode_flops_per_token),
                  percent(p.decode_attention_flops, p.decode_flops_per_token));
-  fmt::format_to(out, "  {:<16}{:>13}   {} if every row went through every block\n", "prompt", flops(p.prefill_flops_skip), flops(p.prefill_flops));
+  fmt::format_to(out, "  {:<16}{:>13}   {} if every row went through every block\n", "prompt", flops(p.prefill_flops_skip),
+                 flops(p.prefill_flops));
   fmt::format_to(out, "  {:<16}{:>13}   weights {}, cache {}\n", "read per step", format_bytes(p.decode_read_bytes),
                  format_bytes(p.decode_read_weight_bytes), format_bytes(p.decode_read_bytes - p.decode_read_weight_bytes));
   if (!r.bandwidth) return;
@@ -96,8 +99,9 @@ void add_layers(Out out, const Plan& p) {
     }
     const std::string source = l.state_source == kNone ? "" : fmt::format(", reads the cache of layer {}", l.state_source);
     fmt::format_to(out, "  {} x {}{}\n", like.size(), fmt::join(l.mixers, ", "), source);
-    fmt::format_to(out, "  {:>15}{:>12}{:>12}{:>14}   layers {}\n", format_count(static_cast<double>(l.params)), format_bytes(l.state_bytes),
-                   format_bytes(l.state_bytes_per_token), format_si(static_cast<double>(l.decode_flops), "FLOP"), ranges(like));
+    fmt::format_to(out, "  {:>15}{:>12}{:>12}{:>14}   layers {}\n", format_count(static_cast<double>(l.params)),
+                   format_bytes(l.state_bytes), format_bytes(l.state_bytes_per_token),
+                   format_si(static_cast<double>(l.decode_flops), "FLOP"), ranges(like));
   }
 }
 
@@ -108,8 +112,8 @@ std::string change(uint64_t from, uint64_t to) {
 }
 
 void add_comparison(Out out, const std::string& label, const Plan& shipped, const Plan& edited, std::string_view meaning) {
-  fmt::format_to(out, "  {:<16}{:>11} {:>10}{:>15} {:>9}   {}\n", label, format_bytes(edited.state_bytes), change(shipped.state_bytes, edited.state_bytes),
-                 format_si(static_cast<double>(edited.decode_flops_per_token), "FLOP"),
+  fmt::format_to(out, "  {:<16}{:>11} {:>10}{:>15} {:>9}   {}\n", label, format_bytes(edited.state_bytes),
+                 change(shipped.state_bytes, edited.state_bytes), format_si(static_cast<double>(edited.decode_flops_per_token), "FLOP"),
                  change(shipped.decode_flops_per_token, edited.decode_flops_per_token), meaning);
 }
 
@@ -117,7 +121,8 @@ void add_comparison(Out out, const std::string& label, const Plan& shipped, cons
 void add_worth(Out out, const Plan& shipped, const Plan& edited) {
   const auto ratio = static_cast<double>(edited.state_bytes) / static_cast<double>(std::max<uint64_t>(1, shipped.state_bytes));
   fmt::format_to(out, "  so the shipped model has: cache {:.2f}x smaller, attention FLOPs {}, next token's FLOPs {}\n", ratio,
-                 change(edited.decode_attention_flops, shipped.decode_attention_flops), change(edited.decode_flops_per_token, shipped.decode_flops_per_token));
+                 change(edited.decode_attention_flops, shipped.decode_attention_flops),
+                 change(edited.decode_flops_per_token, shipped.decode_flops_per_token));
 }
 
 // The shipped model beside the edited one, or beside each edit that applies to it.

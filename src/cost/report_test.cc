@@ -41,10 +41,11 @@ TEST(PlanJson, HasTheStableKeys) {
   const Json json = plan_json(*make_plan(arch, {.context = 4096, .kv = DType::kF32, .what_if = {"mha"}}));
   std::vector<std::string> keys;
   for (const auto& [key, value] : *json.as_object()) keys.push_back(key);
-  EXPECT_THAT(keys, testing::UnorderedElementsAre("name", "context", "batch", "weights", "kv", "what_if", "params_total", "params_active", "weight_bytes",
-                                                  "weight_bytes_mapped", "state_bytes", "state_bytes_per_token", "scratch_bytes", "total_bytes",
-                                                  "decode_flops_per_token", "decode_attention_flops", "prefill_flops", "prefill_flops_skip", "decode_read_bytes", "max_context",
-                                                  "max_positions", "layers"));
+  EXPECT_THAT(keys,
+              testing::UnorderedElementsAre("name", "context", "batch", "weights", "kv", "what_if", "params_total", "params_active",
+                                            "weight_bytes", "weight_bytes_mapped", "state_bytes", "state_bytes_per_token", "scratch_bytes",
+                                            "total_bytes", "decode_flops_per_token", "decode_attention_flops", "prefill_flops",
+                                            "prefill_flops_skip", "decode_read_bytes", "max_context", "max_positions", "layers"));
   EXPECT_EQ(*json.find("kv")->as_string(), "f32");
   EXPECT_TRUE(json.find("max_context")->is_null());
   EXPECT_EQ(json.find("layers")->as_array()->size(), 35u);

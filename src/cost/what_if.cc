@@ -32,7 +32,8 @@ Status resize(Architecture& arch, WeightId id, int64_t rows, int64_t cols) {
   if (id == kNone) return {};
   WeightSpec& w = arch.weights[static_cast<size_t>(id)];
   TensorSpec& t = arch.tensors[static_cast<size_t>(w.tensor)];
-  if (w.n_elements() != t.n_elements()) return unsupported("tensor '{}' holds several weights: this what-if cannot resize one of them", t.name);
+  if (w.n_elements() != t.n_elements())
+    return unsupported("tensor '{}' holds several weights: this what-if cannot resize one of them", t.name);
   w.rows = rows;
   w.cols = cols;
   t.shape = w.use == WeightUse::kVector ? std::vector{cols} : std::vector{rows, cols};
@@ -199,7 +200,8 @@ Result<Architecture> uniform_heads(Architecture arch, std::string_view name) {
     StateSpec& state = state_of(arch, s->state);
     state.head_dim = like.head_dim;
     state.n_kv_heads = like.n_kv_heads;
-    if (wants_values) s->v_proj = add_tensor(arch, sibling_name(arch, s->q_proj, "q_proj", "v_proj"), WeightUse::kMatrix, 1, arch.hidden_size, 0.0f);
+    if (wants_values)
+      s->v_proj = add_tensor(arch, sibling_name(arch, s->q_proj, "q_proj", "v_proj"), WeightUse::kMatrix, 1, arch.hidden_size, 0.0f);
     LH_RETURN_IF_ERROR(resize_attention(arch, *s));
   }
   if (!applies) return does_not_apply(arch, name, "all layers have the same heads");

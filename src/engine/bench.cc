@@ -103,18 +103,22 @@ class Bench {
     LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).first(static_cast<size_t>(depth + 2))));
     LH_TRY(const Roofline before, measure_roofline({m_.kernels, m_.pool.get()}));
     const double start = now_seconds();
-    for (int64_t i = depth + 2; i < depth + 2 + o_.generate; ++i) LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).subspan(static_cast<size_t>(i), 1)));
+    for (int64_t i = depth + 2; i < depth + 2 + o_.generate; ++i)
+      LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).subspan(static_cast<size_t>(i), 1)));
     const double seconds = now_seconds() - start;
-    PlanRequest request{.context = depth + 2 + o_.generate / 2, .weights = m_.limits.weights, .kv = m_.limits.kv, .n_threads = m_.limits.n_threads};
+    PlanRequest request{
+        .context = depth + 2 + o_.generate / 2, .weights = m_.limits.weights, .kv = m_.limits.kv, .n_threads = m_.limits.n_threads};
     LH_TRY(const Plan plan, make_plan(m_.arch, request));
     LH_TRY(const Roofline after, measure_roofline({m_.kernels, m_.pool.get()}));
-    decodes_.push_back({depth, static_cast<double>(o_.generate) / seconds, plan.decode_read_bytes, sequence.allocated_bytes(), (before.read_bytes_per_second + after.read_bytes_per_second) / 2});
+    decodes_.push_back({depth, static_cast<double>(o_.generate) / seconds, plan.decode_read_bytes, sequence.allocated_bytes(),
+                        (before.read_bytes_per_second + after.read_bytes_per_second) / 2});
     report_progress();
     return {};
   }
 
   void report_progress() {
-    const double total = static_cast<double>(o_.prompts.size()) * o_.repeats * (o_.compare_row_skip ? 2 : 1) + static_cast<double>(o_.depths.size());
+    const double total =
+        static_cast<double>(o_.prompts.size()) * o_.repeats * (o_.compare_row_skip ? 2 : 1) + static_cast<double>(o_.depths.size());
     if (o_.load.progress) o_.load.progress("measuring", std::min(1.0, ++done_ / total));
   }
 
@@ -129,41 +133,60 @@ class Bench {
     out += fmt::format("dot peak {:.0f} GFLOP/s\n\n", dot_peak() / 1e9);
     if (!prefills_.empty()) out += "prefill      tokens/s      GFLOP/s  of peak\n";
     for (const Prefill& p : prefills_) {
-      out += fmt::format("{:>7}  {:>12.1f}  {:>11.1f}  {:>6.1f} %", p.tokens, static_cast<double>(p.tokens) / p.seconds, p.flops_per_second / 1e9,
-                         100 * p.flops_per_second / dot_peak());
-      if (p.all_rows_seconds > 0) out += fmt::format("   {:.2f}x of {:.1f} tokens/s with every row in every block", p.all_rows_seconds / p.seconds, static_cast<double>(p.tokens) / p.all_rows_seconds);
+      out += fmt::format("{:>7}  {:>12.1f}  {:>11.1f}  {:>6.1f} %", p.tokens, static_cast<double>(p.tokens) / p.seconds,
+                         p.flops_per_second / 1e9, 100 * p.flops_per_second / dot_peak());
+      if (p.all_rows_seconds > 0)
+        out += fmt::format("   {:.2f}x of {:.1f} tokens/s with every row in every block", p.all_rows_seconds / p.seconds,
+                           static_cast<double>(p.tokens) / p.all_rows_seconds);
       out += "\n";
     }
     if (!decodes_.empty()) out += "\n  depth      tokens/s   bytes/token      GB/s   of GB/s         state\n";
     for (const Decode& d : decodes_) {
-      out += fmt::format("{:>7}  {:>12.2f}  {:>12}  {:>8.1f}  {:>8.1f}  {:>5.1f} %  {}\n", d.depth, d.tokens_per_second, d.read_bytes, d.bytes_per_second() / 1e9,
-                         d.bandwidth / 1e9, 100 * d.bytes_per_second() / d.bandwidth, format_bytes(d.state_bytes));
+      out +=
+          fmt::format("{:>7}  {:>12.2f}  {:>12}  {:>8.1f}  {:>8.1f}  {:>5.1f} %  {}\n", d.depth, d.tokens_per_second, d.read_bytes,
+                      d.bytes_per_second() / 1e9, d.bandwidth / 1e9, 100 * d.bytes_per_second() / d.bandwidth, format_bytes(d.state_bytes));
     }
-    out += fmt::format("\npeak RSS {}, planned {} at {} tokens of context\n", format_bytes(peak_resident_bytes()), format_bytes(m_.plan.total_bytes), m_.context);
+    out += fmt::format("\npeak RSS {}, planned {} at {} tokens of context\n", format_bytes(peak_resident_bytes()),
+                       format_bytes(m_.plan.total_bytes), m_.context);
     return out;
   }
 
   Json json() const {
     Json prefill{Json::Array{}}, decode{Json::Array{}};
     for (const Prefill& p : prefills_) {
-      Json row = Json::object({{"tokens", p.tokens}, {"seconds", p.seconds}, {"tokens_per_second", static_cast<double>(p.tokens) / p.seconds},
-                               {"flops_per_second", p.flops_per_second}, {"share_of_peak", p.flops_per_second / dot_peak()}});
+      Json row = Json::object({{"tokens", p.tokens},
+                               {"seconds", p.seconds},
+                               {"tokens_per_second", static_cast<double>(p.tokens) / p.seconds},
+                               {"flops_per_second", p.flops_per_second},
+                               {"share_of_peak", p.flops_per_second / dot_peak()}});
       if (p.all_rows_seconds > 0) row.set("all_rows_seconds", p.all_rows_seconds);
       prefill.push_back(row);
     }
     for (const Decode& d : decodes_) {
-      decode.push_back(Json::object({{"depth", d.depth}, {"tokens_per_second", d.tokens_per_second}, {"read_bytes_per_token", d.read_bytes},
+      decode.push_back(Json::object({{"depth", d.depth},
+                                     {"tokens_per_second", d.tokens_per_second},
+                                     {"read_bytes_per_token", d.read_bytes},
                                      {"bytes_per_second", d.bytes_per_second()},
                                      {"read_bandwidth", d.bandwidth},
                                      {"share_of_bandwidth", d.bytes_per_second() / d.bandwidth},
                                      {"state_bytes", d.state_bytes}}));
     }
     const auto machine = [](const Roofline& r) {
-      return Json::object({{"read_bytes_per_second", r.read_bytes_per_second}, {"bf16_flops_per_second", r.bf16_flops_per_second}, {"f32_flops_per_second", r.f32_flops_per_second}});
+      return Json::object({{"read_bytes_per_second", r.read_bytes_per_second},
+                           {"bf16_flops_per_second", r.bf16_flops_per_second},
+                           {"f32_flops_per_second", r.f32_flops_per_second}});
     };
-    return Json::object({{"model", m_.arch.name}, {"threads", m_.limits.n_threads}, {"kernels", m_.kernels->name}, {"weights", to_string(m_.limits.weights)},
-                         {"kv", to_string(m_.limits.kv)}, {"roofline_before", machine(before_)}, {"roofline_after", machine(after_)}, {"prefill", prefill},
-                         {"decode", decode}, {"peak_rss_bytes", peak_resident_bytes()}, {"planned_total_bytes", m_.plan.total_bytes}});
+    return Json::object({{"model", m_.arch.name},
+                         {"threads", m_.limits.n_threads},
+                         {"kernels", m_.kernels->name},
+                         {"weights", to_string(m_.limits.weights)},
+                         {"kv", to_string(m_.limits.kv)},
+                         {"roofline_before", machine(before_)},
+                         {"roofline_after", machine(after_)},
+                         {"prefill", prefill},
+                         {"decode", decode},
+                         {"peak_rss_bytes", peak_resident_bytes()},
+                         {"planned_total_bytes", m_.plan.total_bytes}});
   }
 
   Model::Impl& m_;
@@ -178,7 +201,8 @@ class Bench {
 
 Result<Report> bench(const std::string& folder, const BenchOptions& options) {
   if (options.repeats < 1) return invalid("repeats must be at least 1");
-  if (options.generate < 1 || options.generate > kMaxPlannedContext) return invalid("tokens to generate must be 1 to {}", kMaxPlannedContext);
+  if (options.generate < 1 || options.generate > kMaxPlannedContext)
+    return invalid("tokens to generate must be 1 to {}", kMaxPlannedContext);
   BenchOptions o = options;
   int64_t context = 1;
   for (int64_t n : o.prompts) {
@@ -190,7 +214,8 @@ Result<Report> bench(const std::string& folder, const BenchOptions& options) {
     context = std::max(context, d + o.generate + 2);
   }
   if (o.load.context == 0) o.load.context = context;
-  if (o.load.context < context) return invalid("--context {} is less than the {} tokens that the longest case needs", o.load.context, context);
+  if (o.load.context < context)
+    return invalid("--context {} is less than the {} tokens that the longest case needs", o.load.context, context);
   LH_TRY(const Model model, Model::load(folder, o.load));
   return Bench(model.impl(), o).run();
 }

@@ -140,7 +140,8 @@ void Executor::attention(size_t index, const AttentionSpec& s, const float* h) {
 }
 
 void Executor::convolutional_attention(size_t index, const CcaSpec& s, const float* h) {
-  CcaInput in{.x = h, .rows = rows_, .rope = rope_table(s.attention.rope), .kv = state_.kv(s.attention.state), .taps = state_.fixed(s.taps)};
+  CcaInput in{
+      .x = h, .rows = rows_, .rope = rope_table(s.attention.rope), .kv = state_.kv(s.attention.state), .taps = state_.fixed(s.taps)};
   if (narrows_in(index)) {
     drop_unneeded_rows();
     in.q_row_of = b_.needed_rows;

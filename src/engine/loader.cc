@@ -31,13 +31,15 @@ class TensorMatcher {
     std::vector<const TensorInfo*> found;
     for (const TensorSpec& spec : arch_.tensors) found.push_back(match_one(spec));
     for (const TensorInfo& t : source_.all()) {
-      if (!claimed_.count(t.name) && !is_ignored(t.name)) problems_.push_back(fmt::format("unclaimed tensor '{}' {}", printable(t.name), shape_text(t.shape)));
+      if (!claimed_.count(t.name) && !is_ignored(t.name))
+        problems_.push_back(fmt::format("unclaimed tensor '{}' {}", printable(t.name), shape_text(t.shape)));
     }
     if (problems_.empty()) return found;
     constexpr size_t kShown = 20;
     const size_t n = problems_.size();
     if (n > kShown) problems_.resize(kShown);
-    return corrupt("the checkpoint does not fit its config ({} problems{}):\n  {}", n, n > kShown ? ", the first 20 are" : "", fmt::join(problems_, "\n  "));
+    return corrupt("the checkpoint does not fit its config ({} problems{}):\n  {}", n, n > kShown ? ", the first 20 are" : "",
+                   fmt::join(problems_, "\n  "));
   }
 
  private:
@@ -105,7 +107,7 @@ struct PackTask {
   const TensorInfo* tensor;
   int64_t source_row;
   int64_t first_row, n_rows, cols;
-  std::byte* out;      // the matrix
+  std::byte* out;  // the matrix
 };
 
 // tensors: that of the weight, or those of its experts.
@@ -123,7 +125,8 @@ void add_tasks(std::span<const TensorInfo* const> tensors, const WeightSpec& w, 
 
 void pack(const PackTask& task, DType dtype) {
   const uint64_t row_bytes = static_cast<uint64_t>(task.cols) * bytes_per_element(task.tensor->dtype);
-  const auto source = task.tensor->bytes.subspan(static_cast<uint64_t>(task.source_row) * row_bytes, static_cast<uint64_t>(task.n_rows) * row_bytes);
+  const auto source =
+      task.tensor->bytes.subspan(static_cast<uint64_t>(task.source_row) * row_bytes, static_cast<uint64_t>(task.n_rows) * row_bytes);
   pack_rows(source.data(), task.tensor->dtype, task.first_row, task.n_rows, task.cols, dtype, task.out);
   task.tensor->file->drop(source);
 }
@@ -162,7 +165,10 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   }
   LH_TRY(model->packed, Buffer::allocate(packed));
   LH_TRY(model->vectors, Buffer::allocate(vectors));
-  model->weights = {.dtype = weights, .matrices = std::vector<PackedMatrix>(n), .vectors = std::vector<const float*>(n), .tables = std::vector<LookupTable>(n)};
+  model->weights = {.dtype = weights,
+                    .matrices = std::vector<PackedMatrix>(n),
+                    .vectors = std::vector<const float*>(n),
+                    .tables = std::vector<LookupTable>(n)};
 
   std::vector<PackTask> tasks;
   std::byte* next = model->packed.data();

@@ -27,7 +27,9 @@ Architecture architecture(const char* extra = "") {
   const auto config = parse_json(fmt::format(R"({{"model_type": "gemma4_text", "vocab_size": 32, "hidden_size": 8, "intermediate_size": 12,
       "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4, "global_head_dim": 8, "sliding_window": 4,
       "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"], "num_kv_shared_layers": 2,
-      "hidden_size_per_layer_input": 4, "vocab_size_per_layer_input": 32 {}}})", extra), "config");
+      "hidden_size_per_layer_input": 4, "vocab_size_per_layer_input": 32 {}}})",
+                                             extra),
+                                 "config");
   EXPECT_TRUE(config.ok());
   auto arch = read_architecture(*config, "config");
   EXPECT_TRUE(arch.ok()) << arch.error().message;
@@ -82,7 +84,8 @@ std::string problem(const Architecture& arch, const Decls& decls) {
 
 TEST(Loader, EveryPrefixIsFound) {
   const Architecture arch = architecture();
-  for (const char* prefix : {"model.language_model.", "model.", "language_model.model.", ""}) expect_loads(arch, declarations(arch, prefix));
+  for (const char* prefix : {"model.language_model.", "model.", "language_model.model.", ""})
+    expect_loads(arch, declarations(arch, prefix));
 }
 
 TEST(Loader, ReportsAllProblemsInOneError) {

@@ -37,7 +37,8 @@ Result<std::vector<int32_t>> read_token_file(const std::string& path) {
   std::vector<int32_t> tokens;
   for (const Json& item : *array) {
     const int64_t* id = item.as_int();
-    if (id == nullptr || *id < 0 || *id > INT32_MAX) return corrupt("{}: entry {} is no token id: {}", path, tokens.size(), printable(item.dump()));
+    if (id == nullptr || *id < 0 || *id > INT32_MAX)
+      return corrupt("{}: entry {} is no token id: {}", path, tokens.size(), printable(item.dump()));
     tokens.push_back(static_cast<int32_t>(*id));
   }
   return tokens;

@@ -55,10 +55,11 @@ Result<StepLimits> step_limits(const LoadOptions& options, const Architecture& a
 
 Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan, const PlanRequest& request) {
   if (plan.total_bytes <= *request.memory) return {};
-  return make_error(ErrorCode::kOverBudget,
-                    "{} with {} tokens of context needs {} bytes, {} are available; the largest context that fits is {}. Try a smaller --context{}.\n{}",
-                    arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes, *request.memory, plan.max_context.value_or(0),
-                    request.weights == DType::kF32 ? " or --weights bf16" : "", plan_report(arch, plan, request));
+  return make_error(
+      ErrorCode::kOverBudget,
+      "{} with {} tokens of context needs {} bytes, {} are available; the largest context that fits is {}. Try a smaller --context{}.\n{}",
+      arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes, *request.memory, plan.max_context.value_or(0),
+      request.weights == DType::kF32 ? " or --weights bf16" : "", plan_report(arch, plan, request));
 }
 
 Status load_text_files(const std::string& folder, Model::Impl& m) {
@@ -101,8 +102,13 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
   LH_TRY(m->limits, step_limits(options, m->arch, source, m->context));
 
-  const PlanRequest request{.context = m->context, .batch = options.sequences, .weights = m->limits.weights, .kv = m->limits.kv,
-                            .chunk = m->limits.max_rows, .logit_rows = m->limits.max_logit_rows, .n_threads = m->limits.n_threads,
+  const PlanRequest request{.context = m->context,
+                            .batch = options.sequences,
+                            .weights = m->limits.weights,
+                            .kv = m->limits.kv,
+                            .chunk = m->limits.max_rows,
+                            .logit_rows = m->limits.max_logit_rows,
+                            .n_threads = m->limits.n_threads,
                             .memory = options.memory_limit > 0 ? options.memory_limit : available_memory_bytes()};
   LH_TRY(m->plan, make_plan(m->arch, request));
   LH_RETURN_IF_ERROR(refuse_what_does_not_fit(m->arch, m->plan, request));
@@ -152,7 +158,8 @@ SamplingOptions Model::default_sampling() const {
 }
 
 static Error no_tokenizer(const std::string& folder) {
-  return make_error(ErrorCode::kNotFound, "{}: no tokenizer.json, so text cannot be read or written; `longhaul logits` works on token ids", folder);
+  return make_error(ErrorCode::kNotFound, "{}: no tokenizer.json, so text cannot be read or written; `longhaul logits` works on token ids",
+                    folder);
 }
 
 Result<std::vector<int32_t>> Model::encode(std::string_view text, bool with_bos) const {
@@ -173,7 +180,8 @@ Result<std::string> Model::decode(const std::vector<int32_t>& tokens) const {
   return impl_->tokenizer->decode(tokens, /*skip_special=*/true);
 }
 
-Result<std::string> Model::apply_chat_template(const std::string& messages_json, const std::string& override_template, bool thinking) const {
+Result<std::string> Model::apply_chat_template(const std::string& messages_json, const std::string& override_template,
+                                               bool thinking) const {
   const ChatTemplate* chosen = impl_->chat_template ? &*impl_->chat_template : nullptr;
   std::optional<ChatTemplate> own;
   if (!override_template.empty()) {

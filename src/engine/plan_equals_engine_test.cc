@@ -71,7 +71,10 @@ class RandomWeights {
  public:
   RandomWeights(const Architecture& arch, DType dtype) {
     const size_t n = arch.weights.size();
-    weights_ = {.dtype = dtype, .matrices = std::vector<PackedMatrix>(n), .vectors = std::vector<const float*>(n), .tables = std::vector<LookupTable>(n)};
+    weights_ = {.dtype = dtype,
+                .matrices = std::vector<PackedMatrix>(n),
+                .vectors = std::vector<const float*>(n),
+                .tables = std::vector<LookupTable>(n)};
     for (size_t i = 0; i < n; ++i) add(arch.weights[i], i);
   }
   const Weights& weights() const { return weights_; }
@@ -93,7 +96,8 @@ class RandomWeights {
       packed_.push_back(must(Buffer::allocate(one * static_cast<uint64_t>(w.n_experts))));
       Buffer& buffer = packed_.back();
       for (int64_t e = 0; e < w.n_experts; ++e) {
-        pack_rows(values.data() + e * w.rows * w.cols, DType::kF32, 0, w.rows, w.cols, weights_.dtype, buffer.data() + static_cast<uint64_t>(e) * one);
+        pack_rows(values.data() + e * w.rows * w.cols, DType::kF32, 0, w.rows, w.cols, weights_.dtype,
+                  buffer.data() + static_cast<uint64_t>(e) * one);
       }
       weights_.matrices[id] = {buffer.data(), weights_.dtype, w.rows, w.cols};
       resident_bytes_ += buffer.size();
@@ -114,7 +118,9 @@ Sequence new_sequence(const Architecture& arch, DType dtype, int64_t max_tokens)
 // A model ready to run what a request asks for.
 struct Engine {
   Engine(const Architecture& architecture, const PlanRequest& request, bool skip)
-      : arch(architecture), random(arch, request.weights), pool(request.n_threads),
+      : arch(architecture),
+        random(arch, request.weights),
+        pool(request.n_threads),
         executor(must(Executor::create(arch, random.weights(), ref_kernels(), pool, step_limits(request), {.skip_unneeded_rows = skip}))) {}
 
   // Prefills in steps of `chunk` rows, only the last row's logits wanted.

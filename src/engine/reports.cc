@@ -21,7 +21,8 @@ Result<NamedConfig> find_config(const std::string& model) {
     if (!std::filesystem::is_regular_file(file, ignored)) continue;
     LH_TRY(Json config, read_json_file(file.string(), size_t{16} << 20));
     const std::filesystem::path folder = std::filesystem::absolute(file == path ? file.stem() : path, ignored);
-    return NamedConfig{std::move(config), file.string(), folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string()};
+    return NamedConfig{std::move(config), file.string(),
+                       folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string()};
   }
   LH_TRY(const Preset* preset, find_preset(model));
   return NamedConfig{preset->config, preset->name, preset->name};

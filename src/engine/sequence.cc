@@ -39,7 +39,8 @@ Result<Sequence> Sequence::allocate(const Architecture& arch, DType dtype, int64
 
 Status Sequence::reserve(int64_t n_tokens) {
   if (n_tokens > max_tokens_) {
-    return make_error(ErrorCode::kOverBudget, "the context of {} tokens is full: {} needed; start again with a larger --context", max_tokens_, n_tokens);
+    return make_error(ErrorCode::kOverBudget, "the context of {} tokens is full: {} needed; start again with a larger --context",
+                      max_tokens_, n_tokens);
   }
   if (n_tokens <= reserved_) return {};
   for (size_t i = 0; i < layers_.size(); ++i) {

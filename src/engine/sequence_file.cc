@@ -27,7 +27,8 @@ constexpr char kMagic[8] = {'L', 'H', 'S', 'T', 'A', 'T', 'E', '1'};
 uint64_t fingerprint(const Architecture& arch) {
   std::string text = fmt::format("{} {} {}", arch.family, arch.hidden_size, arch.vocab_size);
   for (const StateSpec& s : arch.states) {
-    text += s.is_fixed() ? fmt::format(";{} fixed {}", s.layer, s.fixed_elements) : fmt::format(";{} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window);
+    text += s.is_fixed() ? fmt::format(";{} fixed {}", s.layer, s.fixed_elements)
+                         : fmt::format(";{} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window);
   }
   return XXH3_64bits(text.data(), text.size());
 }
@@ -107,7 +108,8 @@ Result<Sequence> Sequence::parse(const Architecture& arch, std::span<const std::
   bytes = bytes.subspan(sizeof header, bytes.size() - sizeof header - sizeof(uint64_t));
   const auto dtype = static_cast<DType>(header.dtype);
   if (max_tokens < header.length) {
-    return make_error(ErrorCode::kOverBudget, "{}: holds {} tokens, the context allows {}; start with a larger --context", where, header.length, max_tokens);
+    return make_error(ErrorCode::kOverBudget, "{}: holds {} tokens, the context allows {}; start with a larger --context", where,
+                      header.length, max_tokens);
   }
   // Nothing is allocated before the file has shown to hold as much.
   const uint64_t expected = stored_bytes(arch, header, dtype);

@@ -24,7 +24,8 @@ static Status check_sampling(const SamplingOptions& s) {
   if (!within(s.temperature, 0, 1e3)) return invalid("temperature must be 0 to 1000, given {}", s.temperature);
   if (!within(s.top_p, 0, 1)) return invalid("top-p must be 0 to 1, given {}", s.top_p);
   if (!within(s.min_p, 0, 1)) return invalid("min-p must be 0 to 1, given {}", s.min_p);
-  if (!within(s.repetition_penalty, 1e-3, 1e3)) return invalid("the repetition penalty must be 0.001 to 1000, given {}", s.repetition_penalty);
+  if (!within(s.repetition_penalty, 1e-3, 1e3))
+    return invalid("the repetition penalty must be 0.001 to 1000, given {}", s.repetition_penalty);
   if (!within(s.presence_penalty, -1e3, 1e3)) return invalid("the presence penalty must be -1000 to 1000, given {}", s.presence_penalty);
   if (!within(s.frequency_penalty, -1e3, 1e3)) return invalid("the frequency penalty must be -1000 to 1000, given {}", s.frequency_penalty);
   return {};
@@ -46,7 +47,8 @@ Result<Session> Session::restore(const Model& model, const std::string& path) {
   Model::Impl& m = model.impl();
   LH_TRY(Sequence sequence, Sequence::restore(m.arch, path, m.context));
   if (sequence.dtype() != m.limits.kv) {
-    return invalid("{}: holds {} state, the model was loaded for {}; use the --kv it was saved with", path, to_string(sequence.dtype()), to_string(m.limits.kv));
+    return invalid("{}: holds {} state, the model was loaded for {}; use the --kv it was saved with", path, to_string(sequence.dtype()),
+                   to_string(m.limits.kv));
   }
   LH_RETURN_IF_ERROR(sequence.reserve(std::min(m.context, sequence.max_tokens())));
   return Session(std::make_unique<Impl>(Impl{&m, std::move(sequence)}));
@@ -64,7 +66,8 @@ Status Session::save(const std::string& path) const { return impl_->sequence.sav
 namespace {
 
 // Takes tokens in, chunk by chunk; `wanted` applies to the last chunk, the others want all or nothing.
-Status take_in(Model::Impl& m, Sequence& sequence, std::span<const int32_t> tokens, LogitsWanted wanted, int64_t chunk, const LogitsSink& sink) {
+Status take_in(Model::Impl& m, Sequence& sequence, std::span<const int32_t> tokens, LogitsWanted wanted, int64_t chunk,
+               const LogitsSink& sink) {
   const int64_t step = chunk > 0 ? std::min(chunk, m.chunk()) : m.chunk();
   // Before the first chunk: a sink may look at tokens of later ones, and a bad one leaves the sequence as it was.
   for (int32_t t : tokens) {
@@ -89,7 +92,8 @@ Status Session::logits(const std::vector<int32_t>& tokens, const OnLogits& on_lo
   return take_in(*impl_->model, impl_->sequence, tokens, LogitsWanted::kAll, chunk, sink);
 }
 
-Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const GenerateOptions& options, const OnText& on_text, Stats& stats) {
+Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const GenerateOptions& options, const OnText& on_text,
+                                     Stats& stats) {
   Model::Impl& m = *impl_->model;
   Sequence& sequence = impl_->sequence;
   if (prompt.empty()) return invalid("the prompt is empty");
@@ -97,8 +101,9 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
   if (!m.tokenizer) return invalid("{}: no tokenizer.json, so text cannot be generated", m.folder);
   const int64_t room = sequence.max_tokens() - sequence.length() - static_cast<int64_t>(prompt.size());
   if (room < 0) {
-    return make_error(ErrorCode::kOverBudget, "the prompt of {} tokens does not fit the context of {} ({} are in use); use a larger --context",
-                      prompt.size(), sequence.max_tokens(), sequence.length());
+    return make_error(ErrorCode::kOverBudget,
+                      "the prompt of {} tokens does not fit the context of {} ({} are in use); use a larger --context", prompt.size(),
+                      sequence.max_tokens(), sequence.length());
   }
   const int64_t budget = std::min(options.max_tokens, room);
   Sampler sampler(options.sampling, m.arch.vocab_size, m.defaults.suppress_tokens);
@@ -131,7 +136,8 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
   };
   while (go_on && static_cast<int64_t>(out.tokens.size()) < budget) {
     if (next == Sampler::kNoToken) {
-      return corrupt("{}: no logit at position {} is a number; the checkpoint's weights are damaged or overflow", m.folder, sequence.length() - 1);
+      return corrupt("{}: no logit at position {} is a number; the checkpoint's weights are damaged or overflow", m.folder,
+                     sequence.length() - 1);
     }
     out.tokens.push_back(next);
     if (!options.ignore_eos && m.is_stop_token(next)) {
@@ -193,7 +199,8 @@ Result<Score> score(const Model& model, const std::vector<int32_t>& tokens, int6
       }
       return true;
     }));
-    if (!std::isfinite(result.nll)) return corrupt("{}: the logits of this text are no numbers; the checkpoint's weights are damaged or overflow", m.folder);
+    if (!std::isfinite(result.nll))
+      return corrupt("{}: the logits of this text are no numbers; the checkpoint's weights are damaged or overflow", m.folder);
   }
   result.n_tokens = static_cast<int64_t>(result.token_nll.size());
   if (result.n_tokens > 0) result.nll /= static_cast<double>(result.n_tokens);

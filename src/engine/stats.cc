@@ -1,6 +1,6 @@
-#include "longhaul/units.h"
 #include "base/json.h"
 #include "longhaul/model.h"
+#include "longhaul/units.h"
 
 namespace longhaul {
 
@@ -27,7 +27,8 @@ std::string Stats::to_json() const {
 }
 
 std::string Stats::to_text() const {
-  std::string out = fmt::format("prompt   {:>6} tokens  {:8.3f} s  {:9.1f} tokens/s\n", prompt_tokens, prefill_seconds, prefill_tokens_per_second());
+  std::string out =
+      fmt::format("prompt   {:>6} tokens  {:8.3f} s  {:9.1f} tokens/s\n", prompt_tokens, prefill_seconds, prefill_tokens_per_second());
   out += fmt::format("decode   {:>6} tokens  {:8.3f} s  {:9.1f} tokens/s\n", generated_tokens, decode_seconds, decode_tokens_per_second());
   out += fmt::format("load     {:8.3f} s\n", load_seconds);
   const auto row = [&](const char* name, uint64_t measured, uint64_t planned) {

@@ -65,7 +65,8 @@ void StepState::add_pages(size_t state, const Sequence& s, const SequenceRows& r
     const int64_t end = std::min(length, pos + kPageSlots);
     v.segments.push_back({page, kPageSlots, 0, end - pos, pos});
     const int64_t write_begin = std::max(pos, s.length_);
-    if (write_begin < end) v.writes.push_back({page, kPageSlots, write_begin - pos, rows.first_row + write_begin - s.length_, end - write_begin});
+    if (write_begin < end)
+      v.writes.push_back({page, kPageSlots, write_begin - pos, rows.first_row + write_begin - s.length_, end - write_begin});
   }
 }
 

@@ -12,8 +12,7 @@ namespace longhaul {
 
 namespace fs = std::filesystem;
 
-Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std::vector<TensorDecl> tensors,
-                                                  uint64_t shard_bytes) {
+Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std::vector<TensorDecl> tensors, uint64_t shard_bytes) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) return make_error(ErrorCode::kIo, "{}: cannot make the folder: {}", folder, failed.message());
@@ -71,8 +70,8 @@ Status CheckpointWriter::write_index() {
     }
   }
   LH_TRY(AtomicFile file, AtomicFile::create((fs::path(folder_) / kSafetensorsIndex).string()));
-  LH_RETURN_IF_ERROR(file.write(std::string_view(
-      fmt::format("{{\n  \"metadata\": {{\"total_size\": {}}},\n  \"weight_map\": {{{}\n  }}\n}}\n", total, weight_map))));
+  LH_RETURN_IF_ERROR(file.write(
+      std::string_view(fmt::format("{{\n  \"metadata\": {{\"total_size\": {}}},\n  \"weight_map\": {{{}\n  }}\n}}\n", total, weight_map))));
   return file.commit();
 }
 

@@ -110,12 +110,8 @@ void ConfigReader::mismatch(std::string_view key, const Json& found, std::string
   problem(ErrorCode::kCorruptFile, key, fmt::format("is {}, expected {}", shown(found), expected));
 }
 
-void ConfigReader::fail(std::string_view key, std::string_view text) {
-  problem(ErrorCode::kCorruptFile, key, std::string(text));
-}
-void ConfigReader::refuse(std::string_view key, std::string_view text) {
-  problem(ErrorCode::kUnsupported, key, std::string(text));
-}
+void ConfigReader::fail(std::string_view key, std::string_view text) { problem(ErrorCode::kCorruptFile, key, std::string(text)); }
+void ConfigReader::refuse(std::string_view key, std::string_view text) { problem(ErrorCode::kUnsupported, key, std::string(text)); }
 
 std::optional<int64_t> ConfigReader::check_integer(std::string_view key, const Json& value, IntRange range) {
   const int64_t* found = value.as_int();
@@ -143,8 +139,7 @@ std::optional<std::string> ConfigReader::check_string(std::string_view key, cons
   return std::nullopt;
 }
 
-std::optional<size_t> ConfigReader::check_choice(std::string_view key, const Json& value,
-                                                 std::initializer_list<std::string_view> names) {
+std::optional<size_t> ConfigReader::check_choice(std::string_view key, const Json& value, std::initializer_list<std::string_view> names) {
   const auto found = check_string(key, value);
   if (!found) return std::nullopt;
   const auto it = std::find(names.begin(), names.end(), *found);
@@ -178,8 +173,7 @@ std::string ConfigReader::string(std::string_view key, std::optional<std::string
   return checked.value_or(fallback.value_or(""));
 }
 
-size_t ConfigReader::choice(std::string_view key, std::initializer_list<std::string_view> names,
-                            std::optional<size_t> fallback) {
+size_t ConfigReader::choice(std::string_view key, std::initializer_list<std::string_view> names, std::optional<size_t> fallback) {
   const Json* value = require(key, fallback.has_value(), "a string");
   const auto checked = value == nullptr ? std::nullopt : check_choice(key, *value, names);
   return checked.value_or(fallback.value_or(0));
@@ -212,8 +206,7 @@ const Json::Array* ConfigReader::array(std::string_view key, LengthRange length,
   if (array == nullptr) {
     mismatch(key, *value, expected);
   } else if (array->size() < length.min || array->size() > length.max) {
-    const auto lengths =
-        length.min == length.max ? fmt::format("{}", length.min) : fmt::format("{} to {}", length.min, length.max);
+    const auto lengths = length.min == length.max ? fmt::format("{}", length.min) : fmt::format("{} to {}", length.min, length.max);
     problem(ErrorCode::kCorruptFile, key, fmt::format("has {} elements, expected {}", array->size(), lengths));
   } else {
     return array;
@@ -222,8 +215,7 @@ const Json::Array* ConfigReader::array(std::string_view key, LengthRange length,
 }
 
 template <class T, class Check>
-std::vector<T> ConfigReader::elements(std::string_view key, LengthRange length, std::string_view expected,
-                                      const Check& check) {
+std::vector<T> ConfigReader::elements(std::string_view key, LengthRange length, std::string_view expected, const Check& check) {
   std::vector<T> out;
   const Json::Array* values = array(key, length, expected);
   for (size_t i = 0; values != nullptr && i < values->size(); ++i) {
@@ -253,8 +245,7 @@ std::vector<std::string> ConfigReader::strings(std::string_view key, LengthRange
                                [&](const std::string& at, const Json& value) { return check_string(at, value); });
 }
 
-std::vector<size_t> ConfigReader::choices(std::string_view key, std::initializer_list<std::string_view> names,
-                                          LengthRange length) {
+std::vector<size_t> ConfigReader::choices(std::string_view key, std::initializer_list<std::string_view> names, LengthRange length) {
   return elements<size_t>(key, length, "an array of strings",
                           [&](const std::string& at, const Json& value) { return check_choice(at, value, names); });
 }
@@ -287,8 +278,8 @@ std::vector<std::string> ConfigReader::keys(size_t max_keys) {
   const Json::Object& members = *node_->object->as_object();
   if (members.size() > max_keys) {
     report_->only_unsupported = false;
-    report_->problems.push_back(fmt::format("{}: has {} fields, expected at most {}",
-                                            node_->path.empty() ? "the object" : node_->path, members.size(), max_keys));
+    report_->problems.push_back(
+        fmt::format("{}: has {} fields, expected at most {}", node_->path.empty() ? "the object" : node_->path, members.size(), max_keys));
     return names;
   }
   for (const auto& [name, value] : members) names.push_back(name);

@@ -126,8 +126,7 @@ TEST_F(ConfigReaderTest, RefusesFieldsThatNobodyRead) {
   r.integer("a");
   auto text = r.child("text_config");
   text.integer("b");
-  constexpr std::array kIgnored = {IgnoredField{"vision_config", "text only"},
-                                   IgnoredField{"absent", "older files have it"}};
+  constexpr std::array kIgnored = {IgnoredField{"vision_config", "text only"}, IgnoredField{"absent", "older files have it"}};
   r.ignore(kIgnored);
   EXPECT_THAT(r.unread_keys(), ElementsAre("new_trick", "text_config.new_scale"));
   EXPECT_EQ(message(r.status()), "ok");

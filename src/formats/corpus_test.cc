@@ -107,11 +107,9 @@ constexpr Row kFolders[] = {
     {"index_nul_in_name", kCorrupt, "'model-1.safetensors\\x00.txt', expected the plain name"},
     {"shard_missing", ErrorCode::kNotFound, "are missing: model-2.safetensors (1 tensors); incomplete download?"},
     {"shard_truncated", kCorrupt, "model-1.safetensors: tensor 'a' ends at byte 70, file has 69"},
-    {"shard_lacks_tensor", kCorrupt,
-     "model-2.safetensors: no tensor 'c', though model.safetensors.index.json names it there"},
+    {"shard_lacks_tensor", kCorrupt, "model-2.safetensors: no tensor 'c', though model.safetensors.index.json names it there"},
     {"shard_has_unindexed_tensor", kCorrupt, "tensor 'b' is not in model.safetensors.index.json for this file"},
-    {"shards_share_tensor", kCorrupt,
-     "model-2.safetensors: tensor 'a' is not in model.safetensors.index.json for this file"},
+    {"shards_share_tensor", kCorrupt, "model-2.safetensors: tensor 'a' is not in model.safetensors.index.json for this file"},
 };
 
 fs::path corpus(const char* kind) { return fs::path(LH_SOURCE_DIR) / "tests" / "corpus" / kind; }

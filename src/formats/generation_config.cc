@@ -44,8 +44,8 @@ void read_sampling(ConfigReader& reader, GenerationDefaults& to) {
 
 }  // namespace
 
-Result<GenerationDefaults> parse_generation_defaults(const Json* generation_config, const std::string& where_generation,
-                                                     const Json& config, const std::string& where_config) {
+Result<GenerationDefaults> parse_generation_defaults(const Json* generation_config, const std::string& where_generation, const Json& config,
+                                                     const std::string& where_config) {
   GenerationDefaults defaults;
   if (generation_config != nullptr) {
     ConfigReader reader(*generation_config, where_generation);

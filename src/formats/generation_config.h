@@ -22,8 +22,8 @@ struct GenerationDefaults {
 
 // Fields that don't concern us (beams, versions) pass unread: they are advice to a caller and change no logit.
 // `generation_config` may be null (no such file); `where_*` name the files in messages.
-Result<GenerationDefaults> parse_generation_defaults(const Json* generation_config, const std::string& where_generation,
-                                                     const Json& config, const std::string& where_config);
+Result<GenerationDefaults> parse_generation_defaults(const Json* generation_config, const std::string& where_generation, const Json& config,
+                                                     const std::string& where_config);
 
 // From a checkpoint folder, whose config.json has been read.
 Result<GenerationDefaults> read_generation_defaults(const std::string& folder, const Json& config);

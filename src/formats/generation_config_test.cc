@@ -19,10 +19,9 @@ Result<GenerationDefaults> parse(std::string_view generation, std::string_view c
 }
 
 TEST(GenerationDefaults, UnitesTheEndTokensOfAllFiles) {
-  const auto d =
-      parse(R"({"eos_token_id":[106,1],"bos_token_id":2,"temperature":1.0,"top_k":64,"top_p":0.95,"min_p":0,
+  const auto d = parse(R"({"eos_token_id":[106,1],"bos_token_id":2,"temperature":1.0,"top_k":64,"top_p":0.95,"min_p":0,
                            "repetition_penalty":1.1,"do_sample":true,"suppress_tokens":[9,3],"transformers_version":"5"})",
-            R"({"eos_token_id":50,"bos_token_id":7,"pad_token_id":-1,"text_config":{"eos_token_id":1,"pad_token_id":0}})");
+                       R"({"eos_token_id":50,"bos_token_id":7,"pad_token_id":-1,"text_config":{"eos_token_id":1,"pad_token_id":0}})");
   ASSERT_TRUE(d.ok()) << d.error().message;
   EXPECT_THAT(d->eos_token_ids, ElementsAre(1, 50, 106));
   EXPECT_EQ(d->bos_token_id, 2);

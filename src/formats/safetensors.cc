@@ -178,8 +178,7 @@ Result<std::string_view> header_text(std::span<const std::byte> file, std::strin
   const bool starts_as_object = length > 0 && (file.size() == kLengthBytes || file[kLengthBytes] == std::byte{'{'});
   if (!starts_as_object) return corrupt("{}: header does not start with '{{'; not a safetensors file?", where);
   if (length > file.size() - kLengthBytes) {
-    return corrupt("{}: header ends at byte {}, file has {}; incomplete download?", where, kLengthBytes + length,
-                   file.size());
+    return corrupt("{}: header ends at byte {}, file has {}; incomplete download?", where, kLengthBytes + length, file.size());
   }
   return std::string_view(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
 }
@@ -195,12 +194,11 @@ Status check_coverage(const std::vector<Entry>& entries, uint64_t data_at, uint6
     LH_TRY(const uint64_t expected, checked_nbytes(*entry.dtype, *entry.shape, at));
     const uint64_t found = entry.end() - entry.begin();
     if (found != expected) {
-      return corrupt("{}: {} of {} needs {} bytes, data_offsets give {}", at, shape_text(*entry.shape),
-                     to_string(*entry.dtype), expected, found);
+      return corrupt("{}: {} of {} needs {} bytes, data_offsets give {}", at, shape_text(*entry.shape), to_string(*entry.dtype), expected,
+                     found);
     }
     if (entry.begin() < covered) {
-      return corrupt("{} starts at byte {} of the data, inside the tensor before it, which ends at {}", at, entry.begin(),
-                     covered);
+      return corrupt("{} starts at byte {} of the data, inside the tensor before it, which ends at {}", at, entry.begin(), covered);
     }
     if (entry.begin() > covered) {
       return corrupt("{} starts at byte {} of the data, which leaves a hole from {}", at, entry.begin(), covered);
@@ -211,8 +209,7 @@ Status check_coverage(const std::vector<Entry>& entries, uint64_t data_at, uint6
     }
   }
   if (covered != file_bytes - data_at) {
-    return corrupt("{}: {} bytes behind the last tensor, which ends at byte {}", where, file_bytes - data_at - covered,
-                   data_at + covered);
+    return corrupt("{}: {} bytes behind the last tensor, which ends at byte {}", where, file_bytes - data_at - covered, data_at + covered);
   }
   return {};
 }
@@ -225,8 +222,7 @@ Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> fi
   LH_RETURN_IF_ERROR(parse_json_events(text, where, handler));
 
   std::vector<Entry>& entries = handler.entries;
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const Entry& a, const Entry& b) { return *a.data_offsets < *b.data_offsets; });
+  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return *a.data_offsets < *b.data_offsets; });
   const uint64_t data_at = kLengthBytes + text.size();
   LH_RETURN_IF_ERROR(check_coverage(entries, data_at, file_bytes.size(), where));
 

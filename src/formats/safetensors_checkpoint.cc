@@ -41,8 +41,7 @@ Status check_all_shards_exist(const fs::path& folder, const ShardMap& shards) {
 }
 
 // The shard must hold the tensors the index gives it and no others.
-Status check_against_index(const SafetensorsHeader& header, const std::vector<std::string>& indexed,
-                           const std::string& path) {
+Status check_against_index(const SafetensorsHeader& header, const std::vector<std::string>& indexed, const std::string& path) {
   std::unordered_set<std::string_view> expected(indexed.begin(), indexed.end());
   for (const TensorInfo& tensor : header.tensors) {
     if (expected.erase(tensor.name) == 0) {
@@ -50,8 +49,8 @@ Status check_against_index(const SafetensorsHeader& header, const std::vector<st
     }
   }
   if (expected.empty()) return {};
-  return corrupt("{}: no tensor '{}', though {} names it there ({} missing)", path, printable(*expected.begin()),
-                 kSafetensorsIndex, expected.size());
+  return corrupt("{}: no tensor '{}', though {} names it there ({} missing)", path, printable(*expected.begin()), kSafetensorsIndex,
+                 expected.size());
 }
 
 Result<TensorSource> open_shards(const fs::path& folder) {
@@ -86,8 +85,7 @@ Result<TensorSource> open_checkpoint(const std::string& folder) {
   const bool has_file = fs::exists(home / kSafetensorsFile, ignored);
   const bool has_index = fs::exists(home / kSafetensorsIndex, ignored);
   if (has_file && has_index) {
-    return invalid("{}: holds both {} and {}; remove the one that is not the model", folder, kSafetensorsFile,
-                   kSafetensorsIndex);
+    return invalid("{}: holds both {} and {}; remove the one that is not the model", folder, kSafetensorsFile, kSafetensorsIndex);
   }
   if (has_index) return open_shards(home);
   if (has_file) return open_safetensors((home / kSafetensorsFile).string());

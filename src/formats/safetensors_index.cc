@@ -12,8 +12,7 @@ namespace {
 bool is_plain_file_name(std::string_view name) {
   constexpr size_t kLongestName = 255;
   const auto is_allowed = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != '/' && c != '\\' && c != 0x7f; };
-  return !name.empty() && name.size() <= kLongestName && name != "." && name != ".." &&
-         std::all_of(name.begin(), name.end(), is_allowed);
+  return !name.empty() && name.size() <= kLongestName && name != "." && name != ".." && std::all_of(name.begin(), name.end(), is_allowed);
 }
 
 }  // namespace
@@ -30,8 +29,8 @@ Result<ShardMap> parse_safetensors_index(std::string_view text, std::string_view
       return corrupt("{}: weight_map['{}'] is {}, expected a file name", where, printable(tensor), file.type_name());
     }
     if (!is_plain_file_name(*file.as_string())) {
-      return corrupt("{}: weight_map['{}'] is '{}', expected the plain name of a file beside the index", where,
-                     printable(tensor), printable(*file.as_string()));
+      return corrupt("{}: weight_map['{}'] is '{}', expected the plain name of a file beside the index", where, printable(tensor),
+                     printable(*file.as_string()));
     }
     shards[*file.as_string()].push_back(tensor);
   }

@@ -15,9 +15,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-Result<SafetensorsHeader> parse(std::string_view file) {
-  return parse_safetensors_header(std::as_bytes(std::span(file)), "m");
-}
+Result<SafetensorsHeader> parse(std::string_view file) { return parse_safetensors_header(std::as_bytes(std::span(file)), "m"); }
 
 std::string refusal(std::string_view header, size_t data_bytes = 0) {
   const std::string file = safetensors_file(header, data_bytes);
@@ -26,10 +24,9 @@ std::string refusal(std::string_view header, size_t data_bytes = 0) {
 }
 
 TEST(Safetensors, ReadsTensorsByOffsetWithMetadata) {
-  const std::string file =
-      safetensors_file(R"({"__metadata__":{"format":"pt"},"b":{"dtype":"BF16","shape":[2],"data_offsets":[4,8]},)"
-                       R"("a":{"shape":[],"dtype":"F32","data_offsets":[0,4]}}   )",
-                       8);
+  const std::string file = safetensors_file(R"({"__metadata__":{"format":"pt"},"b":{"dtype":"BF16","shape":[2],"data_offsets":[4,8]},)"
+                                            R"("a":{"shape":[],"dtype":"F32","data_offsets":[0,4]}}   )",
+                                            8);
   const auto parsed = parse(file);
   ASSERT_TRUE(parsed.ok()) << parsed.error().message;
   ASSERT_EQ(parsed->tensors.size(), 2u);
@@ -43,16 +40,15 @@ TEST(Safetensors, ReadsTensorsByOffsetWithMetadata) {
 
 TEST(Safetensors, AcceptsEmptyTensorsAndNoTensors) {
   EXPECT_EQ(refusal("{}"), "accepted");
-  EXPECT_EQ(
-      refusal(R"({"a":{"dtype":"F32","shape":[0,5],"data_offsets":[0,0]},)"
-              R"("b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"c":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}})",
-              1),
-      "accepted");
+  EXPECT_EQ(refusal(R"({"a":{"dtype":"F32","shape":[0,5],"data_offsets":[0,0]},)"
+                    R"("b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"c":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}})",
+                    1),
+            "accepted");
 }
 
 TEST(Safetensors, TellsAMisalignedTensor) {
-  const std::string file = safetensors_file(
-      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})", 5);
+  const std::string file =
+      safetensors_file(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})", 5);
   alignas(8) std::byte aligned[512];
   std::memcpy(aligned, file.data(), file.size());
   const auto parsed = parse_safetensors_header({aligned, file.size()}, "m");
@@ -64,8 +60,7 @@ TEST(Safetensors, TellsAMisalignedTensor) {
 
 TEST(Safetensors, CountsFourBitElementsInWholeBytes) {
   EXPECT_EQ(refusal(R"({"a":{"dtype":"F4","shape":[2,3],"data_offsets":[0,3]}})", 3), "accepted");
-  EXPECT_THAT(refusal(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}})", 2),
-              HasSubstr("does not fill its last byte"));
+  EXPECT_THAT(refusal(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}})", 2), HasSubstr("does not fill its last byte"));
 }
 
 TEST(Safetensors, NamesTheTensorAndBytesOfATruncatedFile) {
@@ -75,20 +70,15 @@ TEST(Safetensors, NamesTheTensorAndBytesOfATruncatedFile) {
 }
 
 TEST(Safetensors, RefusesWhateverItDoesNotKnow) {
-  EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"scale":1}})"),
-              HasSubstr("unknown field 'scale'"));
-  EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"scale":[]}})"),
-              HasSubstr("unknown field 'scale'"));
-  EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[0],"dtype":"U8","data_offsets":[0,0]}})"),
-              HasSubstr("'dtype' stands twice"));
+  EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"scale":1}})"), HasSubstr("unknown field 'scale'"));
+  EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"scale":[]}})"), HasSubstr("unknown field 'scale'"));
+  EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[0],"dtype":"U8","data_offsets":[0,0]}})"), HasSubstr("'dtype' stands twice"));
   EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[0]}})"), HasSubstr("no field 'data_offsets'"));
   EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[0],"data_offsets":[0]}})"), HasSubstr("1 numbers, expected 2"));
   EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":0,"data_offsets":[0,0]}})"),
               HasSubstr("'shape' is an integer, expected an array of integers"));
-  EXPECT_THAT(refusal(R"({"a":{"dtype":["U8"],"shape":[0],"data_offsets":[0,0]}})"),
-              HasSubstr("'dtype' is an array, expected a string"));
-  EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[[0]],"data_offsets":[0,0]}})"),
-              HasSubstr("'shape' is an array, expected integers"));
+  EXPECT_THAT(refusal(R"({"a":{"dtype":["U8"],"shape":[0],"data_offsets":[0,0]}})"), HasSubstr("'dtype' is an array, expected a string"));
+  EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[[0]],"data_offsets":[0,0]}})"), HasSubstr("'shape' is an array, expected integers"));
   EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[{}],"data_offsets":[0,0]}})"), HasSubstr("'shape' is an object"));
   EXPECT_THAT(refusal(R"({"a":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}})", 1), HasSubstr("shape holds 1.0"));
   EXPECT_THAT(refusal(R"({"a":7})"), HasSubstr("'a' is an integer, expected an object"));
@@ -117,8 +107,7 @@ class CheckpointFolder : public ::testing::Test {
 TEST_F(CheckpointFolder, OpensShardsInTheOrderOfTheirNames) {
   folder_.write("2.safetensors", tensor_a_);
   folder_.write("1.safetensors", safetensors_file(R"({"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 2));
-  folder_.write(kSafetensorsIndex,
-                R"({"metadata":{"total_size":3},"weight_map":{"a":"2.safetensors","b":"1.safetensors"}})");
+  folder_.write(kSafetensorsIndex, R"({"metadata":{"total_size":3},"weight_map":{"a":"2.safetensors","b":"1.safetensors"}})");
   const auto source = open_checkpoint(folder_.path());
   ASSERT_TRUE(source.ok()) << source.error().message;
   EXPECT_EQ(source->total_bytes(), 3u);

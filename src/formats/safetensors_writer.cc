@@ -26,8 +26,8 @@ Result<std::string> header_text(const std::vector<TensorDecl>& tensors, const st
     LH_TRY(const uint64_t bytes, checked_nbytes(tensor.dtype, tensor.shape, where));
     const auto end = checked_add(offset, bytes);
     if (!end) return invalid("{}: the file's size overflows 64 bits", where);
-    text += fmt::format(R"(,{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", quoted(tensor.name),
-                        to_string(tensor.dtype), fmt::join(tensor.shape, ","), offset, *end);
+    text += fmt::format(R"(,{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", quoted(tensor.name), to_string(tensor.dtype),
+                        fmt::join(tensor.shape, ","), offset, *end);
     offset = *end;
   }
   text += '}';
@@ -66,8 +66,7 @@ Status SafetensorsWriter::write(std::string_view tensor, std::span<const std::by
   }
   Pending& pending = tensors_[current_];
   if (piece.size() > pending.left) {
-    return invalid("{}: tensor '{}' given {} bytes with {} left to write", path_, printable(tensor), piece.size(),
-                   pending.left);
+    return invalid("{}: tensor '{}' given {} bytes with {} left to write", path_, printable(tensor), piece.size(), pending.left);
   }
   LH_RETURN_IF_ERROR(file_.write(piece));
   pending.left -= piece.size();

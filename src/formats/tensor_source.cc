@@ -20,8 +20,7 @@ Result<uint64_t> checked_nbytes(DType dtype, std::span<const int64_t> shape, std
     bits = checked_mul(*bits, static_cast<uint64_t>(extent));
     if (!bits) return corrupt("{}: shape {} of {} overflows 64 bits", where, shape_text(shape), to_string(dtype));
   }
-  if (*bits % 8 != 0)
-    return corrupt("{}: shape {} of {} does not fill its last byte", where, shape_text(shape), to_string(dtype));
+  if (*bits % 8 != 0) return corrupt("{}: shape {} of {} does not fill its last byte", where, shape_text(shape), to_string(dtype));
   return *bits / 8;
 }
 
@@ -36,8 +35,7 @@ Status TensorSource::add(MappedFile file, std::vector<TensorInfo> tensors) {
     tensor.file = files_.back().get();
     const auto [it, is_new] = index_.emplace(tensor.name, tensors_.size());
     if (!is_new) {
-      return corrupt("{}: tensor '{}' is in {} too", tensor.file->path(), printable(tensor.name),
-                     tensors_[it->second].file->path());
+      return corrupt("{}: tensor '{}' is in {} too", tensor.file->path(), printable(tensor.name), tensors_[it->second].file->path());
     }
     total_bytes_ += tensor.bytes.size();
     tensors_.push_back(std::move(tensor));

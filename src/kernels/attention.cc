@@ -13,7 +13,7 @@
 namespace longhaul {
 namespace {
 
-constexpr int64_t kRowBlock = 48;   // query rows of a task: four register tiles share each key read
+constexpr int64_t kRowBlock = 48;  // query rows of a task: four register tiles share each key read
 constexpr int64_t kKeyTile = 256;
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
@@ -35,9 +35,7 @@ struct Plan {
 
 int64_t group_of(const Attention& spec) { return spec.n_heads / spec.layout.n_kv_heads; }
 
-Range visible_to(const Attention& spec, int64_t position) {
-  return {std::max<int64_t>(0, position - spec.window + 1), position + 1};
-}
+Range visible_to(const Attention& spec, int64_t position) { return {std::max<int64_t>(0, position - spec.window + 1), position + 1}; }
 
 // Few rows: keys are split. Borders stand at multiples of a tile, so that spans of whole pages share no tile.
 Plan plan_of(const Attention& spec, const AttentionQueries& s) {
@@ -147,11 +145,24 @@ class TaskRunner {
   }
 
   void attend_tile(const KvSegment& segment, int64_t slot, int64_t n) {
-    multiply({.a = work_.q, .a_stride = dim_, .b = spec_.layout.keys(segment.block, segment.slots, task_.kv_head, slot),
-              .c = work_.scores, .c_stride = kKeyTile, .m = task_.rows, .n = n, .k = dim_});
+    multiply({.a = work_.q,
+              .a_stride = dim_,
+              .b = spec_.layout.keys(segment.block, segment.slots, task_.kv_head, slot),
+              .c = work_.scores,
+              .c_stride = kKeyTile,
+              .m = task_.rows,
+              .n = n,
+              .k = dim_});
     for (int64_t r = 0; r < task_.rows; ++r) weigh_row(r, slots_of(segment, range_of_row(r)), slot, n);
-    multiply({.a = work_.weights, .a_stride = kKeyTile, .b = spec_.layout.values(segment.block, segment.slots, task_.kv_head, slot),
-              .c = partial_.sums, .c_stride = dim_, .m = task_.rows, .n = dim_, .k = n, .accumulate = true});
+    multiply({.a = work_.weights,
+              .a_stride = kKeyTile,
+              .b = spec_.layout.values(segment.block, segment.slots, task_.kv_head, slot),
+              .c = partial_.sums,
+              .c_stride = dim_,
+              .m = task_.rows,
+              .n = dim_,
+              .k = n,
+              .accumulate = true});
   }
 
   void multiply(const MatmulTile& tile) const { kIsF32 ? kernels_.matmul_f32(tile) : kernels_.matmul_bf16(tile); }

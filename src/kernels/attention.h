@@ -28,7 +28,8 @@ struct KvLayout {
 // Writes one position: k and v are [G, head_dim] f32. The block must have been zeroed when it was allocated.
 void store_kv(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v);
 // Copies one position between blocks of the same layout, as stored (ring commit, copy of a part-filled page).
-void copy_kv(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots, int64_t to_slot);
+void copy_kv(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots,
+             int64_t to_slot);
 
 // A run of consecutive positions inside one block: slot s holds position first_pos + (s - begin), begin <= s < end.
 struct KvSegment {
@@ -42,11 +43,11 @@ inline constexpr int64_t kUnboundedWindow = std::numeric_limits<int64_t>::max();
 
 // One sequence's queries in a step. A query at position p sees the keys at positions max(0, p - window + 1) .. p.
 struct AttentionQueries {
-  const float* q = nullptr;          // [T, H, head_dim], rows q_stride apart
-  float* out = nullptr;              // [T, H, head_dim], rows out_stride apart
+  const float* q = nullptr;  // [T, H, head_dim], rows q_stride apart
+  float* out = nullptr;      // [T, H, head_dim], rows out_stride apart
   int64_t q_stride = 0, out_stride = 0;
-  std::span<const int64_t> positions;  // [T], ascending
-  std::span<const KvSegment> segments; // each position in at most one; any order
+  std::span<const int64_t> positions;   // [T], ascending
+  std::span<const KvSegment> segments;  // each position in at most one; any order
 };
 
 struct Attention {

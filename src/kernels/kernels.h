@@ -16,11 +16,11 @@ namespace longhaul {
 
 // C [M, N] = A [M, K] * B, or C += with accumulate. All f32 but A and B of the bf16 product, whose products are summed in f32.
 struct MatmulTile {
-  const void* a = nullptr;   // rows of K elements (K padded to a whole step with zeros), f32 or bf16 like B
-  int64_t a_stride = 0;      // elements from row to row
+  const void* a = nullptr;  // rows of K elements (K padded to a whole step with zeros), f32 or bf16 like B
+  int64_t a_stride = 0;     // elements from row to row
   Panels b;
   float* c = nullptr;
-  int64_t c_stride = 0;      // elements from row to row
+  int64_t c_stride = 0;         // elements from row to row
   int64_t m = 0, n = 0, k = 0;  // n need not fill its last panel: only n columns of C are written
   bool accumulate = false;
 };
@@ -42,19 +42,19 @@ struct KernelSet {
   void (*rope)(float* x, const float* cos, const float* sin, int64_t half);
   // out = activation(gate) * up; out may be gate or up.
   void (*gated_activation)(Activation, const float* gate, const float* up, int64_t n, float* out);
-  void (*softcap)(float* x, int64_t n, float cap);                            // x = cap * tanh(x / cap)
-  void (*add)(float* x, const float* y, int64_t n);                           // x += y
-  void (*add_scaled)(float* x, const float* y, float scale, int64_t n);       // x += scale * y
-  void (*scale)(float* x, float factor, int64_t n);                           // x *= factor
-  void (*scale_by)(float* x, const float* factors, int64_t n);                // x *= factors, element by element
-  void (*softmax)(float* x, int64_t n);                                       // in place, over all n
+  void (*softcap)(float* x, int64_t n, float cap);                       // x = cap * tanh(x / cap)
+  void (*add)(float* x, const float* y, int64_t n);                      // x += y
+  void (*add_scaled)(float* x, const float* y, float scale, int64_t n);  // x += scale * y
+  void (*scale)(float* x, float factor, int64_t n);                      // x *= factor
+  void (*scale_by)(float* x, const float* factors, int64_t n);           // x *= factors, element by element
+  void (*softmax)(float* x, int64_t n);                                  // in place, over all n
 
   // One step of the online softmax of one query row (Milakov & Gimelshein 2018, alg. 3) over a tile of scores:
   // positions outside [begin, end) get weight 0; the rest becomes exp(scale * score - new max), scale > 0. Updates the row's running max (starts
   // at -inf) and sum, returns the factor by which what was accumulated so far must be multiplied (1 where the max did not change).
   // An empty range writes zeros, changes nothing and returns 1.
-  float (*softmax_step)(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max,
-                        float* running_sum, float* weights);
+  float (*softmax_step)(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max, float* running_sum,
+                        float* weights);
   float (*softmax_step_bf16)(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max,
                              float* running_sum, bf16* weights);
 

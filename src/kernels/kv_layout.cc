@@ -23,8 +23,7 @@ int64_t value_place(const KvLayout& layout, int64_t slots, int64_t slot, int64_t
 }
 
 template <class T, class Convert>
-void store_slot(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v,
-                Convert convert) {
+void store_slot(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v, Convert convert) {
   for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
     auto* base = reinterpret_cast<T*>(block + head_offset(layout, slots, head));
     for (int64_t d = 0; d < layout.head_dim; ++d) {

@@ -82,9 +82,8 @@ void round_inputs(const Compute& compute, std::span<const Matmul> group, std::sp
     const Matmul& p = group[i];
     auto* out = const_cast<bf16*>(rounded_input(group, i, scratch));
     const int64_t rows = std::max<int64_t>(1, kRoundElementsPerChunk / std::max<int64_t>(p.w.k, 1));
-    compute.pool->run(ceil_div(p.m, rows), [&](int64_t chunk, int) {
-      round_rows(*compute.kernels, p, chunk * rows, std::min((chunk + 1) * rows, p.m), out);
-    });
+    compute.pool->run(ceil_div(p.m, rows),
+                      [&](int64_t chunk, int) { round_rows(*compute.kernels, p, chunk * rows, std::min((chunk + 1) * rows, p.m), out); });
   }
 }
 
@@ -92,11 +91,15 @@ void round_inputs(const Compute& compute, std::span<const Matmul> group, std::sp
 void multiply_block(const KernelSet& kernels, const Matmul& p, const bf16* rounded, const Cut& cut, int64_t chunk) {
   const int64_t row = chunk % cut.m_blocks * cut.rows, output = chunk / cut.m_blocks * cut.outputs;
   const bool is_f32 = p.w.dtype == DType::kF32;
-  const int64_t k_block = p.m < kManyRows ? std::max<int64_t>(p.w.k, 1)
-                                          : kPanelBlockBytes / (kPanel * static_cast<int64_t>(bytes_per_element(p.w.dtype)));
+  const int64_t k_block =
+      p.m < kManyRows ? std::max<int64_t>(p.w.k, 1) : kPanelBlockBytes / (kPanel * static_cast<int64_t>(bytes_per_element(p.w.dtype)));
   const Panels panels = p.w.panels(output);
-  MatmulTile tile{.a_stride = is_f32 ? p.x_stride : rounded_stride(p.w.k), .b = panels, .c = p.y + row * p.y_stride + output,
-                  .c_stride = p.y_stride, .m = std::min(cut.rows, p.m - row), .n = std::min(cut.outputs, p.w.n - output)};
+  MatmulTile tile{.a_stride = is_f32 ? p.x_stride : rounded_stride(p.w.k),
+                  .b = panels,
+                  .c = p.y + row * p.y_stride + output,
+                  .c_stride = p.y_stride,
+                  .m = std::min(cut.rows, p.m - row),
+                  .n = std::min(cut.outputs, p.w.n - output)};
   int64_t k = 0;
   do {  // at least once: K = 0 gives zeros
     tile.k = std::min(k_block, p.w.k - k);

@@ -29,8 +29,14 @@ struct Operands {
     std::vector<float> c(static_cast<size_t>(rows * (n + 1)), 0.5f);
     const MatmulTile tile{.a = dtype == DType::kF32 ? static_cast<const void*>(a_f32.data() + row * stride)
                                                     : static_cast<const void*>(a_bf16.data() + row * stride),
-                          .a_stride = stride, .b = PackedMatrix{packed.data(), dtype, n, k}.panels(), .c = c.data(),
-                          .c_stride = n + 1, .m = rows, .n = n, .k = k, .accumulate = accumulate};
+                          .a_stride = stride,
+                          .b = PackedMatrix{packed.data(), dtype, n, k}.panels(),
+                          .c = c.data(),
+                          .c_stride = n + 1,
+                          .m = rows,
+                          .n = n,
+                          .k = k,
+                          .accumulate = accumulate};
     dtype == DType::kF32 ? set.matmul_f32(tile) : set.matmul_bf16(tile);
     return c;
   }
@@ -81,8 +87,15 @@ TEST(MatmulKernel, SumsInParts) {  // what the blocks of k rely on: the sum cont
       const auto* a = dtype == DType::kF32 ? reinterpret_cast<const std::byte*>(operands.a_f32.data())
                                            : reinterpret_cast<const std::byte*>(operands.a_bf16.data());
       for (int64_t k = 0; k < 100; k += 36) {
-        MatmulTile tile{.a = a + k * size, .a_stride = operands.stride, .b = b, .c = parts.data(), .c_stride = 41, .m = 7, .n = 40,
-                        .k = std::min<int64_t>(36, 100 - k), .accumulate = k > 0};
+        MatmulTile tile{.a = a + k * size,
+                        .a_stride = operands.stride,
+                        .b = b,
+                        .c = parts.data(),
+                        .c_stride = 41,
+                        .m = 7,
+                        .n = 40,
+                        .k = std::min<int64_t>(36, 100 - k),
+                        .accumulate = k > 0};
         tile.b.data += k / inputs_per_step(dtype) * b.step_stride;
         dtype == DType::kF32 ? set->matmul_f32(tile) : set->matmul_bf16(tile);
       }

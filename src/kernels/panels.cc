@@ -53,8 +53,8 @@ void pack(const void* source, int64_t n_rows, int64_t k, DType packed, std::byte
   const int64_t panel_bytes = PackedMatrix{nullptr, packed, 0, k}.panel_bytes();
   const int64_t step = inputs_per_step(packed);
   for (int64_t row = 0; row < n_rows; row += kPanel) {
-    pack_panel<Out, In>(static_cast<const std::byte*>(source) + row * k * static_cast<int64_t>(sizeof(In)), std::min(kPanel, n_rows - row), k, step,
-                        reinterpret_cast<Out*>(out + row / kPanel * panel_bytes));
+    pack_panel<Out, In>(static_cast<const std::byte*>(source) + row * k * static_cast<int64_t>(sizeof(In)), std::min(kPanel, n_rows - row),
+                        k, step, reinterpret_cast<Out*>(out + row / kPanel * panel_bytes));
   }
 }
 

@@ -18,7 +18,7 @@ struct RegisterTiles {
   std::array<std::array<Microkernel, kMaxTilePanels + 1>, kMaxTileRows + 1> by_shape{};
   int best_rows = 1;  // rows of the tiles that a larger M is cut into
 
-  int max_rows() const;          // M up to this is one tile: every weight is read once
+  int max_rows() const;  // M up to this is one tile: every weight is read once
   int max_panels(int rows) const;
 };
 

@@ -91,8 +91,12 @@ void attend_rows(Env& env, const AttentionSpec& s, const KvStep& kv, const RowSe
     const SequenceRows& r = rows.sequences[static_cast<size_t>(i)];
     if (r.n_rows == 0) continue;
     const std::span positions(rows.positions + r.first_row, static_cast<size_t>(r.n_rows));
-    queries[n++] = {.q = q + r.first_row * width, .out = out + r.first_row * width, .q_stride = width, .out_stride = width,
-                    .positions = positions, .segments = kv.segments[static_cast<size_t>(i)]};
+    queries[n++] = {.q = q + r.first_row * width,
+                    .out = out + r.first_row * width,
+                    .q_stride = width,
+                    .out_stride = width,
+                    .positions = positions,
+                    .segments = kv.segments[static_cast<size_t>(i)]};
     for (int64_t p : positions) env.flops += attention_flops(s, visible_keys(s, p));
   }
   const Attention spec = kernel_spec(s, kv.layout);

@@ -18,7 +18,7 @@ struct AttentionInput {
   const float* kv_x = nullptr;  // [kv_rows.n, D]
   RowSet kv_rows;
   RopeTable kv_rope;
-  const float* q_x = nullptr;   // [q_rows.n, D]
+  const float* q_x = nullptr;  // [q_rows.n, D]
   RowSet q_rows;
   RopeTable q_rope;
   KvStep kv;

@@ -8,17 +8,17 @@ namespace longhaul {
 namespace {
 
 struct Buffers {
-  float* x;        // [rows, C] projections, query heads first
-  float* y;        // [rows, C] after the depthwise convolution
-  float* windows;  // [rows, C, time1] the grouped convolution's input: each channel's last time1 values
-  float* z;        // [rows, C] after the grouped convolution; then queries and keys
-  float* current;  // [rows, G K / 2]
-  float* delayed;  // [rows, G K / 2]
-  float* values;   // [rows, G K]
-  float* keys;     // [rows, G K]
+  float* x;          // [rows, C] projections, query heads first
+  float* y;          // [rows, C] after the depthwise convolution
+  float* windows;    // [rows, C, time1] the grouped convolution's input: each channel's last time1 values
+  float* z;          // [rows, C] after the grouped convolution; then queries and keys
+  float* current;    // [rows, G K / 2]
+  float* delayed;    // [rows, G K / 2]
+  float* values;     // [rows, G K]
+  float* keys;       // [rows, G K]
   float *q, *mixed;  // [q_rows, H K]
-  float* past;     // [state_elements] of one sequence, widened
-  Matmul* group;   // [H + G]
+  float* past;       // [state_elements] of one sequence, widened
+  Matmul* group;     // [H + G]
 };
 
 Buffers take_buffers(Arena& a, const CcaSpec& s, int64_t rows, int64_t q_rows) {
@@ -163,7 +163,10 @@ void cca_forward(Env& env, const CcaSpec& s, const CcaInput& in, float* out) {
   const int64_t rows = in.rows.n, c = s.channels(), q_width = a.n_heads * a.head_dim;
   const ArenaScope scope(*env.scratch);
   const Buffers b = take_buffers(*env.scratch, s, rows, in.q_rows.n);
-  linear(env, {{a.q_proj, in.x, b.x, rows, c}, {a.k_proj, in.x, b.x + q_width, rows, c}, {a.v_proj, in.x, b.current, rows}, {s.v_proj_delayed, in.x, b.delayed, rows}});
+  linear(env, {{a.q_proj, in.x, b.x, rows, c},
+               {a.k_proj, in.x, b.x + q_width, rows, c},
+               {a.v_proj, in.x, b.current, rows},
+               {s.v_proj_delayed, in.x, b.delayed, rows}});
   for (size_t i = 0; i < in.rows.sequences.size(); ++i) {
     const SequenceRows& r = in.rows.sequences[i];
     load_past(env, s, in.taps, i, in.rows.positions[r.first_row] == 0, b.past);
@@ -176,7 +179,8 @@ void cca_forward(Env& env, const CcaSpec& s, const CcaInput& in, float* out) {
   rope(env, a.rope, in.rope, rows, a.n_kv_heads, a.head_dim, b.keys);
   store_rows(env, a, in.kv, b.keys, b.values);
   if (in.q_rows.n == 0) return;
-  for (int64_t i = 0; i < in.q_rows.n; ++i) std::copy_n(b.z + (in.q_row_of == nullptr ? i : in.q_row_of[i]) * c, q_width, b.q + i * q_width);
+  for (int64_t i = 0; i < in.q_rows.n; ++i)
+    std::copy_n(b.z + (in.q_row_of == nullptr ? i : in.q_row_of[i]) * c, q_width, b.q + i * q_width);
   rope(env, a.rope, in.q_rope, in.q_rows.n, a.n_heads, a.head_dim, b.q);
   attend_rows(env, a, in.kv, in.q_rows, b.q, b.mixed);
   linear(env, {{a.o_proj, b.mixed, out, in.q_rows.n}});
@@ -187,9 +191,10 @@ uint64_t cca_scratch_bytes(const CcaSpec& s, int64_t hidden_size, const StepLimi
   const int64_t rows = limits.max_rows, groups = s.attention.n_heads + s.attention.n_kv_heads;
   take_buffers(arena, s, rows, rows);
   const uint64_t base = arena.used();
-  const uint64_t products = std::max({matmul_scratch_bytes(limits.weights, rows, hidden_size),
-                                      static_cast<uint64_t>(groups) * matmul_scratch_bytes(limits.weights, rows, s.attention.head_dim * s.time1),
-                                      matmul_scratch_bytes(limits.weights, rows, s.attention.n_heads * s.attention.head_dim)});
+  const uint64_t products =
+      std::max({matmul_scratch_bytes(limits.weights, rows, hidden_size),
+                static_cast<uint64_t>(groups) * matmul_scratch_bytes(limits.weights, rows, s.attention.head_dim * s.time1),
+                matmul_scratch_bytes(limits.weights, rows, s.attention.n_heads * s.attention.head_dim)});
   arena.take_bytes(products);
   arena.reset_to(base);
   arena.take_bytes(attend_scratch_bytes(s.attention, limits));

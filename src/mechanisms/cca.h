@@ -18,7 +18,7 @@ struct CcaInput {
   const float* x = nullptr;  // [rows.n, D]
   RowSet rows;               // all rows: convolutions run over time
   RopeTable rope;
-  RowSet q_rows;             // those that attend
+  RowSet q_rows;  // those that attend
   RopeTable q_rope;
   const int64_t* q_row_of = nullptr;  // [q_rows.n] their numbers among rows; null: all of them
   KvStep kv;

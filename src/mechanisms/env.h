@@ -16,9 +16,9 @@ namespace longhaul {
 
 // The largest step an executor is built for: scratch is planned from these numbers and never grows.
 struct StepLimits {
-  int64_t max_rows = 512;        // tokens in one step, over all sequences
+  int64_t max_rows = 512;  // tokens in one step, over all sequences
   int64_t max_sequences = 1;
-  int64_t max_logit_rows = 1;    // rows of logits computed at a time
+  int64_t max_logit_rows = 1;  // rows of logits computed at a time
   int n_threads = 1;
   DType weights = DType::kBF16;  // of packed matrices
   DType kv = DType::kBF16;
@@ -67,7 +67,7 @@ struct Env {
   Arena* scratch = nullptr;
   StepLimits limits;
   float* router_states = nullptr;  // [rows, router_state_width]: what each layer's router hands to the next, for the rows that still run
-  uint64_t flops = 0;  // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
+  uint64_t flops = 0;              // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
 
   const KernelSet& kernels() const { return *compute.kernels; }
 };

@@ -24,6 +24,8 @@ inline void linear(Env& env, std::initializer_list<Linear> layers) { linear(env,
 void add_bias(const Env& env, WeightId bias, int64_t rows, int64_t n, float* y);
 
 // Multiply-adds count twice.
-inline uint64_t linear_flops(int64_t rows, int64_t out, int64_t in) { return 2 * static_cast<uint64_t>(rows * out) * static_cast<uint64_t>(in); }
+inline uint64_t linear_flops(int64_t rows, int64_t out, int64_t in) {
+  return 2 * static_cast<uint64_t>(rows * out) * static_cast<uint64_t>(in);
+}
 
 }  // namespace longhaul

@@ -5,7 +5,9 @@
 
 namespace longhaul {
 
-inline Activation kernel_activation(ActivationKind kind) { return kind == ActivationKind::kSilu ? Activation::kSilu : Activation::kGeluTanh; }
+inline Activation kernel_activation(ActivationKind kind) {
+  return kind == ActivationKind::kSilu ? Activation::kSilu : Activation::kGeluTanh;
+}
 
 //   x, out  [n_rows, D]
 void mlp_forward(Env& env, const GatedMlpSpec& spec, const float* x, int64_t n_rows, float* out);

@@ -12,14 +12,14 @@ namespace {
 
 // Everything by assignment (token, choice): n_rows * top_k of them, sorted by expert once routed.
 struct Buffers {
-  int32_t* chosen;     // [rows, k] expert
-  float* weight;       // [rows, k]
-  int64_t* place;      // [rows, k] index into the sorted assignments
-  int64_t* first;      // [E + 2] first sorted assignment of each expert, then of those to none
-  float* normed;       // [rows, D]
-  float* gathered;     // [rows * k, D], sorted; later the experts' outputs
-  float *gate, *up;    // [rows * k, F]
-  Matmul* group;       // [2 E]
+  int32_t* chosen;   // [rows, k] expert
+  float* weight;     // [rows, k]
+  int64_t* place;    // [rows, k] index into the sorted assignments
+  int64_t* first;    // [E + 2] first sorted assignment of each expert, then of those to none
+  float* normed;     // [rows, D]
+  float* gathered;   // [rows * k, D], sorted; later the experts' outputs
+  float *gate, *up;  // [rows * k, F]
+  Matmul* group;     // [2 E]
 };
 
 Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {

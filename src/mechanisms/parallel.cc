@@ -45,7 +45,8 @@ uint64_t parallel_scratch_bytes(const ParallelSpec& s, int64_t d, const StepLimi
   uint64_t branches = 0;
   for (const Branch& branch : s.branches) {
     const auto* mlp = std::get_if<GatedMlpSpec>(&branch.mixer);
-    branches = std::max(branches, mlp != nullptr ? mlp_scratch_bytes(*mlp, d, limits) : moe_scratch_bytes(std::get<MoeSpec>(branch.mixer), d, limits));
+    branches = std::max(
+        branches, mlp != nullptr ? mlp_scratch_bytes(*mlp, d, limits) : moe_scratch_bytes(std::get<MoeSpec>(branch.mixer), d, limits));
   }
   return arena.used() + branches;
 }

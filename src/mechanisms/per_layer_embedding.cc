@@ -17,7 +17,8 @@ Buffers take_buffers(Arena& arena, const PerLayerEmbeddingSpec& s, int64_t rows)
 
 }  // namespace
 
-void per_layer_embedding_forward(Env& env, const PerLayerEmbeddingSpec& s, const RowSet& rows, const float* embedded, const float* x, float* out) {
+void per_layer_embedding_forward(Env& env, const PerLayerEmbeddingSpec& s, const RowSet& rows, const float* embedded, const float* x,
+                                 float* out) {
   const ArenaScope scope(*env.scratch);
   const Buffers b = take_buffers(*env.scratch, s, rows.n);
   const KernelSet& k = env.kernels();

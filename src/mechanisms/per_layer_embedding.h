@@ -12,7 +12,8 @@
 namespace longhaul {
 
 //   x, embedded, out  [rows.n, D]
-void per_layer_embedding_forward(Env& env, const PerLayerEmbeddingSpec& spec, const RowSet& rows, const float* embedded, const float* x, float* out);
+void per_layer_embedding_forward(Env& env, const PerLayerEmbeddingSpec& spec, const RowSet& rows, const float* embedded, const float* x,
+                                 float* out);
 uint64_t per_layer_embedding_scratch_bytes(const PerLayerEmbeddingSpec& spec, int64_t hidden_size, const StepLimits& limits);
 
 }  // namespace longhaul

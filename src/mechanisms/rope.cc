@@ -8,7 +8,8 @@ namespace longhaul {
 // How far pair i is divided by the factor, 0 to 1.
 static float slowed_share(const RopeSpec& spec, int64_t i) {
   if (!spec.ramp) return 1.0f;
-  return std::clamp((static_cast<float>(i) - static_cast<float>(spec.ramp->low)) / static_cast<float>(spec.ramp->high - spec.ramp->low), 0.0f, 1.0f);
+  return std::clamp((static_cast<float>(i) - static_cast<float>(spec.ramp->low)) / static_cast<float>(spec.ramp->high - spec.ramp->low),
+                    0.0f, 1.0f);
 }
 
 std::vector<float> rope_frequencies(const RopeSpec& spec) {
@@ -22,8 +23,8 @@ std::vector<float> rope_frequencies(const RopeSpec& spec) {
   return f;
 }
 
-void fill_rope_table(const Env& env, const RopeSpec& spec, const std::vector<float>& frequencies, std::span<const int64_t> positions, float* cos,
-                     float* sin) {
+void fill_rope_table(const Env& env, const RopeSpec& spec, const std::vector<float>& frequencies, std::span<const int64_t> positions,
+                     float* cos, float* sin) {
   const auto n = static_cast<int64_t>(frequencies.size());
   for_rows(env, static_cast<int64_t>(positions.size()), 16 * n, [&](int64_t row) {
     const auto position = static_cast<float>(positions[static_cast<size_t>(row)]);
@@ -38,7 +39,8 @@ void fill_rope_table(const Env& env, const RopeSpec& spec, const std::vector<flo
 void rope(const Env& env, const RopeSpec& spec, const RopeTable& table, int64_t n_rows, int64_t n_heads, int64_t head_dim, float* x) {
   for_rows(env, n_rows, n_heads * head_dim, [&](int64_t row) {
     for (int64_t head = 0; head < n_heads; ++head) {
-      env.kernels().rope(x + (row * n_heads + head) * head_dim, table.cos + row * spec.n_pairs, table.sin + row * spec.n_pairs, spec.n_pairs);
+      env.kernels().rope(x + (row * n_heads + head) * head_dim, table.cos + row * spec.n_pairs, table.sin + row * spec.n_pairs,
+                         spec.n_pairs);
     }
   });
 }

@@ -16,8 +16,8 @@ struct RopeTable {
   const float* sin = nullptr;
 };
 
-void fill_rope_table(const Env& env, const RopeSpec& spec, const std::vector<float>& frequencies, std::span<const int64_t> positions, float* cos,
-                     float* sin);
+void fill_rope_table(const Env& env, const RopeSpec& spec, const std::vector<float>& frequencies, std::span<const int64_t> positions,
+                     float* cos, float* sin);
 
 // Rotates every head of x [rows, n_heads, head_dim] in place.
 void rope(const Env& env, const RopeSpec& spec, const RopeTable& table, int64_t n_rows, int64_t n_heads, int64_t head_dim, float* x);

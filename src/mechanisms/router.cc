@@ -42,7 +42,8 @@ void score_experts(const Env& env, const LinearRouterSpec& r, int64_t n, float* 
   }
 }
 
-void route_with(Env& env, const LinearRouterSpec& r, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, int32_t* chosen, float* weight) {
+void route_with(Env& env, const LinearRouterSpec& r, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, int32_t* chosen,
+                float* weight) {
   const LinearBuffers b = take_buffers(*env.scratch, r, s, d, n_rows);
   const KernelSet& k = env.kernels();
   const float *scale = env.weights->vector(r.scale), *expert_scale = env.weights->vector(r.per_expert_scale);
@@ -73,7 +74,8 @@ struct MlpBuffers {
 };
 
 MlpBuffers take_buffers(Arena& a, const MlpRouterSpec& r, const MoeSpec& s, int64_t, int64_t rows) {
-  return {a.take<float>(rows * r.width), a.take<float>(rows * r.width), a.take<float>(rows * r.width), a.take<float>(rows * (s.n_experts + 1))};
+  return {a.take<float>(rows * r.width), a.take<float>(rows * r.width), a.take<float>(rows * r.width),
+          a.take<float>(rows * (s.n_experts + 1))};
 }
 
 void biased_gelu(const Env& env, WeightId bias, int64_t n_rows, int64_t n, float* x) {
@@ -84,7 +86,8 @@ void biased_gelu(const Env& env, WeightId bias, int64_t n_rows, int64_t n, float
   });
 }
 
-void route_with(Env& env, const MlpRouterSpec& r, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, int32_t* chosen, float* weight) {
+void route_with(Env& env, const MlpRouterSpec& r, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, int32_t* chosen,
+                float* weight) {
   const MlpBuffers b = take_buffers(*env.scratch, r, s, d, n_rows);
   const int64_t outputs = s.n_experts + 1;
   linear(env, {{r.down_proj, x, b.state, n_rows}});

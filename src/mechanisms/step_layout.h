@@ -15,19 +15,19 @@ struct RopeBuffers {
 
 // R = max_rows, D = hidden size.
 struct StepBuffers {
-  float* x = nullptr;         // [R, D] the residual stream
-  float* h = nullptr;         // [R, D] what a mixer reads
-  float* needed_h = nullptr;  // [R, D] the needed rows of h
-  float* y = nullptr;         // [R, D] what a mixer gives
-  float* embedded = nullptr;  // [R, D] scaled embeddings, where a block reads them
-  float* router_states = nullptr;  // [R, router_state_width], where routers hand something on
-  int32_t *tokens = nullptr, *needed_tokens = nullptr;         // [R]
-  int64_t *positions = nullptr, *needed_positions = nullptr;   // [R]
-  int64_t* needed_rows = nullptr;                               // [R] row numbers
-  SequenceRows *rows = nullptr, *needed = nullptr;              // [max_sequences]
-  std::vector<RopeBuffers> rope;  // by distinct rope spec
-  float* head_in = nullptr;       // [max_logit_rows, D]
-  float* logits = nullptr;        // [max_logit_rows, V]
+  float* x = nullptr;                                         // [R, D] the residual stream
+  float* h = nullptr;                                         // [R, D] what a mixer reads
+  float* needed_h = nullptr;                                  // [R, D] the needed rows of h
+  float* y = nullptr;                                         // [R, D] what a mixer gives
+  float* embedded = nullptr;                                  // [R, D] scaled embeddings, where a block reads them
+  float* router_states = nullptr;                             // [R, router_state_width], where routers hand something on
+  int32_t *tokens = nullptr, *needed_tokens = nullptr;        // [R]
+  int64_t *positions = nullptr, *needed_positions = nullptr;  // [R]
+  int64_t* needed_rows = nullptr;                             // [R] row numbers
+  SequenceRows *rows = nullptr, *needed = nullptr;            // [max_sequences]
+  std::vector<RopeBuffers> rope;                              // by distinct rope spec
+  float* head_in = nullptr;                                   // [max_logit_rows, D]
+  float* logits = nullptr;                                    // [max_logit_rows, V]
 };
 
 // The distinct rope specs of a model, in order of first use.

@@ -65,8 +65,12 @@ class Builder {
 
   Block attention(int64_t l, const GemmaLayer& layer, bool shared) {
     const int64_t d = c_.hidden_size, q = c_.num_attention_heads * layer.head_dim, kv = layer.n_kv_heads * layer.head_dim;
-    AttentionSpec s{.n_heads = c_.num_attention_heads, .n_kv_heads = layer.n_kv_heads, .head_dim = layer.head_dim,
-                    .window = layer.full ? kUnbounded : c_.sliding_window, .scale = static_cast<float>(c_.attention_scale), .rope = rope(layer)};
+    AttentionSpec s{.n_heads = c_.num_attention_heads,
+                    .n_kv_heads = layer.n_kv_heads,
+                    .head_dim = layer.head_dim,
+                    .window = layer.full ? kUnbounded : c_.sliding_window,
+                    .scale = static_cast<float>(c_.attention_scale),
+                    .rope = rope(layer)};
     s.q_proj = a_.add_matrix(layer_name(l, "self_attn.q_proj.weight"), q, d);
     s.q_norm = norm(layer_name(l, "self_attn.q_norm.weight"), layer.head_dim);
     StateId& latest = layer.full ? latest_full_ : latest_sliding_;
@@ -80,13 +84,16 @@ class Builder {
     }
     s.state = latest;  // a shared layer reads the last owner of its own type
     s.o_proj = a_.add_matrix(layer_name(l, "self_attn.o_proj.weight"), d, q);
-    return {.layer = l, .pre_norm = norm(layer_name(l, "input_layernorm.weight"), d),
-            .post_norm = norm(layer_name(l, "post_attention_layernorm.weight"), d), .mixer = s};
+    return {.layer = l,
+            .pre_norm = norm(layer_name(l, "input_layernorm.weight"), d),
+            .post_norm = norm(layer_name(l, "post_attention_layernorm.weight"), d),
+            .mixer = s};
   }
 
   GatedMlpSpec mlp(int64_t l, bool shared) {
     const int64_t d = c_.hidden_size, width = c_.intermediate_size * (c_.use_double_wide_mlp && shared ? 2 : 1);
-    return {.width = width, .activation = ActivationKind::kGeluTanh,
+    return {.width = width,
+            .activation = ActivationKind::kGeluTanh,
             .gate_proj = a_.add_matrix(layer_name(l, "mlp.gate_proj.weight"), width, d),
             .up_proj = a_.add_matrix(layer_name(l, "mlp.up_proj.weight"), width, d),
             .down_proj = a_.add_matrix(layer_name(l, "mlp.down_proj.weight"), d, width)};
@@ -95,10 +102,11 @@ class Builder {
   MoeSpec moe(int64_t l) {
     const int64_t d = c_.hidden_size, e = c_.num_experts, width = c_.moe_intermediate_size;
     MoeSpec s{.n_experts = e, .top_k = c_.top_k_experts, .width = width, .activation = ActivationKind::kGeluTanh};
-    s.router = LinearRouterSpec{.norm = plain_norm(), .scale = a_.add_vector(layer_name(l, "router.scale"), d),
-                .factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
-                .proj = a_.add_matrix(layer_name(l, "router.proj.weight"), e, d),
-                .per_expert_scale = a_.add_vector(layer_name(l, "router.per_expert_scale"), e)};
+    s.router = LinearRouterSpec{.norm = plain_norm(),
+                                .scale = a_.add_vector(layer_name(l, "router.scale"), d),
+                                .factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
+                                .proj = a_.add_matrix(layer_name(l, "router.proj.weight"), e, d),
+                                .per_expert_scale = a_.add_vector(layer_name(l, "router.per_expert_scale"), e)};
     s.expert_norm = norm(layer_name(l, "pre_feedforward_layernorm_2.weight"), d);
     s.gate_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, 0, width, d);
     s.up_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, width, width, d);
@@ -131,9 +139,14 @@ class Builder {
 
   Block per_layer_embedding(int64_t l) {
     const int64_t d = c_.hidden_size, p = c_.hidden_size_per_layer_input;
-    PerLayerEmbeddingSpec s{.width = p, .activation = ActivationKind::kGeluTanh, .table = ple_table_, .table_column = l * p,
-                            .table_scale = std::sqrt(static_cast<float>(p)), .context_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
-                            .context_norm = ple_norm_, .combine_scale = static_cast<float>(1.0 / std::sqrt(2.0))};
+    PerLayerEmbeddingSpec s{.width = p,
+                            .activation = ActivationKind::kGeluTanh,
+                            .table = ple_table_,
+                            .table_column = l * p,
+                            .table_scale = std::sqrt(static_cast<float>(p)),
+                            .context_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
+                            .context_norm = ple_norm_,
+                            .combine_scale = static_cast<float>(1.0 / std::sqrt(2.0))};
     // Each layer multiplies its own rows of the packed projection, so rows that never reach a layer cost nothing there.
     s.context_proj = a_.add_weight({"per_layer_model_projection.weight", {a_.n_layers * p, d}},
                                    {.use = WeightUse::kMatrix, .first_row = l * p, .rows = p, .cols = d});
@@ -154,7 +167,8 @@ class Builder {
       }
     }
     for (int64_t l = 0; l < a_.n_layers; ++l) {
-      if (c_.generation >= 4) a_.ignored.push_back({layer_name(l, "self_attn.v_norm.weight"), "the value norm has no weight", false, false});
+      if (c_.generation >= 4)
+        a_.ignored.push_back({layer_name(l, "self_attn.v_norm.weight"), "the value norm has no weight", false, false});
       if (l < first_shared_) continue;
       for (const char* name : {"self_attn.k_proj.weight", "self_attn.v_proj.weight", "self_attn.k_norm.weight"}) {
         a_.ignored.push_back({layer_name(l, name), "this layer reads another layer's keys and values", false, false});
@@ -198,7 +212,8 @@ std::vector<Preset> presets() {
 }  // namespace
 
 const Family& gemma_family() {
-  static const Family family{{"gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text", "gemma3", "gemma3_text"}, read, rewrite, presets()};
+  static const Family family{
+      {"gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text", "gemma3", "gemma3_text"}, read, rewrite, presets()};
   return family;
 }
 

@@ -62,7 +62,8 @@ class GemmaReader {
     if (nested_) {
       t_ = top_.child("text_config");
       const std::string inner = t_.string("model_type", type);
-      if (inner != type && inner != type + "_text") t_.fail("model_type", fmt::format("is '{}', which does not belong in a {} config", printable(inner), type));
+      if (inner != type && inner != type + "_text")
+        t_.fail("model_type", fmt::format("is '{}', which does not belong in a {} config", printable(inner), type));
       top_.ignore(kIgnored);
     }
     t_.ignore(kIgnored);
@@ -104,7 +105,8 @@ class GemmaReader {
   void read_causality() {
     // "vision" concerns image tokens alone; "all" (or Gemma 3's true) makes an embedding model.
     if (c_.generation == 3) {
-      if (t_.boolean("use_bidirectional_attention", false)) t_.refuse("use_bidirectional_attention", "a model that sees the future cannot generate");
+      if (t_.boolean("use_bidirectional_attention", false))
+        t_.refuse("use_bidirectional_attention", "a model that sees the future cannot generate");
       return;
     }
     if (t_.choice("use_bidirectional_attention", {"vision", "all"}, 0) == 1) {
@@ -178,7 +180,8 @@ class GemmaReader {
     std::vector<bool> seen(c_.layers.size(), false);
     for (const std::string& key : overrides->keys(c_.layers.size())) {
       ConfigReader layer = overrides->child(key);
-      const bool digits = !key.empty() && key.size() <= 6 && std::all_of(key.begin(), key.end(), [](char ch) { return ch >= '0' && ch <= '9'; });
+      const bool digits =
+          !key.empty() && key.size() <= 6 && std::all_of(key.begin(), key.end(), [](char ch) { return ch >= '0' && ch <= '9'; });
       const size_t index = digits ? std::stoul(key) : c_.layers.size();
       if (index >= c_.layers.size()) {
         overrides->fail(key, fmt::format("is no layer number below {}", c_.layers.size()));
@@ -199,7 +202,8 @@ class GemmaReader {
     const int64_t width = t_.present("hidden_size_per_layer_input") || unified_ ? 0 : 256;
     c_.hidden_size_per_layer_input = t_.integer("hidden_size_per_layer_input", {0, 1 << 14}, width);
     c_.vocab_size_per_layer_input = t_.integer("vocab_size_per_layer_input", {0, 1 << 22}, 262144);
-    if (c_.hidden_size_per_layer_input > 0 && c_.vocab_size_per_layer_input < 1) t_.fail("vocab_size_per_layer_input", "must be at least 1");
+    if (c_.hidden_size_per_layer_input > 0 && c_.vocab_size_per_layer_input < 1)
+      t_.fail("vocab_size_per_layer_input", "must be at least 1");
     const bool legacy = t_.boolean("use_second_mlp_block", false);
     const bool moe = t_.boolean("enable_moe_block", legacy);
     const int64_t experts = t_.integer("num_experts", {1, 4096}, 1), top_k = t_.integer("top_k_experts", {1, 4096}, 1);
@@ -209,7 +213,8 @@ class GemmaReader {
     for (const char* key : {"num_experts", "top_k_experts"}) {
       if (!t_.has(key)) t_.fail(key, "is required where enable_moe_block is true");
     }
-    if (!t_.has("moe_intermediate_size") && !t_.has("expert_intermediate_size")) t_.fail("moe_intermediate_size", "is required where enable_moe_block is true");
+    if (!t_.has("moe_intermediate_size") && !t_.has("expert_intermediate_size"))
+      t_.fail("moe_intermediate_size", "is required where enable_moe_block is true");
     if (top_k > experts) t_.fail("top_k_experts", fmt::format("must be at most num_experts ({}), found {}", experts, top_k));
     c_.num_experts = experts;
     c_.top_k_experts = top_k;
@@ -224,7 +229,8 @@ class GemmaReader {
     rope.factor = r.number("factor", {1e-6, 1e6}, 1.0);
     if (type == 0) rope.factor = 1.0;
     rope.partial_rotary_factor = r.number("partial_rotary_factor", {0.0, 1.0}, 1.0);
-    if (type != 2 && rope.partial_rotary_factor != 1.0) r.refuse("partial_rotary_factor", "is supported for rope_type 'proportional' alone");
+    if (type != 2 && rope.partial_rotary_factor != 1.0)
+      r.refuse("partial_rotary_factor", "is supported for rope_type 'proportional' alone");
     return rope;
   }
 
@@ -237,7 +243,8 @@ class GemmaReader {
     auto parameters = t_.optional_child("rope_parameters");
     if (!parameters) return;
     if (auto full = parameters->optional_child("full_attention")) c_.full_rope = read_rope(*full, {false, c_.full_rope.theta, 1.0, 1.0});
-    if (auto sliding = parameters->optional_child("sliding_attention")) c_.sliding_rope = read_rope(*sliding, {false, c_.sliding_rope.theta, 1.0, 1.0});
+    if (auto sliding = parameters->optional_child("sliding_attention"))
+      c_.sliding_rope = read_rope(*sliding, {false, c_.sliding_rope.theta, 1.0, 1.0});
   }
 
   void check_sharing() {
@@ -248,7 +255,8 @@ class GemmaReader {
         if (c_.layers[j].full == c_.layers[l].full) owner = &c_.layers[j];
       }
       if (owner == nullptr) {
-        t_.fail("num_kv_shared_layers", fmt::format("layer {} shares keys and values, and no layer before {} of its type owns any", l, first));
+        t_.fail("num_kv_shared_layers",
+                fmt::format("layer {} shares keys and values, and no layer before {} of its type owns any", l, first));
       } else if (owner->head_dim != c_.layers[l].head_dim || owner->n_kv_heads != c_.layers[l].n_kv_heads) {
         t_.fail("num_kv_shared_layers", fmt::format("layer {} and the layer whose keys it reads have different heads", l));
       }
@@ -268,7 +276,10 @@ Result<GemmaConfig> read_gemma_config(const Json& config, const std::string& whe
 Json gemma_config_json(const GemmaConfig& c, const std::string& dtype) {
   const bool g3 = c.generation == 3;
   const auto rope = [](const GemmaConfig::Rope& r) {
-    Json j = Json::object({{"rope_type", r.proportional ? "proportional" : r.factor != 1.0 ? "linear" : "default"}, {"rope_theta", r.theta}});
+    Json j = Json::object({{"rope_type", r.proportional    ? "proportional"
+                                         : r.factor != 1.0 ? "linear"
+                                                           : "default"},
+                           {"rope_theta", r.theta}});
     if (r.proportional) j.set("partial_rotary_factor", r.partial_rotary_factor);
     if (r.factor != 1.0) j.set("factor", r.factor);
     return j;
@@ -287,26 +298,27 @@ Json gemma_config_json(const GemmaConfig& c, const std::string& dtype) {
       overrides.set(fmt::format("{:02}", i), Json::object({{"head_dim", l.head_dim}, {"num_key_value_heads", l.n_kv_heads}}));
     }
   }
-  Json t = Json::object({{"model_type", g3 ? "gemma3_text" : "gemma4_text"},
-                         {"dtype", dtype},
-                         {"vocab_size", c.vocab_size},
-                         {"hidden_size", c.hidden_size},
-                         {"intermediate_size", c.intermediate_size},
-                         {"num_hidden_layers", static_cast<int64_t>(c.layers.size())},
-                         {"num_attention_heads", c.num_attention_heads},
-                         {"num_key_value_heads", base->n_kv_heads},
-                         {"head_dim", base->head_dim},
-                         {"sliding_window", c.sliding_window},
-                         {"layer_types", types},
-                         {"max_position_embeddings", c.max_position_embeddings},
-                         {"rms_norm_eps", c.rms_norm_eps},
-                         {"hidden_activation", "gelu_pytorch_tanh"},
-                         {"rope_parameters", Json::object({{"sliding_attention", rope(c.sliding_rope)}, {"full_attention", rope(c.full_rope)}})},
-                         {"tie_word_embeddings", c.tie_word_embeddings},
-                         {"final_logit_softcapping", c.final_logit_softcapping ? Json(*c.final_logit_softcapping) : Json()},
-                         {"bos_token_id", 2},
-                         {"eos_token_id", 1},
-                         {"pad_token_id", 0}});
+  Json t =
+      Json::object({{"model_type", g3 ? "gemma3_text" : "gemma4_text"},
+                    {"dtype", dtype},
+                    {"vocab_size", c.vocab_size},
+                    {"hidden_size", c.hidden_size},
+                    {"intermediate_size", c.intermediate_size},
+                    {"num_hidden_layers", static_cast<int64_t>(c.layers.size())},
+                    {"num_attention_heads", c.num_attention_heads},
+                    {"num_key_value_heads", base->n_kv_heads},
+                    {"head_dim", base->head_dim},
+                    {"sliding_window", c.sliding_window},
+                    {"layer_types", types},
+                    {"max_position_embeddings", c.max_position_embeddings},
+                    {"rms_norm_eps", c.rms_norm_eps},
+                    {"hidden_activation", "gelu_pytorch_tanh"},
+                    {"rope_parameters", Json::object({{"sliding_attention", rope(c.sliding_rope)}, {"full_attention", rope(c.full_rope)}})},
+                    {"tie_word_embeddings", c.tie_word_embeddings},
+                    {"final_logit_softcapping", c.final_logit_softcapping ? Json(*c.final_logit_softcapping) : Json()},
+                    {"bos_token_id", 2},
+                    {"eos_token_id", 1},
+                    {"pad_token_id", 0}});
   if (g3) {
     t.set("query_pre_attn_scalar", 1.0 / (c.attention_scale * c.attention_scale));
   } else {

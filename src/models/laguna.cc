@@ -28,7 +28,8 @@ struct Layer {
 };
 
 struct Config {
-  int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_key_value_heads = 0, head_dim = 0, sliding_window = 0, max_position_embeddings = 0;
+  int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_key_value_heads = 0, head_dim = 0, sliding_window = 0,
+          max_position_embeddings = 0;
   int64_t num_experts = 0, num_experts_per_tok = 0, moe_intermediate_size = 0, shared_expert_intermediate_size = 0;
   double rms_norm_eps = 1e-6, routed_scaling_factor = 1.0, router_softcap = 0.0;
   bool gate_per_element = false, tie_word_embeddings = false;
@@ -82,7 +83,8 @@ class Reader {
     for (const char* bias : {"attention_bias", "qkv_bias"}) {
       if (t_.boolean(bias, false)) t_.refuse(bias, "biased projections are not supported, expected false");
     }
-    if (t_.boolean("swa_attention_sink_enabled", false)) t_.refuse("swa_attention_sink_enabled", "attention sinks are not supported, expected false");
+    if (t_.boolean("swa_attention_sink_enabled", false))
+      t_.refuse("swa_attention_sink_enabled", "attention sinks are not supported, expected false");
     read_gating();
     read_layers();
     read_experts();
@@ -119,9 +121,11 @@ class Reader {
     if (c_.head_dim % 2 != 0) t_.fail("head_dim", fmt::format("must be even, found {}", c_.head_dim));
     for (size_t l = 0; l < size; ++l) {
       if (c_.layers[l].n_heads % c_.num_key_value_heads != 0) {
-        t_.fail("num_attention_heads_per_layer", fmt::format("must be multiples of num_key_value_heads ({}), layer {} has {}", c_.num_key_value_heads, l, c_.layers[l].n_heads));
+        t_.fail("num_attention_heads_per_layer", fmt::format("must be multiples of num_key_value_heads ({}), layer {} has {}",
+                                                             c_.num_key_value_heads, l, c_.layers[l].n_heads));
       }
-      if (!c_.layers[l].full && c_.sliding_window == 0) t_.fail("sliding_window", fmt::format("must be positive, layer {} is a sliding one", l));
+      if (!c_.layers[l].full && c_.sliding_window == 0)
+        t_.fail("sliding_window", fmt::format("must be positive, layer {} is a sliding one", l));
     }
   }
 
@@ -149,8 +153,10 @@ class Reader {
     c_.routed_scaling_factor = t_.number("moe_routed_scaling_factor", {-1e6, 1e6}, 1.0);
     c_.router_softcap = t_.number("moe_router_logit_softcapping", {0.0, 1e9}, 0.0);
     t_.choice("moe_router_score_func", {"sigmoid"}, 0);
-    if (!t_.boolean("moe_router_use_sigmoid", true)) t_.refuse("moe_router_use_sigmoid", "only sigmoid scores are supported, expected true");
-    if (t_.boolean("moe_apply_router_weight_on_input", false)) t_.refuse("moe_apply_router_weight_on_input", "is not supported, expected false");
+    if (!t_.boolean("moe_router_use_sigmoid", true))
+      t_.refuse("moe_router_use_sigmoid", "only sigmoid scores are supported, expected true");
+    if (t_.boolean("moe_apply_router_weight_on_input", false))
+      t_.refuse("moe_apply_router_weight_on_input", "is not supported, expected false");
     if (c_.num_experts_per_tok > c_.num_experts) {
       t_.fail("num_experts_per_tok", fmt::format("must be at most num_experts ({}), found {}", c_.num_experts, c_.num_experts_per_tok));
     }
@@ -163,7 +169,8 @@ class Reader {
     rope.theta = r.number("rope_theta", {1.0, 1e12}, fallback.theta);
     rope.factor = r.number("factor", {1e-6, 1e6}, fallback.factor);
     rope.partial_rotary_factor = r.number("partial_rotary_factor", {0.0, 1.0}, fallback.partial_rotary_factor);
-    rope.original_max_position_embeddings = r.integer("original_max_position_embeddings", {1, int64_t{1} << 32}, fallback.original_max_position_embeddings);
+    rope.original_max_position_embeddings =
+        r.integer("original_max_position_embeddings", {1, int64_t{1} << 32}, fallback.original_max_position_embeddings);
     rope.beta_fast = r.number("beta_fast", {1e-6, 1e6}, fallback.beta_fast);
     rope.beta_slow = r.number("beta_slow", {1e-6, 1e6}, fallback.beta_slow);
     // Written, it is the final multiplier, 1.0 included; left out, it follows from the factor (YaRN, section 3.4).
@@ -171,7 +178,8 @@ class Reader {
     rope.attention_factor = r.number("attention_factor", {1e-6, 1e6}, derived);
     if (!rope.yarn) rope.factor = rope.attention_factor = 1.0;
     const double turned = rope.partial_rotary_factor * static_cast<double>(c_.head_dim);
-    if (static_cast<int64_t>(turned) < 2 || static_cast<int64_t>(turned) % 2 != 0) r.fail("partial_rotary_factor", "must turn an even number of channels, at least 2");
+    if (static_cast<int64_t>(turned) < 2 || static_cast<int64_t>(turned) % 2 != 0)
+      r.fail("partial_rotary_factor", "must turn an even number of channels, at least 2");
     return rope;
   }
 
@@ -207,13 +215,20 @@ class Reader {
 // YaRN (Peng et al. 2023), section 3.2: the pairs that turn beta_fast and beta_slow times within the original context bound the ramp.
 RopeSpec rope_spec(const Rope& r, int64_t head_dim) {
   const auto dim = static_cast<int64_t>(static_cast<double>(head_dim) * r.partial_rotary_factor);
-  RopeSpec spec{.n_pairs = dim / 2, .live_pairs = dim / 2, .denominator = dim, .theta = r.theta, .factor = r.factor, .ramp = {},
+  RopeSpec spec{.n_pairs = dim / 2,
+                .live_pairs = dim / 2,
+                .denominator = dim,
+                .theta = r.theta,
+                .factor = r.factor,
+                .ramp = {},
                 .attention_factor = static_cast<float>(r.attention_factor)};
   if (!r.yarn) return spec;
   const auto pair_of = [&](double turns) {
-    return static_cast<double>(dim) * std::log(static_cast<double>(r.original_max_position_embeddings) / (turns * 2 * std::numbers::pi)) / (2 * std::log(r.theta));
+    return static_cast<double>(dim) * std::log(static_cast<double>(r.original_max_position_embeddings) / (turns * 2 * std::numbers::pi)) /
+           (2 * std::log(r.theta));
   };
-  const double low = std::max(std::floor(pair_of(r.beta_fast)), 0.0), high = std::min(std::ceil(pair_of(r.beta_slow)), static_cast<double>(dim - 1));
+  const double low = std::max(std::floor(pair_of(r.beta_fast)), 0.0),
+               high = std::min(std::ceil(pair_of(r.beta_slow)), static_cast<double>(dim - 1));
   spec.ramp = RopeRamp{low, high == low ? high + 0.001 : high};
   return spec;
 }
@@ -254,8 +269,11 @@ class Builder {
   Block attention(int64_t l) {
     const Layer& layer = c_.layers[static_cast<size_t>(l)];
     const int64_t d = c_.hidden_size, q = layer.n_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim;
-    AttentionSpec s{.n_heads = layer.n_heads, .n_kv_heads = c_.num_key_value_heads, .head_dim = c_.head_dim,
-                    .window = layer.full ? kUnbounded : c_.sliding_window, .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.head_dim))),
+    AttentionSpec s{.n_heads = layer.n_heads,
+                    .n_kv_heads = c_.num_key_value_heads,
+                    .head_dim = c_.head_dim,
+                    .window = layer.full ? kUnbounded : c_.sliding_window,
+                    .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.head_dim))),
                     .rope = rope_spec(layer.full ? c_.full_rope : c_.sliding_rope, c_.head_dim)};
     s.q_proj = a_.add_matrix(layer_name(l, "self_attn.q_proj.weight"), q, d);
     s.k_proj = a_.add_matrix(layer_name(l, "self_attn.k_proj.weight"), kv, d);
@@ -277,8 +295,11 @@ class Builder {
       if (!other_place.empty()) t.other_names = {layer_name(l, other_place + name)};
       return a_.add_weight(t, {.use = WeightUse::kMatrix, .rows = rows, .cols = cols});
     };
-    return {.width = width, .activation = ActivationKind::kSilu, .gate_proj = matrix("gate_proj.weight", width, d),
-            .up_proj = matrix("up_proj.weight", width, d), .down_proj = matrix("down_proj.weight", d, width)};
+    return {.width = width,
+            .activation = ActivationKind::kSilu,
+            .gate_proj = matrix("gate_proj.weight", width, d),
+            .up_proj = matrix("up_proj.weight", width, d),
+            .down_proj = matrix("down_proj.weight", d, width)};
   }
 
   MoeSpec moe(int64_t l) {
@@ -286,9 +307,10 @@ class Builder {
     MoeSpec s{.n_experts = e, .top_k = c_.num_experts_per_tok, .width = f, .activation = ActivationKind::kSilu};
     LinearRouterSpec router{.score = RouterScore::kSigmoid};
     router.proj = a_.add_weight({layer_name(l, "mlp.gate.weight"), {e, d}, false, {layer_name(l, "mlp.gate.proj.weight")}},
-                                  {.use = WeightUse::kMatrix, .rows = e, .cols = d});
-    router.selection_bias = a_.add_weight({layer_name(l, "mlp.experts.e_score_correction_bias"), {e}, false, {layer_name(l, "mlp.gate.e_score_correction_bias")}},
-                                            {.use = WeightUse::kVector, .cols = e});
+                                {.use = WeightUse::kMatrix, .rows = e, .cols = d});
+    router.selection_bias = a_.add_weight(
+        {layer_name(l, "mlp.experts.e_score_correction_bias"), {e}, false, {layer_name(l, "mlp.gate.e_score_correction_bias")}},
+        {.use = WeightUse::kVector, .cols = e});
     if (c_.router_softcap > 0) router.softcap = static_cast<float>(c_.router_softcap);
     router.output_scale = static_cast<float>(c_.routed_scaling_factor);
     s.router = router;
@@ -360,40 +382,42 @@ Json xs2_config() {
     heads.push_back(l % 4 == 0 ? 48 : 64);
     mlps.push_back(l == 0 ? "dense" : "sparse");
   }
-  return Json::object({{"architectures", Json(Json::Array{Json("LagunaForCausalLM")})},
-                       {"model_type", "laguna"},
-                       {"vocab_size", 100352},
-                       {"hidden_size", 2048},
-                       {"intermediate_size", 8192},
-                       {"num_hidden_layers", 40},
-                       {"num_attention_heads", 48},
-                       {"num_attention_heads_per_layer", heads},
-                       {"num_key_value_heads", 8},
-                       {"head_dim", 128},
-                       {"layer_types", types},
-                       {"sliding_window", 512},
-                       {"mlp_layer_types", mlps},
-                       {"num_experts", 256},
-                       {"num_experts_per_tok", 8},
-                       {"moe_intermediate_size", 512},
-                       {"shared_expert_intermediate_size", 512},
-                       {"moe_routed_scaling_factor", 2.5},
-                       {"gating", true},
-                       {"rms_norm_eps", 1e-6},
-                       {"max_position_embeddings", 262144},
-                       {"rope_parameters",
-                        Json::object({{"full_attention", Json::object({{"rope_type", "yarn"},
-                                                                       {"rope_theta", 500000.0},
-                                                                       {"factor", 64.0},
-                                                                       {"original_max_position_embeddings", 4096},
-                                                                       {"beta_fast", 64.0},
-                                                                       {"beta_slow", 1.0},
-                                                                       {"attention_factor", 1.0},
-                                                                       {"partial_rotary_factor", 0.5}})},
-                                      {"sliding_attention", Json::object({{"rope_type", "default"}, {"rope_theta", 10000.0}, {"partial_rotary_factor", 1.0}})}})},
-                       {"tie_word_embeddings", false},
-                       {"bos_token_id", 2},
-                       {"eos_token_id", Json(Json::Array{Json(2), Json(24)})}});
+  return Json::object(
+      {{"architectures", Json(Json::Array{Json("LagunaForCausalLM")})},
+       {"model_type", "laguna"},
+       {"vocab_size", 100352},
+       {"hidden_size", 2048},
+       {"intermediate_size", 8192},
+       {"num_hidden_layers", 40},
+       {"num_attention_heads", 48},
+       {"num_attention_heads_per_layer", heads},
+       {"num_key_value_heads", 8},
+       {"head_dim", 128},
+       {"layer_types", types},
+       {"sliding_window", 512},
+       {"mlp_layer_types", mlps},
+       {"num_experts", 256},
+       {"num_experts_per_tok", 8},
+       {"moe_intermediate_size", 512},
+       {"shared_expert_intermediate_size", 512},
+       {"moe_routed_scaling_factor", 2.5},
+       {"gating", true},
+       {"rms_norm_eps", 1e-6},
+       {"max_position_embeddings", 262144},
+       {"rope_parameters",
+        Json::object(
+            {{"full_attention", Json::object({{"rope_type", "yarn"},
+                                              {"rope_theta", 500000.0},
+                                              {"factor", 64.0},
+                                              {"original_max_position_embeddings", 4096},
+                                              {"beta_fast", 64.0},
+                                              {"beta_slow", 1.0},
+                                              {"attention_factor", 1.0},
+                                              {"partial_rotary_factor", 0.5}})},
+             {"sliding_attention", Json::object({{"rope_type", "default"}, {"rope_theta", 10000.0}, {"partial_rotary_factor", 1.0}})}})},
+       {"tie_word_embeddings", false},
+       {"bos_token_id", 2},
+       {"eos_token_id", Json(Json::Array{Json(2), Json(24)})}});
 }
 
 }  // namespace

@@ -15,7 +15,8 @@ std::array<const Family*, 3> families() { return {&gemma_family(), &laguna_famil
 
 Result<const Family*> find_family(const Json& config, const std::string& where) {
   const Json* type = config.find("model_type");
-  if (type == nullptr || type->as_string() == nullptr) return corrupt("{}: no 'model_type'; is this the config of a language model?", where);
+  if (type == nullptr || type->as_string() == nullptr)
+    return corrupt("{}: no 'model_type'; is this the config of a language model?", where);
   std::vector<std::string_view> known;
   for (const Family* family : families()) {
     for (std::string_view t : family->model_types) {
@@ -23,7 +24,8 @@ Result<const Family*> find_family(const Json& config, const std::string& where) 
       known.push_back(t);
     }
   }
-  return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, printable(*type->as_string()), fmt::join(known, ", "));
+  return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, printable(*type->as_string()),
+                     fmt::join(known, ", "));
 }
 
 bool same_name(std::string_view a, std::string_view b) {

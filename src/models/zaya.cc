@@ -17,7 +17,8 @@ namespace {
 
 struct Config {
   bool legacy = false;
-  int64_t vocab_size = 0, hidden_size = 0, n_blocks = 0, num_attention_heads = 0, num_key_value_heads = 0, head_dim = 0, max_position_embeddings = 0;
+  int64_t vocab_size = 0, hidden_size = 0, n_blocks = 0, num_attention_heads = 0, num_key_value_heads = 0, head_dim = 0,
+          max_position_embeddings = 0;
   int64_t time0 = 2, time1 = 2, num_experts = 0, moe_intermediate_size = 0, router_hidden_size = 0, sliding_window = 0;
   double rms_norm_eps = 1e-5, router_eps = 1e-5, theta = 5e6, partial = 0.5, sliding_theta = 1e4, sliding_partial = 0.5;
   bool tie_word_embeddings = true;
@@ -77,7 +78,8 @@ class Reader {
   Reader(const Json& config, const std::string& where) : t_(config, where) {
     t_.string("model_type");
     t_.ignore(kIgnored);
-    for (const char* mark : {"cca", "zaya_mlp_expansion", "ffn_hidden_size", "zaya_use_mod", "norm_epsilon", "zaya_layers"}) c_.legacy = c_.legacy || t_.has(mark);
+    for (const char* mark : {"cca", "zaya_mlp_expansion", "ffn_hidden_size", "zaya_use_mod", "norm_epsilon", "zaya_layers"})
+      c_.legacy = c_.legacy || t_.has(mark);
   }
 
   Result<Config> read() {
@@ -98,7 +100,8 @@ class Reader {
       read_native();
     }
     if (c_.num_attention_heads % c_.num_key_value_heads != 0) {
-      t_.fail("num_attention_heads", fmt::format("must be a multiple of num_key_value_heads ({}), found {}", c_.num_key_value_heads, c_.num_attention_heads));
+      t_.fail("num_attention_heads",
+              fmt::format("must be a multiple of num_key_value_heads ({}), found {}", c_.num_key_value_heads, c_.num_attention_heads));
     }
     if (c_.num_key_value_heads * c_.head_dim % 2 != 0) t_.fail("head_dim", "must let the values be halved");
     for (double p : {c_.partial, c_.sliding_partial}) {
@@ -154,7 +157,8 @@ class Reader {
     if (t_.integer("moe_router_topk", {1, 4096}, 1) != 1) t_.refuse("moe_router_topk", "only 1 is supported");
     if (t_.boolean("add_bias_linear", false)) t_.refuse("add_bias_linear", "biased projections are not supported, expected false");
     if (t_.boolean("clamp_temp", false)) t_.refuse("clamp_temp", "clamped temperatures are not supported, expected false");
-    if (t_.has("zaya_layers") || t_.has("cca_num_q_heads")) t_.refuse("zaya_layers", "the schema of November 2025 is not supported; use a converted checkpoint");
+    if (t_.has("zaya_layers") || t_.has("cca_num_q_heads"))
+      t_.refuse("zaya_layers", "the schema of November 2025 is not supported; use a converted checkpoint");
     t_.ignore("zaya_layers", "refused above");
     t_.ignore("cca_num_q_heads", "refused above");
     c_.theta = t_.number("rope_theta", {1.0, 1e12}, 5e6);
@@ -167,7 +171,8 @@ class Reader {
     for (size_t l = 0; l < windows.size() && l < c_.sliding.size(); ++l) {
       c_.sliding[l] = windows[l] > 0;
       if (windows[l] == 0) continue;
-      if (c_.sliding_window != 0 && c_.sliding_window != windows[l] + 1) t_.refuse("swa_layers", "windows of several sizes are not supported");
+      if (c_.sliding_window != 0 && c_.sliding_window != windows[l] + 1)
+        t_.refuse("swa_layers", "windows of several sizes are not supported");
       c_.sliding_window = windows[l] + 1;
     }
     t_.ignore("sliding_window", "swa_layers says it");
@@ -226,21 +231,29 @@ class Builder {
 
   ScaledResidual merge(const std::string& name, const std::string& legacy) {
     const int64_t d = c_.hidden_size;
-    return {.scale = vector(name + ".hidden_states_scale", legacy + ".hidden_states_scale", d), .bias = vector(name + ".hidden_states_bias", legacy + ".hidden_states_bias", d),
-            .residual_scale = vector(name + ".residual_scale", legacy + ".residual_scale", d), .residual_bias = vector(name + ".residual_bias", legacy + ".residual_bias", d)};
+    return {.scale = vector(name + ".hidden_states_scale", legacy + ".hidden_states_scale", d),
+            .bias = vector(name + ".hidden_states_bias", legacy + ".hidden_states_bias", d),
+            .residual_scale = vector(name + ".residual_scale", legacy + ".residual_scale", d),
+            .residual_bias = vector(name + ".residual_bias", legacy + ".residual_bias", d)};
   }
 
   Block attention(int64_t i) {
     const bool sliding = c_.sliding[static_cast<size_t>(i)];
     const int64_t d = c_.hidden_size, k = c_.head_dim, q = c_.num_attention_heads * k, kv = c_.num_key_value_heads * k, c = q + kv;
-    const auto at = [&](const std::string& name, const std::string& legacy) { return std::pair(native(i, "self_attn." + name), attention_half(i, "self_attn." + legacy)); };
+    const auto at = [&](const std::string& name, const std::string& legacy) {
+      return std::pair(native(i, "self_attn." + name), attention_half(i, "self_attn." + legacy));
+    };
     const auto projection = [&](const char* name, const char* legacy, int64_t rows, int64_t cols) {
       const auto [n, l] = at(name, legacy);
       return matrix(n, l, rows, cols);
     };
     CcaSpec s;
-    s.attention = {.n_heads = c_.num_attention_heads, .n_kv_heads = c_.num_key_value_heads, .head_dim = k, .window = sliding ? c_.sliding_window : kUnbounded,
-                   .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(k))), .rope = rope(sliding)};
+    s.attention = {.n_heads = c_.num_attention_heads,
+                   .n_kv_heads = c_.num_key_value_heads,
+                   .head_dim = k,
+                   .window = sliding ? c_.sliding_window : kUnbounded,
+                   .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(k))),
+                   .rope = rope(sliding)};
     s.attention.q_proj = projection("qkv_proj.q_proj.weight", "qkv.linear_q.weight", q, d);
     s.attention.k_proj = projection("qkv_proj.k_proj.weight", "qkv.linear_k.weight", kv, d);
     s.attention.v_proj = projection("qkv_proj.v_proj_current.weight", "qkv.val_proj1.weight", kv / 2, d);
@@ -250,7 +263,8 @@ class Builder {
     s.time1 = c_.time1;
     const auto [depthwise, depthwise_legacy] = at("qkv_proj.conv_qk_depthwise", "qkv.conv_qk.0");
     const auto [grouped, grouped_legacy] = at("qkv_proj.conv_qk_grouped", "qkv.conv_qk.1");
-    s.conv_depthwise = a_.add_weight(tensor(depthwise + ".weight", depthwise_legacy + ".weight", {c, 1, c_.time0}), {.use = WeightUse::kTaps, .rows = c, .cols = c_.time0});
+    s.conv_depthwise = a_.add_weight(tensor(depthwise + ".weight", depthwise_legacy + ".weight", {c, 1, c_.time0}),
+                                     {.use = WeightUse::kTaps, .rows = c, .cols = c_.time0});
     s.conv_depthwise_bias = vector(depthwise + ".bias", depthwise_legacy + ".bias", c);
     s.conv_grouped = a_.add_weight(tensor(grouped + ".weight", grouped_legacy + ".weight", {c, k, c_.time1}),
                                    {.use = WeightUse::kMatrix, .n_experts = c / k, .expert_stride = k, .rows = k, .cols = k * c_.time1});
@@ -262,7 +276,8 @@ class Builder {
     s.taps = static_cast<StateId>(a_.states.size());
     a_.states.push_back({.layer = i, .fixed_elements = s.state_elements()});
     Block block{.layer = i};
-    block.pre_norm = NormSpec{vector(native(i, "input_layernorm.weight"), attention_half(i, "input_norm.weight"), d), static_cast<float>(c_.rms_norm_eps)};
+    block.pre_norm = NormSpec{vector(native(i, "input_layernorm.weight"), attention_half(i, "input_norm.weight"), d),
+                              static_cast<float>(c_.rms_norm_eps)};
     block.mixer = s;
     block.residual = merge(native(i, "post_attention_residual_scale"), expert_half(i, "res_scale"));
     return block;
@@ -306,7 +321,8 @@ class Builder {
       s.down_proj = a_.add_experts(native(i, "mlp.experts.down_proj"), e, d, 0, d, f);
     }
     Block block{.layer = i};
-    block.pre_norm = NormSpec{vector(native(i, "post_attention_layernorm.weight"), expert_half(i, "input_norm.weight"), d), static_cast<float>(c_.rms_norm_eps)};
+    block.pre_norm = NormSpec{vector(native(i, "post_attention_layernorm.weight"), expert_half(i, "input_norm.weight"), d),
+                              static_cast<float>(c_.rms_norm_eps)};
     block.mixer = s;
     const bool last = i + 1 == c_.n_blocks;
     block.residual = merge(native(i, "post_mlp_residual_scale"), last ? "res_scale" : attention_half(i + 1, "res_scale"));
@@ -347,7 +363,8 @@ Json native_config(const Config& c, const std::string& dtype) {
                        {"hidden_act", "silu"},
                        {"layer_types", types},
                        {"sliding_window", c.sliding_window > 0 ? Json(c.sliding_window) : Json()},
-                       {"rope_parameters", Json::object({{"hybrid", rope(c.theta, c.partial)}, {"hybrid_sliding", rope(c.sliding_theta, c.sliding_partial)}})},
+                       {"rope_parameters",
+                        Json::object({{"hybrid", rope(c.theta, c.partial)}, {"hybrid_sliding", rope(c.sliding_theta, c.sliding_partial)}})},
                        {"max_position_embeddings", c.max_position_embeddings},
                        {"tie_word_embeddings", c.tie_word_embeddings},
                        {"bos_token_id", 2},

@@ -108,8 +108,7 @@ Status AddedTokens::add(const Json& json, const Vocabulary& vocabulary, const st
     return corrupt("{}: token '{}' has id {}, but {} in the vocabulary", fields.at("id"), token.content, id, *known);
   }
   if (!known && vocabulary.contains(id)) {
-    return corrupt("{}: token '{}' has id {}, which is '{}' in the vocabulary", fields.at("id"), token.content, id,
-                   vocabulary.text(id));
+    return corrupt("{}: token '{}' has id {}, which is '{}' in the vocabulary", fields.at("id"), token.content, id, vocabulary.text(id));
   }
   token.in_vocabulary = known.has_value();
   const auto index = static_cast<uint32_t>(tokens_.size());

@@ -23,7 +23,7 @@ struct AddedToken {
   bool single_word = false;  // only where no word character touches it
   bool lstrip = false;       // takes the white space before it along
   bool rstrip = false;
-  bool normalized = false;   // searched for in normalized text, by its normalized content
+  bool normalized = false;  // searched for in normalized text, by its normalized content
   bool in_vocabulary = false;
 };
 

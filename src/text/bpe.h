@@ -41,9 +41,9 @@ class Bpe {
   bool fuse_unk_ = false;
   bool byte_fallback_ = false;
   int32_t unk_id_ = kNoId;
-  std::array<int32_t, 256> byte_tokens_{};    // "<0x00>".. of byte_fallback
+  std::array<int32_t, 256> byte_tokens_{};  // "<0x00>".. of byte_fallback
   bool byte_alphabet_ = false;
-  std::array<int32_t, 256> alphabet_ids_{};   // the one-character tokens of the byte alphabet
+  std::array<int32_t, 256> alphabet_ids_{};  // the one-character tokens of the byte alphabet
 };
 
 // Encodes the pieces of one text: not shared between threads.

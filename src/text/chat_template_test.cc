@@ -80,11 +80,13 @@ TEST(ChatTemplate, LoopMethodsOutliveTheirLoop) {
 }
 
 TEST(ChatTemplate, ALongChainOfObjectsGoesWithoutDeepRecursion) {
-  const std::string chain = "{% set n = namespace() %}{% for i in range(20000) %}{% set m = namespace(before=n.last) %}"
-                            "{% set n.last = m %}{% endfor %}ok";
+  const std::string chain =
+      "{% set n = namespace() %}{% for i in range(20000) %}{% set m = namespace(before=n.last) %}"
+      "{% set n.last = m %}{% endfor %}ok";
   EXPECT_EQ(*render(chain), "ok");
-  const std::string loops = "{% set n = namespace() %}{% for i in range(5000) %}{% set before = n.last %}"
-                            "{% for j in [1] recursive %}{% set n.last = loop %}{% endfor %}{% endfor %}ok";
+  const std::string loops =
+      "{% set n = namespace() %}{% for i in range(5000) %}{% set before = n.last %}"
+      "{% for j in [1] recursive %}{% set n.last = loop %}{% endfor %}{% endfor %}ok";
   EXPECT_EQ(*render(loops), "ok");
 }
 

@@ -61,7 +61,7 @@ class DecodeStream {
 
  private:
   struct State {
-    std::string held;      // bytes that are not decided yet
+    std::string held;  // bytes that are not decided yet
     int64_t stripped = 0;
     bool started = false;  // a token has come
     bool past_start = false;

@@ -37,7 +37,7 @@ class MergeLoop {
     std::vector<uint32_t> late;     // min-heap: came when their place in `waiting` had been passed
     size_t taken = 0;
     bool sorted = true;
-    bool active = false;            // its rank stands in ranks_
+    bool active = false;  // its rank stands in ranks_
   };
   static constexpr uint32_t kEnd = UINT32_MAX;
 
@@ -47,12 +47,12 @@ class MergeLoop {
   void merge_at(uint32_t pos, uint32_t rank);
 
   const Merges* merges_;
-  std::vector<uint32_t> pair_ranks_;   // run_short
+  std::vector<uint32_t> pair_ranks_;  // run_short
   std::vector<Symbol> symbols_;
-  std::vector<uint32_t> bucket_index_; // by rank; kEnd: none yet
+  std::vector<uint32_t> bucket_index_;  // by rank; kEnd: none yet
   std::vector<Bucket> buckets_;
-  std::vector<uint32_t> bucket_ranks_; // by bucket
-  std::vector<uint32_t> ranks_;        // min-heap of the ranks of non-empty buckets
+  std::vector<uint32_t> bucket_ranks_;  // by bucket
+  std::vector<uint32_t> ranks_;         // min-heap of the ranks of non-empty buckets
 };
 
 }  // namespace longhaul

@@ -19,8 +19,7 @@ Result<Merges> Merges::build(const MergeTexts& texts, const Vocabulary& vocabula
   merges.slots_.resize(n_slots);
   merges.mask_ = n_slots - 1;
   merges.shift_ = 64 - std::countr_zero(n_slots);
-  LH_RETURN_IF_ERROR(texts.for_each([&](size_t rank, std::string_view left, std::string_view right,
-                                        std::string_view both) -> Status {
+  LH_RETURN_IF_ERROR(texts.for_each([&](size_t rank, std::string_view left, std::string_view right, std::string_view both) -> Status {
     const auto l = vocabulary.find(left), r = vocabulary.find(right), product = vocabulary.find(both);
     if (!l) return corrupt("{}[{}]: '{}' is not in the vocabulary", where, rank, left);
     if (!r) return corrupt("{}[{}]: '{}' is not in the vocabulary", where, rank, right);

@@ -60,9 +60,7 @@ class Merges {
     uint64_t key = kFree;
     Merge merge;
   };
-  static uint64_t key_of(int32_t left, int32_t right) {
-    return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
-  }
+  static uint64_t key_of(int32_t left, int32_t right) { return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right); }
   size_t hash(uint64_t key) const { return (key * 0x9e3779b97f4a7c15u ^ key >> 29) * 0xbf58476d1ce4e5b9u >> shift_; }
   bool insert(int32_t left, int32_t right, Merge merge);
 

@@ -60,8 +60,8 @@ Result<Regex> Regex::compile(std::string_view onig_pattern, const std::string& w
                                  PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &offset, context);
   pcre2_compile_context_free(context);
   if (compiled->code == nullptr) {
-    return corrupt("{}: regex '{}' does not compile: {} at offset {} of '{}'", where, onig_pattern, pcre2_message(error),
-                   offset, *translated);
+    return corrupt("{}: regex '{}' does not compile: {} at offset {} of '{}'", where, onig_pattern, pcre2_message(error), offset,
+                   *translated);
   }
   compiled->jit = pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE) == 0;
   Regex regex;
@@ -80,8 +80,7 @@ Result<std::optional<MatchRange>> Regex::find(std::string_view text, size_t from
                             : pcre2_match(code_->code, subject, text.size(), from, PCRE2_NO_UTF_CHECK, s.data, s.context);
   if (rc == PCRE2_ERROR_NOMATCH) return std::optional<MatchRange>();
   if (rc < 0) {
-    return invalid("{}: matching failed in a text of {} bytes at byte {}: {}", code_->where, text.size(), from,
-                   pcre2_message(rc));
+    return invalid("{}: matching failed in a text of {} bytes at byte {}: {}", code_->where, text.size(), from, pcre2_message(rc));
   }
   const PCRE2_SIZE* range = pcre2_get_ovector_pointer(s.data);
   return std::optional<MatchRange>(MatchRange{range[0], range[1]});

@@ -17,15 +17,15 @@ std::optional<MatchRange> find(std::string_view pattern, std::string_view text) 
 }
 
 TEST(Regex, MeansWhatItMeansToOniguruma) {
-  EXPECT_FALSE(find(R"(\s)", "\u180e"));           // PCRE2's own \s matches it
-  EXPECT_TRUE(find(R"(^\w$)", "\u0301"));          // marks are word characters
+  EXPECT_FALSE(find(R"(\s)", "\u180e"));   // PCRE2's own \s matches it
+  EXPECT_TRUE(find(R"(^\w$)", "\u0301"));  // marks are word characters
   EXPECT_TRUE(find(R"(^\w$)", "\u00b2"));
-  EXPECT_FALSE(find(R"(\p{Han})", "\u3001"));      // script, not script extensions
+  EXPECT_FALSE(find(R"(\p{Han})", "\u3001"));  // script, not script extensions
   EXPECT_TRUE(find(R"(^\p{Letter}$)", "é"));
   EXPECT_FALSE(find(R"(\h)", " "));
   EXPECT_TRUE(find(R"(^\h{,2}$)", "fF"));
   EXPECT_TRUE(find(R"(^\u00e9\x{4e2d}$)", "é中"));
-  EXPECT_TRUE(find("b$", "ab\ncd"));               // anchors are per line
+  EXPECT_TRUE(find("b$", "ab\ncd"));  // anchors are per line
   EXPECT_FALSE(find(R"(\v)", "\n"));
 }
 

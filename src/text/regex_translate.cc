@@ -23,18 +23,35 @@ namespace longhaul {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 22> kLongNames = {{
-    {"Letter", "L"}, {"Mark", "M"}, {"Number", "N"}, {"Punctuation", "P"}, {"Symbol", "S"}, {"Separator", "Z"}, {"Other", "C"},
-    {"Uppercase_Letter", "Lu"}, {"Lowercase_Letter", "Ll"}, {"Titlecase_Letter", "Lt"}, {"Modifier_Letter", "Lm"},
-    {"Other_Letter", "Lo"}, {"Nonspacing_Mark", "Mn"}, {"Spacing_Mark", "Mc"}, {"Enclosing_Mark", "Me"},
-    {"Decimal_Number", "Nd"}, {"Letter_Number", "Nl"}, {"Other_Number", "No"}, {"Connector_Punctuation", "Pc"},
-    {"Dash_Punctuation", "Pd"}, {"Space_Separator", "Zs"}, {"Control", "Cc"},
+    {"Letter", "L"},
+    {"Mark", "M"},
+    {"Number", "N"},
+    {"Punctuation", "P"},
+    {"Symbol", "S"},
+    {"Separator", "Z"},
+    {"Other", "C"},
+    {"Uppercase_Letter", "Lu"},
+    {"Lowercase_Letter", "Ll"},
+    {"Titlecase_Letter", "Lt"},
+    {"Modifier_Letter", "Lm"},
+    {"Other_Letter", "Lo"},
+    {"Nonspacing_Mark", "Mn"},
+    {"Spacing_Mark", "Mc"},
+    {"Enclosing_Mark", "Me"},
+    {"Decimal_Number", "Nd"},
+    {"Letter_Number", "Nl"},
+    {"Other_Number", "No"},
+    {"Connector_Punctuation", "Pc"},
+    {"Dash_Punctuation", "Pd"},
+    {"Space_Separator", "Zs"},
+    {"Control", "Cc"},
 }};
 constexpr std::array<std::string_view, 31> kCategories = {"L",  "M",  "N",  "P",  "S",  "Z",  "C",  "Lu", "Ll", "Lt", "Lm",
                                                           "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe",
                                                           "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Cc"};
-constexpr std::array<std::string_view, 20> kScripts = {
-    "Han",   "Hiragana", "Katakana", "Hangul",  "Latin",  "Cyrillic", "Greek", "Arabic",   "Hebrew", "Thai",
-    "Devanagari", "Bengali", "Tamil", "Telugu", "Armenian", "Georgian", "Khmer", "Lao", "Tibetan", "Bopomofo"};
+constexpr std::array<std::string_view, 20> kScripts = {"Han",      "Hiragana", "Katakana", "Hangul",     "Latin",   "Cyrillic", "Greek",
+                                                       "Arabic",   "Hebrew",   "Thai",     "Devanagari", "Bengali", "Tamil",    "Telugu",
+                                                       "Armenian", "Georgian", "Khmer",    "Lao",        "Tibetan", "Bopomofo"};
 
 // Oniguruma's word characters, found by asking it about every code point: letters, marks, digits, connectors, and some signs.
 constexpr std::string_view kWord =
@@ -70,9 +87,7 @@ class Translator {
 
  private:
   bool at(std::string_view s) const { return in_.substr(pos_).starts_with(s); }
-  Error refuse(std::string_view what) const {
-    return unsupported("regex '{}': {} at offset {} is not supported", in_, what, pos_);
-  }
+  Error refuse(std::string_view what) const { return unsupported("regex '{}': {} at offset {} is not supported", in_, what, pos_); }
   void copy(size_t n) {
     out_ += in_.substr(pos_, n);
     pos_ += n;
@@ -106,7 +121,15 @@ class Translator {
       case 'P': return property();
       case 'x':
       case 'u': return code_point();
-      case 'd': case 'D': case 'n': case 'r': case 't': case 'f': case 'v': case 'a': case 'e':
+      case 'd':
+      case 'D':
+      case 'n':
+      case 'r':
+      case 't':
+      case 'f':
+      case 'v':
+      case 'a':
+      case 'e':
         // PCRE2's \v is any vertical blank; Oniguruma's is the one character.
         if (c == 'v') {
           out_ += R"(\x0B)";
@@ -115,7 +138,9 @@ class Translator {
           copy(2);
         }
         return {};
-      case 'A': case 'z': case 'Z':
+      case 'A':
+      case 'z':
+      case 'Z':
         if (in_class) break;
         copy(2);
         return {};
@@ -151,9 +176,7 @@ class Translator {
   }
 
   Status code_point() {
-    const auto is_hex = [](char c) {
-      return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
-    };
+    const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f'); };
     size_t begin = pos_ + 2, end = begin;
     const bool braces = in_[pos_ + 1] == 'x' && begin < in_.size() && in_[begin] == '{';
     if (braces) end = ++begin;

@@ -4,15 +4,12 @@
 
 namespace longhaul {
 
-SafeCuts SafeCuts::build(const MergeTexts& texts, const Vocabulary& vocabulary, bool bytes_cover_all,
-                         const std::vector<int32_t>& loose) {
+SafeCuts SafeCuts::build(const MergeTexts& texts, const Vocabulary& vocabulary, bool bytes_cover_all, const std::vector<int32_t>& loose) {
   SafeCuts cuts;
   std::vector<std::string_view> loose_texts;
   for (const int32_t id : loose) loose_texts.push_back(vocabulary.text(id));
   std::sort(loose_texts.begin(), loose_texts.end());
-  const auto is_loose = [&](std::string_view text) {
-    return std::binary_search(loose_texts.begin(), loose_texts.end(), text);
-  };
+  const auto is_loose = [&](std::string_view text) { return std::binary_search(loose_texts.begin(), loose_texts.end(), text); };
   bool loose_merge = false;
   const Status status = texts.for_each([&](size_t, std::string_view left, std::string_view right, std::string_view) -> Status {
     const char32_t before = utf8_last_char(left).code_point, after = utf8_char_at(right, 0).code_point;

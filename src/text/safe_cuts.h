@@ -24,8 +24,7 @@ class SafeCuts {
  public:
   // `bytes_cover_all`: every character outside the vocabulary becomes byte tokens. `loose`: the ids of byte and unknown
   // tokens.
-  static SafeCuts build(const MergeTexts& texts, const Vocabulary& vocabulary, bool bytes_cover_all,
-                        const std::vector<int32_t>& loose);
+  static SafeCuts build(const MergeTexts& texts, const Vocabulary& vocabulary, bool bytes_cover_all, const std::vector<int32_t>& loose);
 
   // Whether a cut between two adjacent characters is safe. Both must be in the vocabulary, unless unknown_is_safe().
   bool between(char32_t left, char32_t right) const {

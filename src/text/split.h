@@ -11,8 +11,7 @@ namespace longhaul {
 template <class Emit>
 class Splitter {
  public:
-  Splitter(SplitBehavior behavior, bool invert, size_t size, Emit& emit)
-      : behavior_(behavior), invert_(invert), size_(size), emit_(emit) {}
+  Splitter(SplitBehavior behavior, bool invert, size_t size, Emit& emit) : behavior_(behavior), invert_(invert), size_(size), emit_(emit) {}
 
   bool match(MatchRange range) {
     if (range.begin > end_ && !add({end_, range.begin}, invert_)) return false;
@@ -65,8 +64,8 @@ class Splitter {
   bool invert_;
   size_t size_;
   Emit& emit_;
-  size_t end_ = 0;                       // of the last match
-  std::optional<MatchRange> pending_;    // may still grow
+  size_t end_ = 0;                     // of the last match
+  std::optional<MatchRange> pending_;  // may still grow
   bool pending_is_match_ = false;
 };
 

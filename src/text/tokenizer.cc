@@ -67,9 +67,7 @@ std::optional<std::string_view> Tokenizer::id_to_token(int32_t id) const {
   return parts_->bpe.vocabulary().text(id);
 }
 
-int64_t Tokenizer::vocab_size() const {
-  return std::max<int64_t>(parts_->bpe.vocabulary().size(), parts_->added.max_id() + int64_t{1});
-}
+int64_t Tokenizer::vocab_size() const { return std::max<int64_t>(parts_->bpe.vocabulary().size(), parts_->added.max_id() + int64_t{1}); }
 
 bool Tokenizer::is_special(int32_t id) const {
   const AddedToken* added = parts_->added.find(id);

@@ -28,8 +28,7 @@ class Tokenizer {
   // Text must be UTF-8 (else kInvalidArgument with the byte's offset).
   // parse_special false: special tokens in the text, and added tokens that plain text cannot give, are read as plain text:
   // for text that comes from outside. add_special_tokens: what the file's post-processor puts around a text (<bos>).
-  Result<std::vector<int32_t>> encode(std::string_view text, bool parse_special = true,
-                                      bool add_special_tokens = false) const;
+  Result<std::vector<int32_t>> encode(std::string_view text, bool parse_special = true, bool add_special_tokens = false) const;
 
   // Ids that no token has are skipped. Bytes that are no UTF-8 become U+FFFD.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;

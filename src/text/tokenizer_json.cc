@@ -60,7 +60,9 @@ class TokenizerJsonHandler : public JsonHandler {
     if (!(in_model ? model_keys_ : root_keys_).insert(key).second) {
       return fail(corrupt("{}: {}'{}' stands twice", where_, in_model ? "model." : "", key));
     }
-    place_ = in_model ? (key == "vocab" ? Place::kVocabStart : key == "merges" ? Place::kMergesStart : Place::kTree)
+    place_ = in_model ? (key == "vocab"    ? Place::kVocabStart
+                         : key == "merges" ? Place::kMergesStart
+                                           : Place::kTree)
                       : (key == "model" ? Place::kModelStart : Place::kTree);
     back_to_ = in_model ? Place::kModel : Place::kRoot;
     return true;
@@ -187,15 +189,13 @@ Result<TokenizerParts> read_tokenizer_json(std::string_view json, std::string_vi
   TokenizerParts parts;
   LH_TRY(parts.bpe, Bpe::build(model, std::move(handler.vocabulary), handler.merges, file));
   LH_TRY(parts.normalizer, Normalizer::from_json(root.get("normalizer"), root.at("normalizer")));
-  LH_TRY(parts.added, AddedTokens::from_json(root.get("added_tokens"), parts.bpe.vocabulary(), parts.normalizer,
-                                             root.at("added_tokens")));
+  LH_TRY(parts.added, AddedTokens::from_json(root.get("added_tokens"), parts.bpe.vocabulary(), parts.normalizer, root.at("added_tokens")));
   LH_TRY(parts.pre_tokenizer, PreTokenizer::from_json(root.get("pre_tokenizer"), root.at("pre_tokenizer")));
   if (parts.pre_tokenizer.byte_alphabet()) {
     LH_RETURN_IF_ERROR(parts.bpe.use_byte_alphabet());
   }
   const auto contains_id = [&](int64_t id) {
-    return parts.bpe.vocabulary().contains(id) ||
-           (id >= 0 && id <= INT32_MAX && parts.added.find(static_cast<int32_t>(id)) != nullptr);
+    return parts.bpe.vocabulary().contains(id) || (id >= 0 && id <= INT32_MAX && parts.added.find(static_cast<int32_t>(id)) != nullptr);
   };
   LH_TRY(parts.post_processor, PostProcessor::from_json(root.get("post_processor"), contains_id, root.at("post_processor")));
   LH_TRY(parts.decoder, Decoder::from_json(root.get("decoder"), root.at("decoder")));

@@ -32,8 +32,8 @@ void order_marks(std::vector<utf8proc_int32_t>& points) {
 
 bool is_white_space(char32_t c) {
   if (c < 0x80) return c == ' ' || (c >= 0x09 && c <= 0x0D);
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-         c == 0x202F || c == 0x205F || c == 0x3000;
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
 }
 
 bool is_numeric(char32_t c) {
@@ -52,9 +52,9 @@ bool is_word(char32_t c) {
   if (c == 0x200C || c == 0x200D) return true;
   const auto k = category(c);
   const bool other_alphabetic = k == UTF8PROC_CATEGORY_SO && ((c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
-                                (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189));
-  return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_ND) || k == UTF8PROC_CATEGORY_NL ||
-         k == UTF8PROC_CATEGORY_PC || other_alphabetic;
+                                                              (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189));
+  return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_ND) || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_PC ||
+         other_alphabetic;
 }
 
 Result<std::string> normalize_unicode(std::string_view text, UnicodeForm form) {
@@ -68,16 +68,15 @@ Result<std::string> normalize_unicode(std::string_view text, UnicodeForm form) {
     const Utf8Char c = utf8_char_at(text, pos);
     pos += c.size;
     utf8proc_int32_t parts[32];  // the longest decomposition has 18
-    const auto n = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code_point), parts, 32,
-                                           static_cast<utf8proc_option_t>(options), nullptr);
+    const auto n =
+        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code_point), parts, 32, static_cast<utf8proc_option_t>(options), nullptr);
     if (n < 0 || n > 32) return Error{ErrorCode::kInternal, "Unicode normalisation failed"};
     points.insert(points.end(), parts, parts + n);
   }
   order_marks(points);
   auto n_points = static_cast<utf8proc_ssize_t>(points.size());
   if (compose) {
-    n_points = utf8proc_normalize_utf32(points.data(), n_points,
-                                        static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+    n_points = utf8proc_normalize_utf32(points.data(), n_points, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
     if (n_points < 0) return Error{ErrorCode::kInternal, "Unicode composition failed"};
   }
   std::string out;

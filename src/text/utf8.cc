@@ -6,7 +6,7 @@ namespace longhaul {
 namespace {
 
 struct Scan {
-  uint32_t size;   // bytes of the character, or of its maximal well-formed beginning
+  uint32_t size;                     // bytes of the character, or of its maximal well-formed beginning
   enum { kWhole, kCut, kBad } kind;  // kCut: the text ended inside a character that was well formed so far
 };
 

@@ -20,8 +20,7 @@ class WordCache {
   static constexpr size_t kMaxIds = 8;
 
   // Sized for a text of that many bytes: clearing lines must not cost more than a short text.
-  explicit WordCache(size_t text_bytes)
-      : lines_(std::bit_ceil(std::clamp<size_t>(text_bytes / 8, 16, size_t{1} << 16))) {}
+  explicit WordCache(size_t text_bytes) : lines_(std::bit_ceil(std::clamp<size_t>(text_bytes / 8, 16, size_t{1} << 16))) {}
 
   // Appends the word's ids to `out`, or returns false where it isn't here.
   bool find(std::string_view word, std::vector<int32_t>& out) const {

@@ -86,15 +86,17 @@ TEST_F(Allocation, StepsAfterAPromptAllocateNothing) {
   ASSERT_TRUE(sequence.ok() && sequence->reserve(300).ok());
   const std::vector<int32_t> prompt(64, 5);
   const SequenceInput input{&*sequence, prompt, LogitsWanted::kLast};
-  for (int i = 0; i < 4; ++i) ASSERT_TRUE(m.executor->step(std::span(&input, 1), [](size_t, int64_t, int64_t, const float*) { return true; }).ok());
+  for (int i = 0; i < 4; ++i)
+    ASSERT_TRUE(m.executor->step(std::span(&input, 1), [](size_t, int64_t, int64_t, const float*) { return true; }).ok());
   EXPECT_EQ(allocations_of_steps(m, *sequence, 5), 0u) << "the first token of a new page included";
 }
 
 TEST_F(Allocation, SamplingAllocatesNothing) {
   const std::vector<int32_t> suppressed = {3, 4};
-  for (const SamplingOptions& options : {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 0.8},
-                                         SamplingOptions{.temperature = 1.0, .top_k = 20, .top_p = 0.9, .min_p = 0.01},
-                                         SamplingOptions{.temperature = 1.0, .top_p = 0.5, .repetition_penalty = 1.2, .frequency_penalty = 0.1}}) {
+  for (const SamplingOptions& options :
+       {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 0.8},
+        SamplingOptions{.temperature = 1.0, .top_k = 20, .top_p = 0.9, .min_p = 0.01},
+        SamplingOptions{.temperature = 1.0, .top_p = 0.5, .repetition_penalty = 1.2, .frequency_penalty = 0.1}}) {
     Sampler sampler(options, 128, suppressed);
     std::vector<float> logits(128);
     const uint64_t before = n_allocations();

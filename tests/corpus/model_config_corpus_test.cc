@@ -80,10 +80,12 @@ constexpr Row kMalformed[] = {
     {"layers_negative", "num_hidden_layers: is -4, expected an integer from 1 to 256"},
     {"layers_zero", "num_hidden_layers: is 0, expected an integer from 1 to 256"},
     {"many_unknown_fields", "field_0: not known to this family; it may change the model's results", kUnsupported},
-    {"model_type_escape_codes", "model_type '\\x1b]0;x\\x07' is not supported; supported are: gemma4, gemma4_text, gemma4_unified, gemm", kUnsupported},
+    {"model_type_escape_codes", "model_type '\\x1b]0;x\\x07' is not supported; supported are: gemma4, gemma4_text, gemma4_unified, gemm",
+     kUnsupported},
     {"model_type_missing", "no 'model_type'; is this the config of a language model?"},
     {"model_type_number", "no 'model_type'; is this the config of a language model?"},
-    {"model_type_unknown", "model_type 'gemma5' is not supported; supported are: gemma4, gemma4_text, gemma4_unified, gemma4_uni", kUnsupported},
+    {"model_type_unknown", "model_type 'gemma5' is not supported; supported are: gemma4, gemma4_text, gemma4_unified, gemma4_uni",
+     kUnsupported},
     {"moe_counts_null", "num_experts: is required where enable_moe_block is true"},
     {"moe_experts_huge", "num_experts: is 4294967296, expected an integer from 1 to 4096"},
     {"moe_experts_zero", "num_experts: is 0, expected an integer from 1 to 4096"},
@@ -102,7 +104,8 @@ constexpr Row kMalformed[] = {
     {"overrides_odd", "head_dim: must be even, layer 1 has 9"},
     {"overrides_too_many", "per_layer_config: has 300 fields, expected at most 4"},
     {"overrides_twice", "per_layer_config.01: is layer 1 for the second time"},
-    {"overrides_unknown_field", "per_layer_config.1.hidden_size: not known to this family; it may change the model's results", kUnsupported},
+    {"overrides_unknown_field", "per_layer_config.1.hidden_size: not known to this family; it may change the model's results",
+     kUnsupported},
     {"ple_huge", "hidden_size_per_layer_input: is 1073741824, expected an integer from 0 to 16384"},
     {"ple_negative", "hidden_size_per_layer_input: is -1, expected an integer from 0 to 16384"},
     {"ple_no_rows", "vocab_size_per_layer_input: must be at least 1"},
@@ -111,12 +114,16 @@ constexpr Row kMalformed[] = {
     {"rope_factor_zero", "rope_parameters.full_attention.factor: is 0.0, expected a number from 1e-06 to 1000000"},
     {"rope_list", "rope_parameters: is an array, expected an object"},
     {"rope_partial_above_one", "rope_parameters.full_attention.partial_rotary_factor: is 1.5, expected a number from 0 to 1"},
-    {"rope_partial_default", "rope_parameters.full_attention.partial_rotary_factor: is supported for rope_type 'proportional' alon", kUnsupported},
+    {"rope_partial_default", "rope_parameters.full_attention.partial_rotary_factor: is supported for rope_type 'proportional' alon",
+     kUnsupported},
     {"rope_theta_zero", "rope_parameters.full_attention.rope_theta: is 0, expected a number from 1 to 1000000000000"},
     {"rope_type_number", "rope_parameters.full_attention.rope_type: is 1, expected a string"},
-    {"rope_type_unknown", "rope_parameters.full_attention.rope_type: is 'yarn', supported: 'default', 'linear', 'proportional'", kUnsupported},
-    {"rope_unknown_field", "rope_parameters.full_attention.beta_fast: not known to this family; it may change the model's result", kUnsupported},
-    {"rope_unknown_layer_type", "rope_parameters.chunked_attention: not known to this family; it may change the model's results", kUnsupported},
+    {"rope_type_unknown", "rope_parameters.full_attention.rope_type: is 'yarn', supported: 'default', 'linear', 'proportional'",
+     kUnsupported},
+    {"rope_unknown_field", "rope_parameters.full_attention.beta_fast: not known to this family; it may change the model's result",
+     kUnsupported},
+    {"rope_unknown_layer_type", "rope_parameters.chunked_attention: not known to this family; it may change the model's results",
+     kUnsupported},
     {"scalar", "no 'model_type'; is this the config of a language model?"},
     {"shared_all", "num_kv_shared_layers: is 4, expected an integer from 0 to 3"},
     {"shared_heads_differ", "num_kv_shared_layers: layer 3 and the layer whose keys it reads have different heads"},
@@ -234,10 +241,15 @@ TEST(ModelConfigCorpus, AcceptsEveryGoodConfig) {
 
 // Published parameter counts without the keys and values that sharing layers never read, and without layer scalars.
 TEST(ModelConfigCorpus, PublishedSizesHaveTheirPublishedParameters) {
-  const std::pair<const char*, uint64_t> kCounts[] = {
-      {"e2b", 4'647'449'891 - 18'880'512 - 35}, {"e4b", 7'518'069'034 - 55'055'616 - 42}, {"unified_12b", 11'907'350'320 - 48},
-      {"a4b_26b", 25'233'141'790 - 30},         {"gemma3_270m", 268'098'176},             {"gemma3_1b", 999'885'952},
-      {"gemma3_4b", 3'880'263'168},             {"gemma3_12b", 11'766'034'176},           {"gemma3_27b", 27'009'346'304}};
+  const std::pair<const char*, uint64_t> kCounts[] = {{"e2b", 4'647'449'891 - 18'880'512 - 35},
+                                                      {"e4b", 7'518'069'034 - 55'055'616 - 42},
+                                                      {"unified_12b", 11'907'350'320 - 48},
+                                                      {"a4b_26b", 25'233'141'790 - 30},
+                                                      {"gemma3_270m", 268'098'176},
+                                                      {"gemma3_1b", 999'885'952},
+                                                      {"gemma3_4b", 3'880'263'168},
+                                                      {"gemma3_12b", 11'766'034'176},
+                                                      {"gemma3_27b", 27'009'346'304}};
   for (const auto& [name, count] : kCounts) EXPECT_EQ(total_parameters(parameter_pieces(good(name))), count) << name;
 }
 
@@ -262,8 +274,8 @@ TEST(ModelConfigCorpus, SharingLayersReadTheLastOwnerOfTheirKind) {
 
 TEST(ModelConfigCorpus, LayerTypesFollowTheReferencesRules) {
   const std::pair<const char*, const char*> kSchedules[] = {
-      {"flat", "SFSF"}, {"layer_types_missing", "SSSSSFSSSSSFF"}, {"last_layer_sliding", "SFSF"}, {"window_pattern", "SFSF"}, {"one_layer", "F"},
-      {"gemma3_1b", "SSSSSFSSSSSFSSSSSFSSSSSFSS"}};  // Gemma 3 leaves the last layer as it is
+      {"flat", "SFSF"},   {"layer_types_missing", "SSSSSFSSSSSFF"},   {"last_layer_sliding", "SFSF"}, {"window_pattern", "SFSF"},
+      {"one_layer", "F"}, {"gemma3_1b", "SSSSSFSSSSSFSSSSSFSSSSSFSS"}};  // Gemma 3 leaves the last layer as it is
   for (const auto& [name, schedule] : kSchedules) EXPECT_EQ(shape_of(good(name)).schedule, schedule) << name;
 }
 
@@ -273,9 +285,10 @@ TEST(ModelConfigCorpus, HeadsOfFullLayers) {
     int64_t head_dim, n_kv_heads;
     bool has_v_proj;
   };
-  for (const Heads& h : {Heads{"flat", 16, 2, true}, Heads{"global_head_dim_null", 8, 2, true}, Heads{"global_head_dim_zero", 8, 2, true},
-                         Heads{"global_head_dim_missing", 512, 2, true}, Heads{"global_head_dim_equal", 8, 2, true},
-                         Heads{"global_kv_heads_without_k_eq_v", 16, 2, true}, Heads{"global_kv_heads", 16, 1, false}, Heads{"overrides", 32, 1, true}}) {
+  for (const Heads& h :
+       {Heads{"flat", 16, 2, true}, Heads{"global_head_dim_null", 8, 2, true}, Heads{"global_head_dim_zero", 8, 2, true},
+        Heads{"global_head_dim_missing", 512, 2, true}, Heads{"global_head_dim_equal", 8, 2, true},
+        Heads{"global_kv_heads_without_k_eq_v", 16, 2, true}, Heads{"global_kv_heads", 16, 1, false}, Heads{"overrides", 32, 1, true}}) {
     const Architecture arch = good(h.name);
     const AttentionSpec& full = *shape_of(arch).attention[1];
     EXPECT_EQ(full.head_dim, h.head_dim) << h.name;
@@ -291,7 +304,8 @@ TEST(ModelConfigCorpus, HeadsOfFullLayers) {
 
 TEST(ModelConfigCorpus, PerLayerEmbeddingsWhereTheConfigOrItsClassSaysSo) {
   EXPECT_TRUE(declares(good("ple_missing"), "embed_tokens_per_layer.weight")) << "the class default is 256";
-  for (const char* name : {"flat", "ple_null", "ple_missing_unified"}) EXPECT_FALSE(declares(good(name), "embed_tokens_per_layer.weight")) << name;
+  for (const char* name : {"flat", "ple_null", "ple_missing_unified"})
+    EXPECT_FALSE(declares(good(name), "embed_tokens_per_layer.weight")) << name;
 }
 
 TEST(ModelConfigCorpus, OnlySharingLayersAreDoubleWide) {

@@ -99,9 +99,7 @@ TEST(TokenizerCorpus, EachMalformedFileIsAnErrorThatNamesFileAndField) {
   EXPECT_EQ(n_files, messages().size());
 }
 
-TEST(TokenizerCorpus, AMissingFileIsAnError) {
-  EXPECT_FALSE(Tokenizer::load(LH_SOURCE_DIR "/tests/corpus/tokenizer/none").ok());
-}
+TEST(TokenizerCorpus, AMissingFileIsAnError) { EXPECT_FALSE(Tokenizer::load(LH_SOURCE_DIR "/tests/corpus/tokenizer/none").ok()); }
 
 }  // namespace
 }  // namespace longhaul

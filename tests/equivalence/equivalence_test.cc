@@ -81,10 +81,13 @@ TEST_P(Equivalence, ABatchIsItsSequencesAlone) {
     inputs.push_back({&sequences[i], tokens.subspan(past[i], take[i]), i == 1 ? LogitsWanted::kLast : LogitsWanted::kAll});
   }
   std::vector<std::vector<float>> together(3);
-  ASSERT_TRUE(m.executor->step(inputs, [&](size_t i, int64_t, int64_t n, const float* logits) {
-    together[i].insert(together[i].end(), logits, logits + n * v);
-    return true;
-  }).ok());
+  ASSERT_TRUE(m.executor
+                  ->step(inputs,
+                         [&](size_t i, int64_t, int64_t n, const float* logits) {
+                           together[i].insert(together[i].end(), logits, logits + n * v);
+                           return true;
+                         })
+                  .ok());
   const std::vector<float> whole = run_logits(model, prompt, 0);
   for (size_t i = 0; i < 3; ++i) {
     const auto begin = whole.begin() + static_cast<int64_t>(past[i]) * v;
@@ -96,9 +99,11 @@ TEST_P(Equivalence, ForkedAndRestoredGoOnAsIfNothingHappened) {
   const Model model = load_f32(GetParam());
   const std::vector<int32_t> prompt = long_prompt();
   const std::vector<float> whole = run_logits(model, prompt, 0);
-  const std::string path = (std::filesystem::temp_directory_path() / ("longhaul_state_" + test_name({GetParam(), 0}) + std::to_string(::getpid()))).string();
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("longhaul_state_" + test_name({GetParam(), 0}) + std::to_string(::getpid()))).string();
   for (const size_t cut : {size_t{1}, prompt.size() / 3, prompt.size() - 1}) {
-    const std::vector<int32_t> head(prompt.begin(), prompt.begin() + static_cast<int64_t>(cut)), tail(prompt.begin() + static_cast<int64_t>(cut), prompt.end());
+    const std::vector<int32_t> head(prompt.begin(), prompt.begin() + static_cast<int64_t>(cut)),
+        tail(prompt.begin() + static_cast<int64_t>(cut), prompt.end());
     auto session = Session::create(model);
     const auto ignore = [](int64_t, int64_t, const float*) { return true; };
     ASSERT_TRUE(session->logits(head, ignore).ok());
@@ -112,10 +117,12 @@ TEST_P(Equivalence, ForkedAndRestoredGoOnAsIfNothingHappened) {
     const std::vector<float> expected(whole.begin() + static_cast<int64_t>(cut) * model.vocab_size(), whole.end());
     for (Session* copy : {&*fork, &*restored}) {
       std::vector<float> logits;
-      ASSERT_TRUE(copy->logits(tail, [&](int64_t, int64_t n, const float* l) {
-        logits.insert(logits.end(), l, l + n * model.vocab_size());
-        return true;
-      }).ok());
+      ASSERT_TRUE(copy->logits(tail,
+                               [&](int64_t, int64_t n, const float* l) {
+                                 logits.insert(logits.end(), l, l + n * model.vocab_size());
+                                 return true;
+                               })
+                      .ok());
       EXPECT_LE(max_difference(logits, expected), kTolerance) << (copy == &*fork ? "forked" : "restored") << " after " << cut;
     }
   }

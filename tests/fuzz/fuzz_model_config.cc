@@ -55,8 +55,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     price(*arch, {.context = context, .memory = uint64_t{1} << 34});
   }
   // The widest request there is.
-  price(*arch, {.context = kMaxPlannedContext, .batch = 1 << 16, .weights = DType::kF32, .kv = DType::kF32, .chunk = 1 << 20,
-                .logit_rows = 1 << 20, .n_threads = 1 << 12, .memory = UINT64_MAX});
+  price(*arch, {.context = kMaxPlannedContext,
+                .batch = 1 << 16,
+                .weights = DType::kF32,
+                .kv = DType::kF32,
+                .chunk = 1 << 20,
+                .logit_rows = 1 << 20,
+                .n_threads = 1 << 12,
+                .memory = UINT64_MAX});
   for (const char* name : what_if_names()) {
     const auto edited = apply_what_if(*arch, name);
     if (!edited.ok()) continue;

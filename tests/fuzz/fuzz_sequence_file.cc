@@ -23,14 +23,16 @@ const Architecture& architecture() {
   static const Architecture arch = [] {
     const auto config = parse_json(R"({"model_type": "gemma3_text", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 1,
                                        "num_key_value_heads": 1, "head_dim": 2, "sliding_window": 16,
-                                       "layer_types": ["sliding_attention", "full_attention"]})", "config");
+                                       "layer_types": ["sliding_attention", "full_attention"]})",
+                                   "config");
     return *read_architecture(*config, "config");
   }();
   return arch;
 }
 
 std::vector<std::byte> prefix() {
-  const auto path = std::filesystem::temp_directory_path() / ("longhaul-fuzz-state." + std::to_string(reinterpret_cast<uintptr_t>(&architecture())));
+  const auto path =
+      std::filesystem::temp_directory_path() / ("longhaul-fuzz-state." + std::to_string(reinterpret_cast<uintptr_t>(&architecture())));
   const auto sequence = Sequence::create(architecture(), DType::kF32, kContext);
   LH_CHECK(sequence.ok() && sequence->save(path.string()).ok());
   const auto file = MappedFile::open(path.string());

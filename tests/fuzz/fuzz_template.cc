@@ -7,12 +7,12 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using longhaul::Json;
-  static const Json context = Json::object(
-      {{"messages", Json(Json::Array{Json::object({{"role", "user"}, {"content", "h\xc3\xa9llo <b>"}}),
-                                     Json::object({{"role", "assistant"}, {"content", nullptr}, {"n", int64_t{-7}}})})},
-       {"tools", Json(Json::Array{Json::object({{"name", "f"}, {"x", 1.5}})})},
-       {"add_generation_prompt", true},
-       {"bos_token", "<s>"}});
+  static const Json context =
+      Json::object({{"messages", Json(Json::Array{Json::object({{"role", "user"}, {"content", "h\xc3\xa9llo <b>"}}),
+                                                  Json::object({{"role", "assistant"}, {"content", nullptr}, {"n", int64_t{-7}}})})},
+                    {"tools", Json(Json::Array{Json::object({{"name", "f"}, {"x", 1.5}})})},
+                    {"add_generation_prompt", true},
+                    {"bos_token", "<s>"}});
   auto parsed = longhaul::ChatTemplate::parse(std::string(reinterpret_cast<const char*>(data), size), "fuzz");
   if (!parsed.ok()) return 0;
   longhaul::TemplateOptions options;

@@ -36,9 +36,8 @@ struct Source {
 };
 
 // kernels, formats and text stand side by side: equal ranks do not include each other.
-const std::map<std::string, int> kRank = {{"base", 0}, {"tensor", 1}, {"kernels", 2},    {"formats", 2},
-                                          {"text", 2}, {"arch", 3},   {"mechanisms", 4}, {"models", 5},
-                                          {"cost", 6}, {"engine", 7}, {"server", 8},     {"cli", 8}};
+const std::map<std::string, int> kRank = {{"base", 0},       {"tensor", 1}, {"kernels", 2}, {"formats", 2}, {"text", 2},   {"arch", 3},
+                                          {"mechanisms", 4}, {"models", 5}, {"cost", 6},    {"engine", 7},  {"server", 8}, {"cli", 8}};
 
 std::vector<Include> includes_of(const std::string& code) {
   static const std::regex kInclude(R"re((?:^|\n)[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"])re");
@@ -79,8 +78,8 @@ bool is_test(const Source& source) {
 bool is_os_header(const std::string& target) {
   static constexpr std::array kHeaders = {"unistd.h",  "fcntl.h", "sched.h", "pthread.h", "dirent.h", "poll.h",
                                           "termios.h", "dlfcn.h", "netdb.h", "spawn.h",   "pwd.h"};
-  return target.starts_with("sys/") || target.starts_with("linux/") || target.starts_with("netinet/") ||
-         target.starts_with("arpa/") || std::find(kHeaders.begin(), kHeaders.end(), target) != kHeaders.end();
+  return target.starts_with("sys/") || target.starts_with("linux/") || target.starts_with("netinet/") || target.starts_with("arpa/") ||
+         std::find(kHeaders.begin(), kHeaders.end(), target) != kHeaders.end();
 }
 
 bool is_simd_header(const std::string& target) {
@@ -143,8 +142,7 @@ TEST(Structure, PublicHeadersCarryNoThirdPartyType) {
 
 TEST(Structure, ArchIsPlainData) {
   static const std::regex kVirtual(R"(\bvirtual\b)");
-  static constexpr std::array kFileHeaders = {"fstream", "filesystem",         "cstdio",
-                                              "stdio.h", "base/mapped_file.h", "base/atomic_file.h"};
+  static constexpr std::array kFileHeaders = {"fstream", "filesystem", "cstdio", "stdio.h", "base/mapped_file.h", "base/atomic_file.h"};
   for (const Source& source : sources()) {
     if (source.layer != "arch" || is_test(source)) continue;
     EXPECT_FALSE(std::regex_search(source.code, kVirtual)) << source.path << " has a virtual function";
@@ -174,8 +172,7 @@ TEST(Structure, OnlyModelsNameAFamily) {
     std::transform(code.begin(), code.end(), code.begin(), [](unsigned char c) { return std::tolower(c); });
     for (const char* family : kFamilies) {
       const size_t at = code.find(family);
-      const auto line =
-          at == std::string::npos ? 0 : 1 + std::count(code.begin(), code.begin() + static_cast<long>(at), '\n');
+      const auto line = at == std::string::npos ? 0 : 1 + std::count(code.begin(), code.begin() + static_cast<long>(at), '\n');
       EXPECT_EQ(at, std::string::npos) << source.path << ":" << line << " names the family " << family;
     }
   }

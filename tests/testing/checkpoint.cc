@@ -47,7 +47,8 @@ std::vector<GoldenCase> golden_cases(const std::string& name) {
     const TensorInfo* prompt = source->find("prompt" + suffix);
     if (prompt == nullptr) return cases;
     const TensorInfo* greedy = source->find("greedy" + suffix);
-    cases.push_back({ids(*prompt), values<float>(*source->find("logits" + suffix)), greedy == nullptr ? std::vector<int32_t>() : ids(*greedy)});
+    cases.push_back(
+        {ids(*prompt), values<float>(*source->find("logits" + suffix)), greedy == nullptr ? std::vector<int32_t>() : ids(*greedy)});
   }
 }
 
@@ -64,10 +65,13 @@ Model load_f32(const std::string& name, LoadOptions options) {
 std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& tokens, int64_t chunk) {
   auto session = Session::create(model);
   std::vector<float> out;
-  const Status status = session->logits(tokens, [&](int64_t, int64_t n, const float* logits) {
-    out.insert(out.end(), logits, logits + n * model.vocab_size());
-    return true;
-  }, chunk);
+  const Status status = session->logits(
+      tokens,
+      [&](int64_t, int64_t n, const float* logits) {
+        out.insert(out.end(), logits, logits + n * model.vocab_size());
+        return true;
+      },
+      chunk);
   EXPECT_TRUE(status.ok()) << status.error().message;
   return out;
 }

@@ -49,15 +49,11 @@ struct Bf16Step {
     return widen(hn::Set(U32(), pair));
   }
   static HWY_INLINE B load_b(const std::byte* b) { return widen(hn::LoadU(U32(), reinterpret_cast<const uint32_t*>(b))); }
-  static HWY_INLINE V multiply_add(A a, B b, V sum) {
-    return hn::MulAdd(a.second, b.second, hn::MulAdd(a.first, b.first, sum));
-  }
+  static HWY_INLINE V multiply_add(A a, B b, V sum) { return hn::MulAdd(a.second, b.second, hn::MulAdd(a.first, b.first, sum)); }
 };
 
 // Columns of the vector that starts at `column`, 0 .. kLanes.
-HWY_INLINE int64_t columns_in(const MatmulTile& t, int64_t column) {
-  return std::clamp(t.n - column, int64_t{0}, kLanes);
-}
+HWY_INLINE int64_t columns_in(const MatmulTile& t, int64_t column) { return std::clamp(t.n - column, int64_t{0}, kLanes); }
 
 template <class Step, int kRows, int kPanels>
 void microkernel(const MatmulTile& t, int64_t row, int64_t panel) {

@@ -80,8 +80,8 @@ float softmax_step_f32(const float* scores, int64_t n, int64_t begin, int64_t en
   return softmax_step(scores, n, begin, end, scale, running_max, running_sum, weights);
 }
 
-float softmax_step_bf16(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max,
-                        float* running_sum, bf16* weights) {
+float softmax_step_bf16(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max, float* running_sum,
+                        bf16* weights) {
   return softmax_step(scores, n, begin, end, scale, running_max, running_sum, weights);
 }
 

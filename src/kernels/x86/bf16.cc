@@ -22,8 +22,8 @@
 namespace longhaul {
 namespace {
 
-constexpr int kFewRows = 4;    // up to this, decode: bound by memory
-constexpr int kManyRows = 6;   // above this, one tile of all rows: as much bound by memory as by the dots
+constexpr int kFewRows = 4;   // up to this, decode: bound by memory
+constexpr int kManyRows = 6;  // above this, one tile of all rows: as much bound by memory as by the dots
 constexpr int kSumRegisters = 24;
 constexpr int kSumRegistersManyRows = 16;  // two panels: measured faster than three where weights come from memory
 

@@ -97,9 +97,7 @@ Result<Value> float_binary(BinaryOp op, double x, double y) {
   return Value();
 }
 
-bool can_repeat(const Value& v) {
-  return v.as_string() || v.is_seq(SeqKind::kList) || v.is_seq(SeqKind::kTuple);
-}
+bool can_repeat(const Value& v) { return v.as_string() || v.is_seq(SeqKind::kList) || v.is_seq(SeqKind::kTuple); }
 
 Result<Value> repeat(Run& run, const Value& v, int64_t times) {
   const auto n = static_cast<uint64_t>(times > 0 ? times : 0);

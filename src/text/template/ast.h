@@ -25,28 +25,73 @@ enum class BinaryOp { kAdd, kSub, kMul, kDiv, kFloorDiv, kMod, kPow };
 enum class UnaryOp { kNot, kNegative, kPositive };
 enum class CompareOp { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIn, kNotIn };
 
-struct ConstExpr { Value value; };
-struct NameExpr { std::string name; };
-struct SequenceExpr { bool is_tuple; std::vector<ExprPtr> items; };
-struct DictExpr { std::vector<std::pair<ExprPtr, ExprPtr>> items; };
-struct AttributeExpr { ExprPtr object; std::string name; };
-struct SubscriptExpr { ExprPtr object; ExprPtr key; };
-struct SliceExpr { ExprPtr object; ExprPtr start, stop, step; };  // each may be null
-struct CallExpr { ExprPtr callee; CallArgs args; };
-struct FilterExpr { ExprPtr input; std::string name; CallArgs args; };  // input null: a filter block's body
-struct TestExpr { ExprPtr input; std::string name; CallArgs args; };
-struct UnaryExpr { UnaryOp op; ExprPtr operand; };
-struct BinaryExpr { BinaryOp op; ExprPtr left, right; };
-struct LogicExpr { bool is_and; ExprPtr left, right; };
-struct ConcatExpr { std::vector<ExprPtr> parts; };
-struct CompareExpr { ExprPtr first; std::vector<std::pair<CompareOp, ExprPtr>> rest; };
-struct ConditionalExpr { ExprPtr condition, then, otherwise; };  // otherwise may be null
+struct ConstExpr {
+  Value value;
+};
+struct NameExpr {
+  std::string name;
+};
+struct SequenceExpr {
+  bool is_tuple;
+  std::vector<ExprPtr> items;
+};
+struct DictExpr {
+  std::vector<std::pair<ExprPtr, ExprPtr>> items;
+};
+struct AttributeExpr {
+  ExprPtr object;
+  std::string name;
+};
+struct SubscriptExpr {
+  ExprPtr object;
+  ExprPtr key;
+};
+struct SliceExpr {
+  ExprPtr object;
+  ExprPtr start, stop, step;
+};  // each may be null
+struct CallExpr {
+  ExprPtr callee;
+  CallArgs args;
+};
+struct FilterExpr {
+  ExprPtr input;
+  std::string name;
+  CallArgs args;
+};  // input null: a filter block's body
+struct TestExpr {
+  ExprPtr input;
+  std::string name;
+  CallArgs args;
+};
+struct UnaryExpr {
+  UnaryOp op;
+  ExprPtr operand;
+};
+struct BinaryExpr {
+  BinaryOp op;
+  ExprPtr left, right;
+};
+struct LogicExpr {
+  bool is_and;
+  ExprPtr left, right;
+};
+struct ConcatExpr {
+  std::vector<ExprPtr> parts;
+};
+struct CompareExpr {
+  ExprPtr first;
+  std::vector<std::pair<CompareOp, ExprPtr>> rest;
+};
+struct ConditionalExpr {
+  ExprPtr condition, then, otherwise;
+};  // otherwise may be null
 
 struct Expr {
   int line;
   int depth;  // of the tree below, bounded by the parser
-  std::variant<ConstExpr, NameExpr, SequenceExpr, DictExpr, AttributeExpr, SubscriptExpr, SliceExpr, CallExpr, FilterExpr,
-               TestExpr, UnaryExpr, BinaryExpr, LogicExpr, ConcatExpr, CompareExpr, ConditionalExpr>
+  std::variant<ConstExpr, NameExpr, SequenceExpr, DictExpr, AttributeExpr, SubscriptExpr, SliceExpr, CallExpr, FilterExpr, TestExpr,
+               UnaryExpr, BinaryExpr, LogicExpr, ConcatExpr, CompareExpr, ConditionalExpr>
       node;
 };
 
@@ -73,24 +118,58 @@ struct MacroDef {
   bool uses_varargs = false, uses_kwargs = false, uses_caller = false;
 };
 
-struct DataStmt { std::string text; };
-struct OutputStmt { ExprPtr value; };
-struct IfStmt { std::vector<std::pair<ExprPtr, Block>> branches; Block otherwise; };
-struct ForStmt { Target target; ExprPtr iterable; ExprPtr condition; bool recursive; Block body; Block otherwise; };
-struct SetStmt { Target target; ExprPtr value; };
-struct SetBlockStmt { Target target; ExprPtr filter; Block body; };  // filter may be null
-struct MacroStmt { std::shared_ptr<MacroDef> macro; };
-struct CallStmt { std::shared_ptr<MacroDef> caller; ExprPtr call; };
-struct FilterStmt { ExprPtr filter; Block body; };
-struct WithStmt { std::vector<std::pair<Target, ExprPtr>> bindings; Block body; };
-struct ScopeStmt { Block body; };  // generation: a scope and nothing more
+struct DataStmt {
+  std::string text;
+};
+struct OutputStmt {
+  ExprPtr value;
+};
+struct IfStmt {
+  std::vector<std::pair<ExprPtr, Block>> branches;
+  Block otherwise;
+};
+struct ForStmt {
+  Target target;
+  ExprPtr iterable;
+  ExprPtr condition;
+  bool recursive;
+  Block body;
+  Block otherwise;
+};
+struct SetStmt {
+  Target target;
+  ExprPtr value;
+};
+struct SetBlockStmt {
+  Target target;
+  ExprPtr filter;
+  Block body;
+};  // filter may be null
+struct MacroStmt {
+  std::shared_ptr<MacroDef> macro;
+};
+struct CallStmt {
+  std::shared_ptr<MacroDef> caller;
+  ExprPtr call;
+};
+struct FilterStmt {
+  ExprPtr filter;
+  Block body;
+};
+struct WithStmt {
+  std::vector<std::pair<Target, ExprPtr>> bindings;
+  Block body;
+};
+struct ScopeStmt {
+  Block body;
+};  // generation: a scope and nothing more
 struct BreakStmt {};
 struct ContinueStmt {};
 
 struct Stmt {
   int line;
-  std::variant<DataStmt, OutputStmt, IfStmt, ForStmt, SetStmt, SetBlockStmt, MacroStmt, CallStmt, FilterStmt, WithStmt,
-               ScopeStmt, BreakStmt, ContinueStmt>
+  std::variant<DataStmt, OutputStmt, IfStmt, ForStmt, SetStmt, SetBlockStmt, MacroStmt, CallStmt, FilterStmt, WithStmt, ScopeStmt,
+               BreakStmt, ContinueStmt>
       node;
 };
 

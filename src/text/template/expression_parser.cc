@@ -29,9 +29,7 @@ int children_depth(const DictExpr& n) {
 }
 int children_depth(const AttributeExpr& n) { return depth_of(n.object); }
 int children_depth(const SubscriptExpr& n) { return std::max(depth_of(n.object), depth_of(n.key)); }
-int children_depth(const SliceExpr& n) {
-  return std::max({depth_of(n.object), depth_of(n.start), depth_of(n.stop), depth_of(n.step)});
-}
+int children_depth(const SliceExpr& n) { return std::max({depth_of(n.object), depth_of(n.start), depth_of(n.stop), depth_of(n.step)}); }
 int children_depth(const CallExpr& n) { return std::max(depth_of(n.callee), depth_of(n.args)); }
 int children_depth(const FilterExpr& n) { return std::max(depth_of(n.input), depth_of(n.args)); }
 int children_depth(const TestExpr& n) { return std::max(depth_of(n.input), depth_of(n.args)); }
@@ -44,9 +42,7 @@ int children_depth(const CompareExpr& n) {
   for (const auto& [op, e] : n.rest) d = std::max(d, depth_of(e));
   return d;
 }
-int children_depth(const ConditionalExpr& n) {
-  return std::max({depth_of(n.condition), depth_of(n.then), depth_of(n.otherwise)});
-}
+int children_depth(const ConditionalExpr& n) { return std::max({depth_of(n.condition), depth_of(n.then), depth_of(n.otherwise)}); }
 
 }  // namespace
 
@@ -113,9 +109,9 @@ Result<ExprPtr> ExpressionParser::logic_not() {
 }
 
 Result<ExprPtr> ExpressionParser::compare() {
-  static constexpr std::pair<std::string_view, CompareOp> kOps[] = {
-      {"==", CompareOp::kEqual}, {"!=", CompareOp::kNotEqual},     {"<", CompareOp::kLess}, {"<=", CompareOp::kLessEqual},
-      {">", CompareOp::kGreater}, {">=", CompareOp::kGreaterEqual}};
+  static constexpr std::pair<std::string_view, CompareOp> kOps[] = {{"==", CompareOp::kEqual},  {"!=", CompareOp::kNotEqual},
+                                                                    {"<", CompareOp::kLess},    {"<=", CompareOp::kLessEqual},
+                                                                    {">", CompareOp::kGreater}, {">=", CompareOp::kGreaterEqual}};
   const int line = t_.line();
   LH_TRY(ExprPtr first, sum());
   std::vector<std::pair<CompareOp, ExprPtr>> rest;

@@ -22,8 +22,8 @@ Value fold_case(Run& run, Value v, bool case_sensitive) {
 }
 
 // Items with the key that `attribute` leads to. "a,b" sorts by two keys, which make a list.
-Result<std::vector<Keyed>> keyed(Run& run, const std::vector<Value>& items, const Value& attribute, bool case_sensitive,
-                                 bool several, const Value* fallback = nullptr) {
+Result<std::vector<Keyed>> keyed(Run& run, const std::vector<Value>& items, const Value& attribute, bool case_sensitive, bool several,
+                                 const Value* fallback = nullptr) {
   std::vector<std::vector<Value>> paths;
   const auto* names = attribute.as_string();
   if (several && names) {
@@ -152,8 +152,8 @@ Result<Value> groupby(Run& run, const Value& v, const Args& args) {
   return run.list(std::move(out));
 }
 
-constexpr FilterRow kFilters[] = {{"sort", sort},           {"dictsort", dictsort}, {"min", extreme<false>},
-                                  {"max", extreme<true>},   {"unique", unique},     {"groupby", groupby}};
+constexpr FilterRow kFilters[] = {{"sort", sort},         {"dictsort", dictsort}, {"min", extreme<false>},
+                                  {"max", extreme<true>}, {"unique", unique},     {"groupby", groupby}};
 
 }  // namespace
 

@@ -189,10 +189,23 @@ Result<Value> slices(Run& run, const Value& v, const Args& args) {
 }
 
 constexpr FilterRow kFilters[] = {
-    {"default", get_default}, {"d", get_default}, {"length", count}, {"count", count}, {"list", list}, {"first", first},
-    {"last", last}, {"reverse", reverse}, {"items", items}, {"attr", attr}, {"map", map}, {"batch", batch}, {"slice", slices},
-    {"select", select<true, false>}, {"reject", select<false, false>},
-    {"selectattr", select<true, true>}, {"rejectattr", select<false, true>},
+    {"default", get_default},
+    {"d", get_default},
+    {"length", count},
+    {"count", count},
+    {"list", list},
+    {"first", first},
+    {"last", last},
+    {"reverse", reverse},
+    {"items", items},
+    {"attr", attr},
+    {"map", map},
+    {"batch", batch},
+    {"slice", slices},
+    {"select", select<true, false>},
+    {"reject", select<false, false>},
+    {"selectattr", select<true, true>},
+    {"rejectattr", select<false, true>},
 };
 
 }  // namespace

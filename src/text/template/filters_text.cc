@@ -211,11 +211,25 @@ Result<Value> join(Run& run, const Value& v, const Args& args) {
 }
 
 constexpr FilterRow kFilters[] = {
-    {"string", string},      {"safe", string},       {"upper", change<to_upper>}, {"lower", change<to_lower>},
-    {"title", change<title>}, {"capitalize", change<capitalize>}, {"escape", change<escape_html>}, {"e", change<escape_html>},
-    {"forceescape", change<escape_html>}, {"trim", trim}, {"replace", replace},   {"tojson", tojson},
-    {"indent", indent},      {"center", center},     {"truncate", truncate},      {"wordcount", wordcount},
-    {"format", format},      {"urlencode", urlencode}, {"join", join},
+    {"string", string},
+    {"safe", string},
+    {"upper", change<to_upper>},
+    {"lower", change<to_lower>},
+    {"title", change<title>},
+    {"capitalize", change<capitalize>},
+    {"escape", change<escape_html>},
+    {"e", change<escape_html>},
+    {"forceescape", change<escape_html>},
+    {"trim", trim},
+    {"replace", replace},
+    {"tojson", tojson},
+    {"indent", indent},
+    {"center", center},
+    {"truncate", truncate},
+    {"wordcount", wordcount},
+    {"format", format},
+    {"urlencode", urlencode},
+    {"join", join},
 };
 
 }  // namespace

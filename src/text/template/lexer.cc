@@ -249,8 +249,8 @@ class Lexer {
   }
 
   Status op() {
-    static constexpr std::string_view kOperators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]",
-                                                      "(",  ")",  "{",  "}",  ">",  "<",  "=", ".", ":", "|", ",", ";"};
+    static constexpr std::string_view kOperators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+                                                      "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
     for (const std::string_view o : kOperators) {
       if (!at(pos_, o)) continue;
       if (o == "(" || o == "[" || o == "{") open_ += o == "(" ? ')' : o == "[" ? ']' : '}';

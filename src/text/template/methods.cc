@@ -89,10 +89,9 @@ constexpr MethodRow kList[] = {{"count", seq_count}, {"index", seq_index}, {"cop
                                {"clear", nullptr},   {"pop", nullptr},     {"reverse", nullptr},   {"insert", nullptr},
                                {"sort", nullptr},    {"extend", nullptr},  {"remove", nullptr}};
 constexpr MethodRow kTuple[] = {{"count", seq_count}, {"index", seq_index}};
-constexpr MethodRow kDict[] = {{"keys", dict_keys},   {"values", dict_values}, {"items", dict_items},
-                               {"get", dict_get},     {"copy", shallow_copy},  {"clear", nullptr},
-                               {"pop", nullptr},      {"popitem", nullptr},    {"setdefault", nullptr},
-                               {"update", nullptr}};
+constexpr MethodRow kDict[] = {{"keys", dict_keys},     {"values", dict_values}, {"items", dict_items}, {"get", dict_get},
+                               {"copy", shallow_copy},  {"clear", nullptr},      {"pop", nullptr},      {"popitem", nullptr},
+                               {"setdefault", nullptr}, {"update", nullptr}};
 
 }  // namespace
 

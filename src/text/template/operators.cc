@@ -138,7 +138,8 @@ Result<Value> get_attribute(Run& run, const Value& object, std::string_view name
   if (object.is_undefined()) return undefined_error(object);
   if (auto* o = object.as_object()) return o->attribute(run, name);
   Method found = find_method(object, name);
-  if (found.exists) return found.safe ? bind_method(object, found) : make_undefined(fmt::format("'{}' may not change a {}", name, object.type_name()));
+  if (found.exists)
+    return found.safe ? bind_method(object, found) : make_undefined(fmt::format("'{}' may not change a {}", name, object.type_name()));
   if (const auto* d = object.as_dict()) {
     if (const Value* v = d->find(name)) return *v;
   }
@@ -191,9 +192,7 @@ Result<Value> slice(Run& run, const Value& object, const Value& start, const Val
   return run.seq(seq->kind, std::move(out), seq->label);
 }
 
-bool iterable(const Value& v) {
-  return v.is_undefined() || v.as_string() || v.as_seq() || v.as_dict();
-}
+bool iterable(const Value& v) { return v.is_undefined() || v.as_string() || v.as_seq() || v.as_dict(); }
 
 Result<std::vector<Value>> iterate(Run& run, const Value& v) {
   if (v.is_undefined()) return std::vector<Value>();

@@ -11,9 +11,7 @@
 namespace longhaul::jinja {
 namespace {
 
-void append_hex(std::string& out, char letter, uint32_t value, int digits) {
-  out += fmt::format("\\{}{:0{}x}", letter, value, digits);
-}
+void append_hex(std::string& out, char letter, uint32_t value, int digits) { out += fmt::format("\\{}{:0{}x}", letter, value, digits); }
 
 void append_string_repr(std::string& out, const std::string& s) {
   const char quote = s.find('\'') != s.npos && s.find('"') == s.npos ? '"' : '\'';

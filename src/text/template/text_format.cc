@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "text/template/operators.h"
 #include "text/template/arithmetic.h"
+#include "text/template/operators.h"
 #include "text/template/printing.h"
 #include "text/template/run.h"
 #include "text/template/text_ops.h"

@@ -44,9 +44,7 @@ class TokenStream {
     return {};
   }
 
-  Error fail(std::string_view message, int line = 0) const {
-    return corrupt("{}:{}: {}", where_, line ? line : this->line(), message);
-  }
+  Error fail(std::string_view message, int line = 0) const { return corrupt("{}:{}: {}", where_, line ? line : this->line(), message); }
 
   std::string describe() const {
     switch (current().kind) {

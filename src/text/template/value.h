@@ -142,8 +142,8 @@ class Value {
   std::string type_name() const;  // Python's
 
  private:
-  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const Text>, std::shared_ptr<const Seq>,
-               std::shared_ptr<const Dict>, std::shared_ptr<Object>>
+  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const Text>, std::shared_ptr<const Seq>, std::shared_ptr<const Dict>,
+               std::shared_ptr<Object>>
       v_;
 };
 

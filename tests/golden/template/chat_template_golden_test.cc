@@ -35,8 +35,7 @@ std::tm fixed_clock() {
   return t;
 }
 
-Result<std::string> render(const std::string& source, const std::string& where, const Json& context,
-                           const TemplateLimits& limits = {}) {
+Result<std::string> render(const std::string& source, const std::string& where, const Json& context, const TemplateLimits& limits = {}) {
   LH_TRY(const ChatTemplate t, ChatTemplate::parse(source, where));
   return t.render(context, {.limits = limits, .now = fixed_clock});
 }
