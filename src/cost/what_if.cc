@@ -123,7 +123,7 @@ Status decompress(Architecture& arch, Block& block) {
   const auto* cca = std::get_if<CcaSpec>(&block.mixer);
   if (cca == nullptr) return {};
   AttentionSpec s = cca->attention;
-  s.n_heads = s.n_kv_heads = arch.hidden_size / s.head_dim;
+  s.n_heads = s.n_kv_heads = std::max<int64_t>(1, arch.hidden_size / s.head_dim);
   state_of(arch, s.state).n_kv_heads = s.n_kv_heads;
   block.mixer = s;
   return resize_attention(arch, s);

@@ -166,14 +166,15 @@ class Reader {
     c_.sliding_theta = t_.number("swa_rotary_base", {1.0, 1e12}, 1e4);
     c_.sliding_partial = c_.partial;
     c_.sliding.assign(static_cast<size_t>(c_.n_blocks), false);
-    // Tokens before the current one that a block sees; 0: all.
-    const auto windows = t_.integers("swa_layers", {0, static_cast<size_t>(c_.n_blocks)}, {0, int64_t{1} << 32});
-    for (size_t l = 0; l < windows.size() && l < c_.sliding.size(); ++l) {
-      c_.sliding[l] = windows[l] > 0;
-      if (windows[l] == 0) continue;
-      if (c_.sliding_window != 0 && c_.sliding_window != windows[l] + 1)
-        t_.refuse("swa_layers", "windows of several sizes are not supported");
-      c_.sliding_window = windows[l] + 1;
+    // Tokens before the current one that a block sees, 0: all; one entry a block or one a half-layer, of which attention's counts.
+    const auto windows = t_.integers("swa_layers", {0, static_cast<size_t>(2 * c_.n_blocks)}, {0, int64_t{1} << 32});
+    const size_t step = windows.size() > c_.sliding.size() ? 2 : 1;
+    for (size_t l = 0; l < c_.sliding.size() && l * step < windows.size(); ++l) {
+      const int64_t before = windows[l * step];
+      c_.sliding[l] = before > 0;
+      if (before == 0) continue;
+      if (c_.sliding_window != 0 && c_.sliding_window != before + 1) t_.refuse("swa_layers", "windows of several sizes are not supported");
+      c_.sliding_window = before + 1;
     }
     t_.ignore("sliding_window", "swa_layers says it");
   }

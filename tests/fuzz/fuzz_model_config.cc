@@ -18,7 +18,7 @@ using namespace longhaul;
 void check_weights(const Architecture& arch) {
   for_each_weight(arch, [&](WeightId id) {
     const WeightSpec& w = arch.weight(id);
-    LH_CHECK(w.rows > 0 && w.cols > 0 && w.n_elements() > 0 && w.n_elements() <= arch.tensor_of(id).n_elements());
+    LH_CHECK(w.rows > 0 && w.cols > 0 && w.n_elements() > 0 && w.n_elements() <= w.n_tensors * arch.tensor_of(id).n_elements());
   });
   for (const Block& block : arch.blocks) {
     const auto* attention = as_attention(block);
