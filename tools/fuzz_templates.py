@@ -4,6 +4,7 @@
     python3 tools/fuzz_templates.py build/tests/golden_tests [--cases 2000] [--seed 1]
 """
 import argparse
+import copy
 import json
 import os
 import pathlib
@@ -166,7 +167,8 @@ def main():
     cases = []
     while len(cases) < options.cases:
         source = g.body(3)
-        case = {"template": source, **render(source, CONTEXT)}
+        # A copy: Jinja2's indent() appends to a list that it is given.
+        case = {"template": source, **render(source, copy.deepcopy(CONTEXT)), "context": CONTEXT}
         if "error" in case and g.r.random() < 0.7:
             continue  # errors are the easy half
         if comparable(case) and not big_integers(case) and len(case.get("output", "")) < 20000:

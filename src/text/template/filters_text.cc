@@ -104,7 +104,8 @@ Result<Value> indent(Run& run, const Value& v, const Args& args) {
   LH_TRY(const Bound a, bind("indent", args, {"width", "first", "blank"}));
   LH_TRY(const std::string pad, indentation(run, a[0], "    "));
   LH_TRY(std::string s, to_text(run, v));
-  if (!v.as_string() && !v.is_undefined()) return invalid("indent needs a string, not {}", v.type_name());
+  if (v.is_undefined()) return undefined_error(v);
+  if (!v.as_string()) return invalid("indent needs a string, not {}", v.type_name());
   s += '\n';  // so that a last, empty line counts as a line
   std::string out;
   bool first = true;
