@@ -68,10 +68,12 @@ Result<Flow> Interpreter::exec(const ForStmt& s) {
   return Flow::kNext;
 }
 
-// The items to loop over: those that pass the loop's condition, which sees the target and no loop variable.
-Result<std::vector<Value>> Interpreter::loop_items(const ForStmt& s, const Value& iterable) {
+// The sequence to loop over: the items that pass the loop's condition, which sees the target and no loop variable.
+Result<Value> Interpreter::loop_items(const ForStmt& s, const Value& iterable) {
+  const Seq* seq = iterable.as_seq();
+  if (!s.condition && seq && seq->kind != SeqKind::kGenerator) return iterable;  // no copy: it cannot change
   LH_TRY(auto items, iterate(run_, iterable));
-  if (!s.condition) return items;
+  if (!s.condition) return run_.list(std::move(items));
   std::vector<Value> kept;
   for (Value& item : items) {
     const Enter enter(*this);
@@ -79,12 +81,11 @@ Result<std::vector<Value>> Interpreter::loop_items(const ForStmt& s, const Value
     LH_TRY(const Value v, eval(*s.condition));
     if (v.truthy()) kept.push_back(std::move(item));
   }
-  return kept;
+  return run_.list(std::move(kept));
 }
 
 Status Interpreter::iterate_loop(const ForStmt& s, const Value& iterable, int64_t depth0) {
-  LH_TRY(auto items, loop_items(s, iterable));
-  LH_TRY(Value held, run_.list(std::move(items)));  // pays for them
+  LH_TRY(const Value held, loop_items(s, iterable));
   auto loop = std::make_shared<Loop>(held, depth0);
   Value loop_value{std::shared_ptr<Object>(loop)};
   if (s.recursive) {

@@ -43,7 +43,7 @@ class Interpreter {
   Result<Flow> exec(const BreakStmt&) { return Flow::kBreak; }
   Result<Flow> exec(const ContinueStmt&) { return Flow::kContinue; }
   Status iterate_loop(const ForStmt& s, const Value& iterable, int64_t depth0);
-  Result<std::vector<Value>> loop_items(const ForStmt& s, const Value& iterable);
+  Result<Value> loop_items(const ForStmt& s, const Value& iterable);
 
   Result<Value> eval(const Expr& e);
   Result<Value> eval(const ConstExpr& e) { return e.value; }

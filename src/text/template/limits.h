@@ -6,7 +6,7 @@
 namespace longhaul {
 
 struct TemplateLimits {
-  uint64_t max_steps = 20'000'000;                 // evaluated nodes, items walked, 64-byte pieces of text touched
+  uint64_t max_steps = 50'000'000;                 // evaluated nodes, items walked, 64-byte pieces of text touched
   uint64_t max_output_bytes = uint64_t{64} << 20;  // of the result and of any single string on the way
   uint64_t max_live_bytes = uint64_t{512} << 20;   // all strings, lists and buffers alive at once
   int max_depth = 1000;                            // nested statements, expressions and calls while rendering

@@ -45,14 +45,13 @@ Result<std::vector<Value>> split_space(Run& run, std::string_view s, int64_t max
     }
     size_t n = 0;
     if (from_right) {
-      for (size_t at = 0; at < s.size();) {
-        const CodePoint c = decode_at(s, at);
-        at += c.n_bytes;
-        if (is_space(c.value)) n = at;
+      for (n = s.size(); n > 0;) {
+        const size_t before = previous_code_point(s, n);
+        if (is_space(decode_at(s, before).value)) break;
+        n = before;
       }
       out.push_back(run.text(std::string(s.substr(n))));
       s = s.substr(0, n);
-      LH_RETURN_IF_ERROR(run.work(s.size() / 64));
     } else {
       while (n < s.size() && !is_space(decode_at(s, n).value)) n += decode_at(s, n).n_bytes;
       out.push_back(run.text(std::string(s.substr(0, n))));

@@ -34,6 +34,12 @@ CodePoint decode_at(std::string_view s, size_t at) {
   return {static_cast<uint32_t>(cp), static_cast<uint32_t>(n)};
 }
 
+size_t previous_code_point(std::string_view s, size_t at) {
+  size_t begin = at - 1;
+  for (int back = 0; back < 3 && begin > 0 && (static_cast<unsigned char>(s[begin]) & 0xc0) == 0x80; ++back) --begin;
+  return begin + decode_at(s, begin).n_bytes == at ? begin : at - 1;
+}
+
 void append_utf8(std::string& out, uint32_t cp) {
   if (cp < 0x80) {
     out += static_cast<char>(cp);
@@ -169,10 +175,7 @@ std::string_view strip_left(std::string_view s, const std::vector<uint32_t>* set
 
 std::string_view strip_right(std::string_view s, const std::vector<uint32_t>* set) {
   while (!s.empty()) {
-    size_t at = s.size() - 1;
-    for (int back = 0; back < 3 && at > 0 && (static_cast<unsigned char>(s[at]) & 0xc0) == 0x80; ++back) --at;
-    CodePoint c = decode_at(s, at);
-    if (at + c.n_bytes != s.size()) c = {static_cast<unsigned char>(s.back()), 1};
+    const CodePoint c = decode_at(s, previous_code_point(s, s.size()));
     if (!in_set(c.value, set)) break;
     s.remove_suffix(c.n_bytes);
   }

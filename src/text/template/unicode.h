@@ -13,7 +13,8 @@ struct CodePoint {
   uint32_t n_bytes;
 };
 
-CodePoint decode_at(std::string_view s, size_t at);  // at < s.size()
+CodePoint decode_at(std::string_view s, size_t at);         // at < s.size()
+size_t previous_code_point(std::string_view s, size_t at);  // where the one before `at` begins; at > 0
 void append_utf8(std::string& out, uint32_t cp);
 bool is_valid_utf8(std::string_view s);
 int64_t count_code_points(std::string_view s);
