@@ -4,6 +4,7 @@
 
 #include "base/printable.h"
 #include "formats/config_reader.h"
+#include "models/common_fields.h"
 #include "models/gemma.h"
 
 namespace longhaul {
@@ -14,26 +15,6 @@ namespace {
 constexpr int64_t kMaxLayers = 256;
 
 constexpr IgnoredField kIgnored[] = {
-    {"_name_or_path", "where it was saved from"},
-    {"architectures", "the class that saved it; model_type decides"},
-    {"transformers_version", "who saved it"},
-    {"torch_dtype", "tensors state their own dtype"},
-    {"dtype", "tensors state their own dtype"},
-    {"initializer_range", "training only"},
-    {"attention_dropout", "training only"},
-    {"use_cache", "there is always a cache"},
-    {"cache_implementation", "state is laid out as the architecture declares it"},
-    {"output_attentions", "not offered"},
-    {"output_hidden_states", "not offered"},
-    {"return_dict", "an interface of the reference"},
-    {"chunk_size_feed_forward", "changes no result"},
-    {"is_encoder_decoder", "always a decoder"},
-    {"problem_type", "training only"},
-    {"id2label", "classification only"},
-    {"label2id", "classification only"},
-    {"bos_token_id", "read with the generation defaults"},
-    {"eos_token_id", "read with the generation defaults"},
-    {"pad_token_id", "no padding"},
     {"vision_config", "text only"},
     {"audio_config", "text only"},
     {"image_token_id", "text only"},
@@ -64,8 +45,10 @@ class GemmaReader {
       const std::string inner = t_.string("model_type", type);
       if (inner != type && inner != type + "_text")
         t_.fail("model_type", fmt::format("is '{}', which does not belong in a {} config", printable(inner), type));
+      top_.ignore(kCommonIgnoredFields);
       top_.ignore(kIgnored);
     }
+    t_.ignore(kCommonIgnoredFields);
     t_.ignore(kIgnored);
     c_.generation = type.rfind("gemma3", 0) == 0 ? 3 : 4;
     unified_ = type.rfind("gemma4_unified", 0) == 0;

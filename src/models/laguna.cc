@@ -12,6 +12,7 @@
 #include <numbers>
 
 #include "formats/config_reader.h"
+#include "models/common_fields.h"
 
 namespace longhaul {
 namespace {
@@ -38,35 +39,14 @@ struct Config {
 };
 
 constexpr IgnoredField kIgnored[] = {
-    {"architectures", "the class that saved it; model_type decides"},
-    {"auto_map", "code of the checkpoint's own is never run"},
-    {"transformers_version", "who saved it"},
-    {"torch_dtype", "tensors state their own dtype"},
-    {"dtype", "tensors state their own dtype"},
-    {"initializer_range", "training only"},
-    {"attention_dropout", "training only"},
-    {"router_aux_loss_coef", "training only"},
-    {"output_router_logits", "not offered"},
-    {"use_cache", "there is always a cache"},
     {"norm_topk_prob", "the reference always normalises"},
-    {"bos_token_id", "read with the generation defaults"},
-    {"eos_token_id", "read with the generation defaults"},
-    {"pad_token_id", "no padding"},
-    {"output_attentions", "not offered"},
-    {"output_hidden_states", "not offered"},
-    {"return_dict", "an interface of the reference"},
-    {"is_encoder_decoder", "always a decoder"},
-    {"chunk_size_feed_forward", "changes no result"},
-    {"problem_type", "training only"},
-    {"id2label", "classification only"},
-    {"label2id", "classification only"},
-    {"_name_or_path", "where it was saved from"},
 };
 
 class Reader {
  public:
   Reader(const Json& config, const std::string& where) : t_(config, where) {
     t_.string("model_type");
+    t_.ignore(kCommonIgnoredFields);
     t_.ignore(kIgnored);
   }
 

@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "formats/config_reader.h"
+#include "models/common_fields.h"
 
 namespace longhaul {
 namespace {
@@ -23,32 +24,6 @@ struct Config {
   double rms_norm_eps = 1e-5, router_eps = 1e-5, theta = 5e6, partial = 0.5, sliding_theta = 1e4, sliding_partial = 0.5;
   bool tie_word_embeddings = true;
   std::vector<bool> sliding;  // by block
-};
-
-constexpr IgnoredField kIgnored[] = {
-    {"architectures", "the class that saved it; model_type decides"},
-    {"transformers_version", "who saved it"},
-    {"torch_dtype", "tensors state their own dtype"},
-    {"dtype", "tensors state their own dtype"},
-    {"initializer_range", "training only"},
-    {"attention_dropout", "training only"},
-    {"hidden_dropout", "training only"},
-    {"router_aux_loss_coef", "training only"},
-    {"output_router_logits", "not offered"},
-    {"use_cache", "there is always a cache"},
-    {"bos_token_id", "read with the generation defaults"},
-    {"eos_token_id", "read with the generation defaults"},
-    {"pad_token_id", "no padding"},
-    {"output_attentions", "not offered"},
-    {"output_hidden_states", "not offered"},
-    {"return_dict", "an interface of the reference"},
-    {"is_encoder_decoder", "always a decoder"},
-    {"chunk_size_feed_forward", "changes no result"},
-    {"problem_type", "training only"},
-    {"id2label", "classification only"},
-    {"label2id", "classification only"},
-    {"_name_or_path", "where it was saved from"},
-    {"auto_map", "code of the checkpoint's own is never run"},
 };
 
 // Fields of the older layout that say what every model of the family does.
@@ -77,7 +52,7 @@ class Reader {
  public:
   Reader(const Json& config, const std::string& where) : t_(config, where) {
     t_.string("model_type");
-    t_.ignore(kIgnored);
+    t_.ignore(kCommonIgnoredFields);
     for (const char* mark : {"cca", "zaya_mlp_expansion", "ffn_hidden_size", "zaya_use_mod", "norm_epsilon", "zaya_layers"})
       c_.legacy = c_.legacy || t_.has(mark);
   }

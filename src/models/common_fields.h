@@ -1,0 +1,35 @@
+// Fields that any config.json may carry and that change nothing a model computes.
+#pragma once
+
+#include "formats/config_reader.h"
+
+namespace longhaul {
+
+inline constexpr IgnoredField kCommonIgnoredFields[] = {
+    {"architectures", "the class that saved it; model_type decides"},
+    {"auto_map", "code of the checkpoint's own is never run"},
+    {"_name_or_path", "where it was saved from"},
+    {"transformers_version", "who saved it"},
+    {"torch_dtype", "tensors state their own dtype"},
+    {"dtype", "tensors state their own dtype"},
+    {"initializer_range", "training only"},
+    {"attention_dropout", "training only"},
+    {"hidden_dropout", "training only"},
+    {"router_aux_loss_coef", "training only"},
+    {"output_router_logits", "not offered"},
+    {"output_attentions", "not offered"},
+    {"output_hidden_states", "not offered"},
+    {"return_dict", "an interface of the reference"},
+    {"use_cache", "there is always a cache"},
+    {"cache_implementation", "state is laid out as the architecture declares it"},
+    {"is_encoder_decoder", "always a decoder"},
+    {"chunk_size_feed_forward", "changes no result"},
+    {"problem_type", "training only"},
+    {"id2label", "classification only"},
+    {"label2id", "classification only"},
+    {"bos_token_id", "read with the generation defaults"},
+    {"eos_token_id", "read with the generation defaults"},
+    {"pad_token_id", "no padding"},
+};
+
+}  // namespace longhaul
