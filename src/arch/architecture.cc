@@ -95,10 +95,6 @@ WeightId Architecture::add_vector(std::string name, int64_t n, float offset) {
   return add_weight({std::move(name), {n}}, {.use = WeightUse::kVector, .cols = n, .offset = offset});
 }
 
-WeightId Architecture::add_taps(std::string name, int64_t channels, int64_t taps) {
-  return add_weight({std::move(name), {channels, 1, taps}}, {.use = WeightUse::kTaps, .rows = channels, .cols = taps});
-}
-
 void Architecture::add_head_matrix(const std::string& name) {
   const WeightSpec matrix{.use = WeightUse::kMatrix, .rows = vocab_size, .cols = hidden_size};
   if (!name.empty()) {

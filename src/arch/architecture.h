@@ -61,7 +61,6 @@ struct Architecture {
   // Declares a tensor and a weight that is all of it.
   WeightId add_matrix(std::string name, int64_t rows, int64_t cols);
   WeightId add_vector(std::string name, int64_t n, float offset = 0.0f);
-  WeightId add_taps(std::string name, int64_t channels, int64_t taps);  // stored [channels, 1, taps]
   WeightId add_lookup(std::string name, int64_t rows, int64_t cols);
   // Rows [first_row, first_row + rows) of each expert of a stack [n_experts, stacked_rows, cols].
   WeightId add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols);

@@ -48,7 +48,6 @@ struct WeightSpec {
   bool is_alias = false;       // a second use of a tensor counted elsewhere (tied embeddings)
 
   int64_t n_elements() const { return n_experts * rows * cols; }
-  bool is_packed() const { return use == WeightUse::kMatrix || use == WeightUse::kExpert; }
   bool is_f32() const { return use == WeightUse::kVector || use == WeightUse::kTaps; }
 };
 

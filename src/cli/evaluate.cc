@@ -12,7 +12,6 @@ struct LogitsFlags {
   std::string model, tokens_file, output;
   int64_t decode_from = -1;
   LoadOptions load;
-  bool all_rows = false;
 };
 
 int logits_command(LogitsFlags& f) {

@@ -135,7 +135,7 @@ void Executor::attention(size_t index, const AttentionSpec& s, const float* h) {
   in.q_x = h;
   in.q_rows = rows_;
   in.q_rope = rope_table(s.rope);
-  attention_forward(env_, s, arch_->hidden_size, in, b_.y);
+  attention_forward(env_, s, in, b_.y);
   commit_after(index, s.state);
 }
 

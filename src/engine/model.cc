@@ -3,6 +3,7 @@
 
 #include "base/system.h"
 #include "cost/report.h"
+#include "engine/compute_dtype.h"
 #include "engine/model_impl.h"
 #include "formats/config_reader.h"
 #include "formats/safetensors.h"
@@ -25,12 +26,6 @@ Result<Json> optional_json(const std::string& path) {
   return read_json_file(path, kMaxConfigBytes);
 }
 
-Result<DType> chosen_dtype(const std::string& option, const char* flag) {
-  const auto dtype = dtype_from_option(option);
-  if (!dtype || *dtype == DType::kF16) return invalid("{} '{}' is not known here; use f32 or bf16", flag, option);
-  return *dtype;
-}
-
 // Rows of logits at a time: one per sequence to generate; when all are wanted, as many as a few tens of megabytes hold.
 int64_t logit_rows(const LoadOptions& options, int64_t vocab_size) {
   if (!options.all_logits) return options.sequences;
@@ -44,11 +39,11 @@ Result<StepLimits> step_limits(const LoadOptions& options, const Architecture& a
   limits.max_rows = std::max(std::min(options.chunk, context), options.sequences);
   limits.max_logit_rows = logit_rows(options, arch.vocab_size);
   limits.n_threads = options.threads > 0 ? std::min(options.threads, 1024) : default_thread_count();
-  LH_TRY(limits.kv, chosen_dtype(options.kv, "--kv"));
+  LH_TRY(limits.kv, compute_dtype(options.kv, "--kv"));
   if (options.weights == "auto") {
     LH_TRY(limits.weights, natural_weights_dtype(arch, source));
   } else {
-    LH_TRY(limits.weights, chosen_dtype(options.weights, "--weights"));
+    LH_TRY(limits.weights, compute_dtype(options.weights, "--weights"));
   }
   return limits;
 }

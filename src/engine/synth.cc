@@ -7,7 +7,7 @@
 
 #include "base/atomic_file.h"
 #include "base/numbers.h"
-#include "engine/describe.h"
+#include "engine/find_model.h"
 #include "formats/safetensors_writer.h"
 #include "longhaul/tools.h"
 #include "models/registry.h"

@@ -112,7 +112,7 @@ uint64_t attend_scratch_bytes(const AttentionSpec& s, const StepLimits& limits) 
   return arena.peak();
 }
 
-void attention_forward(Env& env, const AttentionSpec& s, int64_t, const AttentionInput& in, float* out) {
+void attention_forward(Env& env, const AttentionSpec& s, const AttentionInput& in, float* out) {
   const ArenaScope scope(*env.scratch);
   const Buffers b = take_buffers(*env.scratch, s, in.q_rows.n, in.kv_rows.n);
   project(env, s, in, b);

@@ -31,7 +31,7 @@ void attend_rows(Env& env, const AttentionSpec& spec, const KvStep& kv, const Ro
 // Scratch of attend_rows for so many rows.
 uint64_t attend_scratch_bytes(const AttentionSpec& spec, const StepLimits& limits);
 
-void attention_forward(Env& env, const AttentionSpec& spec, int64_t hidden_size, const AttentionInput& in, float* out);
+void attention_forward(Env& env, const AttentionSpec& spec, const AttentionInput& in, float* out);
 uint64_t attention_scratch_bytes(const AttentionSpec& spec, int64_t hidden_size, const StepLimits& limits);
 
 // Scores and weighted values of one query that sees n_keys keys: 2 multiply-adds per key, head and channel.

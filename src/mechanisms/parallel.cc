@@ -13,8 +13,6 @@ struct Buffers {
 
 Buffers take_buffers(Arena& arena, int64_t d, int64_t rows) { return {arena.take<float>(rows * d), arena.take<float>(rows * d)}; }
 
-}  // namespace
-
 void channel_forward(Env& env, const ChannelMixer& mixer, int64_t d, const float* x, int64_t n_rows, float* out) {
   if (const auto* mlp = std::get_if<GatedMlpSpec>(&mixer)) {
     mlp_forward(env, *mlp, x, n_rows, out);
@@ -22,6 +20,8 @@ void channel_forward(Env& env, const ChannelMixer& mixer, int64_t d, const float
     moe_forward(env, std::get<MoeSpec>(mixer), d, x, n_rows, out);
   }
 }
+
+}  // namespace
 
 void parallel_forward(Env& env, const ParallelSpec& s, int64_t d, const float* x, int64_t n_rows, float* out) {
   const ArenaScope scope(*env.scratch);

@@ -9,6 +9,4 @@ namespace longhaul {
 void parallel_forward(Env& env, const ParallelSpec& spec, int64_t hidden_size, const float* x, int64_t n_rows, float* out);
 uint64_t parallel_scratch_bytes(const ParallelSpec& spec, int64_t hidden_size, const StepLimits& limits);
 
-void channel_forward(Env& env, const ChannelMixer& mixer, int64_t hidden_size, const float* x, int64_t n_rows, float* out);
-
 }  // namespace longhaul

@@ -16,6 +16,6 @@ struct NamedConfig {
 };
 
 Result<NamedConfig> find_config(const std::string& model);
-Result<Architecture> describe(const std::string& model);
+Result<Architecture> find_architecture(const std::string& model);
 
 }  // namespace longhaul
