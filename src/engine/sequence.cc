@@ -28,7 +28,7 @@ Result<Sequence> Sequence::allocate(const Architecture& arch, DType dtype, int64
       continue;
     }
     if (!s.spec(i).is_ring()) {
-      layer.pages.reserve(static_cast<size_t>(ceil_div(max_tokens, kPageSlots)));
+      layer.pages.reserve(static_cast<size_t>(kv_slots(s.spec(i), max_tokens) / page_slots(s.spec(i))));
       continue;
     }
     layer.ring_slots = kv_slots(s.spec(i), ring_tokens);
@@ -46,8 +46,9 @@ Status Sequence::reserve(int64_t n_tokens) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (!spec(i).is_paged()) continue;
     auto& pages = layers_[i].pages;
-    while (static_cast<int64_t>(pages.size()) * kPageSlots < n_tokens) {
-      LH_TRY(Buffer page, Buffer::allocate(layout(i).block_bytes(kPageSlots)));
+    const int64_t slots = page_slots(spec(i)), n_pages = kv_slots(spec(i), n_tokens) / slots;
+    while (static_cast<int64_t>(pages.size()) < n_pages) {
+      LH_TRY(Buffer page, Buffer::allocate(layout(i).block_bytes(slots)));
       pages.push_back(std::make_shared<Buffer>(std::move(page)));
     }
   }
@@ -65,7 +66,6 @@ Result<Sequence> Sequence::fork() const {
   LH_TRY(Sequence copy, create(*arch_, dtype_, max_tokens_));
   copy.length_ = length_;
   copy.reserved_ = length_;
-  const int64_t full_pages = length_ / kPageSlots;
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (!spec(i).is_paged()) {
       LH_TRY(copy.layers_[i].ring, copy_of(layers_[i].ring));
@@ -73,8 +73,9 @@ Result<Sequence> Sequence::fork() const {
       continue;
     }
     const auto& pages = layers_[i].pages;
+    const int64_t rows = length_ / spec(i).ratio, full_pages = rows / page_slots(spec(i));
     copy.layers_[i].pages.assign(pages.begin(), pages.begin() + full_pages);
-    if (length_ % kPageSlots != 0) {
+    if (rows % page_slots(spec(i)) != 0) {
       LH_TRY(Buffer open, copy_of(*pages[static_cast<size_t>(full_pages)]));
       copy.layers_[i].pages.push_back(std::make_shared<Buffer>(std::move(open)));
     }

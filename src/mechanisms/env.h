@@ -34,9 +34,9 @@ struct LookupTable {
 // Loaded weights by id. Filled by the loader, read by mechanisms; views only, the memory is the loader's.
 struct Weights {
   DType dtype = DType::kF32;           // of packed matrices
-  std::vector<PackedMatrix> matrices;  // kMatrix; kExpert: the first expert, the others behind it
+  std::vector<PackedMatrix> matrices;  // kMatrix, kFine; kExpert: the first expert, the others behind it
   std::vector<const float*> vectors;   // kVector
-  std::vector<LookupTable> tables;     // kLookup
+  std::vector<LookupTable> tables;     // kLookup, kIndex
 
   const PackedMatrix& matrix(WeightId id) const { return matrices[static_cast<size_t>(id)]; }
   PackedMatrix expert(WeightId id, int64_t e) const {
@@ -66,8 +66,9 @@ struct Env {
   const Weights* weights = nullptr;
   Arena* scratch = nullptr;
   StepLimits limits;
-  float* router_states = nullptr;  // [rows, router_state_width]: what each layer's router hands to the next, for the rows that still run
-  uint64_t flops = 0;              // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
+  const int32_t* tokens = nullptr;  // [rows] ids, for the rows that still run
+  float* router_states = nullptr;   // [rows, router_state_width]: what each layer's router hands to the next, for the rows that still run
+  uint64_t flops = 0;               // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
 
   const KernelSet& kernels() const { return *compute.kernels; }
 };

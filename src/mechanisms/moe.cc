@@ -89,10 +89,8 @@ void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t 
     for (int64_t j = 0; j < s.top_k; ++j) std::copy_n(expert_in + row * d, d, b.gathered + b.place[row * s.top_k + j] * d);
   });
   grouped_linear(env, s, b, b.gathered, {{s.gate_proj, b.gate}, {s.up_proj, b.up}});
-  for_rows(env, b.first[s.n_experts], s.width, [&](int64_t a) {
-    float* gate = b.gate + a * s.width;
-    env.kernels().gated_activation(kernel_activation(s.activation), gate, b.up + a * s.width, s.width, gate);
-  });
+  for_rows(env, b.first[s.n_experts], s.width,
+           [&](int64_t a) { gate_row(env.kernels(), s.activation, s.limit, s.width, b.gate + a * s.width, b.up + a * s.width); });
   grouped_linear(env, s, b, b.gate, {{s.down_proj, b.gathered}});
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     std::fill_n(out + row * d, d, 0.0f);

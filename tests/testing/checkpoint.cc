@@ -55,7 +55,7 @@ std::vector<GoldenCase> golden_cases(const std::string& name) {
 Model load_f32(const std::string& name, LoadOptions options) {
   options.weights = "f32";
   options.kv = "f32";
-  if (options.context == 0) options.context = 256;
+  if (options.context == 0) options.context = 512;
   options.all_logits = true;
   auto model = Model::load(golden_folder(name), options);
   if (!model.ok()) throw std::runtime_error(model.error().message);
