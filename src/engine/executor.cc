@@ -197,6 +197,7 @@ void Executor::run_block(size_t index) {
   const Block& block = arch_->blocks[index];
   const int64_t d = arch_->hidden_size;
   const float* h = b_.x;
+  env_.layer = block.layer;
   if (block.pre_norm) {
     norm(env_, *block.pre_norm, b_.x, rows_.n, d, b_.h);
     h = b_.h;

@@ -78,6 +78,7 @@ void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t 
   const ArenaScope scope(*env.scratch);
   const Buffers b = take_buffers(*env.scratch, s, d, n_rows);
   route(env, s, d, x, n_rows, b.chosen, b.weight);
+  if (env.on_choice) env.on_choice({.what = "experts", .layer = env.layer, .n_rows = n_rows, .k = s.top_k, .chosen = b.chosen});
   sort_by_expert(s, n_rows, b);
 
   const float* expert_in = x;
