@@ -17,7 +17,7 @@ struct Buffers {
   int64_t* place;    // [rows, k] index into the sorted assignments
   int64_t* first;    // [E + 2] first sorted assignment of each expert, then of those to none
   float* normed;     // [rows, D]
-  float* gathered;   // [rows * k, D], sorted; later the experts' outputs
+  float* gathered;   // [rows * k, D], sorted; later the experts' outputs, and still the input where a token chose none
   float *gate, *up;  // [rows * k, F]
   Matmul* group;     // [2 E]
 };
@@ -98,7 +98,8 @@ void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t 
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     std::fill_n(out + row * d, d, 0.0f);
     for (int64_t j = row * s.top_k; j < (row + 1) * s.top_k; ++j) {
-      if (b.chosen[j] < s.n_experts) env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);
+      if (b.chosen[j] == s.n_experts && s.skipped == Skipped::kNothing) continue;
+      env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);
     }
   });
 }
