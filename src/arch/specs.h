@@ -59,6 +59,10 @@ struct AttentionSpec {
   bool writes_state() const { return k_proj != kNone; }
 };
 
+struct Clamp {
+  float low = 0, high = 0;
+};
+
 // Attention in a compressed latent space: queries and keys are mixed over time by two causal convolutions, half of the values come one token late.
 struct CcaSpec {
   AttentionSpec attention;                                       // v_proj: the current token's half of the values
@@ -67,6 +71,7 @@ struct CcaSpec {
   WeightId conv_depthwise = kNone, conv_depthwise_bias = kNone;  // [C, time0], [C]; C = (H + G) head_dim, query heads first
   WeightId conv_grouped = kNone, conv_grouped_bias = kNone;      // H + G matrices [head_dim, head_dim * time1], [C]
   WeightId temperature = kNone;                                  // [G]
+  std::optional<Clamp> log_temperature = {};                     // given: the temperature is exp(clamp(weight))
   StateId taps = kNone;                                          // fixed state
 
   int64_t channels() const { return (attention.n_heads + attention.n_kv_heads) * attention.head_dim; }
@@ -150,11 +155,15 @@ struct MlpRouterSpec {
 
 using RouterSpec = std::variant<LinearRouterSpec, MlpRouterSpec>;
 
+// What a token gets whose router chose none of the experts: nothing, or its own input times the weight of that choice.
+enum class Skipped { kNothing, kItself };
+
 struct MoeSpec {
   int64_t n_experts = 0, top_k = 0, width = 0;
   ActivationKind activation = ActivationKind::kGeluTanh;
   std::optional<float> limit = {};  // as in GatedMlpSpec
   RouterSpec router;
+  Skipped skipped = Skipped::kNothing;
   std::optional<NormSpec> expert_norm;          // on the experts' input; the router sees the block's input
   WeightId gate_proj = kNone, up_proj = kNone;  // [E, width, D]
   WeightId down_proj = kNone;                   // [E, D, width]

@@ -18,7 +18,9 @@ std::string describe_part(const CompressedAttentionSpec& s) {
 }
 
 std::string describe_part(const GatedMlpSpec& s) { return fmt::format("mlp {}", s.width); }
-std::string describe_part(const MoeSpec& s) { return fmt::format("moe {} of {} x {}", s.top_k, s.n_experts, s.width); }
+std::string describe_part(const MoeSpec& s) {
+  return fmt::format("moe {} of {} x {}{}", s.top_k, s.n_experts, s.width, s.skipped == Skipped::kItself ? ", or itself" : "");
+}
 std::string describe_part(const PerLayerEmbeddingSpec& s) { return fmt::format("per-layer embedding {}", s.width); }
 
 std::string describe_part(const ParallelSpec& s) {

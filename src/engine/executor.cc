@@ -240,6 +240,7 @@ void Executor::write_back(size_t index) {
 void Executor::run_block(size_t index) {
   const Block& block = arch_->blocks[index];
   const int64_t d = arch_->hidden_size;
+  env_.layer = block.layer;
   mix(index, read_in(index));
   if (block.post_norm) norm(env_, *block.post_norm, b_.y, rows_.n, d, b_.y);
   write_back(index);

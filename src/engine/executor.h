@@ -38,6 +38,9 @@ class Executor {
   // Runs one step; the sequences are longer by their tokens afterwards. Nothing is changed on an error.
   Status step(std::span<const SequenceInput> inputs, const LogitsSink& sink);
 
+  // Called with every choice from now on, layer by layer within a step.
+  void watch_choices(OnChoice on_choice) { env_.on_choice = std::move(on_choice); }
+
   uint64_t scratch_bytes() const { return scratch_bytes_; }
   uint64_t flops() const { return env_.flops; }
   const StepLimits& limits() const { return env_.limits; }

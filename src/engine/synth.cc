@@ -58,7 +58,7 @@ Status write_text(const std::string& path, std::string_view text) {
 }  // namespace
 
 Status synthesize(const std::string& model, const std::string& folder, const SynthOptions& options) {
-  LH_TRY(const NamedConfig found, find_config(model));
+  LH_TRY(const NamedConfig found, find_config(model, options.config_overrides));
   const auto dtype = dtype_from_option(options.dtype);
   if (!dtype || *dtype == DType::kF16) return invalid("--dtype '{}' cannot be written; use f32 or bf16", options.dtype);
   LH_TRY(const Json config, rewrite_config(found.config, found.where, options.layers, *dtype == DType::kF32 ? "float32" : "bfloat16"));

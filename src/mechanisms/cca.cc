@@ -1,5 +1,7 @@
 #include "mechanisms/cca.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "mechanisms/linear.h"
@@ -115,11 +117,15 @@ void gather_windows(const Env& env, const CcaSpec& s, const SequenceRows& rows, 
   });
 }
 
+float temperature(const CcaSpec& s, float weight) {
+  return s.log_temperature ? std::exp(std::clamp(weight, s.log_temperature->low, s.log_temperature->high)) : weight;
+}
+
 // Adds the means, normalises, and puts keys aside.
 void mix_and_normalise(const Env& env, const CcaSpec& s, int64_t n_rows, const Buffers& b) {
   const AttentionSpec& a = s.attention;
   const int64_t c = s.channels(), d = a.head_dim, per_key = a.n_heads / a.n_kv_heads;
-  const float* temperature = env.weights->vector(s.temperature);
+  const float* temperatures = env.weights->vector(s.temperature);
   constexpr float kTiny = 1e-30f;  // only so that a head of zeros stays one
   for_rows(env, n_rows, 4 * c, [&](int64_t row) {
     const float *q = b.x + row * c, *k = q + a.n_heads * d;
@@ -135,7 +141,7 @@ void mix_and_normalise(const Env& env, const CcaSpec& s, int64_t n_rows, const B
         zk[g * d + i] += sum / static_cast<float>(per_key);
       }
       env.kernels().rms_norm(zk + g * d, nullptr, kTiny, d, key + g * d);
-      env.kernels().scale(key + g * d, temperature[g], d);
+      env.kernels().scale(key + g * d, temperature(s, temperatures[g]), d);
     }
     for (int64_t j = 0; j < a.n_heads; ++j) env.kernels().rms_norm(zq + j * d, nullptr, kTiny, d, zq + j * d);
   });

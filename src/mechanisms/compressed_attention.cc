@@ -134,6 +134,13 @@ void choose(Env& env, const CompressedAttentionSpec& s, const CompressedAttentio
   const EntrySelection kernel = selection_kernel(x, in.index.entries.layout);
   const uint64_t bytes = select_entries_scratch_bytes(kernel, static_cast<int64_t>(n), env.compute.pool->n_threads());
   select_entries(env.compute, kernel, std::span(queries, n), env.scratch->take_bytes(bytes));
+  if (!env.on_choice) return;
+  // A query that sees fewer entries than it may keep has -1 behind them.
+  for (int64_t row = 0; row < rows.n; ++row) {
+    const int64_t kept = std::min(x.top_k, visible_entries(x.keys, rows.positions[row]));
+    std::fill(b.chosen + row * x.top_k + kept, b.chosen + (row + 1) * x.top_k, -1);
+  }
+  env.on_choice({.what = "entries", .layer = env.layer, .n_rows = rows.n, .k = x.top_k, .chosen = b.chosen});
 }
 
 void attend(Env& env, const CompressedAttentionSpec& s, const CompressedAttentionInput& in, const Buffers& b) {

@@ -118,7 +118,7 @@ void route_with(Env& env, const MlpRouterSpec& r, const MoeSpec& s, int64_t d, c
     int32_t* out = chosen + row * s.top_k;
     env.kernels().softmax(p, outputs);
     top_k(p, env.weights->vector(r.selection_bias), outputs, s.top_k, w, out);
-    for (int64_t j = 0; j < s.top_k; ++j) w[j] = out[j] == s.n_experts ? 0.0f : p[out[j]];
+    for (int64_t j = 0; j < s.top_k; ++j) w[j] = p[out[j]];
   });
 }
 

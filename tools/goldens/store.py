@@ -38,7 +38,7 @@ def make(variant: Variant, folder: Path, path: str) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             built = Path(temporary) / variant.name
             checkpoint.write(variant, seed, built)
-            model = reference.load(built)
+            model = reference.load(built, variant.amend)
             answers = _answers(variant, model, seed)
             if answers is None:
                 continue
@@ -72,8 +72,10 @@ def _answers(variant: Variant, model, seed: int) -> tuple[dict[str, torch.Tensor
         tensors[f"prompt.{i}"] = torch.tensor(prompt, dtype=torch.int32)
         tensors[f"logits.{i}"] = reference.logits(model, prompt)
         tensors[f"greedy.{i}"] = torch.tensor(continuation, dtype=torch.int32)
+        for name, value in reference.choices(model, prompt + continuation[:-1], variant.scores).items():
+            tensors[f"chosen.{i}.{name}"] = value.contiguous()
     tapped = tap_index(variant)
-    for name, value in reference.taps(model, prompts[tapped], variant.scores).items():
+    for name, value in reference.taps(model, prompts[tapped]).items():
         tensors[f"tap.{tapped}.{name}"] = value.contiguous()
     if variant.dtype == torch.bfloat16 and RoundedEmbedScale.applies_to(model):
         with RoundedEmbedScale(model):
@@ -93,6 +95,8 @@ def _origin(variant: Variant, model, seed: int, margin: float, path: str) -> str
         notes.append(f"config.json was then rewritten ({variant.edit_config.__name__} in tools/goldens/families); the reference read the result.")
     if variant.edit_tensors:
         notes.append(f"Tensors were then renamed and stacked ({variant.edit_tensors.__name__} in tools/goldens/families); the reference read the result.")
+    if variant.amend:
+        notes.append(f"The reference was amended ({variant.amend.__name__} in tools/goldens/families), which is where the answers are not its own.")
     if variant.respell:
         notes.append(f"After the reference had answered, the files were respelled ({variant.respell.__name__} in tools/goldens/families).")
     if variant.weights_of:
@@ -116,7 +120,7 @@ class RouterGap:
 
     def __init__(self, model, scores: Scores):
         self.smallest = float("inf")
-        self._routers = [m for m in model.modules() if type(m).__name__.endswith("Router")]
+        self._routers = reference.routers(model)
         self._scores = scores
         self._handles = []
 
@@ -204,6 +208,9 @@ def check(variant: Variant, folder: Path) -> Report:
         if again > 1e-5:
             report.problems.append(f"logits.{i} differ by {again:.1e} when computed again")
         _check_greedy(variant, model, prompt, continuation, i, report)
+        for name, chosen in reference.choices(model, prompt + continuation[:-1], variant.scores).items():
+            if not torch.equal(golden.get(f"chosen.{i}.{name}", torch.empty(0)), chosen):
+                report.problems.append(f"chosen.{i}.{name} is not what the router chooses")
     report.n_distinct = len(ids)
     if report.n_distinct < MIN_DISTINCT:
         report.problems.append(f"greedy text uses {report.n_distinct} ids only")
@@ -214,13 +221,13 @@ def check(variant: Variant, folder: Path) -> Report:
 def _readable(variant: Variant, folder: Path, report: Report):
     """The reference's model; one in a spelling of its own is made again from its seed, and the folder compared with that."""
     if variant.respell is None:
-        return reference.load(folder)
+        return reference.load(folder, variant.amend)
     with safetensors.safe_open(folder / "golden.safetensors", "pt") as file:
         seed = int(file.metadata()["seed"])
     with tempfile.TemporaryDirectory() as temporary:
         again = Path(temporary) / variant.name
         checkpoint.write(variant, seed, again)
-        model = reference.load(again)
+        model = reference.load(again, variant.amend)
         checkpoint.respell(variant, again)
         if (again / "config.json").read_bytes() != (folder / "config.json").read_bytes():
             report.problems.append("config.json is not what the respelling gives")

@@ -30,6 +30,7 @@ class Variant:
     dtype           dtype of the saved tensors
     edit_config     rewrites the dict of config.json: other spellings of the same thing
     edit_tensors    rewrites the tensors of the file by name: other layouts that the reference reads too
+    amend           gives the loaded reference what it lacks: semantics of other released code
     respell         (config, tensors) -> both in a spelling which the reference cannot read; applied after it has answered
     weights_of      another variant's name, to have the same weights and answers
     f32_leaves      last parts of tensor names that stay f32 whatever `dtype` is
@@ -48,6 +49,7 @@ class Variant:
     dtype: torch.dtype = torch.float32
     edit_config: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     edit_tensors: Callable[[Tensors], Tensors] | None = None
+    amend: Callable[[PreTrainedModel], None] | None = None
     respell: Callable[[dict[str, Any], Tensors], tuple[dict[str, Any], Tensors]] | None = None
     weights_of: str | None = None
     f32_leaves: tuple[str, ...] = ()
