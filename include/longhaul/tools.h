@@ -59,6 +59,7 @@ struct BenchOptions {
   int64_t generate = 64;                 // tokens decoded at each depth
   int repeats = 3;
   bool compare_row_skip = false;  // time prefill with all rows forced through all blocks too
+  bool fill_state = false;        // reach a depth by filling the state with random values instead of reading so many tokens
   LoadOptions load;
 };
 // Prefill and decode speed, state bytes and the share of the roofline measured in the same run.

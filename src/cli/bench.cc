@@ -22,6 +22,7 @@ void add_bench(CLI::App& app, Run& run) {
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   c->add_flag("--compare-row-skip", f->options.compare_row_skip, "time prefill with every row in every block too");
+  c->add_flag("--fill", f->options.fill_state, "reach depths by filling the state with random values, not by reading tokens: a million takes seconds");
   c->add_flag("--json", f->json, "print JSON");
   add_load_options(*c, f->options.load);
   c->callback([f, &run] {

@@ -37,7 +37,7 @@ struct Prefill {
 struct Decode {
   int64_t depth;
   double tokens_per_second;
-  uint64_t read_bytes, state_bytes;
+  uint64_t read_bytes, state_bytes, flops;
   double bandwidth;  // of memory, mean of right before and right after
 
   double bytes_per_second() const { return tokens_per_second * static_cast<double>(read_bytes); }
@@ -100,7 +100,9 @@ class Bench {
     LH_TRY(Sequence sequence, Sequence::create(m_.arch, m_.limits.kv, depth + o_.generate + 2));
     LH_RETURN_IF_ERROR(sequence.reserve(depth + o_.generate + 2));
     const std::vector<int32_t> tokens = some_tokens(depth + o_.generate + 2, m_.arch.vocab_size);
-    LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).first(static_cast<size_t>(depth + 2))));
+    if (o_.fill_state && depth > 0) LH_RETURN_IF_ERROR(sequence.fill_random(depth, 1));
+    const std::span past = std::span(tokens).first(static_cast<size_t>(depth + 2));
+    LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, past.subspan(static_cast<size_t>(sequence.length()))));
     LH_TRY(const Roofline before, measure_roofline({m_.kernels, m_.pool.get()}));
     const double start = now_seconds();
     for (int64_t i = depth + 2; i < depth + 2 + o_.generate; ++i)
@@ -110,7 +112,7 @@ class Bench {
         .context = depth + 2 + o_.generate / 2, .weights = m_.limits.weights, .kv = m_.limits.kv, .n_threads = m_.limits.n_threads};
     LH_TRY(const Plan plan, make_plan(m_.arch, request));
     LH_TRY(const Roofline after, measure_roofline({m_.kernels, m_.pool.get()}));
-    decodes_.push_back({depth, static_cast<double>(o_.generate) / seconds, plan.decode_read_bytes, sequence.allocated_bytes(),
+    decodes_.push_back({depth, static_cast<double>(o_.generate) / seconds, plan.decode_read_bytes, sequence.allocated_bytes(), plan.decode_flops_per_token,
                         (before.read_bytes_per_second + after.read_bytes_per_second) / 2});
     report_progress();
     return {};
@@ -140,14 +142,14 @@ class Bench {
                            static_cast<double>(p.tokens) / p.all_rows_seconds);
       out += "\n";
     }
-    if (!decodes_.empty()) out += "\n  depth      tokens/s   bytes/token      GB/s   of GB/s         state\n";
+    if (!decodes_.empty()) out += "\n  depth      tokens/s  ms/token  GFLOP/token   bytes/token      GB/s   of GB/s         state\n";
     for (const Decode& d : decodes_) {
       out +=
-          fmt::format("{:>7}  {:>12.2f}  {:>12}  {:>8.1f}  {:>8.1f}  {:>5.1f} %  {}\n", d.depth, d.tokens_per_second, d.read_bytes,
+          fmt::format("{:>7}  {:>12.2f}  {:>8.2f}  {:>11.2f}  {:>12}  {:>8.1f}  {:>8.1f}  {:>5.1f} %  {}\n", d.depth, d.tokens_per_second, 1e3 / d.tokens_per_second, static_cast<double>(d.flops) / 1e9, d.read_bytes,
                       d.bytes_per_second() / 1e9, d.bandwidth / 1e9, 100 * d.bytes_per_second() / d.bandwidth, format_bytes(d.state_bytes));
     }
-    out += fmt::format("\npeak RSS {}, planned {} at {} tokens of context\n", format_bytes(peak_resident_bytes()),
-                       format_bytes(m_.plan.total_bytes), m_.context);
+    out += fmt::format("\nscratch {}; peak RSS {}, planned {} at {} tokens of context\n", format_bytes(m_.executor->scratch_bytes()),
+                       format_bytes(peak_resident_bytes()), format_bytes(m_.plan.total_bytes), m_.context);
     return out;
   }
 
@@ -169,6 +171,7 @@ class Bench {
                                      {"bytes_per_second", d.bytes_per_second()},
                                      {"read_bandwidth", d.bandwidth},
                                      {"share_of_bandwidth", d.bytes_per_second() / d.bandwidth},
+                                     {"flops_per_token", d.flops},
                                      {"state_bytes", d.state_bytes}}));
     }
     const auto machine = [](const Roofline& r) {
@@ -185,6 +188,7 @@ class Bench {
                          {"roofline_after", machine(after_)},
                          {"prefill", prefill},
                          {"decode", decode},
+                         {"scratch_bytes", m_.executor->scratch_bytes()},
                          {"peak_rss_bytes", peak_resident_bytes()},
                          {"planned_total_bytes", m_.plan.total_bytes}});
   }

@@ -83,6 +83,45 @@ Result<Sequence> Sequence::fork() const {
   return copy;
 }
 
+namespace {
+
+class UniformBits {
+ public:
+  explicit UniformBits(uint64_t seed) : state_(seed) {}
+  float next(float low, float high) {
+    state_ = state_ * 6364136223846793005ull + 1442695040888963407ull;
+    return low + (high - low) * static_cast<float>(state_ >> 40) * 0x1p-24f;
+  }
+  void fill(Buffer& buffer, DType dtype, float low, float high) {
+    const auto n = static_cast<int64_t>(buffer.size() / bytes_per_element(dtype));
+    for (int64_t i = 0; i < n; ++i) {
+      if (dtype == DType::kF32) {
+        reinterpret_cast<float*>(buffer.data())[i] = next(low, high);
+      } else {
+        reinterpret_cast<bf16*>(buffer.data())[i] = to_bf16(next(low, high));
+      }
+    }
+  }
+
+ private:
+  uint64_t state_;
+};
+
+}  // namespace
+
+Status Sequence::fill_random(int64_t n_tokens, uint64_t seed) {
+  LH_RETURN_IF_ERROR(reserve(n_tokens));
+  UniformBits random(seed);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    for (auto& page : layers_[i].pages) random.fill(*page, dtype_, -1.0f, 1.0f);
+    random.fill(layers_[i].ring, dtype_, -1.0f, 1.0f);
+    // Some of what is kept in fixed blocks are sums of positive weights.
+    random.fill(layers_[i].fixed, fixed_dtype(spec(i), dtype_), 0.5f, 1.0f);
+  }
+  length_ = n_tokens;
+  return {};
+}
+
 uint64_t Sequence::allocated_bytes() const {
   uint64_t bytes = 0;
   for (const Layer& layer : layers_) {
