@@ -55,11 +55,12 @@ Result<std::string> read_text(const std::string& path, uint64_t max_bytes = uint
 
 struct BenchOptions {
   std::vector<int64_t> prompts = {512};  // prompt lengths whose prefill is timed
-  std::vector<int64_t> depths = {0};     // context depths at which decode is timed
+  std::vector<int64_t> depths = {0};     // context depths at which the last chunk's prefill and decode are timed, in one growing sequence
   int64_t generate = 64;                 // tokens decoded at each depth
   int repeats = 3;
   bool compare_row_skip = false;  // time prefill with all rows forced through all blocks too
   bool fill_state = false;        // reach a depth by filling the state with random values instead of reading so many tokens
+  std::string chart_file = {};    // where to write speeds and state over depth as an SVG picture; empty: nowhere
   LoadOptions load;
 };
 // Prefill and decode speed, state bytes and the share of the roofline measured in the same run.
