@@ -61,7 +61,7 @@ CLI::Option* add_bytes(CLI::App& command, const std::string& name, uint64_t& val
 
 void add_load_options(CLI::App& command, LoadOptions& o) {
   command.add_option("--weights", o.weights, "dtype of the weights in memory: auto (the checkpoint's), bf16, f32")->capture_default_str();
-  command.add_option("--kv", o.kv, "dtype of keys and values: bf16, f32")->capture_default_str();
+  command.add_option("--kv", o.kv, "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector)")->capture_default_str();
   command.add_option("--threads", o.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024))->capture_default_str();
   add_count(command, "--context", o.context,
             "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's maximum if less)", 1);

@@ -29,7 +29,7 @@ Status check_request(const PlanRequest& r) {
   LH_RETURN_IF_ERROR(check_range("the rows of logits", r.logit_rows, 1, 1 << 20));
   LH_RETURN_IF_ERROR(check_range("the number of threads", r.n_threads, 1, 1 << 12));
   if (!is_computable(r.weights)) return unsupported("weights can be kept as f32 or bf16, not {}", to_string(r.weights));
-  if (!is_computable(r.kv)) return unsupported("the cache can be kept as f32 or bf16, not {}", to_string(r.kv));
+  if (!is_computable(r.kv) && r.kv != DType::kI8) return unsupported("the cache can be kept as f32, bf16 or q8, not {}", to_string(r.kv));
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include "base/system.h"
 #include "cost/plan.h"
 #include "engine/bench_results.h"
+#include "engine/compute_dtype.h"
 #include "engine/model_impl.h"
 #include "longhaul/tools.h"
 
@@ -144,7 +145,7 @@ class Bench {
     r_.model = m_.arch.name;
     r_.kernels = m_.kernels->name;
     r_.weights = to_string(m_.limits.weights);
-    r_.kv = to_string(m_.limits.kv);
+    r_.kv = state_dtype_name(m_.limits.kv);
     r_.threads = m_.limits.n_threads;
     r_.context = m_.context;
     r_.scratch_bytes = m_.executor->scratch_bytes();

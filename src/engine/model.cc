@@ -40,7 +40,7 @@ Result<StepLimits> step_limits(const LoadOptions& options, const Architecture& a
   limits.max_rows = std::max(std::min(options.chunk, context), options.sequences);
   limits.max_logit_rows = logit_rows(options, arch.vocab_size);
   limits.n_threads = options.threads > 0 ? std::min(options.threads, 1024) : default_thread_count();
-  LH_TRY(limits.kv, compute_dtype(options.kv, "--kv"));
+  LH_TRY(limits.kv, state_dtype(options.kv));
   if (options.weights == "auto") {
     LH_TRY(limits.weights, natural_weights_dtype(arch, source));
   } else {

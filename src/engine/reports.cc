@@ -19,7 +19,7 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
   request.context = options.context > 0 ? options.context : arch.max_positions;
   request.batch = options.batch;
   LH_TRY(request.weights, compute_dtype(options.weights, "--weights"));
-  LH_TRY(request.kv, compute_dtype(options.kv, "--kv"));
+  LH_TRY(request.kv, state_dtype(options.kv));
   request.chunk = std::min(options.chunk, request.context);
   request.logit_rows = options.batch;
   request.n_threads = options.threads > 0 ? options.threads : default_thread_count();

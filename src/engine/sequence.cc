@@ -95,7 +95,9 @@ class UniformBits {
   void fill(Buffer& buffer, DType dtype, float low, float high) {
     const auto n = static_cast<int64_t>(buffer.size() / bytes_per_element(dtype));
     for (int64_t i = 0; i < n; ++i) {
-      if (dtype == DType::kF32) {
+      if (dtype == DType::kI8) {  // scales among the codes become what the bits say: small or large, but finite
+        reinterpret_cast<int8_t*>(buffer.data())[i] = static_cast<int8_t>(next(0.0f, 60.0f));
+      } else if (dtype == DType::kF32) {
         reinterpret_cast<float*>(buffer.data())[i] = next(low, high);
       } else {
         reinterpret_cast<bf16*>(buffer.data())[i] = to_bf16(next(low, high));

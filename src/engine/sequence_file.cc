@@ -66,7 +66,8 @@ Result<Header> checked_header(const Architecture& arch, std::span<const std::byt
   std::memcpy(&sum, bytes.data() + summed.size(), sizeof sum);
   if (XXH3_64bits(summed.data(), summed.size()) != sum) return corrupt("{}: checksum does not match; the file is damaged", where);
   const auto dtype = static_cast<DType>(header.dtype);
-  if (dtype != DType::kF32 && dtype != DType::kBF16) return corrupt("{}: unknown state dtype {}", where, header.dtype);
+  if (dtype != DType::kF32 && dtype != DType::kBF16 && dtype != DType::kI8)
+    return corrupt("{}: unknown state dtype {}", where, header.dtype);
   if (header.max_tokens < 1 || header.length < 0 || header.length > header.max_tokens) {
     return corrupt("{}: length {} of at most {} tokens is impossible", where, header.length, header.max_tokens);
   }

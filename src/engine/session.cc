@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/system.h"
+#include "engine/compute_dtype.h"
 #include "engine/model_impl.h"
 #include "engine/sampler.h"
 #include "engine/stop_text.h"
@@ -48,7 +49,7 @@ Result<Session> Session::restore(const Model& model, const std::string& path) {
   LH_TRY(Sequence sequence, Sequence::restore(m.arch, path, m.context));
   if (sequence.dtype() != m.limits.kv) {
     return invalid("{}: holds {} state, the model was loaded for {}; use the --kv it was saved with", path, to_string(sequence.dtype()),
-                   to_string(m.limits.kv));
+                   state_dtype_name(m.limits.kv));
   }
   LH_RETURN_IF_ERROR(sequence.reserve(std::min(m.context, sequence.max_tokens())));
   return Session(std::make_unique<Impl>(Impl{&m, std::move(sequence)}));

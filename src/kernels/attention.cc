@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kRowBlock = 48;  // query rows of a task: four register tiles share each key read
 constexpr int64_t kKeyTile = 256;
+constexpr int64_t kCodedKeyTile = 64;  // widened, its keys and values stay near the core
 
 struct Range {
   int64_t begin = 0, end = 0;  // positions
@@ -56,18 +57,26 @@ struct Workspace {
   float* scores = nullptr;     // [kRowBlock, kKeyTile]
   Element* weights = nullptr;  // [kRowBlock, kKeyTile]
   SoftmaxPartial partial;
+  Element *keys = nullptr, *values = nullptr;  // of 8-bit state: a tile widened, in panels
+  float* row_weights = nullptr;                // [kKeyTile] likewise, before they are rounded
 };
 
 template <class Element>
-Workspace<Element> take_workspace(ScratchCarver& carver, int64_t dim) {
-  return {carver.take<Element>(kRowBlock * dim), carver.take<float>(kRowBlock * kKeyTile), carver.take<Element>(kRowBlock * kKeyTile),
-          take_partial(carver, kRowBlock, dim)};
+Workspace<Element> take_workspace(ScratchCarver& carver, const KvLayout& layout) {
+  const int64_t dim = layout.padded_dim();
+  Workspace<Element> w{carver.take<Element>(kRowBlock * dim), carver.take<float>(kRowBlock * kKeyTile),
+                       carver.take<Element>(kRowBlock * kKeyTile), take_partial(carver, kRowBlock, dim)};
+  if (layout.dtype != DType::kI8) return w;
+  w.keys = carver.take<Element>(kCodedKeyTile * dim);
+  w.values = carver.take<Element>(kCodedKeyTile * dim);
+  w.row_weights = carver.take<float>(kKeyTile);
+  return w;
 }
 
 template <class Element>
-uint64_t workspace_bytes(int64_t dim) {
+uint64_t workspace_bytes(const KvLayout& layout) {
   ScratchCarver counter;
-  take_workspace<Element>(counter, dim);
+  take_workspace<Element>(counter, layout);
   return counter.used_bytes();
 }
 
@@ -92,14 +101,16 @@ class TaskRunner {
     const Range seen{range_of_row(0).begin, range_of_row(task_.rows - 1).end};  // positions ascend with the rows
     for (const KvSegment& segment : task_.sequence->segments) {
       const Range slots = slots_of(segment, seen);
-      for (int64_t slot = slots.begin / kPanel * kPanel; slot < slots.end; slot += kKeyTile) {
-        attend_tile(segment, slot, round_up(std::min(kKeyTile, slots.end - slot), kPanel));
+      const int64_t tile = is_coded() ? kCodedKeyTile : kKeyTile;
+      for (int64_t slot = slots.begin / kPanel * kPanel; slot < slots.end; slot += tile) {
+        attend_tile(segment, slot, round_up(std::min(tile, slots.end - slot), kPanel));
       }
     }
   }
 
  private:
   static constexpr bool kIsF32 = std::is_same_v<Element, float>;
+  static constexpr int64_t kElement = sizeof(Element), kStepBytes = kPanel * 4;
 
   void load_queries() {
     const int64_t group = group_of(spec_), head_dim = spec_.layout.head_dim;
@@ -127,19 +138,44 @@ class TaskRunner {
     return {held.begin - segment.first_pos + segment.begin, held.end - segment.first_pos + segment.begin};
   }
 
+  bool is_coded() const { return spec_.layout.dtype == DType::kI8; }
+
+  // Codes lie as bf16 would, so that a panel's run of them widens in one go.
+  Panels keys(const KvSegment& segment, int64_t slot, int64_t n) const {
+    const Panels at = spec_.layout.keys(segment.block, segment.slots, task_.kv_head, slot);
+    if (!is_coded()) return at;
+    if constexpr (!kIsF32) kernels_.bytes_to_bf16(reinterpret_cast<const int8_t*>(at.data), n * dim_, work_.keys);
+    return {reinterpret_cast<const std::byte*>(work_.keys), kElement * kPanel * dim_, kStepBytes};
+  }
+
+  Panels values(const KvSegment& segment, int64_t slot, int64_t n) const {
+    const Panels at = spec_.layout.values(segment.block, segment.slots, task_.kv_head, slot);
+    if (!is_coded()) return at;
+    for (int64_t panel = 0; panel < dim_ / kPanel; ++panel) {
+      const auto* codes = reinterpret_cast<const int8_t*>(at.data + panel * at.panel_stride);
+      if constexpr (!kIsF32) kernels_.bytes_to_bf16(codes, n * kPanel, work_.values + panel * n * kPanel);
+    }
+    return {reinterpret_cast<const std::byte*>(work_.values), kElement * kPanel * n, kStepBytes};
+  }
+
   void attend_tile(const KvSegment& segment, int64_t slot, int64_t n) {
     multiply({.a = work_.q,
               .a_stride = dim_,
-              .b = spec_.layout.keys(segment.block, segment.slots, task_.kv_head, slot),
+              .b = keys(segment, slot, n),
               .c = work_.scores,
               .c_stride = kKeyTile,
               .m = task_.rows,
               .n = n,
               .k = dim_});
-    for (int64_t r = 0; r < task_.rows; ++r) weigh_row(r, slots_of(segment, range_of_row(r)), slot, n);
+    const float *key_scales = nullptr, *value_scales = nullptr;
+    if (is_coded()) {
+      key_scales = spec_.layout.key_scales(segment.block, segment.slots, task_.kv_head) + slot;
+      value_scales = spec_.layout.value_scales(segment.block, segment.slots, task_.kv_head) + slot;
+    }
+    for (int64_t r = 0; r < task_.rows; ++r) weigh_row(r, slots_of(segment, range_of_row(r)), slot, n, key_scales, value_scales);
     multiply({.a = work_.weights,
               .a_stride = kKeyTile,
-              .b = spec_.layout.values(segment.block, segment.slots, task_.kv_head, slot),
+              .b = values(segment, slot, n),
               .c = partial_.sums,
               .c_stride = dim_,
               .m = task_.rows,
@@ -150,12 +186,18 @@ class TaskRunner {
 
   void multiply(const MatmulTile& tile) const { kIsF32 ? kernels_.matmul_f32(tile) : kernels_.matmul_bf16(tile); }
 
-  void weigh_row(int64_t r, Range slots, int64_t slot, int64_t n) {
+  // A key's scale belongs to its score, a value's to its weight.
+  void weigh_row(int64_t r, Range slots, int64_t slot, int64_t n, const float* key_scales, const float* value_scales) {
     const int64_t begin = std::clamp<int64_t>(slots.begin - slot, 0, n), end = std::clamp<int64_t>(slots.end - slot, 0, n);
-    const float* scores = work_.scores + r * kKeyTile;
+    float* scores = work_.scores + r * kKeyTile;
     Element* weights = work_.weights + r * kKeyTile;
     float factor;
-    if constexpr (kIsF32) {
+    if (key_scales != nullptr) {
+      kernels_.scale_by(scores, key_scales, n);
+      factor = kernels_.softmax_step(scores, n, begin, end, spec_.scale, partial_.max + r, partial_.weight + r, work_.row_weights);
+      kernels_.scale_by(work_.row_weights, value_scales, n);
+      if constexpr (!kIsF32) kernels_.to_bf16(work_.row_weights, n, weights);
+    } else if constexpr (kIsF32) {
       factor = kernels_.softmax_step(scores, n, begin, end, spec_.scale, partial_.max + r, partial_.weight + r, weights);
     } else {
       factor = kernels_.softmax_step_bf16(scores, n, begin, end, spec_.scale, partial_.max + r, partial_.weight + r, weights);
@@ -248,12 +290,12 @@ void attend(const Compute& compute, const Attention& spec, std::span<const Atten
   const int64_t dim = spec.layout.padded_dim();
   ScratchCarver carver(scratch);
   const SoftmaxPartial partials = take_partial(carver, n_partials, dim);
-  const auto work_bytes = static_cast<int64_t>(workspace_bytes<Element>(dim));
+  const auto work_bytes = static_cast<int64_t>(workspace_bytes<Element>(spec.layout));
   std::byte* work_memory = carver.take<std::byte>(work_bytes * compute.pool->n_threads());
 
   compute.pool->run(n_tasks, [&](int64_t index, int thread) {
     ScratchCarver own({work_memory + thread * work_bytes, static_cast<size_t>(work_bytes)});
-    const auto work = take_workspace<Element>(own, dim);
+    const auto work = take_workspace<Element>(own, spec.layout);
     const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.tasks_per_head() * spec.layout.n_kv_heads; });
     run_task(*compute.kernels, spec, sequences, place, work, partials);
   });
@@ -271,7 +313,8 @@ uint64_t attention_scratch_bytes(const Attention& spec, int64_t max_queries, int
   ScratchCarver counter;
   take_partial(counter, split_rows * kMaxSplits * spec.layout.n_kv_heads, dim);
   const bool is_f32 = spec.layout.dtype == DType::kF32;
-  return counter.used_bytes() + static_cast<uint64_t>(n_threads) * (is_f32 ? workspace_bytes<float>(dim) : workspace_bytes<bf16>(dim));
+  return counter.used_bytes() +
+         static_cast<uint64_t>(n_threads) * (is_f32 ? workspace_bytes<float>(spec.layout) : workspace_bytes<bf16>(spec.layout));
 }
 
 void attention(const Compute& compute, const Attention& spec, std::span<const AttentionQueries> sequences, std::span<std::byte> scratch) {

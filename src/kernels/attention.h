@@ -17,19 +17,27 @@ namespace longhaul {
 // How keys and values of `slots` positions lie in one block of memory. Slots are a multiple of kPanel; per key head, first the keys as
 // panels over slots (K = head_dim inputs), then the values as panels over channels (K = slots inputs); head_dim is padded to kPanel.
 // Keys alone are the first of the two. Shared rows are neither: they lie one after another, and whoever multiplies packs them.
+// In 8 bits (kI8) a vector is codes times one f32 scale: codes lie as bf16 would; behind a head's vectors the scales of its keys and of its values
+// by slot, of a shared row the scale behind its codes.
 struct KvLayout {
   int64_t n_kv_heads = 0, head_dim = 0;
-  DType dtype = DType::kBF16;  // kF32 or kBF16
+  DType dtype = DType::kBF16;  // kF32, kBF16 or kI8
   RowKind rows = RowKind::kKeysAndValues;
 
   int64_t padded_dim() const { return round_up(head_dim, kPanel); }
   uint64_t bytes_per_slot() const {
     const uint64_t vectors = rows == RowKind::kKeysAndValues ? 2 : 1;
-    return vectors * static_cast<uint64_t>(n_kv_heads * padded_dim()) * bytes_per_element(dtype);
+    return vectors * static_cast<uint64_t>(n_kv_heads) * vector_bytes();
+  }
+  uint64_t vector_bytes() const {
+    return static_cast<uint64_t>(padded_dim()) * bytes_per_element(dtype) + (dtype == DType::kI8 ? sizeof(float) : 0);
   }
   uint64_t block_bytes(int64_t slots) const { return bytes_per_slot() * static_cast<uint64_t>(slots); }
   Panels keys(const std::byte* block, int64_t slots, int64_t head, int64_t first_slot) const;    // first_slot: multiple of kPanel
   Panels values(const std::byte* block, int64_t slots, int64_t head, int64_t first_slot) const;  // likewise
+  // Of kI8, by slot.
+  const float* key_scales(const std::byte* block, int64_t slots, int64_t head) const;
+  const float* value_scales(const std::byte* block, int64_t slots, int64_t head) const;
   const std::byte* shared_row(const std::byte* block, int64_t slot) const { return block + static_cast<uint64_t>(slot) * bytes_per_slot(); }
 };
 

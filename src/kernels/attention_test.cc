@@ -64,7 +64,23 @@ struct Queries {
   }
 };
 
-double stored(const Attention& spec, float x) { return spec.layout.dtype == DType::kBF16 ? to_f32(to_bf16(x)) : x; }
+constexpr DType kDTypes[] = {DType::kF32, DType::kBF16, DType::kI8};
+
+double query_value(const Attention& spec, float x) { return spec.layout.dtype == DType::kF32 ? x : to_f32(to_bf16(x)); }
+
+// A key or a value as it was stored: in 8 bits codes of a scale that makes the largest 127.
+std::vector<double> stored(const Attention& spec, const float* x) {
+  const int64_t dim = spec.layout.head_dim;
+  std::vector<double> out;
+  float most = 0.0f;
+  for (int64_t d = 0; d < dim; ++d) most = std::max(most, std::abs(x[d]));
+  const float scale = most / 127.0f, inverse = most > 0 ? 1.0f / scale : 0.0f;
+  for (int64_t d = 0; d < dim; ++d) {
+    const bool coded = spec.layout.dtype == DType::kI8;
+    out.push_back(coded ? double{std::nearbyint(x[d] * inverse)} * double{scale} : query_value(spec, x[d]));
+  }
+  return out;
+}
 
 // The definition: one softmax over all visible positions, in f64, of the stored (rounded) q, k and v.
 std::vector<float> naive(const Attention& spec, const Cache& cache, const Queries& queries) {
@@ -78,16 +94,16 @@ std::vector<float> naive(const Attention& spec, const Cache& cache, const Querie
       double total = 0.0, max = -1e300;
       for (int64_t p = first; p <= last; ++p) {
         double score = 0.0;
-        const float* k = cache.k.data() + p * cache.row() + head / group * dim;
-        for (int64_t d = 0; d < dim; ++d) score += stored(spec, queries.q[static_cast<size_t>(row + d)]) * stored(spec, k[d]);
+        const auto k = stored(spec, cache.k.data() + p * cache.row() + head / group * dim);
+        for (int64_t d = 0; d < dim; ++d) score += query_value(spec, queries.q[static_cast<size_t>(row + d)]) * k[static_cast<size_t>(d)];
         scores.push_back(score * double{spec.scale});
         max = std::max(max, scores.back());
       }
       for (int64_t p = first; p <= last; ++p) {
         const double weight = std::exp(scores[static_cast<size_t>(p - first)] - max);
-        const float* v = cache.v.data() + p * cache.row() + head / group * dim;
+        const auto v = stored(spec, cache.v.data() + p * cache.row() + head / group * dim);
         total += weight;
-        for (int64_t d = 0; d < dim; ++d) sums[static_cast<size_t>(d)] += weight * stored(spec, v[d]);
+        for (int64_t d = 0; d < dim; ++d) sums[static_cast<size_t>(d)] += weight * v[static_cast<size_t>(d)];
       }
       for (int64_t d = 0; d < dim; ++d) out[static_cast<size_t>(row + d)] = static_cast<float>(sums[static_cast<size_t>(d)] / total);
     }
@@ -97,7 +113,7 @@ std::vector<float> naive(const Attention& spec, const Cache& cache, const Querie
 
 // Weights rounded to bf16 are off by at most 2^-9, so an average over |v| <= 1 is by less than that. In f32 a score is a sum of up to
 // 512 terms that reaches 20; its error, some 2^-24 * 20 * sqrt(512) / 4, is the relative error of the weight.
-double bound(const Attention& spec) { return spec.layout.dtype == DType::kBF16 ? 4e-3 : 1e-5; }
+double bound(const Attention& spec) { return spec.layout.dtype == DType::kF32 ? 1e-5 : 4e-3; }
 
 void run(const KernelSet& set, int n_threads, const Attention& spec, std::span<const AttentionQueries> sequences) {
   int64_t n_queries = 0;
@@ -128,7 +144,7 @@ Attention make_spec(int64_t n_heads, int64_t n_kv_heads, int64_t head_dim, DType
 
 TEST(Attention, HeadSizesAndGroups) {
   const std::pair<int64_t, int64_t> heads[] = {{8, 1}, {1, 1}, {4, 2}};
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : kDTypes) {
     for (int64_t dim : {16, 24, 64, 65, 512}) {
       for (const auto& [n_heads, n_kv_heads] : heads) {
         const auto spec = make_spec(n_heads, n_kv_heads, dim, dtype);
@@ -142,7 +158,7 @@ TEST(Attention, HeadSizesAndGroups) {
 }
 
 TEST(Attention, WindowsFromOneToAll) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : kDTypes) {
     for (int64_t window : {int64_t{1}, int64_t{2}, int64_t{31}, int64_t{128}, int64_t{299}, int64_t{300}, int64_t{301}, kUnboundedWindow}) {
       const auto spec = make_spec(2, 1, 32, dtype, window);
       Cache cache(spec.layout, 300, 22);
@@ -156,7 +172,7 @@ TEST(Attention, WindowsFromOneToAll) {
 }
 
 TEST(Attention, FirstTokensOfASequence) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : kDTypes) {
     const auto spec = make_spec(4, 2, 48, dtype, 7);
     Cache cache(spec.layout, 20, 24);
     cache.add_pages(256, 0, 20);
@@ -166,7 +182,7 @@ TEST(Attention, FirstTokensOfASequence) {
 }
 
 TEST(Attention, RingThatWrappedWithTheNewRowsBeside) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : kDTypes) {
     for (int64_t past : {3, 63, 64, 65, 150}) {
       const auto spec = make_spec(4, 2, 32, dtype, 64);
       const int64_t n_new = 9;
@@ -180,7 +196,7 @@ TEST(Attention, RingThatWrappedWithTheNewRowsBeside) {
 }
 
 TEST(Attention, LongContextIsSplitAndMerged) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : kDTypes) {
     for (int64_t n : {255, 512, 1025, 5000}) {
       const auto spec = make_spec(8, 2, 32, dtype);
       Cache cache(spec.layout, n, 28);
@@ -213,7 +229,7 @@ TEST(Attention, SequencesTogetherEqualEachAlone) {
 }
 
 TEST(Attention, LargeScoresDoNotOverflow) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : kDTypes) {
     auto spec = make_spec(2, 1, 16, dtype);
     spec.scale = 1e4f;
     Cache cache(spec.layout, 400, 32);
@@ -228,7 +244,7 @@ TEST(Attention, LargeScoresDoNotOverflow) {
 }
 
 TEST(Attention, CopiedPositionsAreTheSame) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (DType dtype : kDTypes) {
     const auto spec = make_spec(4, 2, 24, dtype);
     Cache cache(spec.layout, 30, 34), copied(spec.layout, 30, 34);
     cache.add_pages(32, 0, 30);

@@ -35,6 +35,7 @@ struct KernelSet {
 
   void (*to_bf16)(const float* x, int64_t n, bf16* out);  // round to nearest even
   void (*to_f32)(const bf16* x, int64_t n, float* out);
+  void (*bytes_to_bf16)(const int8_t* x, int64_t n, bf16* out);  // exact
 
   // out = x * rsqrt(mean(x^2) + eps) * w; w may be null (all ones); out may be x. Zhang & Sennrich 2019, eq. 4, with eps inside.
   void (*rms_norm)(const float* x, const float* w, float eps, int64_t n, float* out);

@@ -64,6 +64,17 @@ TEST(Kernels, Bf16ConversionsAreExactlyThoseOfRef) {
   }
 }
 
+TEST(Kernels, BytesWidenExactly) {
+  std::vector<int8_t> bytes;
+  for (int v = -128; v < 128; ++v) bytes.push_back(static_cast<int8_t>(v));
+  bytes.push_back(5);  // a ragged tail
+  for (const KernelSet* set : all_kernel_sets()) {
+    std::vector<bf16> widened(bytes.size());
+    set->bytes_to_bf16(bytes.data(), static_cast<int64_t>(bytes.size()), widened.data());
+    for (size_t i = 0; i < bytes.size(); ++i) ASSERT_EQ(to_f32(widened[i]), static_cast<float>(bytes[i])) << set->name;
+  }
+}
+
 TEST(Kernels, RmsNormMatchesRef) {
   for (const KernelSet* set : sets_but_ref()) {
     for (int64_t n : kSizes) {

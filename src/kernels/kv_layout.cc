@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/check.h"
@@ -27,23 +28,67 @@ int64_t value_place(const KvLayout& layout, int64_t slots, int64_t slot, int64_t
 
 bool has_values(const KvLayout& layout) { return layout.rows == RowKind::kKeysAndValues; }
 
-template <class T, class Convert>
-void store_slot(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v, Convert convert) {
-  if (layout.rows == RowKind::kShared) {
-    auto* row = reinterpret_cast<T*>(block) + slot * layout.n_kv_heads * layout.padded_dim();
-    for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
-      const float* from = k + head * layout.head_dim;
-      std::transform(from, from + layout.head_dim, row + head * layout.padded_dim(), convert);
-    }
-    return;
+// Behind the head's keys and values.
+float* scales_of(const KvLayout& layout, std::byte* block, int64_t slots, int64_t head) {
+  const int64_t vectors = has_values(layout) ? 2 : 1;
+  return reinterpret_cast<float*>(block + head_offset(layout, slots, head) + vectors * slots * layout.padded_dim());
+}
+
+// The scale with which the largest of a vector becomes code 127.
+float scale_for(const float* x, int64_t n) {
+  float most = 0.0f;
+  for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(x[i]));
+  return most / 127.0f;
+}
+
+// Round to nearest even; what is no number becomes 0 or an end of the range.
+struct ToCode {
+  float inverse;
+  explicit ToCode(float scale) : inverse(scale > 0.0f ? 1.0f / scale : 0.0f) {}
+  int8_t operator()(float x) const {
+    const float code = std::nearbyint(x * inverse);
+    return code >= -127.0f && code <= 127.0f ? static_cast<int8_t>(code)
+           : code > 127.0f                   ? int8_t{127}
+           : code < -127.0f                  ? int8_t{-127}
+                                             : int8_t{0};
   }
+};
+
+// convert(vector) gives what converts its elements; keep(scale) stands behind where there are scales.
+template <class T, class ConvertOf>
+void store_shared(const KvLayout& layout, std::byte* block, int64_t slot, const float* k, const ConvertOf& convert_of) {
+  std::byte* row = block + static_cast<uint64_t>(slot) * layout.bytes_per_slot();
+  for (int64_t head = 0; head < layout.n_kv_heads; ++head, row += layout.vector_bytes()) {
+    const float* from = k + head * layout.head_dim;
+    std::transform(from, from + layout.head_dim, reinterpret_cast<T*>(row), convert_of(from));
+    if (layout.dtype != DType::kI8) continue;
+    const float scale = scale_for(from, layout.head_dim);
+    std::memcpy(row + layout.padded_dim(), &scale, sizeof scale);
+  }
+}
+
+template <class T, class ConvertOf>
+void store_panels(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v,
+                  const ConvertOf& convert_of) {
   for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
     auto* base = reinterpret_cast<T*>(block + head_offset(layout, slots, head));
-    for (int64_t d = 0; d < layout.head_dim; ++d) {
-      base[key_place(layout, slot, d)] = convert(k[head * layout.head_dim + d]);
-      if (has_values(layout)) base[value_place(layout, slots, slot, d)] = convert(v[head * layout.head_dim + d]);
-    }
+    const auto store = [&](const float* vector, bool is_value) {
+      const auto convert = convert_of(vector);
+      for (int64_t d = 0; d < layout.head_dim; ++d)
+        base[is_value ? value_place(layout, slots, slot, d) : key_place(layout, slot, d)] = convert(vector[d]);
+      if (layout.dtype == DType::kI8)
+        scales_of(layout, block, slots, head)[is_value ? slots + slot : slot] = scale_for(vector, layout.head_dim);
+    };
+    store(k + head * layout.head_dim, false);
+    if (has_values(layout)) store(v + head * layout.head_dim, true);
   }
+}
+
+template <class T, class ConvertOf>
+void store_slot(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v,
+                const ConvertOf& convert_of) {
+  if (layout.rows == RowKind::kShared) return store_shared<T>(layout, block, slot, k, convert_of);
+  store_panels<T>(layout, block, slots, slot, k, v, convert_of);
 }
 
 template <class T>
@@ -61,6 +106,11 @@ void copy_slot(const KvLayout& layout, const std::byte* from, int64_t from_slots
       target[key_place(layout, to_slot, d)] = source[key_place(layout, from_slot, d)];
       if (has_values(layout)) target[value_place(layout, to_slots, to_slot, d)] = source[value_place(layout, from_slots, from_slot, d)];
     }
+    if (layout.dtype != DType::kI8) continue;
+    const float* from_scales = scales_of(layout, const_cast<std::byte*>(from), from_slots, head);
+    float* to_scales = scales_of(layout, to, to_slots, head);
+    to_scales[to_slot] = from_scales[from_slot];
+    if (has_values(layout)) to_scales[to_slots + to_slot] = from_scales[from_slots + from_slot];
   }
 }
 
@@ -80,21 +130,33 @@ Panels KvLayout::values(const std::byte* block, int64_t slots, int64_t head, int
           kPanel * inputs_per_step(dtype) * bytes};
 }
 
+const float* KvLayout::key_scales(const std::byte* block, int64_t slots, int64_t head) const {
+  return scales_of(*this, const_cast<std::byte*>(block), slots, head);
+}
+
+const float* KvLayout::value_scales(const std::byte* block, int64_t slots, int64_t head) const {
+  return key_scales(block, slots, head) + slots;
+}
+
 void store_kv(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v) {
   LH_DCHECK(slots % kPanel == 0 && slot >= 0 && slot < slots);
-  if (layout.dtype == DType::kF32) {
-    store_slot<float>(layout, block, slots, slot, k, v, [](float x) { return x; });
-  } else {
-    store_slot<bf16>(layout, block, slots, slot, k, v, [](float x) { return to_bf16(x); });
+  switch (layout.dtype) {
+    case DType::kF32: return store_slot<float>(layout, block, slots, slot, k, v, [](const float*) { return [](float x) { return x; }; });
+    case DType::kBF16:
+      return store_slot<bf16>(layout, block, slots, slot, k, v, [](const float*) { return [](float x) { return to_bf16(x); }; });
+    case DType::kI8:
+      return store_slot<int8_t>(layout, block, slots, slot, k, v, [&](const float* x) { return ToCode(scale_for(x, layout.head_dim)); });
+    default: LH_CHECK(!"a dtype of rows");
   }
 }
 
 void copy_kv(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots,
              int64_t to_slot) {
-  if (layout.dtype == DType::kF32) {
-    copy_slot<float>(layout, from, from_slots, from_slot, to, to_slots, to_slot);
-  } else {
-    copy_slot<bf16>(layout, from, from_slots, from_slot, to, to_slots, to_slot);
+  switch (layout.dtype) {
+    case DType::kF32: return copy_slot<float>(layout, from, from_slots, from_slot, to, to_slots, to_slot);
+    case DType::kBF16: return copy_slot<bf16>(layout, from, from_slots, from_slot, to, to_slots, to_slot);
+    case DType::kI8: return copy_slot<int8_t>(layout, from, from_slots, from_slot, to, to_slots, to_slot);
+    default: LH_CHECK(!"a dtype of rows");
   }
 }
 

@@ -70,13 +70,19 @@ struct Workspace {
   Element* q = nullptr;             // [H, padded_dim]
   float* scores = nullptr;          // [H, kEntryTile]
   float* sums = nullptr;            // [kEntryTile]
+  Element* keys = nullptr;          // of 8-bit state: a tile widened, in panels
   Candidate* candidates = nullptr;  // [2 top_k]
 };
 
 template <class Element>
 Workspace<Element> take_workspace(ScratchCarver& carver, const EntrySelection& spec) {
-  return {carver.take<Element>(spec.n_heads * spec.layout.padded_dim()), carver.take<float>(spec.n_heads * kEntryTile),
-          carver.take<float>(kEntryTile), carver.take<Candidate>(2 * spec.top_k)};
+  Workspace<Element> w;
+  w.q = carver.take<Element>(spec.n_heads * spec.layout.padded_dim());
+  w.scores = carver.take<float>(spec.n_heads * kEntryTile);
+  w.sums = carver.take<float>(kEntryTile);
+  w.candidates = carver.take<Candidate>(2 * spec.top_k);
+  if (spec.layout.dtype == DType::kI8) w.keys = carver.take<Element>(kEntryTile * spec.layout.padded_dim());
+  return w;
 }
 
 template <class Element>
@@ -121,7 +127,7 @@ class Scorer {
     const int64_t padded = spec_.layout.padded_dim();
     const MatmulTile tile{.a = work_.q,
                           .a_stride = padded,
-                          .b = spec_.layout.keys(page.block, page.slots, 0, slot),
+                          .b = keys(page, slot, n),
                           .c = work_.scores,
                           .c_stride = kEntryTile,
                           .m = spec_.n_heads,
@@ -130,6 +136,19 @@ class Scorer {
     std::is_same_v<Element, float> ? kernels_.matmul_f32(tile) : kernels_.matmul_bf16(tile);
     std::fill_n(work_.sums, n, 0.0f);
     for (int64_t h = 0; h < spec_.n_heads; ++h) kernels_.add_scaled_relu(work_.sums, work_.scores + h * kEntryTile, weights_[h], n);
+    // A scale is not negative: it may as well be applied behind the relu.
+    if (is_coded()) kernels_.scale_by(work_.sums, spec_.layout.key_scales(page.block, page.slots, 0) + slot, n);
+  }
+
+  bool is_coded() const { return spec_.layout.dtype == DType::kI8; }
+
+  Panels keys(const KvSegment& page, int64_t slot, int64_t n) const {
+    const Panels at = spec_.layout.keys(page.block, page.slots, 0, slot);
+    if (!is_coded()) return at;
+    const int64_t dim = spec_.layout.padded_dim();
+    if constexpr (!std::is_same_v<Element, float>)
+      kernels_.bytes_to_bf16(reinterpret_cast<const int8_t*>(at.data), round_up(n, kPanel) * dim, work_.keys);
+    return {reinterpret_cast<const std::byte*>(work_.keys), kPanel * dim * static_cast<int64_t>(sizeof(Element)), kPanel * 4};
   }
 
   const KernelSet& kernels_;

@@ -3,6 +3,7 @@
 #include "kernels/shared_attention.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -55,19 +56,32 @@ struct Workspace {
   float* scores = nullptr;      // [kRowBlock, kKeyTile]
   Element* weights = nullptr;   // [kRowBlock, kKeyTile]
   SoftmaxPartial partial;
+  Element* rows = nullptr;       // [kKeyTile, dim] of coded state: a tile's rows widened
+  float* scales = nullptr;       // [kKeyTile] likewise
+  float* row_weights = nullptr;  // [kKeyTile] likewise, before they are rounded
 };
 
 template <class Element>
-Workspace<Element> take_workspace(ScratchCarver& carver, int64_t dim) {
-  const int64_t tile_bytes = kKeyTile * dim * static_cast<int64_t>(sizeof(Element));
-  return {carver.take<Element>(kRowBlock * dim),    carver.take<std::byte>(tile_bytes),         carver.take<std::byte>(tile_bytes),
-          carver.take<float>(kRowBlock * kKeyTile), carver.take<Element>(kRowBlock * kKeyTile), take_partial(carver, kRowBlock, dim)};
+Workspace<Element> take_workspace(ScratchCarver& carver, const KvLayout& layout) {
+  const int64_t dim = layout.padded_dim(), tile_bytes = kKeyTile * dim * static_cast<int64_t>(sizeof(Element));
+  Workspace<Element> w;
+  w.q = carver.take<Element>(kRowBlock * dim);
+  w.keys = carver.take<std::byte>(tile_bytes);
+  w.values = carver.take<std::byte>(tile_bytes);
+  w.scores = carver.take<float>(kRowBlock * kKeyTile);
+  w.weights = carver.take<Element>(kRowBlock * kKeyTile);
+  w.partial = take_partial(carver, kRowBlock, dim);
+  if (layout.dtype != DType::kI8) return w;
+  w.rows = carver.take<Element>(kKeyTile * dim);
+  w.scales = carver.take<float>(kKeyTile);
+  w.row_weights = carver.take<float>(kKeyTile);
+  return w;
 }
 
 template <class Element>
-uint64_t workspace_bytes(int64_t dim) {
+uint64_t workspace_bytes(const KvLayout& layout) {
   ScratchCarver counter;
-  take_workspace<Element>(counter, dim);
+  take_workspace<Element>(counter, layout);
   return counter.used_bytes();
 }
 
@@ -193,7 +207,8 @@ class TaskRunner {
   void attend(Range tile, const SeenBy& seen_by) {
     const int64_t n = round_up(tile.size(), kPanel);
     std::fill(rows_ + tile.size(), rows_ + n, rows_[0]);
-    const int64_t element = sizeof(Element), step = kPanel * inputs_per_step(spec_.layout.dtype) * element;
+    const float* scales = widen_rows(n);
+    const int64_t element = sizeof(Element), step = kPanel * 4;
     pack_keys(rows_, n, dim_ * element / 4, work_.keys);
     pack_values<Element>(rows_, n, dim_, work_.values);
     multiply({.a = work_.q,
@@ -206,8 +221,9 @@ class TaskRunner {
               .k = dim_});
     for (int64_t r = 0; r < rows(); ++r) {
       const Range seen = seen_by(r / n_heads_);
-      weigh_row(
-          r, {std::clamp<int64_t>(seen.begin - tile.begin, 0, tile.size()), std::clamp<int64_t>(seen.end - tile.begin, 0, tile.size())}, n);
+      weigh_row(r,
+                {std::clamp<int64_t>(seen.begin - tile.begin, 0, tile.size()), std::clamp<int64_t>(seen.end - tile.begin, 0, tile.size())},
+                n, scales);
     }
     multiply({.a = work_.weights,
               .a_stride = kKeyTile,
@@ -220,13 +236,31 @@ class TaskRunner {
               .accumulate = true});
   }
 
+  // Coded rows become rows of elements, each with a scale that belongs to its score as a key and to its weight as a value.
+  const float* widen_rows(int64_t n) {
+    if (spec_.layout.dtype != DType::kI8) return nullptr;
+    for (int64_t i = 0; i < n; ++i) {
+      Element* row = work_.rows + i * dim_;
+      if constexpr (!kIsF32) kernels_.bytes_to_bf16(reinterpret_cast<const int8_t*>(rows_[i]), dim_, row);
+      std::memcpy(work_.scales + i, rows_[i] + dim_, sizeof(float));
+      rows_[i] = reinterpret_cast<const std::byte*>(row);
+    }
+    return work_.scales;
+  }
+
   void multiply(const MatmulTile& tile) const { kIsF32 ? kernels_.matmul_f32(tile) : kernels_.matmul_bf16(tile); }
 
-  void weigh_row(int64_t r, Range keys, int64_t n) {
-    const float* scores = work_.scores + r * kKeyTile;
+  void weigh_row(int64_t r, Range keys, int64_t n, const float* scales) {
+    float* scores = work_.scores + r * kKeyTile;
     Element* weights = work_.weights + r * kKeyTile;
     float factor;
-    if constexpr (kIsF32) {
+    if (scales != nullptr) {
+      kernels_.scale_by(scores, scales, n);
+      factor =
+          kernels_.softmax_step(scores, n, keys.begin, keys.end, spec_.scale, partial_.max + r, partial_.weight + r, work_.row_weights);
+      kernels_.scale_by(work_.row_weights, scales, n);
+      if constexpr (!kIsF32) kernels_.to_bf16(work_.row_weights, n, weights);
+    } else if constexpr (kIsF32) {
       factor = kernels_.softmax_step(scores, n, keys.begin, keys.end, spec_.scale, partial_.max + r, partial_.weight + r, weights);
     } else {
       factor = kernels_.softmax_step_bf16(scores, n, keys.begin, keys.end, spec_.scale, partial_.max + r, partial_.weight + r, weights);
@@ -276,11 +310,11 @@ void attend(const Compute& compute, const SharedAttention& spec, std::span<const
   const int64_t dim = spec.layout.padded_dim();
   ScratchCarver carver(scratch);
   const SoftmaxPartial partials = take_partial(carver, n_partials, dim);
-  const auto work_bytes = static_cast<int64_t>(workspace_bytes<Element>(dim));
+  const auto work_bytes = static_cast<int64_t>(workspace_bytes<Element>(spec.layout));
   std::byte* work_memory = carver.take<std::byte>(work_bytes * compute.pool->n_threads());
   compute.pool->run(n_tasks, [&](int64_t index, int thread) {
     ScratchCarver own({work_memory + thread * work_bytes, static_cast<size_t>(work_bytes)});
-    const auto work = take_workspace<Element>(own, dim);
+    const auto work = take_workspace<Element>(own, spec.layout);
     const Place place = find(spec, sequences, index, [](const Plan& p) { return p.tasks(); });
     TaskRunner<Element> task(*compute.kernels, spec, sequences[place.sequence], place.plan, place.index, work);
     if (place.plan.splits > 1) {
@@ -307,7 +341,8 @@ uint64_t shared_attention_scratch_bytes(const SharedAttention& spec, int64_t max
   ScratchCarver counter;
   take_partial(counter, split_rows * kMaxSplits, dim);
   const bool is_f32 = spec.layout.dtype == DType::kF32;
-  return counter.used_bytes() + static_cast<uint64_t>(n_threads) * (is_f32 ? workspace_bytes<float>(dim) : workspace_bytes<bf16>(dim));
+  return counter.used_bytes() +
+         static_cast<uint64_t>(n_threads) * (is_f32 ? workspace_bytes<float>(spec.layout) : workspace_bytes<bf16>(spec.layout));
 }
 
 void shared_attention(const Compute& compute, const SharedAttention& spec, std::span<const SharedQueries> sequences,

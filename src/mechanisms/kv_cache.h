@@ -25,7 +25,11 @@ inline int64_t kv_slots(const StateSpec& spec, int64_t n_tokens) {
   return round_up(std::min(n_tokens, spec.window), kPanel);
 }
 
-inline DType fixed_dtype(const StateSpec& spec, DType dtype) { return spec.fixed_f32 ? DType::kF32 : dtype; }
+// Fixed blocks are small: in 8 bits nothing would be gained.
+inline DType fixed_dtype(const StateSpec& spec, DType dtype) {
+  if (spec.fixed_f32) return DType::kF32;
+  return dtype == DType::kI8 ? DType::kBF16 : dtype;
+}
 
 inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, DType dtype) {
   if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * bytes_per_element(fixed_dtype(spec, dtype));

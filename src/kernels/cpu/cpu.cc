@@ -23,6 +23,7 @@ constexpr KernelSet make_set(const char* name) {
       .matmul_bf16 = matmul_bf16,
       .to_bf16 = round_to_bf16,
       .to_f32 = widen_to_f32,
+      .bytes_to_bf16 = bytes_to_bf16,
       .rms_norm = rms_norm,
       .rope = rope,
       .gated_activation = gated_activation,

@@ -143,6 +143,17 @@ void widen_to_f32(const bf16* x, int64_t n, float* out) {
   for (; i < n; ++i) out[i] = to_f32(x[i]);
 }
 
+void bytes_to_bf16(const int8_t* x, int64_t n, bf16* out) {
+  using I8 = hn::Rebind<int8_t, F32>;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const V v = hn::ConvertTo(F32(), hn::PromoteTo(I32(), hn::LoadU(I8(), x + i)));
+    // Seven bits of integer fit: the low half of the f32 is zero.
+    hn::StoreU(to_halves(hn::ShiftRight<16>(hn::BitCast(U32(), v))), U16(), reinterpret_cast<uint16_t*>(out + i));
+  }
+  for (; i < n; ++i) out[i] = to_bf16(static_cast<float>(x[i]));
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace longhaul
 HWY_AFTER_NAMESPACE();

@@ -60,6 +60,10 @@ double activate(Activation activation, double x) {
   return x;
 }
 
+void bytes_to_bf16(const int8_t* x, int64_t n, bf16* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = to_bf16(static_cast<float>(x[i]));
+}
+
 void gated_activation(Activation activation, const float* gate, const float* up, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(activate(activation, gate[i]) * double{up[i]});
 }
@@ -150,6 +154,7 @@ const KernelSet& ref_kernels() {
       .matmul_bf16 = matmul<bf16>,
       .to_bf16 = round_to_bf16,
       .to_f32 = widen_to_f32,
+      .bytes_to_bf16 = bytes_to_bf16,
       .rms_norm = rms_norm,
       .rope = rope,
       .gated_activation = gated_activation,
