@@ -121,6 +121,22 @@ TEST(DsmlEncoder, WhatTheReleasedEncoderRefusesOrBreaksOn) {
   EXPECT_EQ(error(R"([{"role": "assistant", "tool_calls": 1}])"), "error: turn 0.tool_calls: must be an array, not an integer");
 }
 
+TEST(DsmlEncoder, IsChosenByTheTokensOfItsFormat) {
+  const auto fits = [](std::string_view last) {
+    const auto tokenizer = Tokenizer::parse(
+        fmt::format(
+            R"({{"added_tokens": [{{"id": 1, "content": "<｜begin▁of▁sentence｜>"}}, {{"id": 2, "content": "<｜end▁of▁sentence｜>"}},
+            {{"id": 3, "content": "<｜User｜>"}}, {{"id": 4, "content": "<｜Assistant｜>"}}, {{"id": 5, "content": "{}"}}],
+            "model": {{"type": "BPE", "vocab": {{"a": 0}}, "merges": []}}}})",
+            last),
+        "tokenizer.json");
+    EXPECT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+    return DsmlEncoder::fits(*tokenizer);
+  };
+  EXPECT_TRUE(fits("｜DSML｜"));
+  EXPECT_FALSE(fits("<｜tool▁calls▁begin｜>"));
+}
+
 // What is taken beyond the released encoder.
 TEST(DsmlEncoder, ArgumentsMayBeAnObjectAndContentAListOfParts) {
   const auto call = [](const char* arguments) {
