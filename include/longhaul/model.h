@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "longhaul/chat.h"
 #include "longhaul/result.h"
 #include "longhaul/sampling.h"
 
@@ -49,6 +50,7 @@ struct GenerateOptions {
   int64_t max_tokens = 256;
   std::vector<std::string> stop;  // text that ends the output and is not part of it
   bool ignore_eos = false;
+  std::vector<int32_t> visible_tokens;  // special tokens that are written out; the others are not part of the text
 };
 
 enum class StopReason { kLength, kEndOfText, kStopString, kContextFull, kCancelled };
@@ -80,16 +82,17 @@ class Model {
   int64_t vocab_size() const;
   int64_t context() const;  // tokens a session may hold
   bool has_tokenizer() const;
-  bool has_chat_template() const;
+  bool has_chat_format() const;  // a chat template, or the tokens of a format that needs none
   SamplingOptions default_sampling() const;
   Stats load_stats() const;
 
   // Text to ids; the beginning-of-sequence id is put in front where the tokenizer asks for it and the text does not bring it.
   Result<std::vector<int32_t>> encode(std::string_view text, bool with_bos = true) const;
   Result<std::string> decode(const std::vector<int32_t>& tokens) const;
-  // messages: a JSON array of {"role", "content", ...}. `override_template` replaces the checkpoint's.
-  Result<std::string> apply_chat_template(const std::string& messages_json, const std::string& override_template = "",
-                                          bool thinking = false) const;
+  // messages: a JSON array of {"role", "content", ...}, with "reasoning_content" and "tool_calls" in the model's turns and
+  // "tool_call_id" in tools' results, as in OpenAI's API; "arguments" of a call is an object. kNotFound without a chat format,
+  // kUnsupported where the format has no place for what the options ask.
+  Result<ChatPrompt> chat_prompt(const std::string& messages, const ChatOptions& options = {}) const;
 
   struct Impl;
   Impl& impl() const { return *impl_; }

@@ -4,6 +4,7 @@
 namespace longhaul {
 
 bool stdin_is_terminal();
+bool stdout_is_terminal();
 bool stderr_is_terminal();
 
 }  // namespace longhaul

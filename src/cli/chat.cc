@@ -5,10 +5,12 @@
 
 #include <atomic>
 #include <cstdio>
+#include <deque>
 #include <iostream>
 #include <memory>
 #include <optional>
 
+#include "cli/chat_options.h"
 #include "cli/command.h"
 #include "longhaul/terminal.h"
 
@@ -60,100 +62,129 @@ class LineReader {
   History* history_ = nullptr;
 };
 
-struct ChatFlags {
-  std::string model, system, template_file;
+struct Flags {
+  std::string model, system;
   LoadOptions load;
   SamplingFlags sampling;
   GenerateOptions generate{};
-  bool thinking = false, stats = false;
+  ChatFlags chat;
+  bool keep_reasoning = false, stats = false;
 };
 
 // The conversation as the template sees it, and the state that already holds a beginning of it.
 class Conversation {
  public:
-  Conversation(const Model& model, const ChatFlags& flags, std::string own_template)
-      : model_(model), flags_(flags), template_(std::move(own_template)) {
+  Conversation(const Model& model, const Flags& flags, ChatOptions options) : model_(model), flags_(flags), options_(std::move(options)) {
     reset();
   }
 
   void reset() {
     messages_.clear();
+    open_calls_.clear();
+    answered_.clear();
+    n_taken_ = 0;
     if (!flags_.system.empty()) add("system", flags_.system);
     session_.reset();
     held_.clear();
   }
 
-  Result<Generation> say(const std::string& text, const OnText& on_text, Stats& stats) {
-    add("user", text);
-    Result<Generation> answer = respond(on_text, stats);
-    if (answer.ok()) {
-      add("assistant", answer->text);
-    } else {
-      messages_.pop_back();
+  // The call that waits for its result, or null.
+  const std::string* open_call() const { return open_calls_.empty() ? nullptr : &open_calls_.front().name; }
+
+  // Takes the user's words, or, while calls are open, the result of the first of them. True: the model is to answer.
+  bool take(const std::string& text) {
+    ++n_taken_;
+    if (open_calls_.empty()) {
+      add("user", text);
+      return true;
+    }
+    const OpenCall& call = answered_.emplace_back(std::move(open_calls_.front()));
+    open_calls_.pop_front();
+    add("tool", text, fmt::format(", \"tool_call_id\": \"{}\", \"name\": {}", call.id, json_escape(call.name)));
+    return open_calls_.empty();
+  }
+
+  // Generates the answer to what was taken and keeps it; where that fails, nothing was taken.
+  Status respond(Stats& stats) {
+    Result<ChatPrompt> prompt = model_.chat_prompt(fmt::format("[{}]", fmt::join(messages_, ", ")), options_);
+    Status done = prompt.ok() ? generate(*prompt, stats) : Status(prompt.take_error());
+    if (!done.ok()) {
+      messages_.resize(messages_.size() - n_taken_);
+      open_calls_ = std::move(answered_);
       session_.reset();
     }
-    return answer;
+    answered_.clear();
+    n_taken_ = 0;
+    return done;
   }
 
  private:
-  void add(const char* role, const std::string& content) {
-    messages_.push_back(fmt::format("{{\"role\": \"{}\", \"content\": {}}}", role, json_escape(content)));
+  struct OpenCall {
+    std::string id, name;
+  };
+
+  void add(const char* role, const std::string& content, const std::string& more = "") {
+    messages_.push_back(fmt::format("{{\"role\": \"{}\", \"content\": {}{}}}", role, json_escape(content), more));
+  }
+
+  // Reasoning is handed back in a field of its own: whether a later prompt shows it is for the template to say.
+  void add_answer(const Reply& reply) {
+    std::string more, calls;
+    if (!reply.reasoning.empty()) more += fmt::format(", \"reasoning_content\": {}", json_escape(reply.reasoning));
+    for (const ToolCall& call : reply.tool_calls) {
+      open_calls_.push_back({fmt::format("call_{}", ++n_calls_), call.name});
+      calls += fmt::format(R"({}{{"id": "{}", "type": "function", "function": {{"name": {}, "arguments": {}}}}})",
+                           calls.empty() ? "" : ", ", open_calls_.back().id, json_escape(call.name), call.arguments);
+    }
+    if (!calls.empty()) more += fmt::format(", \"tool_calls\": [{}]", calls);
+    add("assistant", reply.content, more);
   }
 
   // Only what the state does not hold yet is taken in; where the template rewrote the past, everything is.
-  Result<Generation> respond(const OnText& on_text, Stats& stats) {
-    Result<std::string> text = model_.apply_chat_template(fmt::format("[{}]", fmt::join(messages_, ", ")), template_, flags_.thinking);
-    if (!text.ok()) return text.take_error();
-    Result<std::vector<int32_t>> all = model_.encode(*text);
-    if (!all.ok()) return all.take_error();
-    const bool continues = session_ && held_.size() < all->size() && std::equal(held_.begin(), held_.end(), all->begin());
+  Status generate(ChatPrompt& prompt, Stats& stats) {
+    const std::vector<int32_t>& all = prompt.tokens;
+    const bool continues = session_ && held_.size() < all.size() && std::equal(held_.begin(), held_.end(), all.begin());
     if (!continues) {
       Result<Session> fresh = Session::create(model_);
       if (!fresh.ok()) return fresh.take_error();
       session_.emplace(std::move(*fresh));
       held_.clear();
     }
-    const std::vector<int32_t> added(all->begin() + static_cast<int64_t>(held_.size()), all->end());
+    const std::vector<int32_t> added(all.begin() + static_cast<int64_t>(held_.size()), all.end());
     GenerateOptions options = flags_.generate;
     options.sampling = flags_.sampling.over(model_.default_sampling());
+    options.visible_tokens = prompt.visible_tokens;
+    ReplyPrinter printer;
+    const OnText on_text = [&](std::string_view piece) {
+      printer.print(prompt.reader.push(piece));
+      return !interrupted.load();
+    };
     Result<Generation> answer = session_->generate(added, options, on_text, stats);
-    if (!answer.ok()) return answer;
-    held_ = std::move(*all);
+    if (!answer.ok()) return answer.take_error();
+    printer.print(prompt.reader.finish());
+    printer.end();
+    tell_if_only_reasoning(prompt.reader.reply(), answer->reason);
+    held_ = all;
     held_.insert(held_.end(), answer->tokens.begin(), answer->tokens.end());
     held_.resize(static_cast<size_t>(session_->length()));  // the last token was chosen, not yet taken in
-    return answer;
+    add_answer(prompt.reader.reply());
+    return {};
   }
 
   const Model& model_;
-  const ChatFlags& flags_;
-  std::string template_;
+  const Flags& flags_;
+  ChatOptions options_;
   std::vector<std::string> messages_;
+  std::deque<OpenCall> open_calls_, answered_;
+  size_t n_taken_ = 0;  // messages since the last answer
+  int64_t n_calls_ = 0;
   std::optional<Session> session_;
   std::vector<int32_t> held_;
 };
 
-int chat_command(ChatFlags& f) {
-  std::string own;
-  if (!f.template_file.empty()) {
-    Result<std::string> read = read_text(f.template_file);
-    if (!read.ok()) return fail(read.error());
-    own = std::move(*read);
-  }
-  std::optional<Progress> progress(std::in_place);
-  f.load.progress = [&](std::string_view what, double fraction) { (*progress)(what, fraction); };
-  const Result<Model> model = Model::load(f.model, f.load);
-  progress.reset();
-  if (!model.ok()) return fail(model.error());
-  if (!model->has_chat_template() && own.empty())
-    return fail({ErrorCode::kNotFound, f.model + ": the checkpoint has no chat template; give one with --chat-template FILE"});
-
-  struct sigaction on_interrupt {};
-  on_interrupt.sa_handler = [](int) { interrupted = true; };
-  ::sigaction(SIGINT, &on_interrupt, nullptr);
-  if (stdin_is_terminal())
-    fmt::print("{}: type a message; /reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n", model->name());
+// One line of the user's after the other, until there are no more; the program's exit status.
+int converse(Conversation& conversation, const Model& model, const Flags& f) {
   LineReader lines;
-  Conversation conversation(*model, f, own);
   while (const auto line = lines.next()) {
     if (*line == "/quit" || *line == "/exit") break;
     if (line->empty()) continue;
@@ -161,37 +192,54 @@ int chat_command(ChatFlags& f) {
       conversation.reset();
       continue;
     }
-    interrupted = false;
-    Stats stats = model->load_stats();
-    const Result<Generation> answer = conversation.say(
-        *line,
-        [](std::string_view piece) {
-          std::fwrite(piece.data(), 1, piece.size(), stdout);
-          std::fflush(stdout);
-          return !interrupted.load();
-        },
-        stats);
-    if (!answer.ok()) {
-      fail(answer.error());
-      if (!stdin_is_terminal()) return exit_status(answer.error().code);
-      continue;
+    if (conversation.take(*line)) {
+      interrupted = false;
+      Stats stats = model.load_stats();
+      const Status answer = conversation.respond(stats);
+      if (!answer.ok()) {
+        fail(answer.error());
+        if (!stdin_is_terminal()) return exit_status(answer.error().code);
+        continue;
+      }
+      if (f.stats) fmt::print(stderr, "{}", stats.to_text());
     }
-    fmt::print("\n");
-    if (f.stats) fmt::print(stderr, "{}", stats.to_text());
+    if (conversation.open_call() != nullptr && stdin_is_terminal()) fmt::print("(the result of {}:)\n", *conversation.open_call());
   }
   return 0;
+}
+
+int chat_command(Flags& f) {
+  Result<ChatOptions> options = f.chat.options();
+  if (!options.ok()) return fail(options.error());
+  options->keep_reasoning = f.keep_reasoning;
+  std::optional<Progress> progress(std::in_place);
+  f.load.progress = [&](std::string_view what, double fraction) { (*progress)(what, fraction); };
+  const Result<Model> model = Model::load(f.model, f.load);
+  progress.reset();
+  if (!model.ok()) return fail(model.error());
+  if (!model->has_chat_format() && options->template_source.empty())
+    return fail({ErrorCode::kNotFound, f.model + ": the checkpoint has no chat template; give one with --chat-template FILE"});
+
+  struct sigaction on_interrupt {};
+  on_interrupt.sa_handler = [](int) { interrupted = true; };
+  ::sigaction(SIGINT, &on_interrupt, nullptr);
+  if (stdin_is_terminal())
+    fmt::print("{}: type a message; /reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n", model->name());
+  Conversation conversation(*model, f, std::move(*options));
+  return converse(conversation, *model, f);
 }
 
 }  // namespace
 
 void add_chat(CLI::App& app, Run& run) {
-  auto f = std::make_shared<ChatFlags>();
+  auto f = std::make_shared<Flags>();
   f->generate.max_tokens = 1024;
   CLI::App* c = app.add_subcommand("chat", "a conversation in the terminal");
   c->add_option("MODEL", f->model, "folder with config.json, *.safetensors and tokenizer.json")->required();
   c->add_option("--system", f->system, "a system message");
-  c->add_option("--chat-template", f->template_file, "a Jinja template to use instead of the checkpoint's");
-  c->add_flag("--think", f->thinking, "let the model think first, where its template offers it");
+  f->chat.add_to(*c);
+  c->add_flag("--keep-reasoning", f->keep_reasoning,
+              "leave the reasoning of earlier turns in the prompt, where the format lets one choose");
   add_count(*c, "-n,--max-tokens", f->generate.max_tokens, "tokens of an answer at most (default 1024)");
   c->add_option("--stop", f->generate.stop, "text that ends an answer (may be given several times)");
   c->add_flag("--stats", f->stats, "tell speeds and bytes after each answer");

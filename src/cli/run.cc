@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <cstdio>
+#include <optional>
 
+#include "cli/chat_options.h"
 #include "cli/command.h"
 
 namespace longhaul::cli {
@@ -13,11 +15,12 @@ namespace {
 std::atomic<bool> interrupted{false};
 
 struct RunFlags {
-  std::string model, prompt, file, template_file;
+  std::string model, prompt, file;
   LoadOptions load;
   SamplingFlags sampling;
   GenerateOptions generate{};
-  bool chat = false, stats = false, json = false, thinking = false;
+  ChatFlags chat_flags;
+  bool chat = false, stats = false, json = false;
   CLI::Option* prompt_set = nullptr;
 };
 
@@ -27,34 +30,79 @@ Result<std::string> prompt_text(const RunFlags& f) {
   return Error{ErrorCode::kInvalidArgument, "no prompt: give one with -p TEXT, -f FILE, or - for standard input"};
 }
 
-Result<std::string> chat_prompt(const RunFlags& f, const Model& model, const std::string& text) {
-  std::string own;
-  if (!f.template_file.empty()) {
-    Result<std::string> read = read_text(f.template_file);
-    if (!read.ok()) return read.take_error();
-    own = std::move(*read);
-  }
-  return model.apply_chat_template("[{\"role\": \"user\", \"content\": " + json_escape(text) + "}]", own, f.thinking);
+Result<ChatPrompt> chat_prompt(const RunFlags& f, const Model& model, const std::string& text) {
+  Result<ChatOptions> options = f.chat_flags.options();
+  if (!options.ok()) return options.take_error();
+  return model.chat_prompt("[{\"role\": \"user\", \"content\": " + json_escape(text) + "}]", *options);
 }
 
-std::string json_result(const Generation& g, const Stats& stats) {
-  std::string tokens;
+std::string json_result(const Generation& g, const Reply* reply, const Stats& stats) {
+  std::string tokens, parts;
   for (int32_t t : g.tokens) tokens += (tokens.empty() ? "" : ", ") + std::to_string(t);
-  return fmt::format("{{\n\"text\": {},\n\"tokens\": [{}],\n\"stop_reason\": \"{}\",\n\"stats\": {}\n}}\n", json_escape(g.text), tokens,
-                     to_string(g.reason), stats.to_json());
+  if (reply != nullptr) {
+    parts = fmt::format("\"reasoning\": {},\n\"content\": {},\n\"tool_calls\": {},\n", json_escape(reply->reasoning),
+                        json_escape(reply->content), tool_calls_json(reply->tool_calls));
+  }
+  return fmt::format("{{\n\"text\": {},\n{}\"tokens\": [{}],\n\"stop_reason\": \"{}\",\n\"stats\": {}\n}}\n", json_escape(g.text), parts,
+                     tokens, to_string(g.reason), stats.to_json());
 }
+
+// Writes what is generated to standard output: as it comes, or split into the parts of an answer.
+class Output {
+ public:
+  Output(bool json, std::optional<ReplyReader> reader) : json_(json), reader_(std::move(reader)) {}
+
+  void text(std::string_view piece) {
+    if (reader_) return parts(reader_->push(piece));
+    if (json_) return;
+    std::fwrite(piece.data(), 1, piece.size(), stdout);
+    std::fflush(stdout);
+  }
+
+  void end(const Generation& generation, const Stats& stats) {
+    if (reader_) parts(reader_->finish());
+    if (json_) {
+      fmt::print("{}", json_result(generation, reply(), stats));
+    } else {
+      printer_.end();
+      if (reader_) tell_if_only_reasoning(*reply(), generation.reason);
+    }
+  }
+
+ private:
+  const Reply* reply() const { return reader_ ? &reader_->reply() : nullptr; }
+  void parts(const std::vector<ReplyPart>& parts) {
+    if (!json_) printer_.print(parts);
+  }
+
+  bool json_;
+  std::optional<ReplyReader> reader_;
+  ReplyPrinter printer_;
+};
 
 int run_command(RunFlags& f) {
+  if (!f.chat && f.chat_flags.given()) {
+    return fail({ErrorCode::kInvalidArgument, "--chat-template, --thinking, --think and --tools go with --chat"});
+  }
   Progress progress;
   f.load.progress = [&](std::string_view what, double fraction) { progress(what, fraction); };
   Result<std::string> text = prompt_text(f);
   if (!text.ok()) return fail(text.error());
   Result<Model> model = Model::load(f.model, f.load);
   if (!model.ok()) return fail(model.error());
-  if (f.chat) text = chat_prompt(f, *model, *text);
-  if (!text.ok()) return fail(text.error());
-  Result<std::vector<int32_t>> prompt = model->encode(*text);
-  if (!prompt.ok()) return fail(prompt.error());
+  std::vector<int32_t> prompt;
+  std::optional<ReplyReader> reader;
+  if (f.chat) {
+    Result<ChatPrompt> chat = chat_prompt(f, *model, *text);
+    if (!chat.ok()) return fail(chat.error());
+    prompt = std::move(chat->tokens);
+    f.generate.visible_tokens = std::move(chat->visible_tokens);
+    reader = std::move(chat->reader);
+  } else {
+    Result<std::vector<int32_t>> encoded = model->encode(*text);
+    if (!encoded.ok()) return fail(encoded.error());
+    prompt = std::move(*encoded);
+  }
   Result<Session> session = Session::create(*model);
   if (!session.ok()) return fail(session.error());
 
@@ -64,20 +112,14 @@ int run_command(RunFlags& f) {
   on_interrupt.sa_flags = static_cast<int>(SA_RESETHAND);  // a second Ctrl-C ends the program at once
   ::sigaction(SIGINT, &on_interrupt, nullptr);
   Stats stats = model->load_stats();
+  Output output(f.json, std::move(reader));
   const OnText print = [&](std::string_view piece) {
-    if (!f.json) {
-      std::fwrite(piece.data(), 1, piece.size(), stdout);
-      std::fflush(stdout);
-    }
+    output.text(piece);
     return !interrupted;
   };
-  const Result<Generation> result = session->generate(*prompt, f.generate, print, stats);
+  const Result<Generation> result = session->generate(prompt, f.generate, print, stats);
   if (!result.ok()) return fail(result.error());
-  if (f.json) {
-    fmt::print("{}", json_result(*result, stats));
-  } else {
-    fmt::print("\n");
-  }
+  output.end(*result, stats);
   if (f.stats) fmt::print(stderr, "\n{}", stats.to_text());
   return interrupted ? 130 : 0;
 }
@@ -91,13 +133,12 @@ void add_run(CLI::App& app, Run& run) {
   f->prompt_set = c->add_option("-p,--prompt", f->prompt, "the prompt");
   c->add_option("-f,--file,FILE", f->file, "read the prompt from a file; - reads standard input")->excludes(f->prompt_set);
   c->add_flag("--chat", f->chat, "put the prompt into the model's chat template");
-  c->add_option("--chat-template", f->template_file, "a Jinja template to use instead of the checkpoint's");
-  c->add_flag("--think", f->thinking, "with --chat: let the model think first, where its template offers it");
+  f->chat_flags.add_to(*c);
   add_count(*c, "-n,--max-tokens", f->generate.max_tokens, "tokens to generate at most (default 256)");
   c->add_option("--stop", f->generate.stop, "text that ends the output (may be given several times)");
   c->add_flag("--ignore-eos", f->generate.ignore_eos, "go on where the model would stop");
   c->add_flag("--stats", f->stats, "tell speeds and bytes afterwards, the plan beside them");
-  c->add_flag("--json", f->json, "print one JSON object instead of text");
+  c->add_flag("--json", f->json, "print one JSON object instead of text; with --chat it has reasoning, content and tool_calls apart");
   f->sampling.add_to(*c);
   add_load_options(*c, f->load);
   c->callback([f, &run] { run = [f] { return run_command(*f); }; });

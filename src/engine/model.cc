@@ -72,6 +72,8 @@ Status load_text_files(const std::string& folder, Model::Impl& m) {
   }
   if (!source.empty()) {
     LH_TRY(m.chat_template, ChatTemplate::parse(std::move(source), where));
+  } else if (m.tokenizer && DsmlEncoder::fits(*m.tokenizer)) {
+    m.dsml.emplace(DsmlProse::load(folder));
   }
   return {};
 }
@@ -139,7 +141,7 @@ const std::string& Model::name() const { return impl_->arch.name; }
 int64_t Model::vocab_size() const { return impl_->arch.vocab_size; }
 int64_t Model::context() const { return impl_->context; }
 bool Model::has_tokenizer() const { return impl_->tokenizer.has_value(); }
-bool Model::has_chat_template() const { return impl_->chat_template.has_value(); }
+bool Model::has_chat_format() const { return impl_->chat_template || impl_->dsml; }
 Stats Model::load_stats() const { return impl_->load_stats; }
 
 SamplingOptions Model::default_sampling() const {
@@ -175,27 +177,6 @@ Result<std::vector<int32_t>> Model::encode(std::string_view text, bool with_bos)
 Result<std::string> Model::decode(const std::vector<int32_t>& tokens) const {
   if (!impl_->tokenizer) return no_tokenizer(impl_->folder);
   return impl_->tokenizer->decode(tokens, /*skip_special=*/true);
-}
-
-Result<std::string> Model::apply_chat_template(const std::string& messages_json, const std::string& override_template,
-                                               bool thinking) const {
-  const ChatTemplate* chosen = impl_->chat_template ? &*impl_->chat_template : nullptr;
-  std::optional<ChatTemplate> own;
-  if (!override_template.empty()) {
-    LH_TRY(own, ChatTemplate::parse(override_template, "--chat-template"));
-    chosen = &*own;
-  }
-  if (chosen == nullptr) {
-    return make_error(ErrorCode::kNotFound, "{}: the checkpoint has no chat template; give one with --chat-template FILE", impl_->folder);
-  }
-  LH_TRY(Json messages, parse_json(messages_json, "messages"));
-  Json context = Json::object({{"messages", std::move(messages)}, {"add_generation_prompt", true}, {"enable_thinking", thinking}});
-  for (const char* key : {"bos_token", "eos_token"}) {
-    const Json* token = impl_->tokenizer_config.find(key);
-    if (token != nullptr && token->as_object() != nullptr) token = token->find("content");
-    if (token != nullptr && token->as_string() != nullptr) context.set(key, *token);
-  }
-  return chosen->render(context);
 }
 
 }  // namespace longhaul

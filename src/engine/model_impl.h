@@ -9,6 +9,7 @@
 #include "engine/loader.h"
 #include "formats/generation_config.h"
 #include "longhaul/model.h"
+#include "text/chat/dsml_encoder.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -26,6 +27,7 @@ struct Model::Impl {
   std::unique_ptr<Executor> executor;
   std::optional<Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;
+  std::optional<DsmlEncoder> dsml;  // where there is no template and the tokenizer has the format's tokens
   GenerationDefaults defaults;
   Json tokenizer_config;
   Stats load_stats;

@@ -111,7 +111,7 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
   for (int32_t t : prompt) {
     if (t >= 0 && t < m.arch.vocab_size) sampler.accept(t);
   }
-  Detokenizer detokenizer(*m.tokenizer, /*skip_special=*/true);
+  Detokenizer detokenizer(*m.tokenizer, /*skip_special=*/true, options.visible_tokens);
   StopText stop(options.stop);
   Generation out;
   out.tokens.reserve(static_cast<size_t>(std::max<int64_t>(0, budget)));

@@ -77,11 +77,16 @@ bool Tokenizer::is_special(int32_t id) const {
 struct Detokenizer::Impl {
   Tokenizer tokenizer;  // keeps the tables alive
   bool skip_special;
+  std::vector<int32_t> visible;
   DecodeStream stream;
+
+  bool writes(const AddedToken& token) const {
+    return !skip_special || !token.special || std::find(visible.begin(), visible.end(), token.id) != visible.end();
+  }
 };
 
-Detokenizer::Detokenizer(const Tokenizer& tokenizer, bool skip_special)
-    : impl_(new Impl{tokenizer, skip_special, DecodeStream(tokenizer.parts_->decoder)}) {}
+Detokenizer::Detokenizer(const Tokenizer& tokenizer, bool skip_special, std::vector<int32_t> visible)
+    : impl_(new Impl{tokenizer, skip_special, std::move(visible), DecodeStream(tokenizer.parts_->decoder)}) {}
 Detokenizer::~Detokenizer() = default;
 Detokenizer::Detokenizer(Detokenizer&&) noexcept = default;
 Detokenizer& Detokenizer::operator=(Detokenizer&&) noexcept = default;
@@ -89,7 +94,7 @@ Detokenizer& Detokenizer::operator=(Detokenizer&&) noexcept = default;
 void Detokenizer::push_to(int32_t id, std::string& out) {
   const TokenizerParts& parts = *impl_->tokenizer.parts_;
   if (const AddedToken* added = parts.added.find(id)) {
-    if (!added->special || !impl_->skip_special) impl_->stream.push(added->decoded, out);
+    if (impl_->writes(*added)) impl_->stream.push(added->decoded, out);
   } else if (parts.bpe.vocabulary().contains(id)) {
     impl_->stream.push(parts.bpe.vocabulary().text(id), out);
   }

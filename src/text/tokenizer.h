@@ -51,7 +51,8 @@ class Tokenizer {
 // part of a UTF-8 character.
 class Detokenizer {
  public:
-  explicit Detokenizer(const Tokenizer& tokenizer, bool skip_special = false);
+  // visible: special tokens that are written all the same.
+  explicit Detokenizer(const Tokenizer& tokenizer, bool skip_special = false, std::vector<int32_t> visible = {});
   ~Detokenizer();
   Detokenizer(Detokenizer&&) noexcept;
   Detokenizer& operator=(Detokenizer&&) noexcept;

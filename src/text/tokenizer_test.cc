@@ -115,6 +115,15 @@ TEST(Detokenizer, NeverReturnsPartOfACharacterAndAddsUpToDecode) {
   EXPECT_EQ(t.decode(Ids{0, 1, 3, 0, 2, 0}), "é \xEF\xBF\xBDx\xEF\xBF\xBD");
 }
 
+TEST(Detokenizer, WritesTheSpecialTokensItIsToldTo) {
+  const auto t = parsed(R"({"added_tokens":[{"id":1,"content":"<a>","special":true},{"id":2,"content":"<b>","special":true}],
+      "decoder":{"type":"Fuse"},"model":{"type":"BPE","vocab":{"x":0},"merges":[]}})");
+  Detokenizer stream(t, /*skip_special=*/true, {2});
+  std::string text;
+  for (const int32_t id : {1, 0, 2, 0, 1}) text += stream.push(id);
+  EXPECT_EQ(text + stream.flush(), "x<b>x");
+}
+
 TEST(Detokenizer, HoldsARunOfByteTokensToItsEnd) {
   const auto t = parsed(R"({"decoder":{"type":"Sequence","decoders":[{"type":"ByteFallback"},{"type":"Fuse"},
       {"type":"Strip","content":" ","start":1,"stop":0}]},

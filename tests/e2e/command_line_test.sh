@@ -86,6 +86,58 @@ longhaul run "$demo" -p "In the beginning" -n 8 --seed 7 --json
 expect_status 0
 expect_json
 
+# The string under a key of the JSON on standard output, as it is written there.
+string() { grep -oE "^\"$1\": \"([^\"\\\\]|\\\\.)*\"" "$work/out" | sed 's/^"[a-z_]*": //'; }
+
+begin "run --chat --json tells reasoning, content and calls apart"
+longhaul run "$demo" -p "In the beginning" -n 8 --seed 7 --chat --json
+expect_status 0
+expect_json
+[[ $(string reasoning) == '""' && -n $(string content) && $(string content) == "$(string text)" ]] || fail "the answer is not content alone"
+grep -qx '"tool_calls": \[\],' "$work/out" || fail "no list of tool calls"
+[[ $(number "$work/out" prompt_tokens) == 16 ]] || fail "$(number "$work/out" prompt_tokens) tokens of prompt, expected 16 with one <bos>"
+printf '{{ bos_token }}{{ messages[0].content }}{%% if enable_thinking %%}<think>{%% else %%}</think>{%% endif %%}' >"$work/thinking.jinja"
+longhaul run "$demo" -p "In the beginning" -n 8 --seed 7 --chat --chat-template "$work/thinking.jinja" --thinking on --json
+expect_status 0
+expect_json
+[[ $(string reasoning) == "$(string text)" && $(string content) == '""' ]] || fail "what follows <think> is not reasoning"
+grep -q 'reasoning was cut off' "$work/err" && fail "a message about text in --json"
+longhaul run "$demo" -p "In the beginning" -n 8 --seed 7 --chat --chat-template "$work/thinking.jinja" --think
+expect_status 0
+[[ $(tr -d '[:space:]' <"$work/out") == "" ]] || fail "reasoning on a standard output that is no terminal"
+grep -q 'reasoning was cut off' "$work/err" || fail "not told that there is only reasoning"
+longhaul run "$demo" -p "In the beginning" -n 8 --seed 7 --chat --chat-template "$work/thinking.jinja" --thinking off
+expect_status 0
+expect_text
+
+begin "chat reads lines and answers each"
+printf 'The LORD is my\nIn the beginning\n' | timeout 300 "$program" chat "$demo" -n 8 --seed 7 >"$work/out" 2>"$work/err"
+status=$?
+expect_status 0
+expect_text
+
+begin "a checkpoint without a template is prompted by its tokens"
+mkdir "$work/dsml"
+cp "$demo"/{config.json,generation_config.json,model.safetensors} "$work/dsml/"
+sed 's/<bos>/<｜begin▁of▁sentence｜>/g; s/<eos>/<｜end▁of▁sentence｜>/g; s/<|turn>/<｜User｜>/g; s/<turn|>/<｜Assistant｜>/g; s/<pad>/｜DSML｜/g' \
+  "$demo/tokenizer.json" >"$work/dsml/tokenizer.json"
+longhaul run "$work/dsml" -p "In the beginning" -n 8 --seed 7 --chat --json
+expect_status 0
+expect_json
+plain=$(number "$work/out" prompt_tokens)
+printf '[{"name": "look", "parameters": {"type": "object"}}]' >"$work/tools.json"
+longhaul run "$work/dsml" -p "In the beginning" -n 8 --chat --tools "$work/tools.json"
+expect_one_clear_error
+grep -q 'dsml/encoding/encoding_dsv4.py' "$work/err" || fail "the message does not name the file that is wanted"
+longhaul run "$work/dsml" -p "In the beginning" -n 8 --chat --thinking max
+expect_one_clear_error
+mkdir "$work/dsml/encoding"
+cp "$(dirname "$0")/../golden/dsml/prose.py" "$work/dsml/encoding/encoding_dsv4.py"
+longhaul run "$work/dsml" -p "In the beginning" -n 8 --seed 7 --chat --tools "$work/tools.json" --thinking max --json
+expect_status 0
+expect_json
+(($(number "$work/out" prompt_tokens) > plain + 50)) || fail "the fixed texts are not in the prompt"
+
 begin "inspect"
 longhaul inspect "$demo"
 expect_status 0

@@ -182,6 +182,26 @@ if [[ -f $demo/tokenizer.json ]]; then
   printf '{%% for i in range(99999) %%}{%% for j in range(99999) %%}x{%% endfor %%}{%% endfor %%}' >"$work/endless.jinja"
   refused "a chat template without end" "--chat-template:1" run "$model" -p hello --chat --chat-template "$work/endless.jinja"
   refused "chat without a template" "no chat template" chat "$model" </dev/null
+  refused "an unknown mode of thinking" "thinking" run "$model" -p hello --chat --thinking sideways
+  refused "a mode of thinking for no chat" "--chat" run "$model" -p hello --thinking on
+  printf '{{ messages[0].content }}' >"$work/plain.jinja"
+  printf '[{"name": "f"}]' >"$work/function.json"
+  chat=(run "$model" -p hello --chat --chat-template "$work/plain.jinja")
+  refused "tools for a template without a place for them" "no place for tools" "${chat[@]}" --tools "$work/function.json"
+  refused "an effort that the template does not know" "effort" "${chat[@]}" --thinking max
+  printf '{"name": "f"}' >"$work/tools.json"
+  refused "tools that are no array" "array" "${chat[@]}" --tools "$work/tools.json"
+  printf '[{"name": "f"}, {"nam' >"$work/tools.json"
+  refused "tools cut short" "not valid JSON" "${chat[@]}" --tools "$work/tools.json"
+  refused "tools in a file that is not there" "nowhere" "${chat[@]}" --tools "$work/nowhere"
+  f=$(folder dsml)
+  sed 's/<bos>/<｜begin▁of▁sentence｜>/g; s/<eos>/<｜end▁of▁sentence｜>/g; s/<|turn>/<｜User｜>/g; s/<turn|>/<｜Assistant｜>/g; s/<pad>/｜DSML｜/g' \
+    "$demo/tokenizer.json" >"$f/tokenizer.json"
+  mkdir "$f/encoding"
+  printf 'REASONING_EFFORT_MAX = open("/etc/passwd").read()\n' >"$f/encoding/encoding_dsv4.py"
+  refused "a file of fixed texts that computes one" "plain string literals" run "$f" -p hello --chat --thinking max
+  head -c 1000 "$program" >"$f/encoding/encoding_dsv4.py"
+  refused "a file of fixed texts that is none" "encoding_dsv4.py: not UTF-8" run "$f" -p hello --chat --thinking max
   refused "--temp of no number" "temp" run "$model" -p hello --temp nan
   refused "--top-p above 1" "top-p" run "$model" -p hello --top-p 2
   refused "--min-p below 0" "min-p" run "$model" -p hello --min-p -1

@@ -1,0 +1,14 @@
+// JSON as Python's json.dumps writes it with ensure_ascii=False: ", " and ": " between things, floats by their repr. Prompts carry it.
+#pragma once
+
+#include <string>
+
+#include "base/json.h"
+#include "base/result.h"
+
+namespace longhaul {
+
+// An error where the value is nested too deeply or is too large to print.
+Result<std::string> python_json(const Json& value);
+
+}  // namespace longhaul

@@ -1,0 +1,29 @@
+// The functions a model may call, as OpenAI's API describes them.
+#pragma once
+
+#include <string_view>
+
+#include "base/json.h"
+#include "base/result.h"
+
+namespace longhaul {
+
+class Tools {
+ public:
+  Tools() = default;
+  // A JSON array of {"type": "function", "function": {...}} or of function objects alone; each has a name, no two the same.
+  // `where` names the text in messages.
+  static Result<Tools> parse(std::string_view json, std::string_view where);
+  static Result<Tools> from_json(const Json& list, std::string_view where);
+
+  bool empty() const { return wrapped_.empty(); }
+  // Each as {"type": "function", "function": {...}}: what templates are given.
+  const Json::Array& wrapped() const { return wrapped_; }
+  // The JSON schema of a parameter; null where nothing is known of it.
+  const Json* parameter(std::string_view function, std::string_view name) const;
+
+ private:
+  Json::Array wrapped_;
+};
+
+}  // namespace longhaul

@@ -1,0 +1,44 @@
+// Any bytes as messages for the DSML encoder, and as the Python file that its fixed texts come from.
+#include <cstdint>
+#include <string_view>
+
+#include "base/check.h"
+#include "text/chat/dsml.h"
+#include "text/chat/dsml_encoder.h"
+#include "text/chat/python_strings.h"
+#include "text/utf8.h"
+
+namespace {
+
+using namespace longhaul;
+
+const DsmlEncoder& encoder() {
+  static const DsmlEncoder kEncoder(DsmlProse::parse(
+      "REASONING_EFFORT_MAX = 'max'\nTOOLS_TEMPLATE = '{dsml_token}{tool_schemas}'\nresponse_format_template = '{schema}'\n", "prose"));
+  return kEncoder;
+}
+
+void encode(std::string_view text) {
+  const auto messages = parse_json(text, "input");
+  if (!messages.ok()) return;
+  for (const bool thinking : {false, true}) {
+    for (const bool drop : {false, true}) {
+      const auto prompt = encoder().encode(*messages, {.thinking = thinking, .max_effort = true, .drop_thinking = drop});
+      LH_CHECK(prompt.ok() ? prompt->starts_with(dsml::kBos) && !find_invalid_utf8(*prompt) : !prompt.error().message.empty());
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  encode(text);
+  (void)DsmlProse::parse(text, "input");
+  const auto constant = python_string_constant(text, "N", "input");
+  if (constant.ok()) {
+    LH_CHECK(!find_invalid_utf8(*constant) && constant->size() <= text.size());
+    (void)FormatText::parse(*constant, {"a"}, {"b"}, "input");
+  }
+  return 0;
+}
