@@ -15,14 +15,14 @@
 namespace longhaul {
 namespace {
 
-// Filled with bytes that are small numbers in bf16 (about 0.003) and in f32. In huge pages where large, as the engine has it.
-Buffer allocate(uint64_t bytes) {
+// Filled with one byte: 0x3b makes small numbers in bf16 and in f32 (about 0.003). In huge pages where large, as the engine has it.
+Buffer allocate(uint64_t bytes, int fill = 0x3b) {
   auto buffer = Buffer::allocate(std::max<uint64_t>(bytes, 1));
   if (!buffer.ok()) {
     fmt::print(stderr, "{}\n", buffer.error().message);
     std::exit(exit_status(buffer.error().code));
   }
-  std::memset(buffer->data(), 0x3b, buffer->size());
+  std::memset(buffer->data(), fill, buffer->size());
   return std::move(*buffer);
 }
 
@@ -40,12 +40,19 @@ double best_seconds(const Body& body) {
   return best;
 }
 
+double peak_of(const Roofline& roofline, DType dtype) {
+  if (is_integer_format(dtype)) return roofline.int8_flops_per_second;
+  return dtype == DType::kF32 ? roofline.f32_flops_per_second : roofline.bf16_flops_per_second;
+}
+
 void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype, int64_t m, int64_t k, int64_t n) {
   // Few rows read the weights from memory: as many matrices as a model has, so that no cache holds them.
   const auto bytes = packed_bytes(dtype, n, k);
   const auto copies = m > 8 ? 1 : std::max<int64_t>(1, static_cast<int64_t>((uint64_t{1} << 30) / bytes));
-  const Buffer weights = allocate(bytes * static_cast<uint64_t>(copies)), x = allocate(static_cast<uint64_t>(m * k) * sizeof(float)),
-               y = allocate(static_cast<uint64_t>(m * n) * sizeof(float)), scratch = allocate(matmul_scratch_bytes(dtype, m, k));
+  constexpr int kLargeFactors = 0x7b;  // of block formats, whose products with scales must not be subnormal: those are slow
+  const Buffer weights = allocate(bytes * static_cast<uint64_t>(copies), is_block_format(dtype) ? kLargeFactors : 0x3b);
+  const Buffer x = allocate(static_cast<uint64_t>(m * k) * sizeof(float)), y = allocate(static_cast<uint64_t>(m * n) * sizeof(float)),
+               scratch = allocate(matmul_scratch_bytes(dtype, m, k));
   const double seconds = best_seconds([&] {
     for (int64_t i = 0; i < copies; ++i) {
       const Matmul product{.x = reinterpret_cast<const float*>(x.data()),
@@ -59,9 +66,9 @@ void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype,
   });
   const double flops = 2.0 * static_cast<double>(m * k * n * copies) / seconds;
   const double read = static_cast<double>(bytes) * static_cast<double>(copies) / seconds;
-  const double peak = dtype == DType::kBF16 ? roofline.bf16_flops_per_second : roofline.f32_flops_per_second;
-  fmt::print("matmul {} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
-             to_string(dtype), m, k, n, flops / 1e9, 100.0 * flops / peak, read / 1e9, 100.0 * read / roofline.read_bytes_per_second);
+  fmt::print("matmul {:<7} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
+             to_string(dtype), m, k, n, flops / 1e9, 100.0 * flops / peak_of(roofline, dtype), read / 1e9,
+             100.0 * read / roofline.read_bytes_per_second);
 }
 
 void bench_attention(const Compute& compute, const Roofline& roofline, DType dtype, int64_t heads, int64_t kv_heads, int64_t dim,
@@ -92,7 +99,7 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
   const double pairs = static_cast<double>(queries) * (static_cast<double>(context) - static_cast<double>(queries - 1) / 2.0);
   const double flops = 4.0 * pairs * static_cast<double>(heads * dim) / seconds;
   const double read = static_cast<double>(page_bytes) * static_cast<double>(n_pages) / seconds;
-  const double peak = dtype == DType::kBF16 ? roofline.bf16_flops_per_second : roofline.f32_flops_per_second;
+  const double peak = peak_of(roofline, dtype);
   fmt::print(
       "attention {} H={} G={} d={:<3} T={:<4} S={:<6} {:8.3f} ms {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
       to_string(dtype), heads, kv_heads, dim, queries, context, seconds * 1e3, flops / 1e9, 100.0 * flops / peak, read / 1e9,
@@ -113,16 +120,16 @@ int run(int n_threads) {
     return exit_status(measured.error().code);
   }
   const Roofline& roofline = *measured;
-  fmt::print("{} threads {}: reads {:.1f} GB/s (median {:.1f}), bf16 dot {:.1f} GFLOP/s, f32 {:.1f} GFLOP/s\n", (*kernels)->name, n_threads,
-             roofline.read_bytes_per_second / 1e9, roofline.median_read_bytes_per_second / 1e9, roofline.bf16_flops_per_second / 1e9,
-             roofline.f32_flops_per_second / 1e9);
+  fmt::print("{} threads {}: reads {:.1f} GB/s (median {:.1f}), dots: int8 {:.1f}, bf16 {:.1f}, f32 {:.1f} GFLOP/s\n", (*kernels)->name,
+             n_threads, roofline.read_bytes_per_second / 1e9, roofline.median_read_bytes_per_second / 1e9,
+             roofline.int8_flops_per_second / 1e9, roofline.bf16_flops_per_second / 1e9, roofline.f32_flops_per_second / 1e9);
   const std::pair<int64_t, int64_t> shapes[] = {{1536, 6144}, {6144, 1536}, {1536, 2048}};
-  for (DType dtype : {DType::kBF16, DType::kF32}) {
+  for (DType dtype : {DType::kQ4, DType::kQ8, DType::kF4, DType::kF8E4M3, DType::kBF16, DType::kF32}) {
     for (const auto& [k, n] : shapes) {
       for (int64_t m : {1, 2, 4, 8, 64, 512}) bench_matmul(compute, roofline, dtype, m, k, n);
     }
   }
-  bench_matmul(compute, roofline, DType::kBF16, 1, 1536, 262144);
+  for (DType dtype : {DType::kQ4, DType::kQ8, DType::kBF16}) bench_matmul(compute, roofline, dtype, 1, 1536, 262144);
   for (DType dtype : {DType::kBF16, DType::kF32}) {
     bench_attention(compute, roofline, dtype, 8, 1, 512, 1, 32768);
     bench_attention(compute, roofline, dtype, 8, 1, 256, 1, 512);

@@ -34,7 +34,7 @@ std::span<const KernelSet* const> all_kernel_sets() {
     Sets s;
     s.push(&ref_kernels());
     for (const KernelSet* set : cpu_kernel_sets()) s.push(set);
-    if (const KernelSet* set = avx3_bf16_kernels()) s.push(set);
+    for (const KernelSet* set : x86_kernel_sets()) s.push(set);
     return s;
   }();
   return {all.sets.data(), all.count};

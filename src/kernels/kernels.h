@@ -8,16 +8,20 @@
 #include <span>
 #include <string_view>
 
+#include "base/check.h"
 #include "base/numbers.h"
 #include "base/result.h"
 #include "kernels/panels.h"
 
 namespace longhaul {
 
-// C [M, N] = A [M, K] * B, or C += with accumulate. All f32 but A and B of the bf16 product, whose products are summed in f32.
+// C [M, N] = A [M, K] * B, or C += with accumulate. Sums and C are f32; B says what A is:
+//   f32, bf16          rows of the same type, K padded to a whole step with zeros
+//   kQ8, kQ4, kF4      rows of InputBlock, K padded to whole blocks
+//   kF8E4M3            rows of bf16, K padded to whole blocks with zeros
 struct MatmulTile {
-  const void* a = nullptr;  // rows of K elements (K padded to a whole step with zeros), f32 or bf16 like B
-  int64_t a_stride = 0;     // elements from row to row
+  const void* a = nullptr;
+  int64_t a_stride = 0;  // elements from row to row; bytes where rows are of InputBlock
   Panels b;
   float* c = nullptr;
   int64_t c_stride = 0;         // elements from row to row
@@ -32,6 +36,15 @@ struct KernelSet {
 
   void (*matmul_f32)(const MatmulTile&);
   void (*matmul_bf16)(const MatmulTile&);
+  // Block formats (quant_blocks.h): tiles start at a panel's header and at input 0. Sums within a group of integers are exact; in f32,
+  //   C += (factor * scale) * input scale * sum   group after group, and   C += scale * sum   block after block of kF8E4M3.
+  void (*matmul_q8)(const MatmulTile&);
+  void (*matmul_q4)(const MatmulTile&);
+  void (*matmul_f4)(const MatmulTile&);
+  void (*matmul_f8)(const MatmulTile&);
+
+  // Each group's largest magnitude becomes code 127; codes are rounded to nearest even. Writes blocks_of(k) blocks, zeros beyond k.
+  void (*quantise_inputs)(const float* x, int64_t k, InputBlock* out);
 
   void (*to_bf16)(const float* x, int64_t n, bf16* out);  // round to nearest even
   void (*to_f32)(const bf16* x, int64_t n, float* out);
@@ -66,6 +79,19 @@ struct KernelSet {
   // Returns how many multiply-adds it did.
   int64_t (*peak_f32)(int64_t rounds);
   int64_t (*peak_bf16)(int64_t rounds);
+  int64_t (*peak_int8)(int64_t rounds);
+
+  void matmul(DType b, const MatmulTile& tile) const {
+    switch (b) {
+      case DType::kF32: return matmul_f32(tile);
+      case DType::kBF16: return matmul_bf16(tile);
+      case DType::kQ8: return matmul_q8(tile);
+      case DType::kQ4: return matmul_q4(tile);
+      case DType::kF4: return matmul_f4(tile);
+      case DType::kF8E4M3: return matmul_f8(tile);
+      default: LH_CHECK(!"a dtype of packed operands");
+    }
+  }
 };
 
 const KernelSet& ref_kernels();

@@ -8,10 +8,7 @@
 namespace longhaul {
 namespace {
 
-// The cut is chosen from the problem's sizes alone. A chunk is a block of C: `rows` of M by `outputs` of N, over all of K.
-// Few rows are bound by memory: chunks of at least the panels that a microkernel reads side by side, else of about 128 KiB.
-constexpr int64_t kFewRowsPanels = 4;
-constexpr int64_t kFewRowsWeightBytes = 128 * 1024;
+// Many rows: a chunk is a block of C, `rows` of M by `outputs` of N, over all of K, chosen from the problem's sizes alone.
 constexpr int64_t kManyRows = 32;
 constexpr int64_t kManyRowsOutputs = 128;
 constexpr int64_t kManyRowsRows = 256;
@@ -27,23 +24,54 @@ struct Cut {
 };
 
 Cut cut_of(const Matmul& p) {
-  const int64_t panel_bytes = std::max<int64_t>(p.w.panel_bytes(), 1);
   Cut cut;
-  cut.outputs = p.m >= kManyRows ? kManyRowsOutputs : kPanel * std::max(kFewRowsPanels, kFewRowsWeightBytes / panel_bytes);
+  cut.outputs = kManyRowsOutputs;
   cut.n_blocks = ceil_div(p.w.n, cut.outputs);
   cut.m_blocks = ceil_div(p.m, kManyRowsRows);
   cut.rows = cut.m_blocks == 0 ? 0 : ceil_div(p.m, cut.m_blocks);
   return cut;
 }
 
+// Few rows: bound by memory, and a thread reads fastest on and on. The weights of all products are taken as one string of bytes, of which
+// the threads claim long pieces first (half of what is left, shared by all) and short ones last, so that they end together.
+// Which piece an output falls into changes nothing of its sum.
+constexpr int64_t kLeastPieceBytes = 256 * 1024;
+constexpr int64_t kUnitPanels = 4;  // what a microkernel reads side by side stays together
+
+int64_t n_units(const Matmul& p) { return ceil_div(p.w.n, kPanel * kUnitPanels); }
+int64_t unit_bytes(const Matmul& p) { return std::max<int64_t>(kUnitPanels * p.w.panel_bytes(), 1); }
+
+struct Pieces {
+  int64_t total_bytes = 0, n_threads = 1;
+
+  int64_t least() const { return std::min(kLeastPieceBytes, ceil_div(total_bytes, n_threads)); }
+  // Calls f(begin, end) for one piece after another.
+  template <class F>
+  void for_each(const F& f) const {
+    for (int64_t begin = 0; begin < total_bytes;) {
+      const int64_t size = std::max(least(), (total_bytes - begin) / (2 * n_threads));
+      for (int64_t thread = 0; thread < n_threads && begin < total_bytes; ++thread, begin += size) {
+        f(begin, std::min(begin + size, total_bytes));
+      }
+    }
+  }
+};
+
+// What a product's inputs are rounded to before it: bf16, or blocks of 8-bit integers; f32 stays as it is.
+bool rounds_inputs(DType weights) { return weights != DType::kF32; }
+
 // An odd number of cache lines from row to row, so that a column of rows does not fall into a few sets of the cache.
-int64_t rounded_stride(int64_t k) {
-  constexpr int64_t kLine = kCacheLine / static_cast<int64_t>(sizeof(bf16));
-  return (ceil_div(k, kLine) | 1) * kLine;
+int64_t rounded_stride_bytes(DType weights, int64_t k) {
+  const int64_t inputs = is_block_format(weights) ? round_up(k, kQuantBlock) : k;
+  const int64_t bytes =
+      is_integer_format(weights) ? blocks_of(k) * static_cast<int64_t>(sizeof(InputBlock)) : inputs * static_cast<int64_t>(sizeof(bf16));
+  return (ceil_div(bytes, kCacheLine) | 1) * kCacheLine;
 }
 
+// Weights that meet the same rounded inputs share them: all integer formats do.
 bool shares_input(const Matmul& a, const Matmul& b) {
-  return a.x == b.x && a.x_stride == b.x_stride && a.m == b.m && a.w.k == b.w.k && a.w.dtype == b.w.dtype;
+  const bool same_rounding = a.w.dtype == b.w.dtype || (is_integer_format(a.w.dtype) && is_integer_format(b.w.dtype));
+  return a.x == b.x && a.x_stride == b.x_stride && a.m == b.m && a.w.k == b.w.k && same_rounding;
 }
 
 // The first product of the group that has the same input; its rounded copy serves all of them.
@@ -54,72 +82,107 @@ size_t owner_of_input(std::span<const Matmul> group, size_t i) {
 }
 
 bool owns_rounded_input(std::span<const Matmul> group, size_t i) {
-  return group[i].w.dtype == DType::kBF16 && owner_of_input(group, i) == i;
+  return rounds_inputs(group[i].w.dtype) && owner_of_input(group, i) == i;
 }
 
-const bf16* rounded_input(std::span<const Matmul> group, size_t i, std::span<std::byte> scratch) {
+std::byte* rounded_input(std::span<const Matmul> group, size_t i, std::span<std::byte> scratch) {
+  const auto bytes_of = [&](size_t j) { return matmul_scratch_bytes(group[j].w.dtype, group[j].m, group[j].w.k); };
   const size_t owner = owner_of_input(group, i);
   uint64_t offset = 0;
   for (size_t j = 0; j < owner; ++j) {
-    if (owns_rounded_input(group, j)) offset += matmul_scratch_bytes(DType::kBF16, group[j].m, group[j].w.k);
+    if (owns_rounded_input(group, j)) offset += bytes_of(j);
   }
-  LH_CHECK(offset + matmul_scratch_bytes(DType::kBF16, group[owner].m, group[owner].w.k) <= scratch.size());
-  return reinterpret_cast<const bf16*>(scratch.data() + offset);
+  LH_CHECK(offset + bytes_of(owner) <= scratch.size());
+  return scratch.data() + offset;
 }
 
-void round_rows(const KernelSet& kernels, const Matmul& p, int64_t first_row, int64_t end_row, bf16* out) {
-  const int64_t stride = rounded_stride(p.w.k);
-  for (int64_t row = first_row; row < end_row; ++row) {
-    bf16* to = out + row * stride;
-    kernels.to_bf16(p.x + row * p.x_stride, p.w.k, to);
-    if (p.w.k % 2 != 0) to[p.w.k] = bf16{0};
-  }
+void round_row(const KernelSet& kernels, const float* x, DType weights, int64_t k, std::byte* out) {
+  if (is_integer_format(weights)) return kernels.quantise_inputs(x, k, reinterpret_cast<InputBlock*>(out));
+  auto* to = reinterpret_cast<bf16*>(out);
+  kernels.to_bf16(x, k, to);
+  std::fill(to + k, to + round_up(k, is_block_format(weights) ? kQuantBlock : inputs_per_step(weights)), bf16{0});
 }
 
 void round_inputs(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
   for (size_t i = 0; i < group.size(); ++i) {
     if (!owns_rounded_input(group, i)) continue;
     const Matmul& p = group[i];
-    auto* out = const_cast<bf16*>(rounded_input(group, i, scratch));
+    std::byte* out = rounded_input(group, i, scratch);
+    const int64_t stride = rounded_stride_bytes(p.w.dtype, p.w.k);
     const int64_t rows = std::max<int64_t>(1, kRoundElementsPerChunk / std::max<int64_t>(p.w.k, 1));
-    compute.pool->run(ceil_div(p.m, rows),
-                      [&](int64_t chunk, int) { round_rows(*compute.kernels, p, chunk * rows, std::min((chunk + 1) * rows, p.m), out); });
+    compute.pool->run(ceil_div(p.m, rows), [&](int64_t chunk, int) {
+      const int64_t end = std::min((chunk + 1) * rows, p.m);
+      for (int64_t r = chunk * rows; r < end; ++r) round_row(*compute.kernels, p.x + r * p.x_stride, p.w.dtype, p.w.k, out + r * stride);
+    });
   }
 }
 
+// Inputs between which the sums pass through C: f32 and bf16 alone, the kernels of block formats see to it themselves.
+int64_t k_block_of(const Matmul& p) {
+  if (p.m < kManyRows || is_block_format(p.w.dtype)) return std::max<int64_t>(p.w.k, 1);
+  return kPanelBlockBytes / (kPanel * static_cast<int64_t>(bytes_per_element(p.w.dtype)));
+}
+
+struct Block {
+  int64_t row = 0, n_rows = 0, output = 0, n_outputs = 0;
+};
+
 // One block of C. k runs in blocks outside the rows; since C holds the f32 sum between blocks, the result is that of one pass.
-void multiply_block(const KernelSet& kernels, const Matmul& p, const bf16* rounded, const Cut& cut, int64_t chunk) {
-  const int64_t row = chunk % cut.m_blocks * cut.rows, output = chunk / cut.m_blocks * cut.outputs;
-  const bool is_f32 = p.w.dtype == DType::kF32;
-  const int64_t k_block =
-      p.m < kManyRows ? std::max<int64_t>(p.w.k, 1) : kPanelBlockBytes / (kPanel * static_cast<int64_t>(bytes_per_element(p.w.dtype)));
-  const Panels panels = p.w.panels(output);
-  MatmulTile tile{.a_stride = is_f32 ? p.x_stride : rounded_stride(p.w.k),
+void multiply_block(const KernelSet& kernels, const Matmul& p, const std::byte* rounded, const Block& block) {
+  const DType dtype = p.w.dtype;
+  const auto element_bytes = static_cast<int64_t>(dtype == DType::kF32 ? sizeof(float) : is_integer_format(dtype) ? 1 : sizeof(bf16));
+  const int64_t stride_bytes = rounds_inputs(dtype) ? rounded_stride_bytes(dtype, p.w.k) : p.x_stride * element_bytes;
+  const std::byte* inputs = (rounds_inputs(dtype) ? rounded : reinterpret_cast<const std::byte*>(p.x)) + block.row * stride_bytes;
+  const int64_t k_block = k_block_of(p);
+  const Panels panels = p.w.panels(block.output);
+  MatmulTile tile{.a_stride = stride_bytes / element_bytes,
                   .b = panels,
-                  .c = p.y + row * p.y_stride + output,
+                  .c = p.y + block.row * p.y_stride + block.output,
                   .c_stride = p.y_stride,
-                  .m = std::min(cut.rows, p.m - row),
-                  .n = std::min(cut.outputs, p.w.n - output)};
+                  .m = block.n_rows,
+                  .n = block.n_outputs};
   int64_t k = 0;
   do {  // at least once: K = 0 gives zeros
     tile.k = std::min(k_block, p.w.k - k);
-    tile.a = is_f32 ? static_cast<const void*>(p.x + row * p.x_stride + k) : rounded + row * tile.a_stride + k;
-    tile.b.data = panels.data + k / inputs_per_step(p.w.dtype) * panels.step_stride;
+    tile.a = inputs + k * element_bytes;
+    tile.b.data = panels.data + k / inputs_per_step(dtype) * panels.step_stride;
     tile.accumulate = k > 0;
-    is_f32 ? kernels.matmul_f32(tile) : kernels.matmul_bf16(tile);
+    kernels.matmul(dtype, tile);
     k += k_block;
   } while (k < p.w.k);
 }
 
-}  // namespace
-
-uint64_t matmul_scratch_bytes(DType weights, int64_t m, int64_t k) {
-  return weights == DType::kBF16 ? static_cast<uint64_t>(m * rounded_stride(k)) * sizeof(bf16) : 0;
+const std::byte* inputs_of(std::span<const Matmul> group, size_t i, std::span<std::byte> scratch) {
+  return rounds_inputs(group[i].w.dtype) ? rounded_input(group, i, scratch) : nullptr;
 }
 
-void matmul(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
-  LH_CHECK(reinterpret_cast<uintptr_t>(scratch.data()) % kCacheLine == 0);
-  round_inputs(compute, group, scratch);
+// The units of the group's weights that begin in [begin, end) of the string of all of them.
+void multiply_piece(const KernelSet& kernels, std::span<const Matmul> group, std::span<std::byte> scratch, int64_t begin, int64_t end) {
+  int64_t at = 0;  // where the product begins
+  for (size_t i = 0; i < group.size() && at < end; ++i) {
+    const Matmul& p = group[i];
+    const int64_t units = n_units(p), bytes = unit_bytes(p);
+    const int64_t first = std::clamp(ceil_div(std::max<int64_t>(begin - at, 0), bytes), int64_t{0}, units) * kUnitPanels * kPanel;
+    const int64_t last = std::min(std::clamp(ceil_div(end - at, bytes), int64_t{0}, units) * kUnitPanels * kPanel, p.w.n);
+    if (first < last) multiply_block(kernels, p, inputs_of(group, i, scratch), {0, p.m, first, last - first});
+    at += units * bytes;
+  }
+}
+
+void multiply_few_rows(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
+  Pieces pieces{.n_threads = compute.pool->n_threads()};
+  for (const Matmul& p : group) pieces.total_bytes += n_units(p) * unit_bytes(p);
+  int64_t n_pieces = 0;
+  pieces.for_each([&](int64_t, int64_t) { ++n_pieces; });
+  compute.pool->run(n_pieces, [&](int64_t piece, int) {
+    int64_t i = 0;
+    pieces.for_each([&](int64_t begin, int64_t end) {
+      if (i++ == piece) multiply_piece(*compute.kernels, group, scratch, begin, end);
+    });
+  });
+}
+
+void multiply_many_rows(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
   int64_t n_chunks = 0;
   for (const Matmul& p : group) n_chunks += cut_of(p).chunks();
   compute.pool->run(n_chunks, [&](int64_t chunk, int) {
@@ -129,9 +192,24 @@ void matmul(const Compute& compute, std::span<const Matmul> group, std::span<std
       chunk -= cut.chunks();
       cut = cut_of(group[++i]);
     }
-    const bf16* rounded = group[i].w.dtype == DType::kBF16 ? rounded_input(group, i, scratch) : nullptr;
-    multiply_block(*compute.kernels, group[i], rounded, cut, chunk);
+    const Matmul& p = group[i];
+    const int64_t row = chunk % cut.m_blocks * cut.rows, output = chunk / cut.m_blocks * cut.outputs;
+    const Block block{row, std::min(cut.rows, p.m - row), output, std::min(cut.outputs, p.w.n - output)};
+    multiply_block(*compute.kernels, p, inputs_of(group, i, scratch), block);
   });
+}
+
+}  // namespace
+
+uint64_t matmul_scratch_bytes(DType weights, int64_t m, int64_t k) {
+  return rounds_inputs(weights) ? static_cast<uint64_t>(m * rounded_stride_bytes(weights, k)) : 0;
+}
+
+void matmul(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
+  LH_CHECK(reinterpret_cast<uintptr_t>(scratch.data()) % kCacheLine == 0);
+  round_inputs(compute, group, scratch);
+  const bool few = std::all_of(group.begin(), group.end(), [](const Matmul& p) { return p.m < kManyRows; });
+  few ? multiply_few_rows(compute, group, scratch) : multiply_many_rows(compute, group, scratch);
 }
 
 }  // namespace longhaul

@@ -8,7 +8,8 @@
 
 namespace longhaul {
 
-// y [m, w.n] = x [m, w.k] * W^T (f32 in, f32 out). Where W is bf16, x is rounded to bf16 once per product; sums are f32.
+// y [m, w.n] = x [m, w.k] * W^T (f32 in, f32 out). x is rounded once per product: to bf16 where W is bf16 or E4M3, to 8 bits in groups
+// where W is of an integer block format; sums are f32.
 struct Matmul {
   const float* x = nullptr;
   int64_t x_stride = 0;  // elements
@@ -26,7 +27,7 @@ struct Compute {
 
 // Runs all products as one parallel region (after one that rounds the inputs): q, k and v together, or one product an expert. Products that
 // share x must name the same x, stride, m and k: then x is rounded once. No product's y may overlap another's x or y.
-//   scratch  bf16 copies of the inputs, at least matmul_scratch_bytes() of the group; 64-byte aligned
+//   scratch  rounded copies of the inputs, at least matmul_scratch_bytes() of the group; 64-byte aligned
 void matmul(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch);
 
 uint64_t matmul_scratch_bytes(DType weights, int64_t m, int64_t k);

@@ -74,6 +74,7 @@ Result<Roofline> measure_roofline(const Compute& compute) {
   LH_RETURN_IF_ERROR(measure_reads(compute, roofline));
   roofline.bf16_flops_per_second = measure_peak(compute, compute.kernels->peak_bf16);
   roofline.f32_flops_per_second = measure_peak(compute, compute.kernels->peak_f32);
+  roofline.int8_flops_per_second = measure_peak(compute, compute.kernels->peak_int8);
   return roofline;
 }
 

@@ -11,6 +11,8 @@
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/matmul-inl.h"
 #include "kernels/cpu/softmax-inl.h"
+// After matmul-inl.h.
+#include "kernels/cpu/blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace longhaul {
@@ -21,6 +23,11 @@ constexpr KernelSet make_set(const char* name) {
       .name = name,
       .matmul_f32 = matmul_f32,
       .matmul_bf16 = matmul_bf16,
+      .matmul_q8 = matmul_q8,
+      .matmul_q4 = matmul_q4,
+      .matmul_f4 = matmul_f4,
+      .matmul_f8 = matmul_f8,
+      .quantise_inputs = quantise_inputs,
       .to_bf16 = round_to_bf16,
       .to_f32 = widen_to_f32,
       .bytes_to_bf16 = bytes_to_bf16,
@@ -40,6 +47,7 @@ constexpr KernelSet make_set(const char* name) {
       .softmax_step_bf16 = softmax_step_bf16,
       .peak_f32 = peak_f32,
       .peak_bf16 = peak_bf16,
+      .peak_int8 = peak_int8,
   };
 }
 

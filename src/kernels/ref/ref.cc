@@ -28,6 +28,81 @@ void matmul(const MatmulTile& t) {
   }
 }
 
+// A weight of an integer format without its scales: exact.
+int level_of(DType dtype, const uint8_t* codes, int64_t output, int64_t input) {
+  const uint8_t byte = codes[code_at(dtype, output, input)];
+  if (dtype == DType::kQ8) return int{byte} - kCodeOffset;
+  const auto& levels = dtype == DType::kQ4 ? kQ4Levels : kF4Levels;
+  return levels[input % 8 < 4 ? byte & 15 : byte >> 4];
+}
+
+double integer_product(DType dtype, const std::byte* panel, int64_t output, const InputBlock* inputs, int64_t n_blocks) {
+  const auto factor = double{reinterpret_cast<const float*>(panel)[output]};
+  double sum = 0.0;
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    const auto* block = reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(dtype, 0) + b * block_bytes(dtype);
+    for (int64_t g = 0; g < kBlockGroups; ++g) {
+      int32_t dot = 0;
+      for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; ++i) {
+        dot += level_of(dtype, block + block_scale_bytes(dtype), output, i) * inputs[b].codes[static_cast<size_t>(i)];
+      }
+      sum += factor * double{scale_of(dtype, block[g * kPanel + output])} * double{inputs[b].scale[static_cast<size_t>(g)]} * dot;
+    }
+  }
+  return sum;
+}
+
+double f8_product(const std::byte* panel, int64_t output, const bf16* inputs, int64_t k) {
+  const auto* scales = reinterpret_cast<const float*>(panel);
+  const auto* codes = reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(DType::kF8E4M3, k);
+  double sum = 0.0;
+  for (int64_t i = 0; i < k; ++i) {
+    const int64_t block = i / kQuantBlock;
+    const uint8_t code = codes[block * block_bytes(DType::kF8E4M3) + code_at(DType::kF8E4M3, output, i % kQuantBlock)];
+    sum += double{scales[block]} * widen(inputs[i]) * double{e4m3_to_f32(code)};
+  }
+  return sum;
+}
+
+template <DType kFormat>
+void matmul_blocks(const MatmulTile& t) {
+  for (int64_t m = 0; m < t.m; ++m) {
+    for (int64_t n = 0; n < t.n; ++n) {
+      const std::byte* panel = t.b.data + n / kPanel * t.b.panel_stride;
+      float& c = t.c[m * t.c_stride + n];
+      const double before = t.accumulate ? double{c} : 0.0;
+      if constexpr (kFormat == DType::kF8E4M3) {
+        c = static_cast<float>(before + f8_product(panel, n % kPanel, static_cast<const bf16*>(t.a) + m * t.a_stride, t.k));
+      } else {
+        const auto* inputs = reinterpret_cast<const InputBlock*>(static_cast<const std::byte*>(t.a) + m * t.a_stride);
+        c = static_cast<float>(before + integer_product(kFormat, panel, n % kPanel, inputs, blocks_of(t.k)));
+      }
+    }
+  }
+}
+
+void quantise_group(const float* x, int64_t n, int64_t g, InputBlock& out) {
+  float largest = 0.0f;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  const bool is_zero = largest < kLeastInput;
+  const float to_code = is_zero ? 0.0f : 127.0f / largest;
+  int32_t sum = 0;
+  for (int64_t i = 0; i < kQuantGroup; ++i) {
+    const float code = i < n ? std::clamp(std::nearbyint(x[i] * to_code), -127.0f, 127.0f) : 0.0f;
+    out.codes[static_cast<size_t>(g * kQuantGroup + i)] = static_cast<int8_t>(code);
+    sum += static_cast<int32_t>(code);
+  }
+  out.scale[static_cast<size_t>(g)] = is_zero ? 0.0f : largest / 127.0f;
+  out.correction[static_cast<size_t>(g)] = -kCodeOffset * sum;
+}
+
+void quantise_inputs(const float* x, int64_t k, InputBlock* out) {
+  for (int64_t group = 0; group < blocks_of(k) * kBlockGroups; ++group) {
+    const int64_t first = group * kQuantGroup;
+    quantise_group(x + std::min(first, k), std::clamp(k - first, int64_t{0}, kQuantGroup), group % kBlockGroups, out[group / kBlockGroups]);
+  }
+}
+
 void round_to_bf16(const float* x, int64_t n, bf16* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = to_bf16(x[i]);
 }
@@ -152,6 +227,11 @@ const KernelSet& ref_kernels() {
       .name = "ref",
       .matmul_f32 = matmul<float>,
       .matmul_bf16 = matmul<bf16>,
+      .matmul_q8 = matmul_blocks<DType::kQ8>,
+      .matmul_q4 = matmul_blocks<DType::kQ4>,
+      .matmul_f4 = matmul_blocks<DType::kF4>,
+      .matmul_f8 = matmul_blocks<DType::kF8E4M3>,
+      .quantise_inputs = quantise_inputs,
       .to_bf16 = round_to_bf16,
       .to_f32 = widen_to_f32,
       .bytes_to_bf16 = bytes_to_bf16,
@@ -171,6 +251,7 @@ const KernelSet& ref_kernels() {
       .softmax_step_bf16 = softmax_step<bf16>,
       .peak_f32 = peak_f32,
       .peak_bf16 = peak_f32,
+      .peak_int8 = peak_f32,
   };
   return set;
 }

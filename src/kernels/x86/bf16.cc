@@ -10,9 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string_view>
 
-#include "kernels/cpu/cpu.h"
 #include "kernels/register_tiles.h"
 #include "kernels/unroll.h"
 
@@ -127,24 +125,13 @@ LH_BF16_TARGET int64_t peak_bf16(int64_t rounds) {
 
 }  // namespace
 
-const KernelSet* avx3_bf16_kernels() {
-  static const KernelSet set = [] {
-    KernelSet s = *cpu_kernel_sets().back();
-    s.name = "avx3_bf16";
-    s.matmul_bf16 = matmul_bf16;
-    s.peak_bf16 = peak_bf16;
-    return s;
-  }();
-  const bool has_avx3 = std::string_view(cpu_kernel_sets().back()->name) == "avx3";
-  return has_avx3 && __builtin_cpu_supports("avx512bf16") ? &set : nullptr;
+bool use_bf16(KernelSet& set) {
+  if (!__builtin_cpu_supports("avx512bf16")) return false;
+  set.matmul_bf16 = matmul_bf16;
+  set.peak_bf16 = peak_bf16;
+  return true;
 }
 
-}  // namespace longhaul
-
-#else
-
-namespace longhaul {
-const KernelSet* avx3_bf16_kernels() { return nullptr; }
 }  // namespace longhaul
 
 #endif

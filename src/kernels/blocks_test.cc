@@ -1,0 +1,272 @@
+// Products of the block formats: every set against ref, and the rules that hold for all products.
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "kernels/kernel_test_util.h"
+#include "kernels/matmul.h"
+
+namespace longhaul {
+namespace {
+
+constexpr DType kFormats[] = {DType::kQ8, DType::kQ4, DType::kF4, DType::kF8E4M3};
+
+// Any bytes are codes of all formats but E4M3, whose NaN is left out; scales and headers get values of the size that they have.
+AlignedBytes random_weights(DType dtype, int64_t n, int64_t k, uint64_t seed) {
+  AlignedBytes packed(packed_bytes(dtype, n, k));
+  const auto noise = random_floats(static_cast<int64_t>(packed.span().size()), seed);
+  for (size_t i = 0; i < noise.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(static_cast<int>(noise[i] * 128.0f) + 128);
+    packed.data()[i] = std::byte{dtype == DType::kF8E4M3 && (byte & 0x7f) == 0x7f ? uint8_t{0} : byte};
+  }
+  const PackedMatrix matrix{packed.data(), dtype, n, k};
+  for (int64_t panel = 0; panel < ceil_div(n, kPanel); ++panel) {
+    std::byte* at = packed.data() + panel * matrix.panel_bytes();
+    const int64_t header = panel_header_bytes(dtype, k);
+    for (int64_t i = 0; i < header / 4; ++i) {
+      const float factor = noise[static_cast<size_t>(panel * 16 + i)] * (is_integer_format(dtype) && dtype != DType::kF4 ? 0x1p112f : 1.0f);
+      std::memcpy(at + 4 * i, &factor, 4);
+    }
+    for (int64_t b = 0; b < blocks_of(k); ++b) {
+      for (int64_t i = 0; i < block_scale_bytes(dtype); ++i) {
+        std::byte& scale = at[header + b * block_bytes(dtype) + i];
+        scale =
+            dtype == DType::kF4 ? std::byte{static_cast<uint8_t>(120 + (static_cast<int>(scale) & 15))} : scale | std::byte{kLeastScale};
+      }
+    }
+  }
+  return packed;
+}
+
+struct Operands {
+  int64_t m, n, k;
+  DType dtype;
+  std::vector<float> x;
+  AlignedBytes weights;
+
+  Operands(int64_t m_, int64_t n_, int64_t k_, DType dtype_)
+      : m(m_), n(n_), k(k_), dtype(dtype_), x(random_floats(m_ * k_, 12)), weights(random_weights(dtype_, n_, k_, 13)) {}
+
+  int64_t input_stride() const {
+    return blocks_of(k) * (is_integer_format(dtype) ? static_cast<int64_t>(sizeof(InputBlock)) : kQuantBlock);
+  }
+
+  // As ref rounds them, so that all sets get the same.
+  AlignedBytes inputs() const {
+    AlignedBytes bytes(static_cast<uint64_t>(m * input_stride() * 2));
+    for (int64_t r = 0; r < m; ++r) {
+      if (is_integer_format(dtype)) {
+        ref_kernels().quantise_inputs(x.data() + r * k, k, reinterpret_cast<InputBlock*>(bytes.data() + r * input_stride()));
+      } else {
+        ref_kernels().to_bf16(x.data() + r * k, k, reinterpret_cast<bf16*>(bytes.data()) + r * input_stride());
+      }
+    }
+    return bytes;
+  }
+
+  // Rows [row, row + rows) of C, with room for one more column to see that none is written beyond n.
+  std::vector<float> multiply(const KernelSet& set, const AlignedBytes& inputs, int64_t row, int64_t rows, bool accumulate) const {
+    std::vector<float> c(static_cast<size_t>(rows * (n + 1)), 0.5f);
+    set.matmul(dtype, {.a = inputs.data() + row * input_stride() * (is_integer_format(dtype) ? 1 : 2),
+                       .a_stride = input_stride(),
+                       .b = PackedMatrix{weights.data(), dtype, n, k}.panels(),
+                       .c = c.data(),
+                       .c_stride = n + 1,
+                       .m = rows,
+                       .n = n,
+                       .k = k,
+                       .accumulate = accumulate});
+    return c;
+  }
+};
+
+TEST(BlockMatmul, MatchesRefAndWritesOnlyItsColumns) {
+  for (DType dtype : kFormats) {
+    for (int64_t n : {1, 15, 16, 17, 63, 150}) {
+      for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 30}) {
+        for (int64_t k : {1, 32, 127, 128, 129, 700}) {
+          if (n > 17 && m > 9 && k < 700) continue;
+          const Operands operands(m, n, k, dtype);
+          const AlignedBytes inputs = operands.inputs();
+          for (bool accumulate : {false, true}) {
+            const auto expected = operands.multiply(ref_kernels(), inputs, 0, m, accumulate);
+            for (const KernelSet* set : sets_but_ref()) {
+              const auto actual = operands.multiply(*set, inputs, 0, m, accumulate);
+              // Integers: exact sums of 32 products, then at most 22 steps of three roundings (2^-24). E4M3: a rounding a product. One
+              // output alone may have lost digits to cancellation.
+              ASSERT_LT(nmse(actual, expected), 1e-12) << set->name << " " << to_string(dtype) << " " << m << "x" << n << "x" << k;
+              for (int64_t r = 0; r < m; ++r) ASSERT_EQ(actual[static_cast<size_t>(r * (n + 1) + n)], 0.5f) << set->name;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(BlockMatmul, RowDoesNotDependOnTheRowsBesideIt) {
+  for (DType dtype : kFormats) {
+    const Operands operands(30, 150, 700, dtype);
+    const AlignedBytes inputs = operands.inputs();
+    for (const KernelSet* set : all_kernel_sets()) {
+      const auto all = operands.multiply(*set, inputs, 0, operands.m, true);
+      for (int64_t m = 1; m <= 30; ++m) {
+        const auto some = operands.multiply(*set, inputs, 30 - m, m, true);
+        ASSERT_TRUE(bitwise_equal(some, std::span(all).last(some.size()))) << set->name << " " << to_string(dtype) << " m=" << m;
+      }
+    }
+  }
+}
+
+TEST(BlockMatmul, OutputDoesNotDependOnThePanelsBesideIt) {
+  for (DType dtype : kFormats) {
+    const Operands operands(3, 90, 300, dtype);
+    const AlignedBytes inputs = operands.inputs();
+    for (const KernelSet* set : all_kernel_sets()) {
+      const auto all = operands.multiply(*set, inputs, 0, 3, false);
+      Operands first(3, 90, 300, dtype);
+      first.n = 20;
+      const auto some = first.multiply(*set, inputs, 0, 3, false);
+      for (size_t r = 0; r < 3; ++r) {
+        ASSERT_TRUE(bitwise_equal(std::span(some).subspan(r * 21, 20), std::span(all).subspan(r * 91, 20))) << set->name;
+      }
+    }
+  }
+}
+
+TEST(BlockMatmul, TiersOfFusedMultiplyAddsAgreeBitByBit) {  // their sums are exact and their f32 steps the same
+  for (DType dtype : {DType::kQ8, DType::kQ4, DType::kF4}) {
+    const Operands operands(9, 70, 500, dtype);
+    const AlignedBytes inputs = operands.inputs();
+    const KernelSet& best = *all_kernel_sets().back();
+    const auto expected = operands.multiply(best, inputs, 0, 9, false);
+    for (const KernelSet* set : sets_but_ref()) {
+      const std::string_view name = set->name;
+      if (!name.starts_with("avx") && name != "neon") continue;
+      EXPECT_TRUE(bitwise_equal(operands.multiply(*set, inputs, 0, 9, false), expected)) << name << " " << to_string(dtype);
+    }
+  }
+}
+
+// Inputs and weights at their largest: no sum may saturate.
+TEST(BlockMatmul, LargestValuesDoNotSaturate) {
+  for (DType dtype : {DType::kQ8, DType::kQ4, DType::kF4}) {
+    Operands operands(2, 16, 128, dtype);
+    operands.x.assign(operands.x.size(), 1.0f);
+    for (uint8_t code : {0x00, 0x77, 0xff}) {
+      const PackedMatrix matrix{operands.weights.data(), dtype, 16, 128};
+      const int64_t codes_at = panel_header_bytes(dtype, 128) + block_scale_bytes(dtype);
+      std::memset(operands.weights.data() + codes_at, code, static_cast<size_t>(matrix.panel_bytes() - codes_at));
+      const AlignedBytes inputs = operands.inputs();
+      const auto expected = operands.multiply(ref_kernels(), inputs, 0, 2, false);
+      for (const KernelSet* set : sets_but_ref())
+        EXPECT_LT(nmse(operands.multiply(*set, inputs, 0, 2, false), expected), 1e-13) << set->name;
+    }
+  }
+}
+
+TEST(QuantiseInputs, EverySetWritesTheBytesOfRef) {
+  for (int64_t k : {1, 31, 32, 33, 127, 128, 129, 1000}) {
+    auto x = random_floats(k, 3);
+    x[0] = 0.5f;
+    if (k > 200) {
+      std::fill_n(x.begin() + 32, 32, 0.0f);
+      std::fill_n(x.begin() + 64, 32, 1e-38f);
+      std::fill_n(x.begin() + 96, 32, -3e38f);
+      for (size_t i = 0; i < 32; ++i) x[128 + i] = static_cast<float>(i) - 16.5f;  // with 127 * 2^-n: ties
+      x[128] = 127.0f;
+    }
+    std::vector<InputBlock> expected(static_cast<size_t>(blocks_of(k)));
+    ref_kernels().quantise_inputs(x.data(), k, expected.data());
+    for (const KernelSet* set : sets_but_ref()) {
+      std::vector<InputBlock> actual(expected.size());
+      std::memset(actual.data(), 0x55, actual.size() * sizeof(InputBlock));
+      set->quantise_inputs(x.data(), k, actual.data());
+      EXPECT_EQ(std::memcmp(actual.data(), expected.data(), actual.size() * sizeof(InputBlock)), 0) << set->name << " k=" << k;
+    }
+  }
+}
+
+TEST(QuantiseInputs, KeepsEachInputWithinHalfAStepOfItsGroup) {
+  const int64_t k = 300;
+  const auto x = random_floats(k, 5);
+  std::vector<InputBlock> blocks(static_cast<size_t>(blocks_of(k)));
+  ref_kernels().quantise_inputs(x.data(), k, blocks.data());
+  for (int64_t g = 0; g < blocks_of(k) * kBlockGroups; ++g) {
+    const InputBlock& block = blocks[static_cast<size_t>(g / kBlockGroups)];
+    const float scale = block.scale[static_cast<size_t>(g % kBlockGroups)];
+    int32_t sum = 0;
+    for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; ++i) {
+      const int8_t code = block.codes[static_cast<size_t>(i % kQuantBlock)];
+      EXPECT_NEAR(scale * static_cast<float>(code), i < k ? x[static_cast<size_t>(i)] : 0.0f, 0.5001f * scale);
+      sum += code;
+    }
+    EXPECT_EQ(block.correction[static_cast<size_t>(g % kBlockGroups)], -kCodeOffset * sum);
+  }
+}
+
+struct GroupResult {
+  std::vector<float> y1, y2, y3;
+};
+
+// Three products at once, of which the first two share x, in two formats.
+GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k, DType first, DType second) {
+  ThreadPool pool(n_threads);
+  const auto x = random_floats(m * (k + 3), 14), other = random_floats(2 * 33, 15);
+  const AlignedBytes w1 = random_weights(first, 301, k, 16), w2 = random_weights(second, 20, k, 17), w3 = random_weights(first, 50, 33, 18);
+  GroupResult result{std::vector<float>(static_cast<size_t>(m * 301)), std::vector<float>(static_cast<size_t>(m * 20)),
+                     std::vector<float>(2 * 50)};
+  const Matmul group[] = {
+      {.x = x.data(), .x_stride = k + 3, .w = {w1.data(), first, 301, k}, .y = result.y1.data(), .y_stride = 301, .m = m},
+      {.x = other.data(), .x_stride = 33, .w = {w3.data(), first, 50, 33}, .y = result.y3.data(), .y_stride = 50, .m = 2},
+      {.x = x.data(), .x_stride = k + 3, .w = {w2.data(), second, 20, k}, .y = result.y2.data(), .y_stride = 20, .m = m},
+  };
+  const bool shares = is_integer_format(first) && is_integer_format(second);
+  AlignedBytes scratch(matmul_scratch_bytes(first, m, k) + matmul_scratch_bytes(first, 2, 33) +
+                       (shares ? 0 : matmul_scratch_bytes(second, m, k)));
+  matmul({&set, &pool}, group, scratch.span());
+  return result;
+}
+
+TEST(BlockMatmul, GroupMatchesRefForEverySetAndAnyThreads) {
+  const std::pair<DType, DType> formats[] = {
+      {DType::kQ8, DType::kQ8}, {DType::kQ4, DType::kQ8}, {DType::kF4, DType::kF8E4M3}, {DType::kF8E4M3, DType::kQ4}};
+  for (const auto& [first, second] : formats) {
+    for (int64_t m : {1, 2, 33, 70}) {
+      for (int64_t k : {5, 451}) {
+        const auto expected = run_group(ref_kernels(), 1, m, k, first, second);
+        for (const KernelSet* set : sets_but_ref()) {
+          const auto one = run_group(*set, 1, m, k, first, second), two = run_group(*set, 2, m, k, first, second);
+          ASSERT_LT(nmse(one.y1, expected.y1), 1e-12) << set->name << " m=" << m << " k=" << k;
+          ASSERT_LT(nmse(one.y2, expected.y2), 1e-12) << set->name;
+          ASSERT_LT(nmse(one.y3, expected.y3), 1e-12) << set->name;
+          ASSERT_TRUE(bitwise_equal(one.y1, two.y1) && bitwise_equal(one.y2, two.y2) && bitwise_equal(one.y3, two.y3)) << set->name;
+        }
+      }
+    }
+  }
+}
+
+TEST(BlockMatmul, DecodeEqualsPrefillBitwise) {  // few rows and many rows are cut differently
+  for (DType dtype : kFormats) {
+    for (const KernelSet* set : sets_but_ref()) {
+      const auto many = run_group(*set, 2, 70, 451, dtype, dtype), one = run_group(*set, 2, 1, 451, dtype, dtype);
+      EXPECT_TRUE(bitwise_equal(one.y1, std::span(many.y1).first(one.y1.size()))) << set->name;
+    }
+  }
+}
+
+TEST(BlockMatmul, NoInputsGiveZeros) {
+  ThreadPool pool(1);
+  for (DType dtype : kFormats) {
+    AlignedBytes weights(packed_bytes(dtype, 20, 0));
+    std::vector<float> y(2 * 20, 3.0f);
+    const Matmul product{.x = y.data(), .x_stride = 0, .w = {weights.data(), dtype, 20, 0}, .y = y.data(), .y_stride = 20, .m = 2};
+    AlignedBytes scratch(matmul_scratch_bytes(dtype, 2, 0));
+    matmul({all_kernel_sets().back(), &pool}, {&product, 1}, scratch.span());
+    EXPECT_EQ(y, std::vector<float>(40, 0.0f));
+  }
+}
+
+}  // namespace
+}  // namespace longhaul
