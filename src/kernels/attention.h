@@ -10,6 +10,7 @@
 
 #include "kernels/matmul.h"
 #include "kernels/softmax_partial.h"
+#include "tensor/row_format.h"
 #include "tensor/row_kind.h"
 
 namespace longhaul {
@@ -17,14 +18,17 @@ namespace longhaul {
 // How keys and values of `slots` positions lie in one block of memory. Slots are a multiple of kPanel; per key head, first the keys as
 // panels over slots (K = head_dim inputs), then the values as panels over channels (K = slots inputs); head_dim is padded to kPanel.
 // Keys alone are the first of the two. Shared rows are neither: they lie one after another, and whoever multiplies packs them.
+// Coded rows (format) have a size; they are not stored or read yet.
 struct KvLayout {
   int64_t n_kv_heads = 0, head_dim = 0;
   DType dtype = DType::kBF16;  // kF32 or kBF16
   RowKind rows = RowKind::kKeysAndValues;
+  RowFormat format = {};
 
   int64_t padded_dim() const { return round_up(head_dim, kPanel); }
   uint64_t bytes_per_slot() const {
     const uint64_t vectors = rows == RowKind::kKeysAndValues ? 2 : 1;
+    if (format.coding != RowCoding::kPlain) return vectors * static_cast<uint64_t>(n_kv_heads) * coded_row_bytes(format, head_dim);
     return vectors * static_cast<uint64_t>(n_kv_heads * padded_dim()) * bytes_per_element(dtype);
   }
   uint64_t block_bytes(int64_t slots) const { return bytes_per_slot() * static_cast<uint64_t>(slots); }
