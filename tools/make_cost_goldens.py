@@ -44,7 +44,7 @@ def applies(name, cfg):
 def leaves_state(m, t):
     """Whether every row needs this tensor for what it leaves to later tokens: convolutions mix queries and keys of all rows."""
     convolves = any(other.name == "conv_dw" for other in m.tensors)
-    return t.name in ("kv_proj", "kv", "compressor", "index_compressor") or (convolves and t.name in ("q_proj", "conv_dw", "conv_group"))
+    return t.name in ("kv_proj", "kv", "compressor", "index_compressor", "kv_a", "index_k") or (convolves and t.name in ("q_proj", "conv_dw", "conv_group"))
 
 
 def connected_streams(m, last, n):
@@ -126,19 +126,61 @@ def zaya(ref):
     return {"zaya1-8b": build() | {"what_if": {"mha": build(variant="mha")}}}
 
 
-def with_collapse(ref, name, mhc=True):
-    m = ref.build_v4(name, ref.CONFIGS[name], mhc=mhc)
-    if mhc:  # the collapse's base and scale, which the calculator leaves out
-        m.add("norms", None, m.cfg["hc_mult"] + 1, kind="small")
+def with_collapse(ref, name, **kw):
+    m = ref.build_v4(name, ref.CONFIGS[name], **kw)
+    if kw.get("mhc", True):  # the collapse's base and scale, which the calculator leaves out
+        m.add("norms", None, m.cfg["hc_mult"] + 1, kind="small", store="fp32")
     return m
+
+
+FP8_EQUIVALENT = dict(fp8=1, bf16=2, fp4=.5, fp32=2)
+
+
+def whole(x):
+    assert x == int(x), x
+    return int(x)
+
+
+def released(ref, m):
+    """The caches as deployed and the weights as published. Of weights, what a decode step reads is an expectation, and rounded."""
+    growing = lambda n, mode: sum(m.cache(n, mode=mode)[part] for part in ("growing", "index"))
+    contexts = {}
+    for n in LONG_CONTEXTS:
+        state = m.cache(n, mode="deployed")
+        contexts[str(n)] = dict(
+            fp8_equivalent_flops=whole(m.decode_fp8_equiv(n, FP8_EQUIVALENT)), growing_bf16=whole(growing(n, "bf16")),
+            growing=whole(growing(n, "deployed")), state=whole(state["total"] - state["state"] + open_windows(m)),
+            cache_read=whole(m.kv_read(n, "deployed")),
+            decode_read={str(b): round(m.bytes_per_step(n, b, store="ckpt", mode="deployed")) for b in (1, 8)})
+    return dict(growth_per_token=(growing(256, "deployed") - growing(128, "deployed")) / 128,
+                weight_bytes=whole(m.weight_bytes("ckpt")),
+                layer_bytes=[whole(m.layer_bytes(i)) for i in range(len(m.layers))], contexts=contexts)
 
 
 def deepseek_v4(ref):
     out = {}
     for preset, name in {"deepseek-v4-flash": "DeepSeek V4 Flash", "deepseek-v4-pro": "DeepSeek V4 Pro"}.items():
         build = lambda **kw: model(ref, with_collapse(ref, name, **kw), LONG_CONTEXTS)
-        out[preset] = build() | {"what_if": {"no-hyper-connections": build(mhc=False)}}
+        out[preset] = build() | {"released": released(ref, with_collapse(ref, name)),
+                                 "what_if": {"no-top-k": build(attn="csa_dense"), "all-sparse": build(attn="all_csa"),
+                                             "all-heavy": build(attn="all_hca"), "no-hyper-connections": build(mhc=False)}}
     return out
+
+
+def deepseek_v32(ref):
+    cfg = ref.CONFIGS["DeepSeek V3.2"]
+    shipped, unheeded, as_released = (ref.build_v32("v32", cfg) for _ in range(3))
+    for L in unheeded.layers:
+        L.topk = 10 ** 12
+    # The release keeps F32 scales, four bytes a block of 128 x 128. The latent's 576 rows end in half a block, which has a scale as a whole one.
+    as_released.extra_bytes = {L.idx: 4 * (cfg["hidden_size"] // 128) // 2 for L in as_released.layers}
+    bytes_with_e8m0 = ref.BYTES["fp8"]
+    ref.BYTES["fp8"] = 1 + 4 / 128 ** 2
+    as_released.weight_read = lambda b=1, store="bf16": ref.Model.weight_read(as_released, b, store) + sum(as_released.extra_bytes.values())
+    out = model(ref, shipped, LONG_CONTEXTS) | {"released": released(ref, as_released),
+                                                "what_if": {"no-top-k": model(ref, unheeded)}}  # at 1M a prompt leaves 63 bits
+    ref.BYTES["fp8"] = bytes_with_e8m0
+    return {"deepseek-v3.2": out}
 
 
 def main():
@@ -147,7 +189,7 @@ def main():
     spec.loader.exec_module(ref)
     folder = sys.argv[2] if len(sys.argv) > 2 else "tests/golden/cost"
     origin = {"origin": "an independent calculator in Python (tools/make_cost_goldens.py), never the engine's own output"}
-    for family in (gemma, laguna, zaya, deepseek_v4):
+    for family in (gemma, laguna, zaya, deepseek_v4, deepseek_v32):
         with open(f"{folder}/{family.__name__}.json", "w", encoding="utf-8") as f:
             json.dump(origin | family(ref), f, indent=1)
             f.write("\n")

@@ -21,8 +21,9 @@ struct Report {
 struct PlanOptions {
   int64_t context = 0;  // tokens; 0: the model's maximum
   int64_t batch = 1;
-  std::string weights = "bf16";  // f32, bf16
-  std::string kv = "bf16";
+  std::string weights = "bf16";      // f32, bf16, released: as in the published checkpoint
+  std::string kv = "bf16";           // f32, bf16, released: in the cache format of the release
+  std::string against = {};          // another model, as `model` below: the report is then of both side by side
   std::vector<std::string> what_if;  // edits of the description, by name
   uint64_t memory = 0;               // bytes to fit; 0: what the system has available
   int64_t chunk = 512;

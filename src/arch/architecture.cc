@@ -72,6 +72,12 @@ void visit_mixer(CompressedAttentionSpec& s, const Visit& visit) {
   visit_compressor(s.indexer->keys, visit);
 }
 
+void visit_mixer(LatentAttentionSpec& s, const Visit& visit) {
+  visit_mixer(s.attention, visit);
+  visit_all({&s.q_a_proj, &s.q_a_norm.weight, &s.kv_b_proj, &s.indexer.q_proj, &s.indexer.weights_proj, &s.key_norm_bias}, visit);
+  visit_compressor(s.indexer.keys, visit);
+}
+
 void visit_mixer(PerLayerEmbeddingSpec& s, const Visit& visit) {
   visit_all({&s.table, &s.context_proj, &s.context_norm.weight, &s.gate_proj, &s.out_proj}, visit);
 }
@@ -203,18 +209,25 @@ void drop_unused_weights(Architecture& arch) {
 }
 
 const char* mixer_name(const Mixer& mixer) {
-  return std::visit(
-      Overloaded{[](const AttentionSpec&) { return "attention"; }, [](const CcaSpec&) { return "convolutional attention"; },
-                 [](const CompressedAttentionSpec&) { return "compressed attention"; }, [](const GatedMlpSpec&) { return "mlp"; },
-                 [](const MoeSpec&) { return "moe"; }, [](const ParallelSpec&) { return "mlp+moe"; },
-                 [](const PerLayerEmbeddingSpec&) { return "per-layer embedding"; }},
-      mixer);
+  return std::visit(Overloaded{[](const AttentionSpec&) { return "attention"; }, [](const CcaSpec&) { return "convolutional attention"; },
+                               [](const CompressedAttentionSpec&) { return "compressed attention"; },
+                               [](const LatentAttentionSpec&) { return "latent attention"; }, [](const GatedMlpSpec&) { return "mlp"; },
+                               [](const MoeSpec&) { return "moe"; }, [](const ParallelSpec&) { return "mlp+moe"; },
+                               [](const PerLayerEmbeddingSpec&) { return "per-layer embedding"; }},
+                    mixer);
 }
 
 const AttentionSpec* as_attention(const Block& block) {
   if (const auto* cca = std::get_if<CcaSpec>(&block.mixer)) return &cca->attention;
   if (const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer)) return &compressed->attention;
+  if (const auto* latent = std::get_if<LatentAttentionSpec>(&block.mixer)) return &latent->attention;
   return std::get_if<AttentionSpec>(&block.mixer);
+}
+
+const IndexerSpec* indexer_of(const Block& block) {
+  if (const auto* latent = std::get_if<LatentAttentionSpec>(&block.mixer)) return &latent->indexer;
+  const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
+  return compressed != nullptr && compressed->indexer ? &*compressed->indexer : nullptr;
 }
 
 int64_t last_writing_block(const Architecture& arch) {

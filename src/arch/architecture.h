@@ -90,6 +90,9 @@ const char* mixer_name(const Mixer& mixer);
 // The attention of a block that has one, whatever is built around it.
 const AttentionSpec* as_attention(const Block& block);
 
+// What chooses among a block's entries, or null.
+const IndexerSpec* indexer_of(const Block& block);
+
 // Index of the last block that writes state: behind it (and in its own queries) only rows whose logits are wanted go on.
 int64_t last_writing_block(const Architecture& arch);
 // For each state, the last block that reads it: a ring takes in the step's new rows after that block.

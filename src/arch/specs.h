@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "arch/weights.h"
+#include "tensor/row_format.h"
 #include "tensor/row_kind.h"
 
 namespace longhaul {
@@ -97,6 +98,7 @@ struct CompressorSpec {
 // Scores every entry for a query by a few narrow heads and keeps the best: I = sum_h w_h relu(q_h . k).
 struct IndexerSpec {
   int64_t n_heads = 0, head_dim = 0, top_k = 0;
+  bool is_followed = true;        // false: it chooses, and attention goes over all entries nevertheless
   WeightId q_proj = kNone;        // [n_heads head_dim, q_lora_rank]
   WeightId weights_proj = kNone;  // [n_heads, D]
   CompressorSpec keys;            // of width head_dim
@@ -113,6 +115,22 @@ struct CompressedAttentionSpec {
   WeightId o_a_proj = kNone;  // o_groups matrices [o_lora_rank, H head_dim / o_groups]
   std::optional<CompressorSpec> compressor;
   std::optional<IndexerSpec> indexer;  // chooses among the compressor's entries; without one all are seen
+
+  bool follows_choice() const { return indexer && indexer->is_followed; }
+};
+
+// Attention over one latent a token and a few rotated channels beside it, key of all heads at once; the latent is their value too. Each head's own
+// keys and values are made of it by kv_b_proj, which may be applied to queries and outputs instead. An indexer chooses the tokens to look at.
+// Described to be priced: no code runs it.
+struct LatentAttentionSpec {
+  AttentionSpec
+      attention;  // q_proj: from the query latent; k_proj: latent and rotated channels; k_norm: of the latent; state: rows of both
+  int64_t q_lora_rank = 0, kv_lora_rank = 0;
+  WeightId q_a_proj = kNone;  // [q_lora_rank, D]
+  NormSpec q_a_norm;
+  WeightId kv_b_proj = kNone;      // [H (unrotated key + value), kv_lora_rank]
+  IndexerSpec indexer;             // keys: of every token, ratio 1, nothing pooled
+  WeightId key_norm_bias = kNone;  // [indexer.head_dim]: the index keys' norm subtracts the mean and has one
 };
 
 enum class ActivationKind { kGeluTanh, kSilu };
@@ -196,7 +214,8 @@ struct ParallelSpec {
   std::vector<Branch> branches;
 };
 
-using Mixer = std::variant<AttentionSpec, CcaSpec, CompressedAttentionSpec, GatedMlpSpec, MoeSpec, ParallelSpec, PerLayerEmbeddingSpec>;
+using Mixer = std::variant<AttentionSpec, CcaSpec, CompressedAttentionSpec, LatentAttentionSpec, GatedMlpSpec, MoeSpec, ParallelSpec,
+                           PerLayerEmbeddingSpec>;
 
 // x = (x + y) * output_scale
 struct PlainResidual {
@@ -229,7 +248,8 @@ struct StateSpec {
   int64_t fixed_elements = 0;
   bool fixed_f32 = false;  // a fixed block kept in f32 whatever the cache's dtype
   RowKind rows = RowKind::kKeysAndValues;
-  int64_t ratio = 1;  // tokens a row; a row is there once its last token is
+  int64_t ratio = 1;        // tokens a row; a row is there once its last token is
+  RowFormat released = {};  // what the model was released with
 
   bool is_fixed() const { return fixed_elements > 0; }
   bool is_ring() const { return window != kUnbounded; }

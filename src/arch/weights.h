@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "tensor/dtype.h"
+
 namespace longhaul {
 
 using WeightId = int32_t;  // index into Architecture::weights
@@ -49,6 +51,9 @@ struct WeightSpec {
   float offset = 0.0f;         // added when loading (norms stored as w, used as 1 + w)
   int64_t limit = 0;           // of kIndex
   bool is_alias = false;       // a second use of a tensor counted elsewhere (tied embeddings)
+  // What the model is released in: kF8E4M3 with a scale every 128 x 128, kF4 with one every 32 inputs of an output, or plain elements.
+  DType released = DType::kBF16;
+  DType released_scales = DType::kF8E8M0;
 
   int64_t n_elements() const { return n_experts * rows * cols; }
   bool is_f32() const { return use == WeightUse::kVector || use == WeightUse::kTaps; }

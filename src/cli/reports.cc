@@ -41,8 +41,10 @@ void add_plan(CLI::App& app, Run& run) {
   c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
   add_count(*c, "--context", f->options.context, "tokens of context, such as 128k (default: the model's maximum)", 1);
   add_count(*c, "--batch", f->options.batch, "sequences side by side (default 1)", 1);
-  c->add_option("--weights", f->options.weights, "dtype of the weights: bf16, f32")->capture_default_str();
-  c->add_option("--kv", f->options.kv, "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector)")->capture_default_str();
+  c->add_option("--weights", f->options.weights, "dtype of the weights: bf16, f32, or released: as published")->capture_default_str();
+  c->add_option("--kv", f->options.kv, "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or released: as published")
+      ->capture_default_str();
+  c->add_option("--against", f->options.against, "another model to set beside it, figure by figure")->type_name("MODEL");
   c->add_option("--what-if", f->options.what_if, "edit the model and price the result: " + join(what_if_edits()));
   add_bytes(*c, "--memory", f->options.memory, "memory that the largest context must fit, such as 24GiB (default: what is available)");
   add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)", 1);

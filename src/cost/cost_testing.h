@@ -11,6 +11,7 @@
 
 namespace longhaul {
 
+inline constexpr const char* kDeepSeekPresets[] = {"deepseek-v4-flash", "deepseek-v4-pro", "deepseek-v3.2"};
 inline constexpr const char* kGemmaPresets[] = {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B", "gemma-4-26B-A4B", "gemma-4-31B"};
 
 inline Architecture described(std::string_view name) {
@@ -21,7 +22,7 @@ inline Architecture described(std::string_view name) {
 
 // Written by tools/make_cost_goldens.py from a calculator that shares no code with this one.
 inline Json cost_golden(const std::string& preset) {
-  for (const char* family : {"gemma", "laguna", "zaya", "deepseek_v4"}) {
+  for (const char* family : {"gemma", "laguna", "zaya", "deepseek_v4", "deepseek_v32"}) {
     const std::string path = std::string(LH_SOURCE_DIR) + "/tests/golden/cost/" + family + ".json";
     const auto text = read_file(path, 1 << 20);
     if (!text.ok()) continue;
@@ -38,6 +39,13 @@ inline uint64_t integer(const Json& json, const char* key) {
   const bool found = member != nullptr && member->as_int() != nullptr;
   EXPECT_TRUE(found) << key;
   return found ? static_cast<uint64_t>(*member->as_int()) : 0;
+}
+
+inline double number(const Json& json, const char* key) {
+  const Json* member = json.find(key);
+  const bool found = member != nullptr && member->is_number();
+  EXPECT_TRUE(found) << key;
+  return found ? member->number() : 0;
 }
 
 }  // namespace longhaul

@@ -9,12 +9,19 @@ std::string describe_part(const AttentionSpec& s) {
   return s.window == kUnbounded ? "attention full" : fmt::format("attention sliding {}", s.window);
 }
 
+std::string choice_text(const IndexerSpec& s) { return s.is_followed ? fmt::format(" top {}", s.top_k) : ", indexer not followed"; }
+
 std::string describe_part(const CcaSpec& s) { return "convolutional " + describe_part(s.attention); }
 std::string describe_part(const CompressedAttentionSpec& s) {
   std::string text = describe_part(s.attention);
   if (s.compressor) text += fmt::format(" + entries 1:{}", s.compressor->ratio);
-  if (s.indexer) text += fmt::format(" top {}", s.indexer->top_k);
+  if (s.indexer) text += choice_text(*s.indexer);
   return text;
+}
+
+std::string describe_part(const LatentAttentionSpec& s) {
+  const std::string text = fmt::format("latent attention {} + {}", s.kv_lora_rank, s.attention.head_dim - s.kv_lora_rank);
+  return text + choice_text(s.indexer);
 }
 
 std::string describe_part(const GatedMlpSpec& s) { return fmt::format("mlp {}", s.width); }
@@ -54,6 +61,10 @@ std::string layer_schedule(const Architecture& arch) {
     const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
     if (compressed != nullptr && compressed->compressor) {
       letters[static_cast<size_t>(block.layer)] = compressed->indexer ? 'C' : 'H';
+      continue;
+    }
+    if (std::holds_alternative<LatentAttentionSpec>(block.mixer)) {
+      letters[static_cast<size_t>(block.layer)] = 'L';
       continue;
     }
     const bool full = s->window == kUnbounded;

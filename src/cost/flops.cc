@@ -3,6 +3,7 @@
 #include "cost/parameters.h"
 #include "mechanisms/compressed_attention.h"
 #include "mechanisms/hyper_connections.h"
+#include "mechanisms/latent_attention.h"
 
 namespace longhaul {
 namespace {
@@ -13,6 +14,12 @@ uint64_t weight_flops(const Architecture& arch, const Block& block, WeightId id)
   if (w.use != WeightUse::kMatrix && w.use != WeightUse::kExpert && w.use != WeightUse::kTaps && w.use != WeightUse::kFine) return 0;
   const MoeSpec* moe = moe_of(block, id);
   return 2 * static_cast<uint64_t>((moe == nullptr ? w.n_experts : moe->top_k) * w.rows) * static_cast<uint64_t>(w.cols);
+}
+
+// Reading the streams and writing them back, without the products that make the coefficients.
+uint64_t stream_mix_flops(const Architecture& arch, const Block& block) {
+  if (!std::holds_alternative<HyperResidual>(block.residual)) return 0;
+  return hyper_read_flops(arch.n_streams, arch.hidden_size) + hyper_write_flops(arch.n_streams, arch.hidden_size);
 }
 
 uint64_t stream_read_flops(const Architecture& arch, const Block& block) {
@@ -33,7 +40,7 @@ Wide state_flops_per_row(const Architecture& arch, const Block& block) {
   add({s.k_proj, s.v_proj});
   const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
   if (compressed != nullptr && compressed->compressor) add({compressed->compressor->kv_proj, compressed->compressor->gate_proj});
-  if (compressed != nullptr && compressed->indexer) add({compressed->indexer->keys.kv_proj, compressed->indexer->keys.gate_proj});
+  if (const IndexerSpec* indexer = indexer_of(block)) add({indexer->keys.kv_proj, indexer->keys.gate_proj});
   return flops;
 }
 
@@ -57,23 +64,24 @@ Wide entries_seen(int64_t n, int64_t ratio, int64_t top_k) {
 Wide attention_flops_of_prompt(const Block& block, int64_t n) {
   const auto* s = as_attention(block);
   if (s == nullptr) return 0;
-  Wide keys = keys_seen(n, s->window), scores = 0;
-  const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
-  if (compressed != nullptr && compressed->compressor) {
-    const int64_t ratio = compressed->compressor->ratio;
-    keys += entries_seen(n, ratio, compressed->indexer ? compressed->indexer->top_k : n);
-    if (compressed->indexer) scores = Wide{indexer_flops(*compressed->indexer, 1)} * entries_seen(n, ratio, n);
+  const IndexerSpec* indexer = indexer_of(block);
+  const int64_t top_k = indexer != nullptr && indexer->is_followed ? indexer->top_k : n;
+  const Wide scores = indexer == nullptr ? 0 : Wide{indexer_flops(*indexer, 1)} * entries_seen(n, indexer->keys.ratio, n);
+  if (const auto* latent = std::get_if<LatentAttentionSpec>(&block.mixer)) {
+    return Wide{latent_attention_flops(*latent, 1)} * entries_seen(n, 1, top_k) + scores;
   }
+  Wide keys = keys_seen(n, s->window);
+  const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
+  if (compressed != nullptr && compressed->compressor) keys += entries_seen(n, compressed->compressor->ratio, top_k);
   return Wide{attention_flops(*s, 1)} * keys + scores;
 }
 
 }  // namespace
 
 uint64_t linear_flops_per_row(const Architecture& arch, const Block& block) {
-  uint64_t flops = 0;
+  uint64_t flops = stream_mix_flops(arch, block);
   for_each_weight(block, [&](WeightId id) { flops += weight_flops(arch, block, id); });
-  if (!std::holds_alternative<HyperResidual>(block.residual)) return flops;
-  return flops + hyper_read_flops(arch.n_streams, arch.hidden_size) + hyper_write_flops(arch.n_streams, arch.hidden_size);
+  return flops;
 }
 
 uint64_t head_flops_per_row(const Architecture& arch) {
@@ -86,15 +94,25 @@ uint64_t collapse_flops_per_row(const Architecture& arch) {
   return 2 * static_cast<uint64_t>(fn.n_elements()) + hyper_read_flops(arch.n_streams, arch.hidden_size);
 }
 
-uint64_t attention_flops_at(const Block& block, int64_t n) {
-  const auto* s = as_attention(block);
-  if (const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer)) {
-    const uint64_t scores =
-        compressed->indexer ? indexer_flops(*compressed->indexer, visible_entries(compressed->indexer->keys, n - 1)) : 0;
-    return attention_flops(*s, attended_rows(*compressed, n - 1)) + scores;
+AttentionFlops attention_parts_at(const Block& block, int64_t n) {
+  AttentionFlops flops;
+  if (const IndexerSpec* indexer = indexer_of(block)) {
+    const int64_t entries = visible_entries(indexer->keys, n - 1);
+    flops.index_products = indexer_product_flops(*indexer, entries);
+    flops.index_sums = indexer_sum_flops(*indexer, entries);
   }
-  return s == nullptr ? 0 : attention_flops(*s, visible_keys(*s, n - 1));
+  const auto* s = as_attention(block);
+  if (const auto* latent = std::get_if<LatentAttentionSpec>(&block.mixer)) {
+    flops.rows = latent_attention_flops(*latent, attended_rows(*latent, n - 1));
+  } else if (const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer)) {
+    flops.rows = attention_flops(*s, attended_rows(*compressed, n - 1));
+  } else if (s != nullptr) {
+    flops.rows = attention_flops(*s, visible_keys(*s, n - 1));
+  }
+  return flops;
 }
+
+uint64_t attention_flops_at(const Block& block, int64_t n) { return attention_parts_at(block, n).total(); }
 
 Wide attention_flops_at(const Architecture& arch, int64_t n) {
   Wide flops = 0;
@@ -126,6 +144,28 @@ Wide prefill_flops_needed_rows(const Architecture& arch, int64_t n) {
     }
   }
   return flops;
+}
+
+// In halves of an FP8 FLOP, so that FP4 has a whole number too.
+Wide decode_fp8_equivalent_flops(const Architecture& arch, int64_t n) {
+  constexpr unsigned kFp4 = 1, kFp8 = 2, kBf16 = 4, kF32 = 4;
+  const auto weight = [&](const Block& block, WeightId id) {
+    const DType released = arch.weight(id).released;
+    const bool is_fp8 = released == DType::kF8E4M3 || released == DType::kF4;
+    return Wide{weight_flops(arch, block, id)} * (is_fp8 ? kFp8 : kBf16);
+  };
+  Wide halves = Wide{collapse_flops_per_row(arch)} * kF32 + weight(Block{}, arch.head.matrix);
+  for (const Block& block : arch.blocks) {
+    for_each_weight(block, [&](WeightId id) { halves += weight(block, id); });
+    halves += Wide{stream_mix_flops(arch, block)} * kF32;
+    const AttentionFlops attention = attention_parts_at(block, n);
+    halves += Wide{attention.rows} * kBf16 + Wide{attention.index_sums} * kF32;
+    if (const IndexerSpec* indexer = indexer_of(block)) {
+      const RowCoding keys = arch.state(indexer->keys.entries).released.coding;
+      halves += Wide{attention.index_products} * (keys == RowCoding::kMxFp4 ? kFp4 : keys == RowCoding::kPlain ? kBf16 : kFp8);
+    }
+  }
+  return halves / 2;
 }
 
 }  // namespace longhaul

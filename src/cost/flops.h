@@ -15,7 +15,15 @@ uint64_t head_flops_per_row(const Architecture& arch);
 // Putting several residual streams together before the head, done for every row that reaches it.
 uint64_t collapse_flops_per_row(const Architecture& arch);
 
-// Attention of one row that stands last in a context of n tokens, itself included.
+// Attention of one row that stands last in a context of n tokens, itself included, by what its parts may be computed in.
+struct AttentionFlops {
+  uint64_t rows = 0;            // scores and value sums of the rows attended to
+  uint64_t index_products = 0;  // an indexer's queries with its keys
+  uint64_t index_sums = 0;      // the weighted sums of these over its heads
+
+  uint64_t total() const { return rows + index_products + index_sums; }
+};
+AttentionFlops attention_parts_at(const Block& block, int64_t n);
 uint64_t attention_flops_at(const Block& block, int64_t n);
 Wide attention_flops_at(const Architecture& arch, int64_t n);
 
@@ -23,5 +31,10 @@ Wide attention_flops_at(const Architecture& arch, int64_t n);
 Wide prefill_flops(const Architecture& arch, int64_t n);
 // The same as the executor runs it: behind the last block that writes state, and in that block's own queries, only the last row goes on.
 Wide prefill_flops_needed_rows(const Architecture& arch, int64_t n);
+
+// The next token's FLOPs at a context of n in "equivalent FP8 FLOPs": FP8 counts 1, BF16 and F32 2, FP4 1/2. Weights count as they are released, those in
+// FP4 as FP8 since they meet FP8 inputs; an indexer's products as its keys are kept when released; everything else of attention as BF16, residual
+// streams and weighted sums as F32. Source: the DeepSeek-V4 report compares in this unit; the bookkeeping per part is our reading.
+Wide decode_fp8_equivalent_flops(const Architecture& arch, int64_t n);
 
 }  // namespace longhaul

@@ -1,6 +1,7 @@
 #include "cost/inspect.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <iterator>
 
@@ -38,10 +39,24 @@ void add_header(Out out, const Architecture& arch) {
   }
 }
 
+std::string schedule_legend(const std::string& letters) {
+  constexpr std::pair<const char*, const char*> kMeanings[] = {{"Ss", "S sliding"},
+                                                               {"Ff", "F full attention"},
+                                                               {"C", "C sliding and chosen compressed entries"},
+                                                               {"H", "H sliding and all heavily compressed entries"},
+                                                               {"L", "L chosen latents"}};
+  std::vector<const char*> shown;
+  for (const auto& [any_of, meaning] : kMeanings) {
+    if (letters.find_first_of(any_of) != std::string::npos) shown.push_back(meaning);
+  }
+  const bool shares = letters.find_first_of("sf") != std::string::npos;
+  return fmt::format("{}{}", fmt::join(shown, ", "), shares ? "; lower case reads the cache of the last capital of its kind" : "");
+}
+
 void add_schedule(Out out, const Architecture& arch) {
   constexpr size_t kPerLine = 30;
   const std::string letters = layer_schedule(arch);
-  fmt::format_to(out, "\nschedule: S sliding, F full attention; lower case reads the cache of the last capital of its kind\n");
+  fmt::format_to(out, "\nschedule: {}\n", schedule_legend(letters));
   for (size_t i = 0; i < letters.size(); i += kPerLine) {
     fmt::format_to(out, "  {:>3} ", i);
     for (char c : letters.substr(i, kPerLine)) fmt::format_to(out, " {}", c);

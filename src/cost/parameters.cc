@@ -3,6 +3,8 @@
 #include <map>
 #include <tuple>
 
+#include "cost/released.h"
+
 namespace longhaul {
 namespace {
 
@@ -21,6 +23,8 @@ class Collector {
     piece.use = w.use;
     piece.elements = static_cast<uint64_t>(w.n_elements());
     piece.active = piece.elements;
+    piece.released_bytes = released_bytes(w);
+    piece.rows = w.rows;
     if (w.use == WeightUse::kLookup) piece.active = static_cast<uint64_t>(w.cols);
     if (moe == nullptr) return;
     piece.n_experts = moe->n_experts;

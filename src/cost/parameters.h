@@ -11,6 +11,8 @@ struct ParameterPiece {
   WeightUse use = WeightUse::kVector;
   uint64_t elements = 0;
   uint64_t active = 0;               // multiplied or added for one token; of a table, the row that is read
+  uint64_t released_bytes = 0;       // of all its elements, scales included
+  int64_t rows = 0;                  // of kLookup
   int64_t n_experts = 0, top_k = 0;  // of kExpert
 };
 

@@ -6,8 +6,9 @@
 #include "cost/describe.h"
 #include "cost/flops.h"
 #include "cost/parameters.h"
+#include "cost/released.h"
 #include "cost/what_if.h"
-#include "mechanisms/compressed_attention.h"
+#include "mechanisms/latent_attention.h"
 #include "mechanisms/moe.h"
 #include "mechanisms/resident_weights.h"
 #include "mechanisms/step_layout.h"
@@ -19,6 +20,9 @@ Status check_range(const char* what, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return {};
   return invalid("{} must be {} to {}, given {}", what, low, high, value);
 }
+
+// The command line's spelling: "bf16".
+std::string option_name(DType dtype) { return dtype == DType::kF32 ? "f32" : dtype == DType::kI8 ? "q8" : "bf16"; }
 
 bool is_computable(DType d) { return d == DType::kF32 || d == DType::kBF16; }
 
@@ -38,63 +42,86 @@ Result<uint64_t> narrow(Wide n, const char* what) {
   return static_cast<uint64_t>(n);
 }
 
+uint64_t state_bytes_of(const StateSpec& s, const PlanRequest& r, int64_t context) { return kv_bytes(s, context, r.kv, r.kv_format); }
+
 Wide state_bytes_of(const Architecture& arch, const PlanRequest& r, int64_t context) {
   Wide bytes = 0;
-  for (const StateSpec& s : arch.states) bytes += kv_bytes(s, context, r.kv);
+  for (const StateSpec& s : arch.states) bytes += state_bytes_of(s, r, context);
   return bytes * static_cast<Wide>(r.batch);
 }
 
-// Of compressed rows a token's share.
-uint64_t bytes_per_token(const StateSpec& s, DType kv) { return kv_layout(s, kv).bytes_per_slot() / static_cast<uint64_t>(s.ratio); }
-uint64_t growth_per_token(const StateSpec& s, DType kv) { return !s.is_paged() ? 0 : bytes_per_token(s, kv); }
+Wide growing_bytes_of(const Architecture& arch, const PlanRequest& r) {
+  Wide bytes = 0;
+  for (const StateSpec& s : arch.states) bytes += s.is_paged() ? state_bytes_of(s, r, r.context) : 0;
+  return bytes * static_cast<Wide>(r.batch);
+}
 
-uint64_t mapped_bytes(const Architecture& arch, DType dtype) {
+uint64_t row_bytes(const StateSpec& s, const PlanRequest& r) { return kv_layout(s, r.kv, r.kv_format).bytes_per_slot(); }
+// Of compressed rows a token's share.
+double bytes_per_token(const StateSpec& s, const PlanRequest& r) {
+  return s.is_fixed() ? 0 : static_cast<double>(row_bytes(s, r)) / static_cast<double>(s.ratio);
+}
+double growth_per_token(const StateSpec& s, const PlanRequest& r) { return s.is_paged() ? bytes_per_token(s, r) : 0; }
+
+bool is_table(const WeightSpec& w) { return w.use == WeightUse::kLookup || w.use == WeightUse::kIndex; }
+
+uint64_t resident_bytes_of(const WeightSpec& w, const PlanRequest& r) {
+  if (!r.released_weights) return resident_bytes(w, r.weights);
+  return is_table(w) ? 0 : released_bytes(w);
+}
+
+uint64_t mapped_bytes(const Architecture& arch, const PlanRequest& r) {
+  const DType dtype = r.checkpoint.value_or(r.weights);
   std::vector<bool> seen(arch.tensors.size(), false);
   uint64_t bytes = 0;
   for_each_weight(arch, [&](WeightId id) {
     const WeightSpec& w = arch.weight(id);
     const auto tensor = static_cast<size_t>(w.tensor);
-    if ((w.use != WeightUse::kLookup && w.use != WeightUse::kIndex) || seen[tensor]) return;
+    if (!is_table(w) || seen[tensor]) return;
     seen[tensor] = true;
+    if (r.released_weights) {
+      bytes += released_bytes(w);
+      return;
+    }
     bytes += static_cast<uint64_t>(arch.tensors[tensor].n_elements()) * bytes_per_element(w.use == WeightUse::kIndex ? DType::kI64 : dtype);
   });
   return bytes;
 }
 
-// Weights that one step of a batch reads, each at the width of the matrices: all that is multiplied once, of experts those that are expected to
-// be hit, of tables one row a sequence.
+// Weights that one step of a batch reads, each at the width of the matrices or as released: all that is multiplied once, of experts those that
+// are expected to be hit, of tables one row a sequence.
 double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRequest& r) {
-  double elements = 0;
+  double sum = 0;
   for (const ParameterPiece& p : pieces) {
+    const auto all = static_cast<double>(r.released_weights ? p.released_bytes : p.elements);
     if (p.use == WeightUse::kLookup) {
-      elements += static_cast<double>(p.active) * static_cast<double>(r.batch);
+      sum += all / static_cast<double>(p.rows) * static_cast<double>(r.batch);
     } else if (p.use == WeightUse::kExpert) {
-      const double hit = expected_experts({.n_experts = p.n_experts, .top_k = p.top_k}, r.batch);
-      elements += hit * (static_cast<double>(p.elements) / static_cast<double>(p.n_experts));
+      sum += expected_experts({.n_experts = p.n_experts, .top_k = p.top_k}, r.batch) * (all / static_cast<double>(p.n_experts));
     } else {
-      elements += static_cast<double>(p.elements);
+      sum += all;
     }
   }
-  return elements * static_cast<double>(bytes_per_element(r.weights));
+  return r.released_weights ? sum : sum * static_cast<double>(bytes_per_element(r.weights));
 }
 
 uint64_t kv_read_bytes(const Architecture& arch, const Block& block, const PlanRequest& r) {
   const auto* s = as_attention(block);
   if (s == nullptr) return 0;
   const int64_t last = r.context - 1;
-  const auto read = [&](StateId state, int64_t rows) {
-    return kv_layout(arch.state(state), r.kv).bytes_per_slot() * static_cast<uint64_t>(rows);
-  };
+  const auto read = [&](StateId state, int64_t rows) { return row_bytes(arch.state(state), r) * static_cast<uint64_t>(rows); };
+  const IndexerSpec* indexer = indexer_of(block);
+  const uint64_t keys = indexer == nullptr ? 0 : read(indexer->keys.entries, visible_entries(indexer->keys, last));
+  // Rows of a window and entries are of one size.
   const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
-  if (compressed == nullptr) return read(s->state, visible_keys(*s, last));
-  // Rows of the window and entries are of one size.
-  const uint64_t rows = read(s->state, attended_rows(*compressed, last));
-  return compressed->indexer ? rows + read(compressed->indexer->keys.entries, visible_entries(compressed->indexer->keys, last)) : rows;
+  if (compressed != nullptr) return read(s->state, attended_rows(*compressed, last)) + keys;
+  if (const auto* latent = std::get_if<LatentAttentionSpec>(&block.mixer)) return read(s->state, attended_rows(*latent, last)) + keys;
+  return read(s->state, visible_keys(*s, last));
 }
 
-uint64_t kv_write_bytes(const Architecture& arch, DType kv) {
-  uint64_t bytes = 0;
-  for (const StateSpec& s : arch.states) bytes += bytes_per_token(s, kv);
+double kv_write_bytes(const Architecture& arch, const PlanRequest& r) {
+  double bytes = 0;
+  for (const StateSpec& s : arch.states) bytes += bytes_per_token(s, r);
   return bytes;
 }
 
@@ -132,15 +159,25 @@ std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& 
   for (LayerPlan& layer : layers) {
     for (const StateSpec& state : arch.states) {
       if (state.layer != layer.layer) continue;
-      layer.state_bytes += kv_bytes(state, r.context, r.kv) * static_cast<uint64_t>(r.batch);
-      layer.state_bytes_per_token += growth_per_token(state, r.kv);
+      layer.state_bytes += state_bytes_of(state, r, r.context) * static_cast<uint64_t>(r.batch);
+      layer.state_bytes_per_token += growth_per_token(state, r);
     }
     for (size_t id = 0; id < only_layer.size(); ++id) {
-      if (only_layer[id] == layer.layer) layer.weight_bytes += resident_bytes(arch.weights[id], r.weights);
+      if (only_layer[id] == layer.layer) layer.weight_bytes += resident_bytes_of(arch.weights[id], r);
     }
     for (const ParameterPiece& p : pieces) layer.params += p.layer == layer.layer ? p.elements : 0;
   }
   return layers;
+}
+
+Status price_traffic(const Architecture& arch, const PlanRequest& r, const std::vector<ParameterPiece>& pieces, Plan& p) {
+  Wide cache = 0;
+  for (const Block& block : arch.blocks) cache += kv_read_bytes(arch, block, r);
+  LH_TRY(p.decode_read_cache_bytes, narrow(cache * static_cast<Wide>(r.batch), "bytes read"));
+  const double weights = weight_read_bytes(pieces, r), written = kv_write_bytes(arch, r) * static_cast<double>(r.batch);
+  LH_TRY(p.decode_read_weight_bytes, narrow(static_cast<Wide>(std::round(weights)), "bytes read"));
+  LH_TRY(p.decode_read_bytes, narrow(static_cast<Wide>(std::round(weights + written)) + p.decode_read_cache_bytes, "bytes read"));
+  return {};
 }
 
 Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
@@ -149,27 +186,26 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
          .context = r.context,
          .batch = r.batch,
          .max_positions = arch.max_positions,
-         .weights = r.weights,
-         .kv = r.kv,
+         .weights = r.released_weights ? "released" : option_name(r.weights),
+         .kv = r.kv_format == CacheFormat::kReleased ? "released" : option_name(r.kv),
          .what_if = r.what_if,
          .params_total = total_parameters(pieces),
          .params_active = active_parameters(pieces)};
-  p.weight_bytes = resident_weight_bytes(arch, r.weights);
-  p.weight_bytes_mapped = mapped_bytes(arch, r.checkpoint.value_or(r.weights));
+  for_each_weight(arch, [&](WeightId id) { p.weight_bytes += resident_bytes_of(arch.weight(id), r); });
+  p.weight_bytes_mapped = mapped_bytes(arch, r);
   p.scratch_bytes = scratch_bytes(arch, step_limits(r));
   LH_TRY(p.state_bytes, narrow(state_bytes_of(arch, r, r.context), "state bytes"));
-  for (const StateSpec& s : arch.states) p.state_bytes_per_token += growth_per_token(s, r.kv);
+  LH_TRY(p.growing_state_bytes, narrow(growing_bytes_of(arch, r), "state bytes"));
+  for (const StateSpec& s : arch.states) p.state_bytes_per_token += growth_per_token(s, r);
   LH_TRY(p.total_bytes, narrow(Wide{p.weight_bytes} + p.state_bytes + p.scratch_bytes, "bytes"));
   LH_TRY(p.decode_attention_flops, narrow(attention_flops_at(arch, r.context), "FLOPs of attention"));
   Wide decode_flops = Wide{head_flops_per_row(arch)} + collapse_flops_per_row(arch) + p.decode_attention_flops;
   for (const Block& block : arch.blocks) decode_flops += linear_flops_per_row(arch, block);
   LH_TRY(p.decode_flops_per_token, narrow(decode_flops, "FLOPs of a token"));
+  LH_TRY(p.decode_fp8_equivalent_flops, narrow(decode_fp8_equivalent_flops(arch, r.context), "FLOPs of a token"));
   LH_TRY(p.prefill_flops, narrow(prefill_flops(arch, r.context), "FLOPs of the prompt"));
   LH_TRY(p.prefill_flops_skip, narrow(prefill_flops_needed_rows(arch, r.context), "FLOPs of the prompt"));
-  Wide cache_traffic = kv_write_bytes(arch, r.kv);
-  for (const Block& block : arch.blocks) cache_traffic += kv_read_bytes(arch, block, r);
-  LH_TRY(p.decode_read_weight_bytes, narrow(static_cast<Wide>(std::round(weight_read_bytes(pieces, r))), "bytes read"));
-  LH_TRY(p.decode_read_bytes, narrow(Wide{p.decode_read_weight_bytes} + cache_traffic * static_cast<Wide>(r.batch), "bytes read"));
+  LH_RETURN_IF_ERROR(price_traffic(arch, r, pieces, p));
   if (r.memory) p.max_context = largest_context(arch, r, p.weight_bytes + p.scratch_bytes);
   p.layers = plan_layers(arch, r, pieces);
   return p;

@@ -16,6 +16,9 @@ struct PlanRequest {
   int64_t context = 4096;  // tokens in a sequence, the one being computed included
   int64_t batch = 1;       // sequences
   DType weights = DType::kBF16, kv = DType::kBF16;
+  // Prices both in the formats of the release; the dtypes above are then those of scratch, and of what has no such format.
+  bool released_weights = false;
+  CacheFormat kv_format = CacheFormat::kAsDtype;
   std::optional<DType> checkpoint;  // of the tables that stay in their file; as the weights where not given
   int64_t chunk = 512;              // rows a step
   int64_t logit_rows = 1;           // rows of logits computed at a time
@@ -33,34 +36,37 @@ struct LayerPlan {
   int64_t layer = 0;
   std::vector<std::string> mixers;  // "attention sliding 512", "mlp 6144", one a block
   uint64_t params = 0, weight_bytes = 0;
-  uint64_t state_bytes = 0;            // of all sequences
-  uint64_t state_bytes_per_token = 0;  // growth of append-only state
-  int64_t state_source = kNone;        // the layer whose cache it reads instead of its own
-  uint64_t decode_flops = 0;           // one row at the end of the context
-  uint64_t kv_read_bytes = 0;          // one row at the end of the context
+  uint64_t state_bytes = 0;          // of all sequences
+  double state_bytes_per_token = 0;  // growth of append-only state; of compressed rows a token's share
+  int64_t state_source = kNone;      // the layer whose cache it reads instead of its own
+  uint64_t decode_flops = 0;         // one row at the end of the context
+  uint64_t kv_read_bytes = 0;        // one row at the end of the context
 };
 
 struct Plan {
   std::string name;
   int64_t context = 0, batch = 0, max_positions = 0;
-  DType weights = DType::kBF16, kv = DType::kBF16;
+  std::string weights, kv;  // as the command line names them: "bf16", "f32", "released"
   std::vector<std::string> what_if;
 
   uint64_t params_total = 0;
-  uint64_t params_active = 0;          // multiplied or added for one token, head included
-  uint64_t weight_bytes = 0;           // resident: packed matrices, f32 vectors
-  uint64_t weight_bytes_mapped = 0;    // tables read by row from their file
-  uint64_t state_bytes = 0;            // all sequences at full context, as allocated
-  uint64_t state_bytes_per_token = 0;  // growth of one sequence
+  uint64_t params_active = 0;        // multiplied or added for one token, head included
+  uint64_t weight_bytes = 0;         // resident: packed matrices, f32 vectors; or as released
+  uint64_t weight_bytes_mapped = 0;  // tables read by row from their file
+  uint64_t state_bytes = 0;          // all sequences at full context, as allocated
+  uint64_t growing_state_bytes = 0;  // of these, what goes on growing: no rings and fixed blocks
+  double state_bytes_per_token = 0;  // growth of one sequence, exact; a fraction where a compressed row has no whole share
   uint64_t scratch_bytes = 0;
-  uint64_t total_bytes = 0;               // weight_bytes + state_bytes + scratch_bytes
-  uint64_t decode_flops_per_token = 0;    // at the end of the context
-  uint64_t decode_attention_flops = 0;    // of these, scores and value sums
-  uint64_t prefill_flops = 0;             // one sequence: every row through every block, one row of logits
-  uint64_t prefill_flops_skip = 0;        // one sequence, as run: rows nobody reads stop at the last block that writes state
-  uint64_t decode_read_bytes = 0;         // one step of the whole batch at the end of the context
-  uint64_t decode_read_weight_bytes = 0;  // of these, weights; experts by expectation
-  std::optional<int64_t> max_context;     // the largest that fits the memory asked for; 0: none does
+  uint64_t total_bytes = 0;                  // weight_bytes + state_bytes + scratch_bytes
+  uint64_t decode_flops_per_token = 0;       // at the end of the context
+  uint64_t decode_attention_flops = 0;       // of these, scores and value sums
+  uint64_t decode_fp8_equivalent_flops = 0;  // the same work by precision: FP8 1, BF16 and F32 2, FP4 1/2 (flops.h)
+  uint64_t prefill_flops = 0;                // one sequence: every row through every block, one row of logits
+  uint64_t prefill_flops_skip = 0;           // one sequence, as run: rows nobody reads stop at the last block that writes state
+  uint64_t decode_read_bytes = 0;            // one step of the whole batch at the end of the context
+  uint64_t decode_read_weight_bytes = 0;     // of these, weights; experts by expectation
+  uint64_t decode_read_cache_bytes = 0;      // of these, rows of cache that are looked at
+  std::optional<int64_t> max_context;        // the largest that fits the memory asked for; 0: none does
   std::vector<LayerPlan> layers;
 };
 

@@ -21,12 +21,12 @@ Plan plan_of(const Architecture& arch, const PlanRequest& request) {
   return plan.ok() ? std::move(*plan) : Plan{};
 }
 
-void expect_golden(const Architecture& arch, const Json& golden, const std::vector<std::string>& what_if) {
+void expect_golden(const Architecture& arch, const Json& golden) {
   const Json::Object* contexts = golden.find("contexts")->as_object();
   ASSERT_NE(contexts, nullptr);
   for (const auto& [context, figures] : *contexts) {
     SCOPED_TRACE("context " + context);
-    PlanRequest request{.context = std::stoll(context), .what_if = what_if};
+    PlanRequest request{.context = std::stoll(context)};
     const Plan p = plan_of(arch, request);
     EXPECT_EQ(p.params_total, integer(golden, "params"));
     EXPECT_EQ(p.params_active, integer(golden, "active_with_head"));
@@ -44,7 +44,7 @@ void expect_golden(const Architecture& arch, const Json& golden, const std::vect
 TEST(Plan, EqualsTheGoldenIntegers) {
   for (const std::string& name : preset_names()) {
     SCOPED_TRACE(name);
-    expect_golden(described(name), cost_golden(name), {});
+    expect_golden(described(name), cost_golden(name));
   }
 }
 
@@ -61,15 +61,54 @@ TEST(Plan, EqualsTheGoldenIntegersOfEveryWhatIf) {
         names.push_back(edit.substr(begin, end - begin));
         begin = end + 1;
       }
-      expect_golden(described(name), figures, names);
+      const auto edited = apply_what_ifs(described(name), names);
+      ASSERT_TRUE(edited.ok()) << edited.error().message;
+      expect_golden(*edited, figures);
     }
   }
+}
+
+TEST(Plan, EqualsTheGoldenFiguresInReleasedFormats) {
+  for (const char* name : kDeepSeekPresets) {
+    const Json golden = *cost_golden(name).find("released");
+    const Architecture arch = described(name);
+    for (const auto& [context, figures] : *golden.find("contexts")->as_object()) {
+      SCOPED_TRACE(std::string(name) + " context " + context);
+      PlanRequest request{.context = std::stoll(context)};
+      const Plan plain = plan_of(arch, request);
+      EXPECT_EQ(plain.growing_state_bytes, integer(figures, "growing_bf16"));
+      EXPECT_EQ(plain.decode_fp8_equivalent_flops, integer(figures, "fp8_equivalent_flops"));
+      request.released_weights = true;
+      request.kv_format = CacheFormat::kReleased;
+      const Plan released = plan_of(arch, request);
+      EXPECT_EQ(released.decode_flops_per_token, plain.decode_flops_per_token);
+      EXPECT_EQ(released.growing_state_bytes, integer(figures, "growing"));
+      EXPECT_EQ(released.state_bytes, integer(figures, "state"));
+      EXPECT_EQ(released.state_bytes_per_token, number(golden, "growth_per_token"));
+      EXPECT_EQ(released.weight_bytes + released.weight_bytes_mapped, integer(golden, "weight_bytes"));
+      EXPECT_EQ(released.decode_read_cache_bytes, integer(figures, "cache_read"));
+      EXPECT_EQ(released.decode_read_bytes, integer(*figures.find("decode_read"), "1"));
+      request.batch = 8;
+      EXPECT_EQ(plan_of(arch, request).decode_read_bytes, integer(*figures.find("decode_read"), "8"));
+    }
+  }
+}
+
+TEST(Plan, ReleasedFormatsOfAModelThatHasNoneAreBf16) {
+  const Architecture arch = described("gemma-4-26B-A4B");
+  const Plan plain = plan_of(arch, {}), released = plan_of(arch, {.released_weights = true, .kv_format = CacheFormat::kReleased});
+  EXPECT_EQ(released.state_bytes, plain.state_bytes);
+  EXPECT_EQ(released.weight_bytes, 2 * (plain.params_total + 30));  // a scale of every layer is no parameter and a weight
+  EXPECT_EQ(released.decode_fp8_equivalent_flops, 2 * released.decode_flops_per_token);
+  EXPECT_EQ(released.weights, "released");
+  EXPECT_EQ(plain.kv, "bf16");
 }
 
 TEST(Plan, TotalIsTheSumOfItsParts) {
   const Plan p = plan_of(described("gemma-4-E2B"), {.context = 5000, .batch = 3, .kv = DType::kF32});
   EXPECT_EQ(p.total_bytes, p.weight_bytes + p.state_bytes + p.scratch_bytes);
-  uint64_t state = 0, growth = 0;
+  uint64_t state = 0;
+  double growth = 0;
   for (const LayerPlan& l : p.layers) {
     state += l.state_bytes;
     growth += l.state_bytes_per_token;

@@ -4,8 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
+#include "cost/exact_number.h"
 #include "cost/what_if.h"
 #include "longhaul/units.h"
 
@@ -14,19 +16,11 @@ namespace {
 
 using Out = std::back_insert_iterator<std::string>;
 
-// The command line's spelling: "bf16".
-std::string option_name(DType dtype) {
-  std::string name = to_string(dtype);
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return name;
-}
-
 void add_header(Out out, const Plan& p) {
   fmt::format_to(out, "{}{}{}\n", p.name, p.what_if.empty() ? "" : " with ", fmt::join(p.what_if, ", "));
   fmt::format_to(out, "context {}{}, batch {}, weights {}, cache {}; {} parameters, {} at work on a token\n", format_tokens(p.context),
-                 p.context > p.max_positions ? " (beyond the positions the model was made for)" : "", p.batch, option_name(p.weights),
-                 option_name(p.kv), format_count(static_cast<double>(p.params_total)), format_count(static_cast<double>(p.params_active)));
+                 p.context > p.max_positions ? " (beyond the positions the model was made for)" : "", p.batch, p.weights, p.kv,
+                 format_count(static_cast<double>(p.params_total)), format_count(static_cast<double>(p.params_active)));
 }
 
 void add_bytes(Out out, const char* label, uint64_t bytes, std::string_view note) {
@@ -35,9 +29,9 @@ void add_bytes(Out out, const char* label, uint64_t bytes, std::string_view note
 
 void add_memory(Out out, const Plan& p, const PlanRequest& r) {
   fmt::format_to(out, "\nmemory\n");
-  add_bytes(out, "weights", p.weight_bytes, "packed matrices, f32 vectors");
+  add_bytes(out, "weights", p.weight_bytes, p.weights == "released" ? "as released, with their scales" : "packed matrices, f32 vectors");
   add_bytes(out, "state", p.state_bytes,
-            fmt::format("grows by {} bytes a token{}", format_exact(p.state_bytes_per_token), p.batch > 1 ? " and sequence" : ""));
+            fmt::format("grows by {} bytes a token{}", exact_number(p.state_bytes_per_token), p.batch > 1 ? " and sequence" : ""));
   add_bytes(out, "scratch", p.scratch_bytes, fmt::format("steps of up to {} rows", step_limits(r).max_rows));
   add_bytes(out, "total", p.total_bytes, "");
   add_bytes(out, "tables on disk", p.weight_bytes_mapped, "read by row from the checkpoint");
@@ -80,6 +74,10 @@ std::string ranges(const std::vector<int64_t>& numbers) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+std::string growth_text(double bytes) {
+  return bytes == std::floor(bytes) ? format_bytes(static_cast<uint64_t>(bytes)) : fmt::format("{:.2f} B", bytes);
+}
+
 bool same_row(const LayerPlan& a, const LayerPlan& b) {
   return a.mixers == b.mixers && a.params == b.params && a.state_bytes == b.state_bytes && a.state_source == b.state_source &&
          a.decode_flops == b.decode_flops;
@@ -100,7 +98,7 @@ void add_layers(Out out, const Plan& p) {
     const std::string source = l.state_source == kNone ? "" : fmt::format(", reads the cache of layer {}", l.state_source);
     fmt::format_to(out, "  {} x {}{}\n", like.size(), fmt::join(l.mixers, ", "), source);
     fmt::format_to(out, "  {:>15}{:>12}{:>12}{:>14}   layers {}\n", format_count(static_cast<double>(l.params)),
-                   format_bytes(l.state_bytes), format_bytes(l.state_bytes_per_token),
+                   format_bytes(l.state_bytes), growth_text(l.state_bytes_per_token),
                    format_si(static_cast<double>(l.decode_flops), "FLOP"), ranges(like));
   }
 }
@@ -112,7 +110,7 @@ std::string change(uint64_t from, uint64_t to) {
 }
 
 void add_comparison(Out out, const std::string& label, const Plan& shipped, const Plan& edited, std::string_view meaning) {
-  fmt::format_to(out, "  {:<16}{:>11} {:>10}{:>15} {:>9}   {}\n", label, format_bytes(edited.state_bytes),
+  fmt::format_to(out, "  {:<20}{:>11} {:>10}{:>15} {:>9}   {}\n", label, format_bytes(edited.state_bytes),
                  change(shipped.state_bytes, edited.state_bytes), format_si(static_cast<double>(edited.decode_flops_per_token), "FLOP"),
                  change(shipped.decode_flops_per_token, edited.decode_flops_per_token), meaning);
 }
@@ -131,8 +129,8 @@ void add_what_ifs(Out out, const Architecture& arch, const Plan& plan, const Pla
   r.what_if.clear();
   const Result<Plan> shipped = make_plan(arch, r);
   if (!shipped.ok()) return;
-  fmt::format_to(out, "\nwhat if{:>22}{:>26}\n", "state", "next token");
-  fmt::format_to(out, "  {:<16}{:>11}{:>26}\n", "as shipped", format_bytes(shipped->state_bytes),
+  fmt::format_to(out, "\nwhat if{:>26}{:>26}\n", "state", "next token");
+  fmt::format_to(out, "  {:<20}{:>11}{:>26}\n", "as shipped", format_bytes(shipped->state_bytes),
                  format_si(static_cast<double>(shipped->decode_flops_per_token), "FLOP"));
   if (!request.what_if.empty()) {
     add_comparison(out, "as asked", *shipped, plan, fmt::format("{}", fmt::join(request.what_if, ", ")));
@@ -153,7 +151,7 @@ Json layer_json(const LayerPlan& l) {
                        {"params", l.params},
                        {"weight_bytes", l.weight_bytes},
                        {"state_bytes", l.state_bytes},
-                       {"state_bytes_per_token", l.state_bytes_per_token},
+                       {"state_bytes_per_token", json_number(l.state_bytes_per_token)},
                        {"state_source", l.state_source},
                        {"decode_flops", l.decode_flops},
                        {"kv_read_bytes", l.kv_read_bytes}});
@@ -178,19 +176,21 @@ Json plan_json(const Plan& p) {
   return Json::object({{"name", p.name},
                        {"context", p.context},
                        {"batch", p.batch},
-                       {"weights", option_name(p.weights)},
-                       {"kv", option_name(p.kv)},
+                       {"weights", p.weights},
+                       {"kv", p.kv},
                        {"what_if", std::move(what_if)},
                        {"params_total", p.params_total},
                        {"params_active", p.params_active},
                        {"weight_bytes", p.weight_bytes},
                        {"weight_bytes_mapped", p.weight_bytes_mapped},
                        {"state_bytes", p.state_bytes},
-                       {"state_bytes_per_token", p.state_bytes_per_token},
+                       {"growing_state_bytes", p.growing_state_bytes},
+                       {"state_bytes_per_token", json_number(p.state_bytes_per_token)},
                        {"scratch_bytes", p.scratch_bytes},
                        {"total_bytes", p.total_bytes},
                        {"decode_flops_per_token", p.decode_flops_per_token},
                        {"decode_attention_flops", p.decode_attention_flops},
+                       {"decode_fp8_equivalent_flops", p.decode_fp8_equivalent_flops},
                        {"prefill_flops", p.prefill_flops},
                        {"prefill_flops_skip", p.prefill_flops_skip},
                        {"decode_read_bytes", p.decode_read_bytes},

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "cost/cost_testing.h"
+#include "cost/exact_number.h"
 #include "cost/inspect.h"
 
 namespace longhaul {
@@ -41,15 +42,46 @@ TEST(PlanJson, HasTheStableKeys) {
   const Json json = plan_json(*make_plan(arch, {.context = 4096, .kv = DType::kF32, .what_if = {"mha"}}));
   std::vector<std::string> keys;
   for (const auto& [key, value] : *json.as_object()) keys.push_back(key);
-  EXPECT_THAT(keys,
-              testing::UnorderedElementsAre("name", "context", "batch", "weights", "kv", "what_if", "params_total", "params_active",
-                                            "weight_bytes", "weight_bytes_mapped", "state_bytes", "state_bytes_per_token", "scratch_bytes",
-                                            "total_bytes", "decode_flops_per_token", "decode_attention_flops", "prefill_flops",
-                                            "prefill_flops_skip", "decode_read_bytes", "max_context", "max_positions", "layers"));
+  EXPECT_THAT(keys, testing::UnorderedElementsAre("name", "context", "batch", "weights", "kv", "what_if", "params_total", "params_active",
+                                                  "weight_bytes", "weight_bytes_mapped", "state_bytes", "growing_state_bytes",
+                                                  "state_bytes_per_token", "scratch_bytes", "total_bytes", "decode_flops_per_token",
+                                                  "decode_attention_flops", "decode_fp8_equivalent_flops", "prefill_flops",
+                                                  "prefill_flops_skip", "decode_read_bytes", "max_context", "max_positions", "layers"));
   EXPECT_EQ(*json.find("kv")->as_string(), "f32");
   EXPECT_TRUE(json.find("max_context")->is_null());
   EXPECT_EQ(json.find("layers")->as_array()->size(), 35u);
   EXPECT_EQ(integer(json, "context"), 4096u);
+}
+
+TEST(PlanReport, ShowsSharesOfAByteExactly) {
+  const Architecture arch = described("deepseek-v4-flash");
+  const PlanRequest r{.context = 1 << 20, .released_weights = true, .kv_format = CacheFormat::kReleased};
+  const Plan plan = *make_plan(arch, r);
+  const std::string text = plan_report(arch, plan, r);
+  EXPECT_THAT(text, HasSubstr("weights released, cache released"));
+  EXPECT_THAT(text, HasSubstr("grows by 3,514.25 bytes a token"));
+  EXPECT_THAT(text, HasSubstr("as released, with their scales"));
+  const Json json = plan_json(plan);
+  EXPECT_EQ(number(json, "state_bytes_per_token"), 3514.25);
+  EXPECT_EQ(*json.find("weights")->as_string(), "released");
+  EXPECT_EQ(integer(plan_json(*make_plan(arch, {})), "state_bytes_per_token"), 6880u);
+}
+
+TEST(ExactNumber, WholeOrWithItsFraction) {
+  EXPECT_EQ(exact_number(0), "0");
+  EXPECT_EQ(exact_number(6880), "6,880");
+  EXPECT_EQ(exact_number(5031.4375), "5,031.4375");
+  EXPECT_EQ(exact_number(1.0 / 128), "0.0078125");
+  EXPECT_NE(json_number(5.0).as_int(), nullptr);
+  EXPECT_NE(json_number(5.5).as_double(), nullptr);
+}
+
+TEST(Inspect, NamesTheLettersThatOccur) {
+  EXPECT_THAT(inspect_report(described("deepseek-v3.2")), HasSubstr("schedule: L chosen latents\n"));
+  EXPECT_THAT(inspect_report(described("deepseek-v3.2")), HasSubstr("latent attention 512 + 64 top 2048"));
+  EXPECT_THAT(inspect_report(described("deepseek-v4-pro")),
+              HasSubstr("schedule: C sliding and chosen compressed entries, H sliding and all heavily compressed entries\n"));
+  EXPECT_THAT(inspect_report(described("gemma-4-31B")), Not(HasSubstr("lower case")));
 }
 
 TEST(Inspect, DrawsTheScheduleAndTheSourcesOfKeys) {

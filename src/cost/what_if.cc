@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <unordered_set>
 
 namespace longhaul {
 namespace {
 
 AttentionSpec* attention_of(Block& block) { return const_cast<AttentionSpec*>(as_attention(block)); }
+IndexerSpec* indexer_of_block(Block& block) { return const_cast<IndexerSpec*>(indexer_of(block)); }
 StateSpec& state_of(Architecture& arch, StateId id) { return arch.states[static_cast<size_t>(id)]; }
 
 Error does_not_apply(const Architecture& arch, std::string_view name, std::string_view why) {
@@ -129,6 +131,19 @@ Status decompress(Architecture& arch, Block& block) {
   return resize_attention(arch, s);
 }
 
+void for_each_state(CompressorSpec& s, const std::function<void(StateId&)>& visit) {
+  visit(s.entries);
+  if (s.open != kNone) visit(s.open);
+}
+
+void for_each_state(Block& block, const std::function<void(StateId&)>& visit) {
+  if (auto* s = attention_of(block)) visit(s->state);
+  if (auto* cca = std::get_if<CcaSpec>(&block.mixer)) visit(cca->taps);
+  auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
+  if (compressed != nullptr && compressed->compressor) for_each_state(*compressed->compressor, visit);
+  if (auto* indexer = indexer_of_block(block)) for_each_state(indexer->keys, visit);
+}
+
 // States that no block uses any more go, and the others are numbered anew.
 void drop_unused_states(Architecture& arch) {
   std::vector<StateId> renumbered(arch.states.size(), kNone);
@@ -141,10 +156,7 @@ void drop_unused_states(Architecture& arch) {
     }
     id = to;
   };
-  for (Block& block : arch.blocks) {
-    if (auto* s = attention_of(block)) keep(s->state);
-    if (auto* cca = std::get_if<CcaSpec>(&block.mixer)) keep(cca->taps);
-  }
+  for (Block& block : arch.blocks) for_each_state(block, keep);
   arch.states = std::move(kept);
 }
 
@@ -222,6 +234,92 @@ Result<Architecture> no_hyper_connections(Architecture arch, std::string_view na
   return arch;
 }
 
+Result<Architecture> no_top_k(Architecture arch, std::string_view name) {
+  bool applies = false;
+  for (Block& block : arch.blocks) {
+    IndexerSpec* indexer = indexer_of_block(block);
+    if (indexer == nullptr) continue;
+    applies = applies || indexer->is_followed;
+    indexer->is_followed = false;
+  }
+  if (!applies) return does_not_apply(arch, name, "no layer attends to a choice");
+  return arch;
+}
+
+// Gives a layer weights and states like those that another has.
+class LikeLayer {
+ public:
+  LikeLayer(Architecture& arch, int64_t from, int64_t to) : arch_(arch), from_(prefix(from)), to_(prefix(to)), layer_(to) {}
+
+  CompressorSpec compressor(CompressorSpec s) {
+    for (WeightId* id : {&s.kv_proj, &s.gate_proj, &s.position_bias, &s.norm.weight}) *id = weight(*id);
+    for (StateId* id : {&s.entries, &s.open}) *id = state(*id);
+    return s;
+  }
+  IndexerSpec indexer(IndexerSpec s) {
+    for (WeightId* id : {&s.q_proj, &s.weights_proj}) *id = weight(*id);
+    s.keys = compressor(s.keys);
+    return s;
+  }
+
+ private:
+  static std::string prefix(int64_t layer) { return "layers." + std::to_string(layer) + "."; }
+
+  void rename(std::string& name) const {
+    if (name.starts_with(from_)) name.replace(0, from_.size(), to_);
+  }
+
+  WeightId weight(WeightId id) {
+    TensorSpec tensor = arch_.tensor_of(id);
+    rename(tensor.name);
+    for (std::string& name : tensor.other_names) rename(name);
+    const WeightId added = arch_.add_weight(tensor, arch_.weight(id));
+    // The layer may have had a tensor of that name in another size.
+    arch_.tensors[static_cast<size_t>(arch_.weight(added).tensor)].shape = tensor.shape;
+    return added;
+  }
+
+  StateId state(StateId id) {
+    StateSpec spec = arch_.state(id);
+    spec.layer = layer_;
+    arch_.states.push_back(spec);
+    return static_cast<StateId>(arch_.states.size()) - 1;
+  }
+
+  Architecture& arch_;
+  std::string from_, to_;
+  int64_t layer_;
+};
+
+bool compresses(const CompressedAttentionSpec& s, bool sparsely) { return s.compressor && s.indexer.has_value() == sparsely; }
+
+// Every layer compresses as the first of that kind does.
+Result<Architecture> compress_all(Architecture arch, std::string_view name, bool sparsely) {
+  const auto of = [](Block& block) { return std::get_if<CompressedAttentionSpec>(&block.mixer); };
+  const auto is_like = [&](Block& block) { return of(block) != nullptr && compresses(*of(block), sparsely); };
+  const auto found = std::find_if(arch.blocks.begin(), arch.blocks.end(), is_like);
+  if (found == arch.blocks.end()) return does_not_apply(arch, name, "it has no such layer to take as a model");
+  const CompressedAttentionSpec like = *of(*found);
+  const int64_t from = found->layer;
+  bool applies = false;
+  for (Block& block : arch.blocks) {
+    CompressedAttentionSpec* s = of(block);
+    if (s == nullptr || compresses(*s, sparsely)) continue;
+    applies = true;
+    LikeLayer copy(arch, from, block.layer);
+    s->compressor = copy.compressor(*like.compressor);
+    s->indexer.reset();
+    if (sparsely) s->indexer = copy.indexer(*like.indexer);
+    s->attention.rope = like.attention.rope;
+  }
+  if (!applies) return does_not_apply(arch, name, "all layers do");
+  drop_unused_states(arch);
+  return arch;
+}
+
+Result<Architecture> all_sparse(Architecture arch, std::string_view name) { return compress_all(std::move(arch), name, true); }
+Result<Architecture> all_heavy(Architecture arch, std::string_view name) { return compress_all(std::move(arch), name, false); }
+
 struct Edit {
   const char* name;
   const char* meaning;
@@ -233,6 +331,9 @@ constexpr std::array kEdits = {
     Edit{"no-window", "every layer attends to everything", no_window},
     Edit{"no-ple", "no per-layer embeddings", no_ple},
     Edit{"mha", "keys and values for every query head, nothing compressed", mha},
+    Edit{"no-top-k", "every entry attended to, the indexer unheeded", no_top_k},
+    Edit{"all-sparse", "every layer compressed and chosen from", all_sparse},
+    Edit{"all-heavy", "every layer heavily compressed", all_heavy},
     Edit{"no-hyper-connections", "one residual stream", no_hyper_connections},
     Edit{"uniform-heads", "full layers with the heads of windowed ones", uniform_heads},
 };

@@ -13,6 +13,10 @@ namespace longhaul {
 //   no-window      every layer attends to everything
 //   no-ple         no per-layer embeddings
 //   mha            as many KV heads as query heads; a compressed latent is widened to the hidden size
+//   no-top-k       every entry is attended to; the indexer goes on choosing, unheeded
+//   all-sparse     every layer compresses and chooses as the first that does
+//   all-heavy      every layer compresses as the first heavily compressed one
+//   no-hyper-connections  one residual stream
 //   uniform-heads  layers without a window take the query heads, head size and KV heads of those with one, and a value projection
 std::span<const char* const> what_if_names();
 const char* what_if_meaning(std::string_view name);  // a few words; empty for an unknown name

@@ -130,6 +130,62 @@ TEST(WhatIf, NoWindowLeavesNoRings) {
   EXPECT_TRUE(std::none_of(arch.states.begin(), arch.states.end(), [](const StateSpec& s) { return s.is_ring(); }));
 }
 
+const CompressedAttentionSpec& compressed(const Architecture& arch, int64_t layer) {
+  return std::get<CompressedAttentionSpec>(arch.blocks[static_cast<size_t>(2 * layer)].mixer);
+}
+
+// Every weight and state in use once, and each tensor as large as what reads it.
+void expect_whole(const Architecture& arch) {
+  std::set<StateId> states;
+  for_each_weight(arch, [&](WeightId id) { EXPECT_LE(arch.weight(id).rows * arch.weight(id).cols, arch.tensor_of(id).n_elements()); });
+  for (const Block& block : arch.blocks) {
+    const auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer);
+    if (s == nullptr) continue;
+    states.insert(s->attention.state);
+    if (s->compressor) states.insert({s->compressor->entries, s->compressor->open});
+    if (s->indexer) states.insert({s->indexer->keys.entries, s->indexer->keys.open});
+    for (const auto* c : {s->compressor ? &*s->compressor : nullptr, s->indexer ? &s->indexer->keys : nullptr}) {
+      if (c == nullptr) continue;
+      EXPECT_EQ(arch.state(c->entries).layer, block.layer);
+      EXPECT_EQ(arch.state(c->entries).ratio, c->ratio);
+      EXPECT_EQ(arch.state(c->open).fixed_elements, c->state_elements());
+      EXPECT_EQ(arch.tensor_of(c->kv_proj).shape, (std::vector<int64_t>{c->series() * c->width, arch.hidden_size}));
+      EXPECT_EQ(arch.tensor_of(c->kv_proj).name.find("layers." + std::to_string(block.layer) + "."), 0u);
+    }
+  }
+  EXPECT_EQ(states.size(), arch.states.size());
+}
+
+TEST(WhatIf, AllSparseGivesEveryLayerAnIndexer) {
+  const Architecture arch = edited("deepseek-v4-flash", "all-sparse");
+  expect_whole(arch);
+  EXPECT_EQ(arch.states.size(), 43u * 5);
+  for (const char* name : {"layers.0.attn.indexer.wq_b.weight", "layers.3.attn.indexer.compressor.wkv.weight"})
+    EXPECT_TRUE(has_tensor(arch, name));
+  EXPECT_EQ(compressed(arch, 0).attention.rope, compressed(arch, 2).attention.rope);
+  EXPECT_EQ(compressed(arch, 0).attention.rope.theta, 160000.0);  // a window alone turned with 10000
+  EXPECT_THAT(refusal("gemma-4-31B", "all-sparse"), HasSubstr("no such layer"));
+}
+
+TEST(WhatIf, AllHeavyLeavesNoIndexer) {
+  const Architecture arch = edited("deepseek-v4-flash", "all-heavy");
+  expect_whole(arch);
+  EXPECT_EQ(arch.states.size(), 43u * 3);
+  EXPECT_FALSE(has_tensor(arch, "layers.2.attn.indexer.wq_b.weight"));
+  EXPECT_TRUE(ignores(arch, "layers.2.attn.indexer.wq_b.weight"));
+  EXPECT_FALSE(apply_what_if(arch, "no-top-k").ok());
+  EXPECT_FALSE(apply_what_if(arch, "all-sparse").ok());  // nothing left to take as a model
+}
+
+TEST(WhatIf, NoTopKKeepsTheWeights) {
+  const Architecture shipped = described("deepseek-v4-flash"), arch = edited("deepseek-v4-flash", "no-top-k");
+  expect_whole(arch);
+  EXPECT_EQ(arch.tensors.size(), shipped.tensors.size());
+  EXPECT_EQ(arch.ignored.size(), shipped.ignored.size());
+  EXPECT_FALSE(compressed(arch, 2).follows_choice());
+  EXPECT_TRUE(compressed(arch, 2).indexer);
+}
+
 TEST(WhatIf, AnUnknownNameListsTheKnownOnes) {
   const std::string message = refusal("gemma-4-E2B", "no-such-thing");
   EXPECT_THAT(message, HasSubstr("no-such-thing"));
@@ -140,6 +196,11 @@ TEST(WhatIf, AnUnknownNameListsTheKnownOnes) {
 TEST(WhatIf, AnEditWithNothingToChangeIsRefused) {
   EXPECT_THAT(refusal("gemma-4-31B", "no-ple"), HasSubstr("no per-layer embeddings"));
   EXPECT_THAT(refusal("gemma-4-31B", "no-kv-sharing"), HasSubstr("its own keys and values"));
+  for (const char* edit : {"no-top-k", "all-sparse", "all-heavy", "no-hyper-connections"}) {
+    const auto again = apply_what_if(edited("deepseek-v4-pro", edit), edit);
+    ASSERT_FALSE(again.ok()) << edit;
+    EXPECT_THAT(again.error().message, HasSubstr(edit));
+  }
   for (const char* edit : {"no-window", "mha", "uniform-heads", "no-kv-sharing", "no-ple"}) {
     const auto again = apply_what_if(edited("gemma-4-E2B", edit), edit);
     ASSERT_FALSE(again.ok()) << edit;

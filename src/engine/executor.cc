@@ -198,6 +198,8 @@ void Executor::mix(size_t index, const float* h) {
     moe_forward(env_, *s, d, h, rows_.n, b_.y);
   } else if (const auto* s = std::get_if<ParallelSpec>(&mixer)) {
     parallel_forward(env_, *s, d, h, rows_.n, b_.y);
+  } else if (std::holds_alternative<LatentAttentionSpec>(mixer)) {
+    LH_CHECK(!"latent attention is described for the planner only, and loading refuses it");
   } else {
     per_layer_embedding_forward(env_, std::get<PerLayerEmbeddingSpec>(mixer), rows_, b_.embedded, h, b_.y);
   }

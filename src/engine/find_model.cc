@@ -22,6 +22,15 @@ static Result<NamedConfig> find_original_config(const std::string& model) {
   return NamedConfig{preset->config, preset->name, preset->name};
 }
 
+Status refuse_bundled_name(const std::string& model) {
+  std::error_code ignored;
+  if (std::filesystem::exists(model, ignored)) return {};
+  const auto preset = find_preset(model);
+  if (!preset.ok()) return {};
+  LH_RETURN_IF_ERROR(check_runnable((*preset)->config, (*preset)->name));
+  return invalid("'{}' is bundled as a description without weights; give a checkpoint's folder, or make a random one with 'synth'", model);
+}
+
 Result<NamedConfig> find_config(const std::string& model, std::span<const std::string> overrides) {
   LH_TRY(NamedConfig found, find_original_config(model));
   LH_RETURN_IF_ERROR(override_fields(found.config, overrides));

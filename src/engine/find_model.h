@@ -16,6 +16,8 @@ struct NamedConfig {
   std::string name;   // for people
 };
 
+// Where weights are wanted: an error for the name of a bundled model, which has none. Whether there is a checkpoint is for whoever opens it to say.
+Status refuse_bundled_name(const std::string& model);
 // overrides: fields of the config to change, FIELD=VALUE (formats/config_override.h).
 Result<NamedConfig> find_config(const std::string& model, std::span<const std::string> overrides);
 Result<Architecture> find_architecture(const std::string& model, std::span<const std::string> overrides);

@@ -1,6 +1,7 @@
 // Plans and descriptions by model name: no weights are read.
 #include "base/system.h"
 #include "base/thread_pool.h"
+#include "cost/comparison.h"
 #include "cost/inspect.h"
 #include "cost/plan.h"
 #include "cost/report.h"
@@ -12,19 +13,37 @@
 
 namespace longhaul {
 
+static Status read_formats(const PlanOptions& options, PlanRequest& request) {
+  if (options.weights == kReleasedOption) {
+    request.released_weights = true;
+  } else {
+    LH_TRY(request.weights, compute_dtype(options.weights, "--weights"));
+  }
+  if (options.kv == kReleasedOption) {
+    request.kv_format = CacheFormat::kReleased;
+  } else {
+    LH_TRY(request.kv, state_dtype(options.kv));
+  }
+  return {};
+}
+
 Result<Report> plan_model(const std::string& model, const PlanOptions& options) {
   LH_TRY(const Architecture arch, find_architecture(model, options.config_overrides));
   PlanRequest request;
   if (options.context < 0 || options.batch < 1 || options.chunk < 1) return invalid("--context, --batch and --chunk must be positive");
   request.context = options.context > 0 ? options.context : arch.max_positions;
   request.batch = options.batch;
-  LH_TRY(request.weights, compute_dtype(options.weights, "--weights"));
-  LH_TRY(request.kv, state_dtype(options.kv));
+  LH_RETURN_IF_ERROR(read_formats(options, request));
   request.chunk = std::min(options.chunk, request.context);
   request.logit_rows = options.batch;
   request.n_threads = options.threads > 0 ? options.threads : default_thread_count();
   request.memory = options.memory > 0 ? options.memory : available_memory_bytes();
   request.what_if = options.what_if;
+  if (!options.against.empty()) {
+    LH_TRY(const Architecture other, find_architecture(options.against, {}));
+    LH_TRY(const Comparison comparison, compare(arch, other, request));
+    return Report{comparison_report(comparison), comparison_json(comparison).dump(2)};
+  }
   LH_TRY(const Plan plan, make_plan(arch, request));
   return Report{plan_report(arch, plan, request), plan_json(plan).dump(2)};
 }

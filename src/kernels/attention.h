@@ -10,6 +10,7 @@
 
 #include "kernels/matmul.h"
 #include "kernels/softmax_partial.h"
+#include "tensor/row_format.h"
 #include "tensor/row_kind.h"
 
 namespace longhaul {
@@ -19,14 +20,17 @@ namespace longhaul {
 // Keys alone are the first of the two. Shared rows are neither: they lie one after another, and whoever multiplies packs them.
 // In 8 bits (kI8) a vector is codes times one f32 scale: codes lie as bf16 would; behind a head's vectors the scales of its keys and of its values
 // by slot, of a shared row the scale behind its codes.
+// Coded rows (format) have a size; they are not stored or read yet.
 struct KvLayout {
   int64_t n_kv_heads = 0, head_dim = 0;
   DType dtype = DType::kBF16;  // kF32, kBF16 or kI8
   RowKind rows = RowKind::kKeysAndValues;
+  RowFormat format = {};
 
   int64_t padded_dim() const { return round_up(head_dim, kPanel); }
   uint64_t bytes_per_slot() const {
     const uint64_t vectors = rows == RowKind::kKeysAndValues ? 2 : 1;
+    if (format.coding != RowCoding::kPlain) return vectors * static_cast<uint64_t>(n_kv_heads) * coded_row_bytes(format, head_dim);
     return vectors * static_cast<uint64_t>(n_kv_heads) * vector_bytes();
   }
   uint64_t vector_bytes() const {

@@ -58,7 +58,7 @@ SharedAttention attention_kernel(const Env& env, const CompressedAttentionSpec& 
           .scale = a.scale,
           .window = a.window,
           .entry_ratio = s.compressor ? s.compressor->ratio : 0,
-          .top_k = s.indexer ? s.indexer->top_k : 0,
+          .top_k = s.follows_choice() ? s.indexer->top_k : 0,
           .sinks = env.weights == nullptr ? nullptr : env.weights->vector(s.sinks)};
 }
 
@@ -155,7 +155,7 @@ void attend(Env& env, const CompressedAttentionSpec& s, const CompressedAttentio
                     .positions = positions_of(rows, r),
                     .rows = in.attention.kv.segments[i],
                     .entries = s.compressor ? in.compressor.entries.segments[i] : std::span<const KvSegment>(),
-                    .chosen = s.indexer ? b.chosen + r.first_row * s.indexer->top_k : nullptr};
+                    .chosen = s.follows_choice() ? b.chosen + r.first_row * s.indexer->top_k : nullptr};
     for (int64_t p : positions_of(rows, r)) env.flops += attention_flops(s.attention, attended_rows(s, p));
   });
   const SharedAttention kernel = attention_kernel(env, s, in.attention.kv.layout);

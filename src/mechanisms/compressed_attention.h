@@ -37,11 +37,17 @@ inline int64_t attended_rows(const CompressedAttentionSpec& spec, int64_t positi
   const int64_t window = visible_keys(spec.attention, position);
   if (!spec.compressor) return window;
   const int64_t entries = visible_entries(*spec.compressor, position);
-  return window + (spec.indexer ? std::min(entries, spec.indexer->top_k) : entries);
+  return window + (spec.follows_choice() ? std::min(entries, spec.indexer->top_k) : entries);
 }
 // A query's scores: heads times width for the products, heads for their weighted sum, a multiply-add each.
+inline uint64_t indexer_product_flops(const IndexerSpec& spec, int64_t n_entries) {
+  return 2 * static_cast<uint64_t>(spec.n_heads * spec.head_dim) * static_cast<uint64_t>(n_entries);
+}
+inline uint64_t indexer_sum_flops(const IndexerSpec& spec, int64_t n_entries) {
+  return 2 * static_cast<uint64_t>(spec.n_heads) * static_cast<uint64_t>(n_entries);
+}
 inline uint64_t indexer_flops(const IndexerSpec& spec, int64_t n_entries) {
-  return 2 * static_cast<uint64_t>(spec.n_heads * (spec.head_dim + 1)) * static_cast<uint64_t>(n_entries);
+  return indexer_product_flops(spec, n_entries) + indexer_sum_flops(spec, n_entries);
 }
 
 }  // namespace longhaul

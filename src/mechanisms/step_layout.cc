@@ -67,6 +67,7 @@ uint64_t mixer_scratch_bytes(const Architecture& arch, const Block& block, const
   if (const auto* s = std::get_if<AttentionSpec>(&block.mixer)) return attention_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<CcaSpec>(&block.mixer)) return cca_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer)) return compressed_attention_scratch_bytes(*s, d, limits);
+  if (std::holds_alternative<LatentAttentionSpec>(block.mixer)) return 0;  // not run
   if (const auto* s = std::get_if<GatedMlpSpec>(&block.mixer)) return mlp_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<MoeSpec>(&block.mixer)) return moe_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<ParallelSpec>(&block.mixer)) return parallel_scratch_bytes(*s, d, limits);

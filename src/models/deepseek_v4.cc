@@ -257,14 +257,17 @@ class Builder {
   WeightId add(const Name& name, std::vector<int64_t> shape, WeightSpec weight) {
     return a_.add_weight({.name = name.release, .shape = std::move(shape), .other_names = name.others}, weight);
   }
-  WeightId matrix(const Name& name, int64_t rows, int64_t cols) {
-    return add(name, {rows, cols}, {.use = WeightUse::kMatrix, .rows = rows, .cols = cols});
+  // As released: most matrices FP8, those of compressors and choices BF16, experts FP4, norms BF16, everything else F32.
+  WeightId matrix(const Name& name, int64_t rows, int64_t cols, DType released = DType::kF8E4M3) {
+    return add(name, {rows, cols}, {.use = WeightUse::kMatrix, .rows = rows, .cols = cols, .released = released});
   }
   WeightId fine(const Name& name, int64_t rows, int64_t cols) {
-    return add(name, {rows, cols}, {.use = WeightUse::kFine, .rows = rows, .cols = cols});
+    return add(name, {rows, cols}, {.use = WeightUse::kFine, .rows = rows, .cols = cols, .released = DType::kF32});
   }
-  WeightId vector(const Name& name, int64_t n) { return add(name, {n}, {.use = WeightUse::kVector, .cols = n}); }
-  NormSpec norm(const Name& name, int64_t n) { return {vector(name, n), static_cast<float>(c_.rms_norm_eps)}; }
+  WeightId vector(const Name& name, int64_t n, DType released = DType::kF32) {
+    return add(name, {n}, {.use = WeightUse::kVector, .cols = n, .released = released});
+  }
+  NormSpec norm(const Name& name, int64_t n) { return {vector(name, n, DType::kBF16), static_cast<float>(c_.rms_norm_eps)}; }
 
   void add_head() {
     if (c_.tie_word_embeddings) return a_.add_head_matrix("");
@@ -272,6 +275,8 @@ class Builder {
         {.name = "head.weight", .shape = {c_.vocab_size, c_.hidden_size}, .other_names = {"lm_head.weight"}, .is_absolute = true},
         {.use = WeightUse::kMatrix, .rows = c_.vocab_size, .cols = c_.hidden_size});
   }
+
+  RowFormat released_row() const { return {RowCoding::kFp8ByE8M0, c_.rope_dim}; }
 
   StateId state(StateSpec spec) {
     a_.states.push_back(spec);
@@ -295,11 +300,13 @@ class Builder {
     CompressorSpec s{.ratio = ratio, .width = width, .overlaps = overlaps};
     const int64_t out = s.series() * width;
     const auto name = [&](const char* own, const char* other) { return layer_name(l, release + own, {(reference + other).c_str()}); };
-    s.kv_proj = matrix(name("wkv.weight", "kv_proj.weight"), out, c_.hidden_size);
-    s.gate_proj = matrix(name("wgate.weight", "gate_proj.weight"), out, c_.hidden_size);
-    s.position_bias = add(name("ape", "position_bias"), {ratio, out}, {.use = WeightUse::kVector, .rows = ratio, .cols = out});
+    s.kv_proj = matrix(name("wkv.weight", "kv_proj.weight"), out, c_.hidden_size, DType::kBF16);
+    s.gate_proj = matrix(name("wgate.weight", "gate_proj.weight"), out, c_.hidden_size, DType::kBF16);
+    s.position_bias =
+        add(name("ape", "position_bias"), {ratio, out}, {.use = WeightUse::kVector, .rows = ratio, .cols = out, .released = DType::kF32});
     s.norm = norm(name("norm.weight", "kv_norm.weight"), width);
-    s.entries = state({.layer = l, .n_kv_heads = 1, .head_dim = width, .rows = rows, .ratio = ratio});
+    const RowFormat released = rows == RowKind::kKeys ? RowFormat{RowCoding::kMxFp4} : released_row();
+    s.entries = state({.layer = l, .n_kv_heads = 1, .head_dim = width, .rows = rows, .ratio = ratio, .released = released});
     s.open = state({.layer = l, .fixed_elements = s.state_elements(), .fixed_f32 = true});
     return s;
   }
@@ -311,7 +318,7 @@ class Builder {
     s.weights_proj =
         matrix(layer_name(l, "attn.indexer.weights_proj.weight",
                           {"self_attn.compressor.indexer.weights_proj.weight", "self_attn.compressor.indexer.scorer.weights_proj.weight"}),
-               s.n_heads, c_.hidden_size);
+               s.n_heads, c_.hidden_size, DType::kBF16);
     s.keys = compressor(l, "attn.indexer.compressor.", "self_attn.compressor.indexer.", c_.sparse_ratio, s.head_dim, true, RowKind::kKeys);
     return s;
   }
@@ -335,9 +342,15 @@ class Builder {
     s.attention.k_norm = norm(layer_name(l, "attn.kv_norm.weight", {"attn.norm.weight", "self_attn.kv_norm.weight"}), k);
     s.sinks = vector(layer_name(l, "attn.attn_sink", {"self_attn.sinks"}), heads);
     s.o_a_proj = add(layer_name(l, "attn.wo_a.weight", {"self_attn.o_a_proj.weight"}), {groups * rank, group_width},
-                     {.use = WeightUse::kMatrix, .n_experts = groups, .expert_stride = rank, .rows = rank, .cols = group_width});
+                     {.use = WeightUse::kMatrix,
+                      .n_experts = groups,
+                      .expert_stride = rank,
+                      .rows = rank,
+                      .cols = group_width,
+                      .released = DType::kF8E4M3});
     s.attention.o_proj = matrix(layer_name(l, "attn.wo_b.weight", {"self_attn.o_b_proj.weight"}), d, groups * rank);
-    s.attention.state = state({.layer = l, .n_kv_heads = 1, .head_dim = k, .window = s.attention.window, .rows = RowKind::kShared});
+    s.attention.state = state(
+        {.layer = l, .n_kv_heads = 1, .head_dim = k, .window = s.attention.window, .rows = RowKind::kShared, .released = released_row()});
     if (kind != LayerKind::kWindow) {
       const bool sparse = kind == LayerKind::kSparse;
       s.compressor = compressor(l, "attn.compressor.", "self_attn.compressor.", sparse ? c_.sparse_ratio : c_.heavy_ratio, k, sparse,
@@ -354,7 +367,7 @@ class Builder {
   LinearRouterSpec router(int64_t l) {
     const int64_t e = c_.n_routed_experts;
     LinearRouterSpec s{.score = c_.score};
-    s.proj = matrix(layer_name(l, "ffn.gate.weight", {"mlp.gate.weight"}), e, c_.hidden_size);
+    s.proj = matrix(layer_name(l, "ffn.gate.weight", {"mlp.gate.weight"}), e, c_.hidden_size, DType::kBF16);
     s.output_scale = static_cast<float>(c_.routed_scaling_factor);
     if (!c_.layers[static_cast<size_t>(l)].hash) {
       s.selection_bias = vector(layer_name(l, "ffn.gate.bias", {"mlp.gate.e_score_correction_bias"}), e);
@@ -363,24 +376,30 @@ class Builder {
     const int64_t k = c_.num_experts_per_tok;
     const Name table = layer_name(l, "ffn.gate.tid2eid", {"mlp.gate.tid2eid"});
     s.token_experts = a_.add_weight({.name = table.release, .shape = {c_.vocab_size, k}, .is_buffer = true, .other_names = table.others},
-                                    {.use = WeightUse::kIndex, .rows = c_.vocab_size, .cols = k, .limit = e});
+                                    {.use = WeightUse::kIndex, .rows = c_.vocab_size, .cols = k, .limit = e, .released = DType::kI64});
     return s;
   }
 
   MoeSpec experts(int64_t l) {
-    const int64_t d = c_.hidden_size, e = c_.n_routed_experts, f = c_.moe_intermediate_size;
-    MoeSpec s{.n_experts = e,
+    MoeSpec s{.n_experts = c_.n_routed_experts,
               .top_k = c_.num_experts_per_tok,
-              .width = f,
+              .width = c_.moe_intermediate_size,
               .activation = ActivationKind::kSilu,
               .limit = static_cast<float>(c_.swiglu_limit)};
     s.router = router(l);
+    add_expert_weights(l, s);
+    for (WeightId id : {s.gate_proj, s.up_proj, s.down_proj}) a_.weights[static_cast<size_t>(id)].released = DType::kF4;
+    return s;
+  }
+
+  void add_expert_weights(int64_t l, MoeSpec& s) {
+    const int64_t d = c_.hidden_size, e = s.n_experts, f = s.width;
     const std::string stack = "layers." + std::to_string(l) + ".mlp.experts.";
     if (shape_of_ && shape_of_("model." + stack + "gate_up_proj") != nullptr) {
       s.gate_proj = a_.add_experts(stack + "gate_up_proj", e, 2 * f, 0, f, d);
       s.up_proj = a_.add_experts(stack + "gate_up_proj", e, 2 * f, f, f, d);
       s.down_proj = a_.add_experts(stack + "down_proj", e, d, 0, d, f);
-      return s;
+      return;
     }
     const auto names = [&](const char* name) {
       std::vector<std::string> all;
@@ -390,7 +409,6 @@ class Builder {
     s.gate_proj = a_.add_separate_experts(names(".w1.weight"), f, 0, f, d);
     s.up_proj = a_.add_separate_experts(names(".w3.weight"), f, 0, f, d);
     s.down_proj = a_.add_separate_experts(names(".w2.weight"), d, 0, d, f);
-    return s;
   }
 
   GatedMlpSpec shared_expert(int64_t l) {

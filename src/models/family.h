@@ -26,6 +26,7 @@ struct Family {
   // The config with only so many layers (0: all) and the weights' dtype stated ("bfloat16").
   Result<Json> (*rewrite)(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype);
   std::vector<Preset> presets;
+  bool planner_only = false;  // described to be priced: nothing runs it, and rewrite is null
 };
 
 }  // namespace longhaul

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/printable.h"
+#include "models/deepseek_v32.h"
 #include "models/deepseek_v4.h"
 #include "models/gemma.h"
 #include "models/laguna.h"
@@ -12,7 +13,9 @@
 namespace longhaul {
 namespace {
 
-std::array<const Family*, 4> families() { return {&gemma_family(), &laguna_family(), &zaya_family(), &deepseek_v4_family()}; }
+std::array<const Family*, 5> families() {
+  return {&gemma_family(), &laguna_family(), &zaya_family(), &deepseek_v4_family(), &deepseek_v32_family()};
+}
 
 Result<const Family*> find_family(const Json& config, const std::string& where) {
   const Json* type = config.find("model_type");
@@ -41,7 +44,16 @@ Result<Architecture> read_architecture(const Json& config, const std::string& wh
   return family->read(config, where, shape_of);
 }
 
+Status check_runnable(const Json& config, const std::string& where) {
+  LH_TRY(const Family* family, find_family(config, where));
+  if (!family->planner_only) return {};
+  return unsupported(
+      "{}: models of type '{}' are described for the planner only: 'plan' and 'inspect' answer about them, nothing runs them", where,
+      *config.find("model_type")->as_string());
+}
+
 Result<Json> rewrite_config(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
+  LH_RETURN_IF_ERROR(check_runnable(config, where));
   LH_TRY(const Family* family, find_family(config, where));
   return family->rewrite(config, where, n_layers, dtype);
 }

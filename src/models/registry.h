@@ -13,6 +13,9 @@ namespace longhaul {
 // checkpoint's tensors look like, where there is one.
 Result<Architecture> read_architecture(const Json& config, const std::string& where, const ShapeOf& shape_of = {});
 
+// An error where the config's model is described for the planner only. Whatever makes or loads weights asks this first.
+Status check_runnable(const Json& config, const std::string& where);
+
 // Published models by name (config facts, no weights).
 std::vector<std::string> preset_names();
 Result<const Preset*> find_preset(std::string_view name);

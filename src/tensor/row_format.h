@@ -11,10 +11,10 @@ namespace longhaul {
 enum class CacheFormat { kAsDtype, kReleased };
 
 enum class RowCoding {
-  kPlain,         // elements of the cache's dtype
-  kFp8ByE8M0,     // E4M3, an E8M0 scale every 64 channels, the scales padded to 8 bytes
-  kFp8ByF32,      // E4M3, an F32 scale every 128 channels
-  kMxFp4,         // E2M1, an E8M0 scale every 32 channels
+  kPlain,      // elements of the cache's dtype
+  kFp8ByE8M0,  // E4M3, an E8M0 scale every 64 channels, the scales padded to 8 bytes
+  kFp8ByF32,   // E4M3, an F32 scale every 128 channels
+  kMxFp4,      // E2M1, an E8M0 scale every 32 channels
 };
 
 struct RowFormat {

@@ -159,6 +159,22 @@ longhaul plan gemma-4-E2B --context 128k
 expect_status 0
 expect_text
 
+begin "plan sets DeepSeek V4 beside V3.2"
+longhaul plan deepseek-v4-pro --context 1M --against deepseek-v3.2 --json
+expect_status 0
+expect_json
+# 61 rows of 656 bytes a token and as many index keys of 132.
+grep -A2 '"released_growing_state_bytes"' "$work/out" | grep -q '"against": 50402951168' || fail "V3.2's released cache is not 50402951168 bytes"
+longhaul plan deepseek-v4-pro --context 1M --against deepseek-v3.2
+expect_status 0
+expect_text
+for share in "26.55 %" "26.10 %" "10.47 %" "11.47 %"; do
+  grep -qF "$share" "$work/out" || fail "no share of $share"
+done
+longhaul plan deepseek-v4-flash --context 1M --weights released --kv released
+expect_status 0
+grep -qF "grows by 3,514.25 bytes a token" "$work/out" || fail "the growth in released formats is not 3,514.25 bytes"
+
 begin "synth writes a checkpoint that runs"
 longhaul synth "$demo/config.json" --out "$work/synth" --layers 2 --seed 1
 expect_status 0

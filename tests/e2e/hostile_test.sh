@@ -139,6 +139,19 @@ logits "--chunk 0" "chunk" "$model" --chunk 0
 logits "--threads -1" "threads" "$model" --threads -1
 logits "--weights int3" "int3" "$model" --weights int3
 logits "--kv f16" "f16" "$model" --kv f16
+for flag in --weights --kv; do
+  logits "$flag released" "$flag released can be planned, not run" "$model" "$flag" released
+done
+refused "plan --against nothing" "no-such-model" plan "$model" --against no-such-model
+refused "synth of what is only planned" "described for the planner only" synth deepseek-v3.2 --out "$work/x"
+mkdir "$work/v32"
+printf '{"model_type": "deepseek_v32", "num_hidden_layers": 4}' >"$work/v32/config.json"
+for what in "$work/v32" deepseek-v3.2; do
+  refused "run $what" "described for the planner only" run "$what" -p Hi
+  refused "bench $what" "described for the planner only" bench "$what"
+done
+refused "a bundled model's name where weights are wanted" "a description without weights" run gemma-4-E2B -p Hi
+logits "logits of what is only planned" "described for the planner only" "$work/v32"
 logits "--memory 1KiB" "largest context that fits" "$model" --context 512 --memory 1KiB
 grep -q '^  total' "$work/err" || fail "the refusal does not show the plan"
 refused "--batch 0" "batch" plan "$model" --batch 0
