@@ -28,10 +28,17 @@ std::vector<int32_t> some_tokens(int64_t n, int64_t vocab) {
   return tokens;
 }
 
+// Of experts that stay in their files, while something was timed.
+struct ExpertUse {
+  double hit_rate;
+  uint64_t read_bytes_per_token;
+};
+
 struct Prefill {
   int64_t tokens;
   double seconds, all_rows_seconds;
   double flops_per_second;
+  std::optional<ExpertUse> experts = {};
 };
 
 struct Decode {
@@ -39,6 +46,7 @@ struct Decode {
   double tokens_per_second;
   uint64_t read_bytes, state_bytes;
   double bandwidth;  // of memory, mean of right before and right after
+  std::optional<ExpertUse> experts;
 
   double bytes_per_second() const { return tokens_per_second * static_cast<double>(read_bytes); }
 };
@@ -69,6 +77,18 @@ class Bench {
     return {};
   }
 
+  std::optional<ExpertStats> expert_stats() const {
+    return m_.weights->experts ? std::optional(m_.weights->experts->stats()) : std::nullopt;
+  }
+
+  std::optional<ExpertUse> experts_since(const std::optional<ExpertStats>& before, int64_t n_tokens) const {
+    if (!before) return {};
+    ExpertStats s = *expert_stats();
+    s.hits -= before->hits;
+    s.misses -= before->misses;
+    return ExpertUse{s.hit_rate(), (s.read_bytes - before->read_bytes) / static_cast<uint64_t>(n_tokens)};
+  }
+
   Result<double> median_feed_seconds(Executor& executor, int64_t n) {
     const std::vector<int32_t> tokens = some_tokens(n, m_.arch.vocab_size);
     std::vector<double> times;
@@ -86,7 +106,9 @@ class Bench {
   Status time_prefill(int64_t n) {
     Prefill p{n, 0, 0, 0};
     const uint64_t before = m_.executor->flops();
+    const auto experts = expert_stats();
     LH_TRY(p.seconds, median_feed_seconds(*m_.executor, n));
+    p.experts = experts_since(experts, n * o_.repeats);
     p.flops_per_second = static_cast<double>(m_.executor->flops() - before) / o_.repeats / p.seconds;
     if (o_.compare_row_skip) {
       LH_TRY(Executor all, Executor::create(m_.arch, m_.weights->weights, *m_.kernels, *m_.pool, m_.limits, {.skip_unneeded_rows = false}));
@@ -102,6 +124,7 @@ class Bench {
     const std::vector<int32_t> tokens = some_tokens(depth + o_.generate + 2, m_.arch.vocab_size);
     LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).first(static_cast<size_t>(depth + 2))));
     LH_TRY(const Roofline before, measure_roofline({m_.kernels, m_.pool.get()}));
+    const auto experts = expert_stats();
     const double start = now_seconds();
     for (int64_t i = depth + 2; i < depth + 2 + o_.generate; ++i)
       LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).subspan(static_cast<size_t>(i), 1)));
@@ -111,7 +134,7 @@ class Bench {
     LH_TRY(const Plan plan, make_plan(m_.arch, request));
     LH_TRY(const Roofline after, measure_roofline({m_.kernels, m_.pool.get()}));
     decodes_.push_back({depth, static_cast<double>(o_.generate) / seconds, plan.decode_read_bytes, sequence.allocated_bytes(),
-                        (before.read_bytes_per_second + after.read_bytes_per_second) / 2});
+                        (before.read_bytes_per_second + after.read_bytes_per_second) / 2, experts_since(experts, o_.generate)});
     report_progress();
     return {};
   }
@@ -127,6 +150,16 @@ class Bench {
                                              : std::max(before_.f32_flops_per_second, after_.f32_flops_per_second);
   }
 
+  static std::string experts_text(const std::optional<ExpertUse>& e) {
+    return e ? fmt::format("   experts {:.1f} % hits, {} read a token", 100 * e->hit_rate, format_bytes(e->read_bytes_per_token)) : "";
+  }
+
+  static void set_experts(Json& row, const std::optional<ExpertUse>& e) {
+    if (!e) return;
+    row.set("expert_hit_rate", e->hit_rate);
+    row.set("expert_read_bytes_per_token", e->read_bytes_per_token);
+  }
+
   std::string text() const {
     std::string out = fmt::format("{}: {} threads, kernels {}, weights {}, state {}\n", m_.arch.name, m_.limits.n_threads, m_.kernels->name,
                                   to_string(m_.limits.weights), to_string(m_.limits.kv));
@@ -138,13 +171,13 @@ class Bench {
       if (p.all_rows_seconds > 0)
         out += fmt::format("   {:.2f}x of {:.1f} tokens/s with every row in every block", p.all_rows_seconds / p.seconds,
                            static_cast<double>(p.tokens) / p.all_rows_seconds);
-      out += "\n";
+      out += experts_text(p.experts) + "\n";
     }
     if (!decodes_.empty()) out += "\n  depth      tokens/s   bytes/token      GB/s   of GB/s         state\n";
     for (const Decode& d : decodes_) {
-      out +=
-          fmt::format("{:>7}  {:>12.2f}  {:>12}  {:>8.1f}  {:>8.1f}  {:>5.1f} %  {}\n", d.depth, d.tokens_per_second, d.read_bytes,
-                      d.bytes_per_second() / 1e9, d.bandwidth / 1e9, 100 * d.bytes_per_second() / d.bandwidth, format_bytes(d.state_bytes));
+      out += fmt::format("{:>7}  {:>12.2f}  {:>12}  {:>8.1f}  {:>8.1f}  {:>5.1f} %  {}{}\n", d.depth, d.tokens_per_second, d.read_bytes,
+                         d.bytes_per_second() / 1e9, d.bandwidth / 1e9, 100 * d.bytes_per_second() / d.bandwidth,
+                         format_bytes(d.state_bytes), experts_text(d.experts));
     }
     out += fmt::format("\npeak RSS {}, planned {} at {} tokens of context\n", format_bytes(peak_resident_bytes()),
                        format_bytes(m_.plan.total_bytes), m_.context);
@@ -160,16 +193,19 @@ class Bench {
                                {"flops_per_second", p.flops_per_second},
                                {"share_of_peak", p.flops_per_second / dot_peak()}});
       if (p.all_rows_seconds > 0) row.set("all_rows_seconds", p.all_rows_seconds);
+      set_experts(row, p.experts);
       prefill.push_back(row);
     }
     for (const Decode& d : decodes_) {
-      decode.push_back(Json::object({{"depth", d.depth},
-                                     {"tokens_per_second", d.tokens_per_second},
-                                     {"read_bytes_per_token", d.read_bytes},
-                                     {"bytes_per_second", d.bytes_per_second()},
-                                     {"read_bandwidth", d.bandwidth},
-                                     {"share_of_bandwidth", d.bytes_per_second() / d.bandwidth},
-                                     {"state_bytes", d.state_bytes}}));
+      Json row = Json::object({{"depth", d.depth},
+                               {"tokens_per_second", d.tokens_per_second},
+                               {"read_bytes_per_token", d.read_bytes},
+                               {"bytes_per_second", d.bytes_per_second()},
+                               {"read_bandwidth", d.bandwidth},
+                               {"share_of_bandwidth", d.bytes_per_second() / d.bandwidth},
+                               {"state_bytes", d.state_bytes}});
+      set_experts(row, d.experts);
+      decode.push_back(row);
     }
     const auto machine = [](const Roofline& r) {
       return Json::object({{"read_bytes_per_second", r.read_bytes_per_second},

@@ -197,15 +197,17 @@ Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource
 }
 
 Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, DType weights, ThreadPool& pool,
-                                                    const LoadProgress& progress) {
+                                                    const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts) {
   LH_CHECK(weights == DType::kF32 || weights == DType::kBF16);
   auto model = std::make_unique<LoadedWeights>();
   model->source = std::move(source);
-  LH_TRY(const auto tensors, TensorMatcher(arch, model->source).match());
+  LH_TRY(auto tensors, TensorMatcher(arch, model->source).match());
 
   const size_t n = arch.weights.size();
   uint64_t packed = 0, vectors = 0;
+  const auto is_streamed = [&](const WeightSpec& w) { return experts && w.use == WeightUse::kExpert; };
   for (const WeightSpec& w : arch.weights) {
+    if (is_streamed(w)) continue;
     (w.is_f32() ? vectors : packed) += resident_bytes(w, weights);
   }
   LH_TRY(model->packed, Buffer::allocate(packed));
@@ -232,7 +234,8 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
       model->mapped_bytes += t.bytes.size();
     } else {
       const DType packed_as = w.use == WeightUse::kFine ? DType::kF32 : weights;
-      model->weights.matrices[i] = {next, packed_as, w.rows, w.cols};
+      model->weights.matrices[i] = {is_streamed(w) ? nullptr : next, packed_as, w.rows, w.cols};
+      if (is_streamed(w)) continue;
       add_tasks(std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, packed_as, next, tasks);
       next += resident_bytes(w, weights);
     }
@@ -241,6 +244,10 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   // Pages around the edges of what was packed, and those the kernel mapped ahead, are not needed either; tables come back row by row.
   for (const auto& file : model->source.files()) file->drop(file->bytes());
   if (progress) progress(packed, packed);
+  if (experts) {
+    LH_TRY(model->experts, ExpertCache::create(arch, std::move(tensors), model->weights.matrices, *experts, pool));
+    model->weights.experts = model->experts.get();
+  }
   return model;
 }
 
