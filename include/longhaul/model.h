@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,12 +23,22 @@ struct LoadOptions {
   int64_t chunk = 512;             // tokens of a prompt per step
   int64_t sequences = 1;           // sequences per step
   bool all_logits = false;         // room for logits of many rows at a time (logits, score)
+  uint64_t expert_cache = 0;       // bytes of experts held at a time, the others stay in their files until chosen; 0: all are held
   bool skip_unneeded_rows = true;  // rows whose logits nobody wants stop at the last block that writes state
   uint64_t memory_limit = 0;       // bytes; 0: what the system has available
   // Fields of config.json to change before it is read, each FIELD=VALUE: a dotted path and a JSON value, as in
   // "rope_parameters.full_attention.attention_factor=1.2". An unknown field is an error.
   std::vector<std::string> config_overrides = {};
   std::function<void(std::string_view what, double fraction)> progress;  // of long waits
+};
+
+// What a cache of experts did since the model was loaded. An expert counts once for every step and layer where tokens chose it.
+struct ExpertStats {
+  int64_t n_experts = 0, n_slots = 0;  // of all layers; that are held at a time
+  int64_t hits = 0, misses = 0;
+  uint64_t read_bytes = 0;  // of the checkpoint, for the misses
+
+  double hit_rate() const { return hits + misses > 0 ? static_cast<double>(hits) / static_cast<double>(hits + misses) : 0; }
 };
 
 // Figures of a run beside what the planner had announced.
@@ -37,6 +48,7 @@ struct Stats {
   uint64_t state_bytes = 0, weight_bytes_resident = 0, weight_bytes_mapped = 0, scratch_bytes = 0, peak_rss_bytes = 0;
   uint64_t planned_state_bytes = 0, planned_weight_bytes = 0, planned_scratch_bytes = 0, planned_total_bytes = 0;
   uint64_t flops = 0;
+  std::optional<ExpertStats> experts;  // where they stay in their files
 
   double prefill_tokens_per_second() const { return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0; }
   // The first generated token comes out of the prefill.

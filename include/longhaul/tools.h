@@ -28,6 +28,7 @@ struct PlanOptions {
   uint64_t memory = 0;               // bytes to fit; 0: what the system has available
   int64_t chunk = 512;
   int threads = 0;
+  uint64_t expert_cache = 0;                       // as in LoadOptions
   std::vector<std::string> config_overrides = {};  // as in LoadOptions
 };
 

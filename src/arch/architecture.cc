@@ -168,6 +168,17 @@ void for_each_weight(const Block& block, const std::function<void(WeightId)>& vi
   visit_block(copy, visit);
 }
 
+void for_each_moe(const Architecture& arch, const std::function<void(const MoeSpec&)>& visit) {
+  for (const Block& block : arch.blocks) {
+    if (const auto* moe = std::get_if<MoeSpec>(&block.mixer)) visit(*moe);
+    const auto* parallel = std::get_if<ParallelSpec>(&block.mixer);
+    if (parallel == nullptr) continue;
+    for (const Branch& branch : parallel->branches) {
+      if (const auto* moe = std::get_if<MoeSpec>(&branch.mixer)) visit(*moe);
+    }
+  }
+}
+
 void for_each_weight(const Architecture& arch, const std::function<void(WeightId)>& visit) {
   // Parts of one tensor may serve several blocks (a shared norm): report each weight id once.
   std::vector<bool> seen(arch.weights.size(), false);

@@ -81,6 +81,8 @@ struct Architecture {
 
 // Calls visit for every weight the block uses, each once.
 void for_each_weight(const Block& block, const std::function<void(WeightId)>& visit);
+// Calls visit for every mixture of experts, those beside other branches included.
+void for_each_moe(const Architecture& arch, const std::function<void(const MoeSpec&)>& visit);
 // Every weight in use: embedding, blocks in order, head.
 void for_each_weight(const Architecture& arch, const std::function<void(WeightId)>& visit);
 // Forgets weights and tensors that an edit of the blocks left without a user, and renumbers the others.

@@ -30,7 +30,7 @@ struct TensorSpec {
 
 enum class WeightUse {
   kMatrix,  // multiplied for every token: packed, resident
-  kExpert,  // a stack of matrices [E, rows, cols] of which a token uses a few: packed, resident
+  kExpert,  // a stack of matrices [E, rows, cols] of which a token uses a few: packed, resident or brought in as they are chosen
   kFine,    // a small matrix whose products need all of f32: packed as f32 whatever the others are
   kLookup,  // a table of which a token reads one row: stays in the mapped file
   kIndex,   // a table of integers below `limit`, of which a token reads one row: checked when loading, stays in the mapped file

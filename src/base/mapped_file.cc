@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -67,15 +68,34 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
-static void advise(std::span<const std::byte> range, int advice) {
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<uintptr_t>(range.data()) + page - 1) / page * page;
-  const auto end = (reinterpret_cast<uintptr_t>(range.data()) + range.size()) / page * page;
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+namespace {
+
+void advise(std::span<const std::byte> file, size_t begin, size_t end, int advice) {
+  if (begin < end) ::madvise(const_cast<std::byte*>(file.data()) + begin, end - begin, advice);
 }
 
-void MappedFile::drop(std::span<const std::byte> range) const { advise(range, MADV_DONTNEED); }
-void MappedFile::expect_random_access(std::span<const std::byte> range) const { advise(range, MADV_RANDOM); }
+// The blocks of so many bytes that a range of the file touches, or those that it fills.
+void advise_touched(std::span<const std::byte> file, std::span<const std::byte> range, size_t block, int advice) {
+  const auto begin = static_cast<size_t>(range.data() - file.data());
+  advise(file, begin / block * block, std::min(file.size(), (begin + range.size() + block - 1) / block * block), advice);
+}
+
+void advise_filled(std::span<const std::byte> file, std::span<const std::byte> range, size_t block, int advice) {
+  const auto begin = static_cast<size_t>(range.data() - file.data());
+  advise(file, (begin + block - 1) / block * block, (begin + range.size()) / block * block, advice);
+}
+
+size_t page_size() { return static_cast<size_t>(::sysconf(_SC_PAGESIZE)); }
+
+}  // namespace
+
+void MappedFile::drop(std::span<const std::byte> range) const {
+  // Touching a byte may map all of the block that the system keeps it in: at most a huge page, aligned in the file.
+  constexpr size_t kLargestBlock = size_t{2} << 20;
+  advise_touched(bytes(), range, kLargestBlock, MADV_DONTNEED);
+}
+void MappedFile::will_need(std::span<const std::byte> range) const { advise_touched(bytes(), range, page_size(), MADV_WILLNEED); }
+void MappedFile::expect_random_access(std::span<const std::byte> range) const { advise_filled(bytes(), range, page_size(), MADV_RANDOM); }
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

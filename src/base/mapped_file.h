@@ -20,8 +20,11 @@ class MappedFile {
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
 
-  // Tells the kernel that this range was used once and its pages may go (after packing weights).
+  // Tells the kernel that this range was used once and its pages may go (after packing weights). Those around it that came with it go too: they are
+  // back when touched.
   void drop(std::span<const std::byte> range) const;
+  // Tells the kernel that this range will be read soon: it begins to, and this call need not wait for it.
+  void will_need(std::span<const std::byte> range) const;
   // Tells the kernel that rows will be read here and there: no read-ahead.
   void expect_random_access(std::span<const std::byte> range) const;
 

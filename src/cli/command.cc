@@ -67,7 +67,14 @@ void add_load_options(CLI::App& command, LoadOptions& o) {
             "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's maximum if less)", 1);
   add_count(command, "--chunk", o.chunk, "tokens of a prompt per step (default 512)", 1);
   add_bytes(command, "--memory", o.memory_limit, "memory the model may use, such as 8GiB (default: what is available)");
+  add_expert_cache(command, o.expert_cache);
   add_overrides(command, o.config_overrides);
+}
+
+void add_expert_cache(CLI::App& command, uint64_t& bytes) {
+  add_bytes(
+      command, "--expert-cache", bytes,
+      "hold so many bytes of experts, such as 8GiB, and read the others from the checkpoint as tokens choose them (default: hold all)");
 }
 
 void add_overrides(CLI::App& command, std::vector<std::string>& overrides) {

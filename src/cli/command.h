@@ -23,7 +23,7 @@ void add_bench(CLI::App& app, Run& run);
 // One line on standard error, "longhaul: ...", and the exit status for it.
 int fail(const Error& error);
 
-// --weights, --kv, --threads, --context, --chunk, --memory, --set.
+// --weights, --kv, --threads, --context, --chunk, --memory, --expert-cache, --set.
 void add_load_options(CLI::App& command, LoadOptions& options);
 // Sampling flags; those given are laid over the checkpoint's defaults.
 class SamplingFlags {
@@ -39,6 +39,7 @@ class SamplingFlags {
               *presence_set_ = nullptr, *frequency_set_ = nullptr, *top_k_set_ = nullptr, *seed_set_ = nullptr;
 };
 
+void add_expert_cache(CLI::App& command, uint64_t& bytes);
 // --set FIELD=VALUE, may be given several times.
 void add_overrides(CLI::App& command, std::vector<std::string>& overrides);
 

@@ -49,6 +49,7 @@ void add_plan(CLI::App& app, Run& run) {
   add_bytes(*c, "--memory", f->options.memory, "memory that the largest context must fit, such as 24GiB (default: what is available)");
   add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)", 1);
   c->add_option("--threads", f->options.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024));
+  add_expert_cache(*c, f->options.expert_cache);
   add_overrides(*c, f->options.config_overrides);
   c->add_flag("--json", f->json, "print JSON");
   c->callback([f, &run] { run = [f] { return print(plan_model(f->model, f->options), f->json); }; });

@@ -163,7 +163,8 @@ std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& 
       layer.state_bytes_per_token += growth_per_token(state, r);
     }
     for (size_t id = 0; id < only_layer.size(); ++id) {
-      if (only_layer[id] == layer.layer) layer.weight_bytes += resident_bytes_of(arch.weights[id], r);
+      const bool stays = r.expert_cache > 0 && arch.weights[id].use == WeightUse::kExpert;
+      if (only_layer[id] == layer.layer && !stays) layer.weight_bytes += resident_bytes_of(arch.weights[id], r);
     }
     for (const ParameterPiece& p : pieces) layer.params += p.layer == layer.layer ? p.elements : 0;
   }
@@ -180,6 +181,24 @@ Status price_traffic(const Architecture& arch, const PlanRequest& r, const std::
   return {};
 }
 
+// Experts: all resident, or behind a cache of some of them.
+Status price_experts(const Architecture& arch, const PlanRequest& r, Plan& p) {
+  double cold = 0;
+  for_each_moe(arch, [&](const MoeSpec& moe) {
+    p.n_experts += moe.n_experts;
+    cold += expected_experts(moe, r.batch) * static_cast<double>(expert_bytes(arch, moe, r.weights));
+  });
+  p.expert_bytes = expert_weight_bytes(arch, r.weights);
+  for_each_weight(arch, [&](WeightId id) { p.weight_bytes += resident_bytes_of(arch.weight(id), r); });
+  if (r.expert_cache == 0) return {};
+  LH_TRY(p.expert_cache, expert_cache_layout(arch, r.weights, r.n_threads, r.expert_cache));
+  p.weight_bytes = p.weight_bytes - p.expert_bytes + p.expert_cache->bytes();
+  const double held = static_cast<double>(p.expert_cache->n_slots) / static_cast<double>(p.n_experts);
+  p.expert_stream_bytes_cold = static_cast<uint64_t>(std::round(cold));
+  p.expert_stream_bytes = static_cast<uint64_t>(std::round(cold * (1 - held)));
+  return {};
+}
+
 Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
   const std::vector<ParameterPiece> pieces = parameter_pieces(arch);
   Plan p{.name = arch.name,
@@ -191,7 +210,7 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
          .what_if = r.what_if,
          .params_total = total_parameters(pieces),
          .params_active = active_parameters(pieces)};
-  for_each_weight(arch, [&](WeightId id) { p.weight_bytes += resident_bytes_of(arch.weight(id), r); });
+  LH_RETURN_IF_ERROR(price_experts(arch, r, p));
   p.weight_bytes_mapped = mapped_bytes(arch, r);
   p.scratch_bytes = scratch_bytes(arch, step_limits(r));
   LH_TRY(p.state_bytes, narrow(state_bytes_of(arch, r, r.context), "state bytes"));

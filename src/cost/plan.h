@@ -9,6 +9,7 @@
 #include "arch/architecture.h"
 #include "base/result.h"
 #include "mechanisms/env.h"
+#include "mechanisms/resident_weights.h"
 
 namespace longhaul {
 
@@ -25,13 +26,14 @@ struct PlanRequest {
   int n_threads = 1;
   std::optional<uint64_t> memory;    // bytes to fit in
   std::optional<double> bandwidth;   // bytes a second of memory, for the bound on speed
+  uint64_t expert_cache = 0;         // bytes of experts held at a time; 0: all
   std::vector<std::string> what_if;  // edits to price, in order
 };
 
 // The limits of the executor that this request describes.
 StepLimits step_limits(const PlanRequest& request);
 
-// One layer. Parameters and weight bytes are those that no other layer uses.
+// One layer. Parameters and weight bytes are those that no other layer uses; experts that stay in their files are no bytes.
 struct LayerPlan {
   int64_t layer = 0;
   std::vector<std::string> mixers;  // "attention sliding 512", "mlp 6144", one a block
@@ -51,7 +53,7 @@ struct Plan {
 
   uint64_t params_total = 0;
   uint64_t params_active = 0;        // multiplied or added for one token, head included
-  uint64_t weight_bytes = 0;         // resident: packed matrices, f32 vectors; or as released
+  uint64_t weight_bytes = 0;         // resident: packed matrices, f32 vectors, the cache of experts
   uint64_t weight_bytes_mapped = 0;  // tables read by row from their file
   uint64_t state_bytes = 0;          // all sequences at full context, as allocated
   uint64_t growing_state_bytes = 0;  // of these, what goes on growing: no rings and fixed blocks
@@ -66,6 +68,11 @@ struct Plan {
   uint64_t decode_read_bytes = 0;            // one step of the whole batch at the end of the context
   uint64_t decode_read_weight_bytes = 0;     // of these, weights; experts by expectation
   uint64_t decode_read_cache_bytes = 0;      // of these, rows of cache that are looked at
+  int64_t n_experts = 0;                          // of all layers
+  std::optional<ExpertCacheLayout> expert_cache;  // given: experts stay in their files but for what it holds
+  uint64_t expert_bytes = 0;                      // of all experts, as packed
+  uint64_t expert_stream_bytes_cold = 0;          // that one step of the whole batch reads, as packed: with nothing held
+  uint64_t expert_stream_bytes = 0;               // and with the cache full, were all experts chosen alike
   std::optional<int64_t> max_context;        // the largest that fits the memory asked for; 0: none does
   std::vector<LayerPlan> layers;
 };

@@ -243,5 +243,42 @@ TEST(Plan, SaysSoWhereACountLeaves64Bits) {
   EXPECT_THAT(plan.error().message, HasSubstr("2^64"));
 }
 
+TEST(Plan, AnExpertCacheTakesThePlaceOfTheExperts) {
+  const Architecture arch = described("gemma-4-26B-A4B");
+  const PlanRequest all{.context = 4096};
+  PlanRequest some = all;
+  some.expert_cache = uint64_t{8} << 30;
+  const Plan resident = plan_of(arch, all), cached = plan_of(arch, some);
+  constexpr uint64_t kExpert = 3 * 704 * 2816 * 2, kExperts = 30 * 128;  // bf16, 704 being whole panels
+  EXPECT_FALSE(resident.expert_cache);
+  EXPECT_EQ(resident.expert_bytes, kExperts * kExpert);
+  ASSERT_TRUE(cached.expert_cache);
+  constexpr uint64_t kWiden = 16 * 2816 * 4;
+  constexpr uint64_t kSlots = ((uint64_t{8} << 30) - kWiden) / kExpert;
+  EXPECT_EQ(cached.expert_cache->n_slots, static_cast<int64_t>(kSlots));
+  EXPECT_EQ(cached.expert_cache->bytes(), kSlots * kExpert + kWiden);
+  EXPECT_EQ(cached.weight_bytes, resident.weight_bytes - kExperts * kExpert + kSlots * kExpert + kWiden);
+  EXPECT_EQ(cached.total_bytes, cached.weight_bytes + cached.state_bytes + cached.scratch_bytes);
+  EXPECT_EQ(cached.decode_read_bytes, resident.decode_read_bytes) << "memory is read all the same";
+  EXPECT_EQ(cached.expert_stream_bytes_cold, 30u * 8 * kExpert);
+  EXPECT_NEAR(static_cast<double>(cached.expert_stream_bytes), 30.0 * 8 * kExpert * (1 - static_cast<double>(kSlots) / kExperts), 1.0);
+  some.expert_cache = uint64_t{1} << 60;
+  const Plan whole = plan_of(arch, some);
+  EXPECT_EQ(whole.expert_cache->n_slots, static_cast<int64_t>(kExperts));
+  EXPECT_EQ(whole.expert_stream_bytes, 0u);
+  some.expert_cache = 8 * kExpert + kWiden - 1;
+  const auto refused = make_plan(arch, some);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, HasSubstr(std::to_string(8 * kExpert + kWiden) + " bytes are the least"));
+}
+
+TEST(Plan, LayersHoldNoExpertsThatStayInTheirFiles) {
+  const Architecture arch = described("laguna-xs.2");
+  const Plan resident = plan_of(arch, {.context = 4096}), cached = plan_of(arch, {.context = 4096, .expert_cache = uint64_t{1} << 30});
+  uint64_t difference = 0;
+  for (size_t i = 0; i < resident.layers.size(); ++i) difference += resident.layers[i].weight_bytes - cached.layers[i].weight_bytes;
+  EXPECT_EQ(difference, resident.expert_bytes);
+}
+
 }  // namespace
 }  // namespace longhaul

@@ -29,12 +29,19 @@ void add_bytes(Out out, const char* label, uint64_t bytes, std::string_view note
 
 void add_memory(Out out, const Plan& p, const PlanRequest& r) {
   fmt::format_to(out, "\nmemory\n");
-  add_bytes(out, "weights", p.weight_bytes, p.weights == "released" ? "as released, with their scales" : "packed matrices, f32 vectors");
+  if (p.expert_cache) {
+    add_bytes(out, "dense weights", p.weight_bytes - p.expert_cache->bytes(), "packed matrices, f32 vectors");
+    add_bytes(out, "expert cache", p.expert_cache->bytes(),
+              fmt::format("{} of {} experts", p.expert_cache->n_slots, p.expert_cache->n_experts));
+  } else {
+    add_bytes(out, "weights", p.weight_bytes, p.weights == "released" ? "as released, with their scales" : "packed matrices, f32 vectors");
+  }
   add_bytes(out, "state", p.state_bytes,
             fmt::format("grows by {} bytes a token{}", exact_number(p.state_bytes_per_token), p.batch > 1 ? " and sequence" : ""));
   add_bytes(out, "scratch", p.scratch_bytes, fmt::format("steps of up to {} rows", step_limits(r).max_rows));
   add_bytes(out, "total", p.total_bytes, "");
   add_bytes(out, "tables on disk", p.weight_bytes_mapped, "read by row from the checkpoint");
+  if (p.expert_cache) add_bytes(out, "experts on disk", p.expert_bytes, "read as they are chosen");
   if (!p.max_context) return;
   if (*p.max_context == 0) {
     fmt::format_to(out, "  no context fits {}: weights and scratch alone need {}\n", format_bytes(*r.memory),
@@ -57,6 +64,10 @@ void add_work(Out out, const Plan& p, const PlanRequest& r) {
                  flops(p.prefill_flops));
   fmt::format_to(out, "  {:<16}{:>13}   weights {}, cache {}\n", "read per step", format_bytes(p.decode_read_bytes),
                  format_bytes(p.decode_read_weight_bytes), format_bytes(p.decode_read_bytes - p.decode_read_weight_bytes));
+  if (p.expert_cache) {
+    fmt::format_to(out, "  {:<16}{:>13}   if all experts are chosen alike; {} with an empty cache\n", "from disk a step",
+                   format_bytes(p.expert_stream_bytes), format_bytes(p.expert_stream_bytes_cold));
+  }
   if (!r.bandwidth) return;
   fmt::format_to(out, "  {:<16}{:>9.2f} t/s   at {:.1f} GB/s of memory\n", "at most",
                  *r.bandwidth * static_cast<double>(p.batch) / static_cast<double>(p.decode_read_bytes), *r.bandwidth / 1e9);
@@ -144,6 +155,17 @@ void add_what_ifs(Out out, const Architecture& arch, const Plan& plan, const Pla
   }
 }
 
+Json expert_cache_json(const Plan& p) {
+  if (!p.expert_cache) return Json();
+  return Json::object({{"bytes", p.expert_cache->bytes()},
+                       {"slots", p.expert_cache->n_slots},
+                       {"slot_bytes", p.expert_cache->slot_bytes},
+                       {"experts", p.n_experts},
+                       {"expert_bytes", p.expert_bytes},
+                       {"stream_bytes_per_step", p.expert_stream_bytes},
+                       {"stream_bytes_per_step_cold", p.expert_stream_bytes_cold}});
+}
+
 Json layer_json(const LayerPlan& l) {
   Json::Array mixers(l.mixers.begin(), l.mixers.end());
   return Json::object({{"layer", l.layer},
@@ -194,6 +216,7 @@ Json plan_json(const Plan& p) {
                        {"prefill_flops", p.prefill_flops},
                        {"prefill_flops_skip", p.prefill_flops_skip},
                        {"decode_read_bytes", p.decode_read_bytes},
+                       {"expert_cache", expert_cache_json(p)},
                        {"max_context", p.max_context ? Json(*p.max_context) : Json()},
                        {"max_positions", p.max_positions},
                        {"layers", std::move(layers)}});

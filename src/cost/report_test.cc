@@ -37,6 +37,19 @@ TEST(PlanReport, SetsAnEditedModelBesideTheShippedOne) {
   EXPECT_THAT(text, HasSubstr("no context fits 1.00 GiB"));
 }
 
+TEST(PlanReport, SaysWhichExpertsAreHeldAndWhatIsReadForTheOthers) {
+  const Architecture arch = described("gemma-4-26B-A4B");
+  const PlanRequest r{.context = 4096, .expert_cache = uint64_t{8} << 30};
+  const std::string text = plan_report(arch, *make_plan(arch, r), r);
+  EXPECT_THAT(text, HasSubstr("722 of 3840 experts"));
+  EXPECT_THAT(text, HasSubstr("experts on disk"));
+  EXPECT_THAT(text, HasSubstr("2.16 GiB   if all experts are chosen alike; 2.66 GiB with an empty cache"));
+  const Json json = plan_json(*make_plan(arch, r));
+  EXPECT_EQ(integer(*json.find("expert_cache"), "slots"), 722u);
+  EXPECT_EQ(integer(*json.find("expert_cache"), "expert_bytes"), uint64_t{30} * 128 * 3 * 704 * 2816 * 2);
+  EXPECT_TRUE(plan_json(*make_plan(arch, {.context = 4096})).find("expert_cache")->is_null());
+}
+
 TEST(PlanJson, HasTheStableKeys) {
   const Architecture arch = described("gemma-4-E2B");
   const Json json = plan_json(*make_plan(arch, {.context = 4096, .kv = DType::kF32, .what_if = {"mha"}}));
@@ -46,7 +59,7 @@ TEST(PlanJson, HasTheStableKeys) {
                                                   "weight_bytes", "weight_bytes_mapped", "state_bytes", "growing_state_bytes",
                                                   "state_bytes_per_token", "scratch_bytes", "total_bytes", "decode_flops_per_token",
                                                   "decode_attention_flops", "decode_fp8_equivalent_flops", "prefill_flops",
-                                                  "prefill_flops_skip", "decode_read_bytes", "max_context", "max_positions", "layers"));
+                                                  "prefill_flops_skip", "decode_read_bytes", "expert_cache", "max_context", "max_positions", "layers"));
   EXPECT_EQ(*json.find("kv")->as_string(), "f32");
   EXPECT_TRUE(json.find("max_context")->is_null());
   EXPECT_EQ(json.find("layers")->as_array()->size(), 35u);

@@ -58,6 +58,18 @@ class Bench {
     return {};
   }
 
+  std::optional<ExpertStats> expert_stats() const {
+    return m_.weights->experts ? std::optional(m_.weights->experts->stats()) : std::nullopt;
+  }
+
+  std::optional<ExpertUse> experts_since(const std::optional<ExpertStats>& before, int64_t n_tokens) const {
+    if (!before) return {};
+    ExpertStats s = *expert_stats();
+    s.hits -= before->hits;
+    s.misses -= before->misses;
+    return ExpertUse{s.hit_rate(), (s.read_bytes - before->read_bytes) / static_cast<uint64_t>(n_tokens)};
+  }
+
   Result<double> median_feed_seconds(Executor& executor, int64_t n) {
     const std::vector<int32_t> tokens = some_tokens(n, m_.arch.vocab_size);
     std::vector<double> times;
@@ -75,7 +87,9 @@ class Bench {
   Status time_prefill(int64_t n) {
     PrefillResult p{.tokens = n};
     const uint64_t before = m_.executor->flops();
+    const auto experts = expert_stats();
     LH_TRY(p.seconds, median_feed_seconds(*m_.executor, n));
+    p.experts = experts_since(experts, n * o_.repeats);
     p.flops_per_second = static_cast<double>(m_.executor->flops() - before) / o_.repeats / p.seconds;
     if (o_.compare_row_skip) {
       LH_TRY(Executor all, Executor::create(m_.arch, m_.weights->weights, *m_.kernels, *m_.pool, m_.limits, {.skip_unneeded_rows = false}));
@@ -118,6 +132,7 @@ class Bench {
   Status time_decode(Sequence& sequence, std::span<const int32_t> tokens, FrontierResult& f) {
     for (int64_t i = 0; i < kWarmUp; ++i) LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, tokens.subspan(static_cast<size_t>(i), 1)));
     LH_TRY(const Roofline before, measure_roofline({m_.kernels, m_.pool.get()}));
+    const auto experts = expert_stats();
     const double start = now_seconds();
     for (int64_t i = kWarmUp; i < kWarmUp + o_.generate; ++i)
       LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, tokens.subspan(static_cast<size_t>(i), 1)));
@@ -129,6 +144,7 @@ class Bench {
     LH_TRY(const Plan plan, make_plan(m_.arch, request));
     f.read_bytes = plan.decode_read_bytes;
     f.flops = plan.decode_flops_per_token;
+    f.experts = experts_since(experts, o_.generate);
     return {};
   }
 

@@ -4,6 +4,16 @@
 namespace longhaul {
 namespace {
 
+std::string experts_text(const std::optional<ExpertUse>& e) {
+  return e ? fmt::format("   experts {:.1f} % hits, {} read a token", 100 * e->hit_rate, format_bytes(e->read_bytes_per_token)) : "";
+}
+
+void set_experts(Json& row, const std::optional<ExpertUse>& e) {
+  if (!e) return;
+  row.set("expert_hit_rate", e->hit_rate);
+  row.set("expert_read_bytes_per_token", e->read_bytes_per_token);
+}
+
 std::string prefill_lines(const BenchResults& r) {
   std::string out = "prefill      tokens/s      GFLOP/s  of peak\n";
   for (const PrefillResult& p : r.prefills) {
@@ -13,7 +23,7 @@ std::string prefill_lines(const BenchResults& r) {
       out += fmt::format("   {:.2f}x of {:.1f} tokens/s with every row in every block", p.all_rows_seconds / p.seconds,
                          static_cast<double>(p.tokens) / p.all_rows_seconds);
     }
-    out += "\n";
+    out += experts_text(p.experts) + "\n";
   }
   return out;
 }
@@ -22,9 +32,9 @@ std::string frontier_lines(const BenchResults& r) {
   std::string out = "  depth  prefill t/s  decode t/s   ms/token  GFLOP/token  bytes/token     GB/s  of GB/s            state\n";
   for (const FrontierResult& f : r.frontiers) {
     const std::string prefill = f.prefill_tokens == 0 ? "" : fmt::format("{:.1f}", f.prefill_tokens_per_second());
-    out += fmt::format("{:>7}  {:>11}  {:>10.2f}  {:>9.2f}  {:>11.2f}  {:>11}  {:>7.1f}  {:>7.1f}  {:>5.1f} %  {}\n", f.depth, prefill,
+    out += fmt::format("{:>7}  {:>11}  {:>10.2f}  {:>9.2f}  {:>11.2f}  {:>11}  {:>7.1f}  {:>7.1f}  {:>5.1f} %  {}{}\n", f.depth, prefill,
                        f.decode_tokens_per_second, 1e3 / f.decode_tokens_per_second, static_cast<double>(f.flops) / 1e9, f.read_bytes,
-                       f.bytes_per_second() / 1e9, f.bandwidth / 1e9, 100 * f.share_of_bandwidth(), format_bytes(f.state_bytes));
+                       f.bytes_per_second() / 1e9, f.bandwidth / 1e9, 100 * f.share_of_bandwidth(), format_bytes(f.state_bytes), experts_text(f.experts));
   }
   return out;
 }
@@ -44,6 +54,7 @@ Json prefill_json(const BenchResults& r) {
                              {"flops_per_second", p.flops_per_second},
                              {"share_of_peak", p.flops_per_second / r.dot_peak}});
     if (p.all_rows_seconds > 0) row.set("all_rows_seconds", p.all_rows_seconds);
+    set_experts(row, p.experts);
     rows.push_back(row);
   }
   return rows;
@@ -65,6 +76,7 @@ Json frontier_json(const BenchResults& r) {
       row.set("prefill_tokens", f.prefill_tokens);
       row.set("prefill_tokens_per_second", f.prefill_tokens_per_second());
     }
+    set_experts(row, f.experts);
     rows.push_back(row);
   }
   return rows;

@@ -1,6 +1,7 @@
 // What `bench` measures, apart from how it is shown.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,11 +10,18 @@
 
 namespace longhaul {
 
+// Of experts that stay in their files, while something was timed.
+struct ExpertUse {
+  double hit_rate = 0;
+  uint64_t read_bytes_per_token = 0;
+};
+
 // A prompt from an empty context.
 struct PrefillResult {
   int64_t tokens = 0;
   double seconds = 0, all_rows_seconds = 0;  // the second with every row in every block, 0: not asked for
   double flops_per_second = 0;
+  std::optional<ExpertUse> experts = {};
 
   double tokens_per_second() const { return static_cast<double>(tokens) / seconds; }
 };
@@ -27,6 +35,7 @@ struct FrontierResult {
   uint64_t read_bytes = 0, flops = 0;  // of a decoded token, as planned
   uint64_t state_bytes = 0;            // allocated
   double bandwidth = 0;                // of memory, mean of right before and right after decoding
+  std::optional<ExpertUse> experts = {};
 
   double prefill_tokens_per_second() const { return prefill_tokens == 0 ? 0 : static_cast<double>(prefill_tokens) / prefill_seconds; }
   double bytes_per_second() const { return decode_tokens_per_second * static_cast<double>(read_bytes); }

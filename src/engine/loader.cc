@@ -6,7 +6,7 @@
 #include <unordered_set>
 
 #include "base/printable.h"
-#include "formats/scaled_tensor.h"
+#include "engine/pack.h"
 #include "mechanisms/resident_weights.h"
 
 namespace longhaul {
@@ -132,40 +132,35 @@ float element(const std::byte* data, DType dtype, int64_t i) {
 
 // One piece of packing: some rows of one matrix.
 struct PackTask {
-  ScaledTensor source;
-  int64_t source_row;
-  int64_t first_row, n_rows, cols;
+  StoredMatrix source;
+  int64_t first_row, n_rows;
   DType packed;
   std::byte* out;  // the matrix
 };
 
 // tensors: that of the weight, or those of its experts.
 void add_tasks(std::span<const ScaledTensor> tensors, const WeightSpec& w, DType dtype, std::byte* out, std::vector<PackTask>& tasks) {
-  const int64_t per_task = std::max(kPanel, (int64_t{1} << 20) / w.cols / kPanel * kPanel);
+  const int64_t per_task = rows_per_task(w.cols, int64_t{1} << 20);
   for (int64_t e = 0; e < w.n_experts; ++e) {
-    const ScaledTensor& t = tensors[tensors.size() > 1 ? static_cast<size_t>(e) : 0];
-    const int64_t expert_row = tensors.size() > 1 ? 0 : e * w.expert_stride;
-    for (int64_t row = 0; row < w.rows; row += per_task) {
-      tasks.push_back({t, w.first_row + expert_row + row, row, std::min(per_task, w.rows - row), w.cols, dtype,
-                       out + static_cast<uint64_t>(e) * packed_bytes(dtype, w.rows, w.cols)});
-    }
+    const StoredMatrix matrix = stored_matrix(tensors, w, e);
+    for (int64_t row = 0; row < w.rows; row += per_task) tasks.push_back({matrix, row, std::min(per_task, w.rows - row), dtype, out});
+    out += packed_bytes(dtype, w.rows, w.cols);
   }
 }
 
-void pack(const PackTask& task) {
-  const TensorInfo& t = *task.source.weight;
-  // 4-bit weights stand two to a byte, and their tensor says so itself.
-  const uint64_t row_bytes =
-      task.source.scales != nullptr ? static_cast<uint64_t>(t.shape[1]) : static_cast<uint64_t>(task.cols) * bytes_per_element(t.dtype);
-  const auto rows = t.bytes.subspan(static_cast<uint64_t>(task.source_row) * row_bytes, static_cast<uint64_t>(task.n_rows) * row_bytes);
-  if (task.source.scales != nullptr) {
-    std::vector<float> widened(static_cast<size_t>(task.n_rows * task.cols));
-    decode_rows(task.source, task.source_row, task.n_rows, task.cols, widened.data());
-    pack_rows(widened.data(), DType::kF32, task.first_row, task.n_rows, task.cols, task.packed, task.out);
-  } else {
-    pack_rows(rows.data(), t.dtype, task.first_row, task.n_rows, task.cols, task.packed, task.out);
-  }
-  t.file->drop(rows);
+// Packs all, and lets go of the pages of what is packed.
+void run_tasks(const std::vector<PackTask>& tasks, ThreadPool& pool, uint64_t total_bytes, const LoadProgress& progress) {
+  int64_t widest = 0;
+  for (const PackTask& t : tasks) widest = std::max(widest, t.source.cols);
+  std::vector<std::vector<float>> widened(static_cast<size_t>(pool.n_threads()), std::vector<float>(static_cast<size_t>(kPanel * widest)));
+  std::atomic<uint64_t> done{0};
+  pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int thread) {
+    const PackTask& t = tasks[static_cast<size_t>(task)];
+    pack(t.source, t.first_row, t.n_rows, t.packed, t.out, widened[static_cast<size_t>(thread)].data());
+    t.source.tensor.weight->file->drop(t.source.bytes(t.first_row, t.n_rows));
+    const uint64_t now = done += static_cast<uint64_t>(t.n_rows * t.source.cols) * bytes_per_element(t.packed);
+    if (thread == 0 && progress) progress(now, total_bytes);
+  });
 }
 
 Status check_index(const TensorInfo& t, const WeightSpec& w) {
@@ -202,15 +197,17 @@ Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource
 }
 
 Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, DType weights, ThreadPool& pool,
-                                                    const LoadProgress& progress) {
+                                                    const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts) {
   LH_CHECK(weights == DType::kF32 || weights == DType::kBF16);
   auto model = std::make_unique<LoadedWeights>();
   model->source = std::move(source);
-  LH_TRY(const auto tensors, TensorMatcher(arch, model->source).match());
+  LH_TRY(auto tensors, TensorMatcher(arch, model->source).match());
 
   const size_t n = arch.weights.size();
   uint64_t packed = 0, vectors = 0;
+  const auto is_streamed = [&](const WeightSpec& w) { return experts && w.use == WeightUse::kExpert; };
   for (const WeightSpec& w : arch.weights) {
+    if (is_streamed(w)) continue;
     (w.is_f32() ? vectors : packed) += resident_bytes(w, weights);
   }
   LH_TRY(model->packed, Buffer::allocate(packed));
@@ -237,21 +234,20 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
       model->mapped_bytes += t.bytes.size();
     } else {
       const DType packed_as = w.use == WeightUse::kFine ? DType::kF32 : weights;
-      model->weights.matrices[i] = {next, packed_as, w.rows, w.cols};
+      model->weights.matrices[i] = {is_streamed(w) ? nullptr : next, packed_as, w.rows, w.cols};
+      if (is_streamed(w)) continue;
       add_tasks(std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, packed_as, next, tasks);
       next += resident_bytes(w, weights);
     }
   }
-  std::atomic<uint64_t> done{0};
-  pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int thread) {
-    const PackTask& p = tasks[static_cast<size_t>(task)];
-    pack(p);
-    const uint64_t now = done += static_cast<uint64_t>(p.n_rows * p.cols) * bytes_per_element(p.packed);
-    if (thread == 0 && progress) progress(now, packed);
-  });
+  run_tasks(tasks, pool, packed, progress);
   // Pages around the edges of what was packed, and those the kernel mapped ahead, are not needed either; tables come back row by row.
   for (const auto& file : model->source.files()) file->drop(file->bytes());
   if (progress) progress(packed, packed);
+  if (experts) {
+    LH_TRY(model->experts, ExpertCache::create(arch, std::move(tensors), model->weights.matrices, *experts, pool));
+    model->weights.experts = model->experts.get();
+  }
   return model;
 }
 

@@ -3,23 +3,28 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "arch/architecture.h"
 #include "base/buffer.h"
 #include "base/thread_pool.h"
+#include "engine/expert_cache.h"
 #include "formats/tensor_source.h"
 #include "mechanisms/env.h"
 
 namespace longhaul {
 
 // Loaded weights and the memory behind them: one packed copy of what is multiplied, f32 vectors (together resident_weight_bytes of the
-// description), and the mapped files for the tables.
+// description), and the mapped files for the tables. Experts are packed too, or stay in the files behind a cache.
 struct LoadedWeights {
   Weights weights;
   TensorSource source;
   Buffer packed;
   Buffer vectors;
-  uint64_t mapped_bytes = 0;  // of tables read by row
+  std::unique_ptr<ExpertCache> experts;  // null: they are packed
+  uint64_t mapped_bytes = 0;             // of tables read by row
+
+  uint64_t resident_bytes() const { return packed.size() + vectors.size() + (experts ? experts->bytes() : 0); }
 
   // To be told of rows read. A table row drags its neighbours' pages into the process; every so many rows they are let go, so that the
   // process stays as large as planned. The system's file cache keeps them.
@@ -33,8 +38,9 @@ using LoadProgress = std::function<void(uint64_t done_bytes, uint64_t total_byte
 
 // Finds the tensor for every weight, checks shapes and dtypes, and packs. Missing, misshapen and unclaimed tensors are reported together in one error.
 //   weights  dtype of packed matrices, f32 or bf16
+//   experts  given: they stay in the files behind such a cache, and pool must outlive it
 Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, DType weights, ThreadPool& pool,
-                                                    const LoadProgress& progress);
+                                                    const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts = {});
 
 // The dtype in which a checkpoint's matrices are kept unless the user says otherwise: its own, f16 widened to f32.
 Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source);

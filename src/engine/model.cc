@@ -52,11 +52,13 @@ Result<StepLimits> step_limits(const LoadOptions& options, const Architecture& a
 
 Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan, const PlanRequest& request) {
   if (plan.total_bytes <= *request.memory) return {};
-  return make_error(
-      ErrorCode::kOverBudget,
-      "{} with {} tokens of context needs {} bytes, {} are available; the largest context that fits is {}. Try a smaller --context{}.\n{}",
-      arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes, *request.memory, plan.max_context.value_or(0),
-      request.weights == DType::kF32 ? " or --weights bf16" : "", plan_report(arch, plan, request));
+  return make_error(ErrorCode::kOverBudget,
+                    "{} with {} tokens of context needs {} bytes, {} are available; the largest context that fits is {}. Try a smaller "
+                    "--context{}{}.\n{}",
+                    arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes, *request.memory,
+                    plan.max_context.value_or(0), request.weights == DType::kF32 ? " or --weights bf16" : "",
+                    plan.n_experts > 0 && !plan.expert_cache ? " or leave experts in their files with --expert-cache SIZE" : "",
+                    plan_report(arch, plan, request));
 }
 
 Status load_text_files(const std::string& folder, Model::Impl& m) {
@@ -111,7 +113,8 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
                             .chunk = m->limits.max_rows,
                             .logit_rows = m->limits.max_logit_rows,
                             .n_threads = m->limits.n_threads,
-                            .memory = options.memory_limit > 0 ? options.memory_limit : available_memory_bytes()};
+                            .memory = options.memory_limit > 0 ? options.memory_limit : available_memory_bytes(),
+                            .expert_cache = options.expert_cache};
   LH_TRY(m->plan, make_plan(m->arch, request));
   LH_RETURN_IF_ERROR(refuse_what_does_not_fit(m->arch, m->plan, request));
   LH_RETURN_IF_ERROR(load_text_files(folder, *m));
@@ -120,14 +123,14 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   const auto progress = [&](uint64_t done, uint64_t total) {
     if (options.progress) options.progress("loading weights", total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total));
   };
-  LH_TRY(m->weights, load_weights(m->arch, std::move(source), m->limits.weights, *m->pool, progress));
+  LH_TRY(m->weights, load_weights(m->arch, std::move(source), m->limits.weights, *m->pool, progress, m->plan.expert_cache));
   LH_TRY(Executor executor, Executor::create(m->arch, m->weights->weights, *m->kernels, *m->pool, m->limits,
                                              {.skip_unneeded_rows = options.skip_unneeded_rows}));
   m->executor = std::make_unique<Executor>(std::move(executor));
 
   Stats& s = m->load_stats;
   s.load_seconds = now_seconds() - start;
-  s.weight_bytes_resident = m->weights->packed.size() + m->weights->vectors.size();
+  s.weight_bytes_resident = m->weights->resident_bytes();
   s.weight_bytes_mapped = m->weights->mapped_bytes;
   s.scratch_bytes = m->executor->scratch_bytes();
   s.planned_state_bytes = m->plan.state_bytes;

@@ -38,6 +38,7 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
   request.logit_rows = options.batch;
   request.n_threads = options.threads > 0 ? options.threads : default_thread_count();
   request.memory = options.memory > 0 ? options.memory : available_memory_bytes();
+  request.expert_cache = options.expert_cache;
   request.what_if = options.what_if;
   if (!options.against.empty()) {
     LH_TRY(const Architecture other, find_architecture(options.against, {}));

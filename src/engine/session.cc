@@ -167,6 +167,7 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
   stats.state_bytes = sequence.allocated_bytes();
   stats.peak_rss_bytes = peak_resident_bytes();
   stats.flops = m.executor->flops();
+  if (m.weights->experts) stats.experts = m.weights->experts->stats();
   return out;
 }
 

@@ -4,6 +4,15 @@
 
 namespace longhaul {
 
+static Json experts_json(const ExpertStats& e) {
+  return Json::object({{"experts", e.n_experts},
+                       {"slots", e.n_slots},
+                       {"hits", e.hits},
+                       {"misses", e.misses},
+                       {"hit_rate", e.hit_rate()},
+                       {"read_bytes", e.read_bytes}});
+}
+
 std::string Stats::to_json() const {
   const auto n = [](uint64_t v) { return Json(v); };
   return Json::object({{"prompt_tokens", prompt_tokens},
@@ -19,6 +28,7 @@ std::string Stats::to_json() const {
                        {"scratch_bytes", n(scratch_bytes)},
                        {"peak_rss_bytes", n(peak_rss_bytes)},
                        {"flops", n(flops)},
+                       {"expert_cache", experts ? experts_json(*experts) : Json()},
                        {"planned", Json::object({{"state_bytes", n(planned_state_bytes)},
                                                  {"weight_bytes", n(planned_weight_bytes)},
                                                  {"scratch_bytes", n(planned_scratch_bytes)},
@@ -38,6 +48,11 @@ std::string Stats::to_text() const {
   row("state", state_bytes, planned_state_bytes);
   row("scratch", scratch_bytes, planned_scratch_bytes);
   row("total", weight_bytes_resident + state_bytes + scratch_bytes, planned_total_bytes);
+  if (experts) {
+    out += fmt::format("experts  {:>13.1f} % hits   {} hits, {} misses in {} slots of {} experts; {} read from the checkpoint\n",
+                       100 * experts->hit_rate(), experts->hits, experts->misses, experts->n_slots, experts->n_experts,
+                       format_bytes(experts->read_bytes));
+  }
   out += fmt::format("mapped   {:>14} bytes   (read by row, not loaded)\n", weight_bytes_mapped);
   out += fmt::format("peak RSS {:>14} bytes   ({})\n", peak_rss_bytes, format_bytes(peak_rss_bytes));
   return out;

@@ -10,6 +10,7 @@
 #include "kernels/attention.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
+#include "mechanisms/expert_source.h"
 #include "tensor/arena.h"
 #include "tensor/dtype.h"
 
@@ -35,16 +36,19 @@ struct LookupTable {
 // Loaded weights by id. Filled by the loader, read by mechanisms; views only, the memory is the loader's.
 struct Weights {
   DType dtype = DType::kF32;           // of packed matrices
-  std::vector<PackedMatrix> matrices;  // kMatrix, kFine; kExpert: the first expert, the others behind it
+  std::vector<PackedMatrix> matrices;  // kMatrix, kFine; kExpert: the first expert, the others behind it, or no data
   std::vector<const float*> vectors;   // kVector
   std::vector<LookupTable> tables;     // kLookup, kIndex
+  ExpertSource* experts = nullptr;     // of kExpert; null: all of them are among the matrices
 
   const PackedMatrix& matrix(WeightId id) const { return matrices[static_cast<size_t>(id)]; }
-  PackedMatrix expert(WeightId id, int64_t e) const {
+  // Of several matrices of a weight, one.
+  PackedMatrix matrix(WeightId id, int64_t e) const {
     PackedMatrix m = matrix(id);
     m.data += static_cast<uint64_t>(e) * packed_bytes(m.dtype, m.n, m.k);
     return m;
   }
+  PackedMatrix expert(WeightId id, int64_t e) const { return experts != nullptr ? experts->expert(id, e) : matrix(id, e); }
   const float* vector(WeightId id) const { return id == kNone ? nullptr : vectors[static_cast<size_t>(id)]; }
   const LookupTable& table(WeightId id) const { return tables[static_cast<size_t>(id)]; }
 };
@@ -78,10 +82,10 @@ struct Env {
   Arena* scratch = nullptr;
   StepLimits limits;
   const int32_t* tokens = nullptr;  // [rows] ids, for the rows that still run
-  float* router_states = nullptr;  // [rows, router_state_width]: what each layer's router hands to the next, for the rows that still run
-  int64_t layer = 0;               // of the block that runs
-  OnChoice on_choice = {};         // may be empty
-  uint64_t flops = 0;              // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
+  float* router_states = nullptr;   // [rows, router_state_width]: what each layer's router hands to the next, for the rows that still run
+  int64_t layer = 0;                // of the block that runs
+  OnChoice on_choice = {};          // may be empty
+  uint64_t flops = 0;               // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
 
   const KernelSet& kernels() const { return *compute.kernels; }
 };

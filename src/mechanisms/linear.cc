@@ -23,7 +23,7 @@ void linear(Env& env, std::span<const Linear> layers) {
 void grouped_linear(Env& env, WeightId weight, int64_t n_groups, const float* x, int64_t rows, float* y, Matmul* group) {
   uint64_t scratch = 0;
   for (int64_t g = 0; g < n_groups; ++g) {
-    const PackedMatrix w = env.weights->expert(weight, g);
+    const PackedMatrix w = env.weights->matrix(weight, g);
     group[g] = {.x = x + g * w.k, .x_stride = n_groups * w.k, .w = w, .y = y + g * w.n, .y_stride = n_groups * w.n, .m = rows};
     scratch += matmul_scratch_bytes(w.dtype, rows, w.k);
     env.flops += linear_flops(rows, w.n, w.k);

@@ -12,14 +12,15 @@ namespace {
 
 // Everything by assignment (token, choice): n_rows * top_k of them, sorted by expert once routed.
 struct Buffers {
-  int32_t* chosen;   // [rows, k] expert
-  float* weight;     // [rows, k]
-  int64_t* place;    // [rows, k] index into the sorted assignments
-  int64_t* first;    // [E + 2] first sorted assignment of each expert, then of those to none
-  float* normed;     // [rows, D]
-  float* gathered;   // [rows * k, D], sorted; later the experts' outputs, and still the input where a token chose none
-  float *gate, *up;  // [rows * k, F]
-  Matmul* group;     // [2 E]
+  int32_t* chosen;     // [rows, k] expert
+  float* weight;       // [rows, k]
+  int64_t* place;      // [rows, k] index into the sorted assignments
+  int64_t* first;      // [E + 2] first sorted assignment of each expert, then of those to none
+  float* normed;       // [rows, D]
+  float* gathered;     // [rows * k, D], sorted; later the experts' outputs, and still the input where a token chose none
+  float *gate, *up;    // [rows * k, F]
+  Matmul* group;       // [2 E]
+  ExpertRows* wanted;  // [E]
 };
 
 Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {
@@ -34,6 +35,7 @@ Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {
   b.gate = a.take<float>(n * s.width);
   b.up = a.take<float>(n * s.width);
   b.group = a.take<Matmul>(2 * s.n_experts);
+  b.wanted = a.take<ExpertRows>(s.n_experts);
   return b;
 }
 
@@ -53,13 +55,12 @@ struct ExpertLayer {
   float* y;
 };
 
-// The products of each expert that has tokens, all in one parallel region; layers of one expert share its input.
-void grouped_linear(Env& env, const MoeSpec& s, const Buffers& b, const float* x, std::initializer_list<ExpertLayer> layers) {
+// The products of some experts, all in one parallel region; layers of one expert share its input.
+void grouped_linear(Env& env, const Buffers& b, std::span<const ExpertRows> experts, const float* x,
+                    std::initializer_list<ExpertLayer> layers) {
   int64_t n = 0;
   uint64_t scratch = 0;
-  for (int64_t e = 0; e < s.n_experts; ++e) {
-    const int64_t rows = b.first[e + 1] - b.first[e];
-    if (rows == 0) continue;
+  for (const auto [e, rows] : experts) {
     for (const ExpertLayer& layer : layers) {
       const PackedMatrix w = env.weights->expert(layer.weight, e);
       const float* in = x + b.first[e] * w.k;
@@ -70,6 +71,37 @@ void grouped_linear(Env& env, const MoeSpec& s, const Buffers& b, const float* x
   }
   const ArenaScope scope(*env.scratch);
   matmul(env.compute, std::span(b.group, static_cast<size_t>(n)), env.scratch->take_bytes(scratch));
+}
+
+// Activates the rows of some experts: those whose rows lie side by side together.
+void activate(const Env& env, const MoeSpec& s, const Buffers& b, std::span<const ExpertRows> experts) {
+  while (!experts.empty()) {
+    const int64_t begin = b.first[experts.front().expert];
+    int64_t end = begin;
+    for (; !experts.empty() && b.first[experts.front().expert] == end; experts = experts.subspan(1)) end += experts.front().n_rows;
+    for_rows(env, end - begin, s.width, [&](int64_t row) {
+      const int64_t at = (begin + row) * s.width;
+      gate_row(env.kernels(), s.activation, s.limit, s.width, b.gate + at, b.up + at);
+    });
+  }
+}
+
+// The gathered rows through their experts, in place. Experts that are not all in memory come in waves: no row's result depends on another's, so
+// neither does it on the waves.
+void run_experts(Env& env, const MoeSpec& s, const Buffers& b) {
+  size_t n_wanted = 0;
+  for (int64_t e = 0; e < s.n_experts; ++e) {
+    const int64_t rows = b.first[e + 1] - b.first[e];
+    if (rows > 0) b.wanted[n_wanted++] = {static_cast<int32_t>(e), static_cast<int32_t>(rows)};
+  }
+  for (std::span wanted(b.wanted, n_wanted); !wanted.empty();) {
+    const size_t n = env.weights->experts == nullptr ? wanted.size() : static_cast<size_t>(env.weights->experts->acquire(s, wanted));
+    const auto wave = wanted.first(n);
+    grouped_linear(env, b, wave, b.gathered, {{s.gate_proj, b.gate}, {s.up_proj, b.up}});
+    activate(env, s, b, wave);
+    grouped_linear(env, b, wave, b.gate, {{s.down_proj, b.gathered}});
+    wanted = wanted.subspan(n);
+  }
 }
 
 }  // namespace
@@ -89,10 +121,7 @@ void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t 
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     for (int64_t j = 0; j < s.top_k; ++j) std::copy_n(expert_in + row * d, d, b.gathered + b.place[row * s.top_k + j] * d);
   });
-  grouped_linear(env, s, b, b.gathered, {{s.gate_proj, b.gate}, {s.up_proj, b.up}});
-  for_rows(env, b.first[s.n_experts], s.width,
-           [&](int64_t a) { gate_row(env.kernels(), s.activation, s.limit, s.width, b.gate + a * s.width, b.up + a * s.width); });
-  grouped_linear(env, s, b, b.gate, {{s.down_proj, b.gathered}});
+  run_experts(env, s, b);
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     std::fill_n(out + row * d, d, 0.0f);
     for (int64_t j = row * s.top_k; j < (row + 1) * s.top_k; ++j) {

@@ -36,14 +36,22 @@ class Allocation : public ::testing::Test {
     auto model = Model::load(name + "/model", {.threads = 2, .context = 1024, .chunk = 64});
     ASSERT_TRUE(model.ok()) << model.error().message;
     model_ = new Model(std::move(*model));
+    // A token's two experts of one layer and no more: each layer takes the slots of the one before.
+    auto streamed = Model::load(name + "/model", {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
+    ASSERT_TRUE(streamed.ok()) << streamed.error().message;
+    streamed_ = new Model(std::move(*streamed));
     std::filesystem::remove_all(name);
   }
-  static void TearDownTestSuite() { delete model_; }
+  static void TearDownTestSuite() {
+    delete model_;
+    delete streamed_;
+  }
 
-  static Model* model_;
+  static Model *model_, *streamed_;
 };
 
 Model* Allocation::model_ = nullptr;
+Model* Allocation::streamed_ = nullptr;
 
 // Allocations of n steps of one token each, the sequence being reserved for them.
 uint64_t allocations_of_steps(Model::Impl& m, Sequence& sequence, int n) {
@@ -89,6 +97,16 @@ TEST_F(Allocation, StepsAfterAPromptAllocateNothing) {
   for (int i = 0; i < 4; ++i)
     ASSERT_TRUE(m.executor->step(std::span(&input, 1), [](size_t, int64_t, int64_t, const float*) { return true; }).ok());
   EXPECT_EQ(allocations_of_steps(m, *sequence, 5), 0u) << "the first token of a new page included";
+}
+
+TEST_F(Allocation, BringingExpertsAllocatesNothing) {
+  Model::Impl& m = streamed_->impl();
+  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  ASSERT_TRUE(sequence.ok() && sequence->reserve(600).ok());
+  EXPECT_LT(allocations_of_steps(m, *sequence, 1), 1000u);
+  const int64_t before = m.weights->experts->stats().misses;
+  EXPECT_EQ(allocations_of_steps(m, *sequence, 300), 0u);
+  EXPECT_GE(m.weights->experts->stats().misses, before + 300);
 }
 
 TEST_F(Allocation, SamplingAllocatesNothing) {

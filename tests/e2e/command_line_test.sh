@@ -185,6 +185,31 @@ done
 longhaul run "$work/synth" -p "In the beginning" -n 8 --seed 1
 expect_status 0
 
+begin "an expert cache smaller than the experts gives the same text"
+longhaul synth "$demo/config.json" --out "$work/experts" --layers 3 --seed 2 --set enable_moe_block=true --set num_experts=16 \
+  --set top_k_experts=2 --set moe_intermediate_size=64
+expect_status 0
+cp "$demo/tokenizer.json" "$demo/tokenizer_config.json" "$work/experts/"
+longhaul run "$work/experts" -p "In the beginning" -n 24 --seed 3 --ignore-eos
+expect_status 0
+cp "$work/out" "$work/resident"
+longhaul run "$work/experts" -p "In the beginning" -n 24 --seed 3 --ignore-eos --expert-cache 1MB
+expect_status 0
+cmp -s "$work/resident" "$work/out" || fail "experts read as they are chosen give another text"
+longhaul run "$work/experts" -p "In the beginning" -n 24 --seed 3 --ignore-eos --expert-cache 1MB --json
+expect_json
+for key in hits misses hit_rate read_bytes; do
+  awk -v n="$(number "$work/out" $key)" 'BEGIN { exit !(n > 0) }' || fail "$key is $(number "$work/out" $key), expected some"
+done
+longhaul plan "$work/experts" --context 1k --expert-cache 1MB --json
+expect_json
+[[ $(number "$work/out" experts) == 48 ]] || fail "$(number "$work/out" experts) experts, expected 48"
+longhaul run "$work/experts" -p "In the beginning" --expert-cache 1000
+expect_one_clear_error
+grep -q "bytes are the least" "$work/err" || fail "does not tell the least"
+longhaul run "$demo" -p "In the beginning" --expert-cache 1GiB
+expect_one_clear_error
+
 begin "logits of every position"
 vocab=$(number "$demo/config.json" vocab_size)
 printf '[2, 17, 300, 42, 17, 301, 5, 999, 1000, 1001]' >"$work/tokens.json"

@@ -171,7 +171,7 @@ TEST_P(Equivalence, AllocatedBytesAreThePlannedOnes) {
   }
   EXPECT_EQ(m.plan.state_bytes, state_bytes(m.arch, m.context, m.limits.kv));
   EXPECT_EQ(m.plan.scratch_bytes, m.executor->scratch_bytes());
-  EXPECT_EQ(m.plan.weight_bytes, m.weights->packed.size() + m.weights->vectors.size());
+  EXPECT_EQ(m.plan.weight_bytes, m.weights->resident_bytes());
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Equivalence);

@@ -1,0 +1,30 @@
+// Experts that are not all in memory: mechanisms ask for those that tokens chose.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "arch/specs.h"
+#include "kernels/panels.h"
+
+namespace longhaul {
+
+// An expert of a mixture and how many rows of the step go to it.
+struct ExpertRows {
+  int32_t expert = 0;
+  int32_t n_rows = 0;
+};
+
+class ExpertSource {
+ public:
+  virtual ~ExpertSource() = default;
+
+  // Brings experts of a mixture into memory: as many of `wanted` as fit at once, at least one. They are moved to the front of the list, ascending;
+  // returns how many. They stay until the next call. Not to be called in a parallel region.
+  virtual int64_t acquire(const MoeSpec& moe, std::span<ExpertRows> wanted) = 0;
+
+  // A matrix of an expert that the last call brought.
+  virtual PackedMatrix expert(WeightId weight, int64_t e) const = 0;
+};
+
+}  // namespace longhaul

@@ -1,0 +1,165 @@
+// A cache smaller than the experts changes what is read and when, and no bit of the result: for every checkpoint of experts under tests/golden.
+#include <algorithm>
+
+#include "engine/executor.h"
+#include "engine/find_model.h"
+#include "engine/model_impl.h"
+#include "testing/checkpoint.h"
+
+namespace longhaul::testing {
+namespace {
+
+std::vector<std::string> checkpoints_of_experts() {
+  std::vector<std::string> names;
+  for (const std::string& name : golden_checkpoints()) {
+    const auto arch = find_architecture(golden_folder(name), {});
+    bool has_experts = false;
+    if (arch.ok()) for_each_moe(*arch, [&](const MoeSpec&) { has_experts = true; });
+    if (has_experts) names.push_back(name);
+  }
+  return names;
+}
+
+class ExpertCacheOf : public ::testing::TestWithParam<std::string> {
+ protected:
+  ExpertCacheOf() {
+    for (const GoldenCase& c : golden_cases(GetParam())) {
+      if (c.prompt.size() > prompt_.size()) prompt_ = c.prompt;
+    }
+  }
+
+  // A cache of so many slots.
+  static LoadOptions with_slots(const ExpertCacheLayout& layout, int64_t n_slots) {
+    LoadOptions options;
+    options.threads = 2;
+    options.expert_cache = static_cast<uint64_t>(n_slots) * layout.slot_bytes + layout.widen_bytes;
+    return options;
+  }
+  static ExpertCacheLayout layout_of(const Model& resident, DType dtype = DType::kF32) {
+    const auto layout = expert_cache_layout(resident.impl().arch, dtype, 2, UINT64_MAX);
+    EXPECT_TRUE(layout.ok());
+    return *layout;
+  }
+  // A token's experts of one layer, one more, half of all, all but one, all.
+  static std::vector<int64_t> sizes(const ExpertCacheLayout& layout) {
+    std::vector<int64_t> sizes;
+    for (int64_t n : {layout.max_top_k, layout.max_top_k + 1, layout.n_experts / 2, layout.n_experts - 1, layout.n_experts})
+      sizes.push_back(std::clamp(n, layout.max_top_k, layout.n_experts));
+    return sizes;
+  }
+  static const ExpertStats& stats(const Model& model) { return model.impl().weights->experts->stats(); }
+
+  std::vector<int32_t> prompt_;
+};
+
+TEST_P(ExpertCacheOf, LogitsAreThoseOfResidentExperts) {
+  LoadOptions two;
+  two.threads = 2;
+  const Model resident = load_f32(GetParam(), two);
+  const ExpertCacheLayout layout = layout_of(resident);
+  for (const int64_t chunk : {0, 5, 1}) {
+    const std::vector<float> expected = run_logits(resident, prompt_, chunk);
+    for (const int64_t n_slots : sizes(layout)) {
+      const Model model = load_f32(GetParam(), with_slots(layout, n_slots));
+      ASSERT_EQ(stats(model).n_slots, n_slots);
+      EXPECT_EQ(run_logits(model, prompt_, chunk), expected) << n_slots << " slots, chunks of " << chunk;
+    }
+  }
+}
+
+TEST_P(ExpertCacheOf, LogitsInBf16AreThoseOfResidentExperts) {
+  LoadOptions options;
+  options.weights = "bf16";
+  options.context = 512;
+  options.all_logits = true;
+  const auto resident = Model::load(golden_folder(GetParam()), options);
+  ASSERT_TRUE(resident.ok());
+  const ExpertCacheLayout layout = layout_of(*resident, DType::kBF16);
+  options.threads = 2;
+  options.expert_cache = with_slots(layout, layout.max_top_k).expert_cache;
+  const auto model = Model::load(golden_folder(GetParam()), options);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_EQ(run_logits(*model, prompt_, 7), run_logits(*resident, prompt_, 7));
+}
+
+TEST_P(ExpertCacheOf, AllocatedBytesAreThePlannedOnes) {
+  const Model resident = load_f32(GetParam());
+  const ExpertCacheLayout layout = layout_of(resident);
+  for (const int64_t n_slots : sizes(layout)) {
+    LoadOptions options = with_slots(layout, n_slots);
+    options.expert_cache +=
+        n_slots < layout.n_experts ? layout.slot_bytes - 1 : uint64_t{1} << 40;  // what does not fill a slot is not taken
+    const Model model = load_f32(GetParam(), options);
+    const Plan& plan = model.impl().plan;
+    EXPECT_EQ(plan.weight_bytes, model.impl().weights->resident_bytes());
+    EXPECT_EQ(plan.expert_cache->bytes(), model.impl().weights->experts->bytes());
+    EXPECT_EQ(plan.expert_cache->n_slots, n_slots);
+    EXPECT_EQ(plan.scratch_bytes, model.impl().executor->scratch_bytes());
+    EXPECT_LE(model.impl().weights->experts->bytes(), options.expert_cache);
+    const uint64_t dense = resident.impl().weights->resident_bytes() - plan.expert_bytes;
+    EXPECT_EQ(plan.weight_bytes, dense + static_cast<uint64_t>(n_slots) * layout.slot_bytes + layout.widen_bytes);
+  }
+}
+
+// Distinct experts of every layer and step, as the choices themselves say.
+int64_t uses_of_experts(const Model& model, const std::vector<int32_t>& tokens) {
+  std::vector<std::vector<int32_t>> steps;
+  for (int32_t t : tokens) steps.push_back({t});
+  int64_t n = 0;
+  for (const auto& [layer, sets] : run_choices(model, steps)) {
+    if (!layer.ends_with(".experts")) continue;
+    for (const auto& set : sets) n += static_cast<int64_t>(set.size());
+  }
+  return n;
+}
+
+TEST_P(ExpertCacheOf, EveryUseIsAHitOrAMiss) {
+  const Model resident = load_f32(GetParam());
+  const ExpertCacheLayout layout = layout_of(resident);
+  const int64_t uses = uses_of_experts(resident, prompt_);
+  bool may_choose_none = false;
+  for_each_moe(resident.impl().arch, [&](const MoeSpec& moe) { may_choose_none |= std::holds_alternative<MlpRouterSpec>(moe.router); });
+  int64_t misses_before = std::numeric_limits<int64_t>::max();
+  for (const int64_t n_slots : {layout.max_top_k, layout.n_experts}) {
+    const Model model = load_f32(GetParam(), with_slots(layout, n_slots));
+    run_logits(model, prompt_, 1);
+    const ExpertStats first = stats(model);
+    EXPECT_LE(first.hits + first.misses, uses);
+    if (!may_choose_none) {
+      EXPECT_EQ(first.hits + first.misses, uses);
+    }
+    EXPECT_GT(first.misses, 0);
+    EXPECT_LE(first.misses, misses_before);
+    misses_before = first.misses;
+    EXPECT_GE(first.read_bytes, static_cast<uint64_t>(first.misses));
+    run_logits(model, prompt_, 1);
+    if (n_slots < layout.n_experts) {
+      EXPECT_GT(stats(model).misses, first.misses) << "fewer slots than a token uses over the layers";
+    } else {
+      EXPECT_LE(first.misses, layout.n_experts);
+      EXPECT_EQ(stats(model).misses, first.misses) << "all that the prompt chooses is held";
+      EXPECT_EQ(stats(model).read_bytes, first.read_bytes);
+    }
+  }
+}
+
+TEST_P(ExpertCacheOf, TooSmallIsRefusedWithTheLeastThatWorks) {
+  const ExpertCacheLayout layout = layout_of(load_f32(GetParam()));
+  LoadOptions options = with_slots(layout, layout.max_top_k);
+  options.weights = "f32";
+  EXPECT_TRUE(Model::load(golden_folder(GetParam()), options).ok());
+  const std::string least = std::to_string(options.expert_cache) + " bytes are the least";
+  for (const uint64_t bytes : {options.expert_cache - 1, uint64_t{1}}) {
+    options.expert_cache = bytes;
+    const auto model = Model::load(golden_folder(GetParam()), options);
+    ASSERT_FALSE(model.ok());
+    EXPECT_EQ(model.error().code, ErrorCode::kOverBudget);
+    EXPECT_NE(model.error().message.find(least), std::string::npos) << model.error().message;
+  }
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ExpertCacheOf);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, ExpertCacheOf, ::testing::ValuesIn(checkpoints_of_experts()), test_name);
+
+}  // namespace
+}  // namespace longhaul::testing
