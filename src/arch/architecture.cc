@@ -120,8 +120,13 @@ WeightId Architecture::add_vector(std::string name, int64_t n, float offset) {
   return add_weight({std::move(name), {n}}, {.use = WeightUse::kVector, .cols = n, .offset = offset});
 }
 
+WeightId Architecture::rounded(WeightId id, Rounding rounding) {
+  weights[static_cast<size_t>(id)].rounding = rounding;
+  return id;
+}
+
 void Architecture::add_head_matrix(const std::string& name) {
-  const WeightSpec matrix{.use = WeightUse::kMatrix, .rows = vocab_size, .cols = hidden_size};
+  const WeightSpec matrix{.use = WeightUse::kMatrix, .rows = vocab_size, .cols = hidden_size, .rounding = Rounding::kFiner};
   if (!name.empty()) {
     head.matrix = add_weight({.name = name, .shape = {vocab_size, hidden_size}, .is_absolute = true}, matrix);
     return;

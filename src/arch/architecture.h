@@ -75,6 +75,8 @@ struct Architecture {
   // The same rows of experts in tensors [stacked_rows, cols] of their own: declared together before, or not at all.
   WeightId add_separate_experts(const std::vector<std::string>& names, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols);
   WeightId add_weight(TensorSpec tensor, WeightSpec weight);
+  // How far the weight may be rounded; gives it back.
+  WeightId rounded(WeightId id, Rounding rounding);
   // The head's matrix: a tensor of that name without prefix, or, with no name, the embedding's.
   void add_head_matrix(const std::string& name);
 };

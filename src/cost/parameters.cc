@@ -3,14 +3,14 @@
 #include <map>
 #include <tuple>
 
-#include "cost/released.h"
+#include "mechanisms/resident_weights.h"
 
 namespace longhaul {
 namespace {
 
 class Collector {
  public:
-  explicit Collector(const Architecture& arch) : arch_(arch) {}
+  Collector(const Architecture& arch, WeightFormat format) : arch_(arch), format_(format) {}
 
   void add(WeightId id, int64_t layer, const MoeSpec* moe) {
     if (id == kNone || arch_.tensor_of(id).is_buffer) return;
@@ -23,7 +23,7 @@ class Collector {
     piece.use = w.use;
     piece.elements = static_cast<uint64_t>(w.n_elements());
     piece.active = piece.elements;
-    piece.released_bytes = released_bytes(w);
+    piece.resident_bytes = resident_bytes(w, format_);
     piece.rows = w.rows;
     if (w.use == WeightUse::kLookup) piece.active = static_cast<uint64_t>(w.cols);
     if (moe == nullptr) return;
@@ -36,6 +36,7 @@ class Collector {
 
  private:
   const Architecture& arch_;
+  const WeightFormat format_;
   std::map<std::tuple<int32_t, int64_t, int64_t>, size_t> index_;  // tensor, first row, rows
   std::vector<ParameterPiece> pieces_;
 };
@@ -56,8 +57,8 @@ const MoeSpec* moe_of(const Block& block, WeightId experts) {
   return nullptr;
 }
 
-std::vector<ParameterPiece> parameter_pieces(const Architecture& arch) {
-  Collector collector(arch);
+std::vector<ParameterPiece> parameter_pieces(const Architecture& arch, WeightFormat format) {
+  Collector collector(arch, format);
   for (WeightId id : {arch.embedding.table, arch.embedding.bias, arch.embedding.scale_vector}) collector.add(id, kNone, nullptr);
   for (const Block& block : arch.blocks) {
     for_each_weight(block, [&](WeightId id) { collector.add(id, block.layer, moe_of(block, id)); });

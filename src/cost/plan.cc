@@ -6,7 +6,6 @@
 #include "cost/describe.h"
 #include "cost/flops.h"
 #include "cost/parameters.h"
-#include "cost/released.h"
 #include "cost/what_if.h"
 #include "mechanisms/latent_attention.h"
 #include "mechanisms/moe.h"
@@ -22,7 +21,7 @@ Status check_range(const char* what, int64_t value, int64_t low, int64_t high) {
 }
 
 // The command line's spelling: "bf16".
-std::string option_name(DType dtype) { return dtype == DType::kF32 ? "f32" : dtype == DType::kI8 ? "q8" : "bf16"; }
+std::string state_name(DType dtype) { return dtype == DType::kF32 ? "f32" : dtype == DType::kI8 ? "q8" : "bf16"; }
 
 bool is_computable(DType d) { return d == DType::kF32 || d == DType::kBF16; }
 
@@ -32,7 +31,6 @@ Status check_request(const PlanRequest& r) {
   LH_RETURN_IF_ERROR(check_range("the chunk", r.chunk, 1, 1 << 20));
   LH_RETURN_IF_ERROR(check_range("the rows of logits", r.logit_rows, 1, 1 << 20));
   LH_RETURN_IF_ERROR(check_range("the number of threads", r.n_threads, 1, 1 << 12));
-  if (!is_computable(r.weights)) return unsupported("weights can be kept as f32 or bf16, not {}", to_string(r.weights));
   if (!is_computable(r.kv) && r.kv != DType::kI8) return unsupported("the cache can be kept as f32, bf16 or q8, not {}", to_string(r.kv));
   return {};
 }
@@ -65,13 +63,8 @@ double growth_per_token(const StateSpec& s, const PlanRequest& r) { return s.is_
 
 bool is_table(const WeightSpec& w) { return w.use == WeightUse::kLookup || w.use == WeightUse::kIndex; }
 
-uint64_t resident_bytes_of(const WeightSpec& w, const PlanRequest& r) {
-  if (!r.released_weights) return resident_bytes(w, r.weights);
-  return is_table(w) ? 0 : released_bytes(w);
-}
-
 uint64_t mapped_bytes(const Architecture& arch, const PlanRequest& r) {
-  const DType dtype = r.checkpoint.value_or(r.weights);
+  const DType dtype = r.checkpoint.value_or(compute_dtype_of(r.weights));
   std::vector<bool> seen(arch.tensors.size(), false);
   uint64_t bytes = 0;
   for_each_weight(arch, [&](WeightId id) {
@@ -79,21 +72,19 @@ uint64_t mapped_bytes(const Architecture& arch, const PlanRequest& r) {
     const auto tensor = static_cast<size_t>(w.tensor);
     if (!is_table(w) || seen[tensor]) return;
     seen[tensor] = true;
-    if (r.released_weights) {
-      bytes += released_bytes(w);
-      return;
-    }
     bytes += static_cast<uint64_t>(arch.tensors[tensor].n_elements()) * bytes_per_element(w.use == WeightUse::kIndex ? DType::kI64 : dtype);
   });
   return bytes;
 }
 
-// Weights that one step of a batch reads, each at the width of the matrices or as released: all that is multiplied once, of experts those that
-// are expected to be hit, of tables one row a sequence.
+// Weights that one step of a batch reads: all that is multiplied once, of experts those that are expected to be hit, of tables one row a sequence.
+// In plain formats every element at the width of the matrices; else what each is packed in.
 double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRequest& r) {
+  const bool is_plain = r.weights == WeightFormat::kF32 || r.weights == WeightFormat::kBF16;
+  const auto width = static_cast<double>(bytes_per_element(compute_dtype_of(r.weights)));
   double sum = 0;
   for (const ParameterPiece& p : pieces) {
-    const auto all = static_cast<double>(r.released_weights ? p.released_bytes : p.elements);
+    const double all = is_plain || p.use == WeightUse::kLookup ? width * static_cast<double>(p.elements) : static_cast<double>(p.resident_bytes);
     if (p.use == WeightUse::kLookup) {
       sum += all / static_cast<double>(p.rows) * static_cast<double>(r.batch);
     } else if (p.use == WeightUse::kExpert) {
@@ -102,7 +93,7 @@ double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRe
       sum += all;
     }
   }
-  return r.released_weights ? sum : sum * static_cast<double>(bytes_per_element(r.weights));
+  return sum;
 }
 
 uint64_t kv_read_bytes(const Architecture& arch, const Block& block, const PlanRequest& r) {
@@ -164,7 +155,7 @@ std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& 
     }
     for (size_t id = 0; id < only_layer.size(); ++id) {
       const bool stays = r.expert_cache > 0 && arch.weights[id].use == WeightUse::kExpert;
-      if (only_layer[id] == layer.layer && !stays) layer.weight_bytes += resident_bytes_of(arch.weights[id], r);
+      if (only_layer[id] == layer.layer && !stays) layer.weight_bytes += resident_bytes(arch.weights[id], r.weights);
     }
     for (const ParameterPiece& p : pieces) layer.params += p.layer == layer.layer ? p.elements : 0;
   }
@@ -189,7 +180,7 @@ Status price_experts(const Architecture& arch, const PlanRequest& r, Plan& p) {
     cold += expected_experts(moe, r.batch) * static_cast<double>(expert_bytes(arch, moe, r.weights));
   });
   p.expert_bytes = expert_weight_bytes(arch, r.weights);
-  for_each_weight(arch, [&](WeightId id) { p.weight_bytes += resident_bytes_of(arch.weight(id), r); });
+  p.weight_bytes = resident_weight_bytes(arch, r.weights);
   if (r.expert_cache == 0) return {};
   LH_TRY(p.expert_cache, expert_cache_layout(arch, r.weights, r.n_threads, r.expert_cache));
   p.weight_bytes = p.weight_bytes - p.expert_bytes + p.expert_cache->bytes();
@@ -200,13 +191,13 @@ Status price_experts(const Architecture& arch, const PlanRequest& r, Plan& p) {
 }
 
 Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
-  const std::vector<ParameterPiece> pieces = parameter_pieces(arch);
+  const std::vector<ParameterPiece> pieces = parameter_pieces(arch, r.weights);
   Plan p{.name = arch.name,
          .context = r.context,
          .batch = r.batch,
          .max_positions = arch.max_positions,
-         .weights = r.released_weights ? "released" : option_name(r.weights),
-         .kv = r.kv_format == CacheFormat::kReleased ? "released" : option_name(r.kv),
+         .weights = option_name(r.weights),
+         .kv = r.kv_format == CacheFormat::kReleased ? "released" : state_name(r.kv),
          .what_if = r.what_if,
          .params_total = total_parameters(pieces),
          .params_active = active_parameters(pieces)};

@@ -16,10 +16,9 @@ namespace longhaul {
 struct PlanRequest {
   int64_t context = 4096;  // tokens in a sequence, the one being computed included
   int64_t batch = 1;       // sequences
-  DType weights = DType::kBF16, kv = DType::kBF16;
-  // Prices both in the formats of the release; the dtypes above are then those of scratch, and of what has no such format.
-  bool released_weights = false;
-  CacheFormat kv_format = CacheFormat::kAsDtype;
+  WeightFormat weights = WeightFormat::kBF16;
+  DType kv = DType::kBF16;
+  CacheFormat kv_format = CacheFormat::kAsDtype;  // kReleased: kv is that of scratch, and of what has no such format
   std::optional<DType> checkpoint;  // of the tables that stay in their file; as the weights where not given
   int64_t chunk = 512;              // rows a step
   int64_t logit_rows = 1;           // rows of logits computed at a time

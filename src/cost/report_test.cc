@@ -68,7 +68,7 @@ TEST(PlanJson, HasTheStableKeys) {
 
 TEST(PlanReport, ShowsSharesOfAByteExactly) {
   const Architecture arch = described("deepseek-v4-flash");
-  const PlanRequest r{.context = 1 << 20, .released_weights = true, .kv_format = CacheFormat::kReleased};
+  const PlanRequest r{.context = 1 << 20, .weights = WeightFormat::kReleased, .kv_format = CacheFormat::kReleased};
   const Plan plan = *make_plan(arch, r);
   const std::string text = plan_report(arch, plan, r);
   EXPECT_THAT(text, HasSubstr("weights released, cache released"));

@@ -155,9 +155,12 @@ class Bench {
   }
 
   void describe() {
-    const bool is_bf16 = m_.limits.weights == DType::kBF16;
-    r_.dot_peak = is_bf16 ? std::max(r_.before.bf16_flops_per_second, r_.after.bf16_flops_per_second)
-                          : std::max(r_.before.f32_flops_per_second, r_.after.f32_flops_per_second);
+    const auto peak = [&](double Roofline::*flops) { return std::max(r_.before.*flops, r_.after.*flops); };
+    switch (m_.limits.weights) {
+      case WeightFormat::kF32: r_.dot_peak = peak(&Roofline::f32_flops_per_second); break;
+      case WeightFormat::kBF16: r_.dot_peak = peak(&Roofline::bf16_flops_per_second); break;
+      default: r_.dot_peak = peak(&Roofline::int8_flops_per_second);
+    }
     r_.model = m_.arch.name;
     r_.kernels = m_.kernels->name;
     r_.weights = to_string(m_.limits.weights);

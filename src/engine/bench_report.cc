@@ -42,7 +42,8 @@ std::string frontier_lines(const BenchResults& r) {
 Json machine(const Roofline& r) {
   return Json::object({{"read_bytes_per_second", r.read_bytes_per_second},
                        {"bf16_flops_per_second", r.bf16_flops_per_second},
-                       {"f32_flops_per_second", r.f32_flops_per_second}});
+                       {"f32_flops_per_second", r.f32_flops_per_second},
+                       {"int8_flops_per_second", r.int8_flops_per_second}});
 }
 
 Json prefill_json(const BenchResults& r) {

@@ -4,19 +4,17 @@
 #include <string>
 
 #include "base/result.h"
-#include "tensor/dtype.h"
+#include "tensor/weight_format.h"
 
 namespace longhaul {
 
-// What the planner prices and nothing computes with yet: weights and caches in the formats of the release.
+// The cache format of the release.
 inline constexpr const char* kReleasedOption = "released";
 
-// f32 or bf16; anything else is an error that names the flag.
-inline Result<DType> compute_dtype(const std::string& option, const char* flag) {
-  if (option == kReleasedOption) return unsupported("{} released can be planned, not run; use f32 or bf16", flag);
-  const auto dtype = dtype_from_option(option);
-  if (!dtype || *dtype == DType::kF16) return invalid("{} '{}' is not known here; use f32 or bf16", flag, option);
-  return *dtype;
+inline Result<WeightFormat> weight_format(const std::string& option) {
+  const auto format = weight_format_from_option(option);
+  if (!format) return invalid("--weights '{}' is not known here; use f32, bf16, q8, q4 or released", option);
+  return *format;
 }
 
 // Of the cache: also 8 bits with a scale a vector.

@@ -295,6 +295,8 @@ Status Executor::step(std::span<const SequenceInput> inputs, const LogitsSink& s
     }
   }
   state_.end();
+  if (env_.weights->experts != nullptr && env_.weights->experts->is_damaged())
+    return corrupt("the weights of an expert that was chosen are no numbers; the checkpoint is damaged");
   if (!emit_logits(sink)) return make_error(ErrorCode::kCancelled, "stopped");
   return {};
 }

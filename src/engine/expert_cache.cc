@@ -147,7 +147,7 @@ void ExpertCache::run_task(const Mixture& mixture, int64_t e, int64_t task, int 
     std::byte* out = slot_data(slot_of_[static_cast<size_t>(mixture.first_expert + e)]) + part.offset;
     const uint64_t widen_bytes = layout_.widen_bytes / static_cast<uint64_t>(pool_->n_threads());
     auto* widened = reinterpret_cast<float*>(widened_.data() + static_cast<uint64_t>(thread) * widen_bytes);
-    pack(m, row, n, part.packed.dtype, out, widened);
+    if (!pack(m, row, n, part.packed.dtype, out, widened).ok()) damaged_.store(true, std::memory_order_relaxed);
     return;
   }
 }

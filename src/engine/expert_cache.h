@@ -33,6 +33,7 @@ class ExpertCache final : public ExpertSource {
 
   int64_t acquire(const MoeSpec& moe, std::span<ExpertRows> wanted) override;
   PackedMatrix expert(WeightId weight, int64_t e) const override;
+  bool is_damaged() const override { return damaged_.load(std::memory_order_relaxed); }
 
   uint64_t bytes() const { return slots_.size() + widened_.size(); }
   const ExpertStats& stats() const { return stats_; }
@@ -80,6 +81,7 @@ class ExpertCache final : public ExpertSource {
   std::vector<int32_t> order_;                    // all slots
   std::vector<std::atomic<int64_t>> tasks_left_;  // by missing expert, while it is packed
   double unit_ = 1.0;                             // what a use counts now: it grows, instead of all that was counted fading
+  std::atomic<bool> damaged_ = false;
   ExpertStats stats_;
 };
 

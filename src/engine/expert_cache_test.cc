@@ -34,7 +34,7 @@ Architecture architecture(const char* experts = R"("enable_moe_block": true, "nu
 // A checkpoint of random bf16 values, loaded with a cache of so many slots, or none.
 class Loaded {
  public:
-  explicit Loaded(int64_t n_slots, DType dtype = DType::kBF16) : arch_(architecture()) {
+  explicit Loaded(int64_t n_slots, WeightFormat format = WeightFormat::kBF16) : arch_(architecture()) {
     std::vector<TensorDecl> decls;
     for (const TensorSpec& t : arch_.tensors) decls.push_back({"model." + t.name, DType::kBF16, t.shape});
     auto writer = CheckpointWriter::create(folder_.path(), decls);
@@ -50,11 +50,11 @@ class Loaded {
     EXPECT_TRUE(source.ok());
     std::optional<ExpertCacheLayout> layout;
     if (n_slots > 0) {
-      const ExpertCacheLayout all = *expert_cache_layout(arch_, dtype, pool_.n_threads(), UINT64_MAX);
-      layout = *expert_cache_layout(arch_, dtype, pool_.n_threads(), static_cast<uint64_t>(n_slots) * all.slot_bytes + all.widen_bytes);
+      const ExpertCacheLayout all = *expert_cache_layout(arch_, format, pool_.n_threads(), UINT64_MAX);
+      layout = *expert_cache_layout(arch_, format, pool_.n_threads(), static_cast<uint64_t>(n_slots) * all.slot_bytes + all.widen_bytes);
       EXPECT_EQ(layout->n_slots, n_slots);
     }
-    auto weights = load_weights(arch_, std::move(*source), dtype, pool_, {}, layout);
+    auto weights = load_weights(arch_, std::move(*source), format, pool_, {}, layout);
     EXPECT_TRUE(weights.ok()) << weights.error().message;
     weights_ = std::move(*weights);
     for_each_moe(arch_, [&](const MoeSpec& moe) { mixtures_.push_back(moe); });
@@ -83,8 +83,8 @@ class Loaded {
 };
 
 TEST(ExpertCache, HoldsWhatTheLoaderWouldHavePacked) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    Loaded resident(0, dtype), cached(kTopK, dtype);
+  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16}) {
+    Loaded resident(0, format), cached(kTopK, format);
     for (int64_t layer = 0; layer < kLayers; ++layer) {
       for (int32_t e = 0; e < kExperts; ++e) {
         cached.use(layer, {e});
@@ -93,7 +93,7 @@ TEST(ExpertCache, HoldsWhatTheLoaderWouldHavePacked) {
           ASSERT_EQ(found.n, expected.n);
           ASSERT_EQ(found.k, expected.k);
           ASSERT_EQ(found.dtype, expected.dtype);
-          ASSERT_EQ(std::memcmp(found.data, expected.data, packed_bytes(dtype, found.n, found.k)), 0)
+          ASSERT_EQ(std::memcmp(found.data, expected.data, packed_bytes(format, found.n, found.k)), 0)
               << "layer " << layer << " expert " << e;
         }
       }
@@ -171,13 +171,13 @@ TEST(ExpertCache, EvenChoicesHitAsOftenAsThePlanExpects) {
 }
 
 TEST(ExpertCache, CountsTheBytesOfTheCheckpoint) {
-  Loaded model(4, DType::kF32);
+  Loaded model(4, WeightFormat::kF32);
   model.use(2, {0, 1, 2});
   EXPECT_EQ(model.stats().read_bytes, 3u * 3 * 24 * 40 * 2) << "three matrices each, in bf16 as stored";
 }
 
 TEST(ExpertCache, IsOfNoUseWithoutExperts) {
-  const auto layout = expert_cache_layout(architecture(R"("enable_moe_block": false)"), DType::kBF16, 1, 1 << 30);
+  const auto layout = expert_cache_layout(architecture(R"("enable_moe_block": false)"), WeightFormat::kBF16, 1, 1 << 30);
   ASSERT_FALSE(layout.ok());
   EXPECT_EQ(layout.error().code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(layout.error().message, testing::HasSubstr("has no experts"));

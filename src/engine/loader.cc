@@ -148,19 +148,23 @@ void add_tasks(std::span<const ScaledTensor> tensors, const WeightSpec& w, DType
   }
 }
 
-// Packs all, and lets go of the pages of what is packed.
-void run_tasks(const std::vector<PackTask>& tasks, ThreadPool& pool, uint64_t total_bytes, const LoadProgress& progress) {
+// Packs all, and lets go of the pages of what is packed. The first error in order of the tasks.
+Status run_tasks(const std::vector<PackTask>& tasks, ThreadPool& pool, uint64_t total_bytes, const LoadProgress& progress) {
   int64_t widest = 0;
   for (const PackTask& t : tasks) widest = std::max(widest, t.source.cols);
   std::vector<std::vector<float>> widened(static_cast<size_t>(pool.n_threads()), std::vector<float>(static_cast<size_t>(kPanel * widest)));
+  std::vector<Status> results(tasks.size());
   std::atomic<uint64_t> done{0};
   pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int thread) {
     const PackTask& t = tasks[static_cast<size_t>(task)];
-    pack(t.source, t.first_row, t.n_rows, t.packed, t.out, widened[static_cast<size_t>(thread)].data());
+    const auto error = pack(t.source, t.first_row, t.n_rows, t.packed, t.out, widened[static_cast<size_t>(thread)].data());
+    if (!error.ok()) results[static_cast<size_t>(task)] = corrupt("tensor '{}': {}", t.source.tensor.weight->name, error.error().message);
     t.source.tensor.weight->file->drop(t.source.bytes(t.first_row, t.n_rows));
-    const uint64_t now = done += static_cast<uint64_t>(t.n_rows * t.source.cols) * bytes_per_element(t.packed);
+    const uint64_t now = done += packed_bytes(t.packed, t.n_rows, t.source.cols);
     if (thread == 0 && progress) progress(now, total_bytes);
   });
+  for (Status& result : results) LH_RETURN_IF_ERROR(std::move(result));
+  return {};
 }
 
 Status check_index(const TensorInfo& t, const WeightSpec& w) {
@@ -190,15 +194,25 @@ void LoadedWeights::rows_read(int64_t n_rows) {
   for (const auto& file : source.files()) file->drop(file->bytes());
 }
 
-Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source) {
+Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source) {
   LH_TRY(const auto tensors, TensorMatcher(arch, source).match());
-  const DType dtype = tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)].weight->dtype;
-  return dtype == DType::kF16 ? DType::kF32 : dtype;
+  bool has_scales = false;
+  for (WeightSpec& w : arch.weights) {
+    if (w.use != WeightUse::kMatrix && w.use != WeightUse::kExpert) continue;
+    const auto own = std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors));
+    w.released = stored_dtype(own.front());
+    const bool alike = std::all_of(own.begin(), own.end(), [&](const ScaledTensor& t) { return stored_dtype(t) == w.released; });
+    if (!alike) w.released = DType::kBF16;
+    if (own.front().scales == nullptr) continue;
+    has_scales = true;
+    w.released_scales = own.front().scales->dtype;
+  }
+  if (has_scales) return WeightFormat::kReleased;
+  return plain_format(stored_dtype(tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)]));
 }
 
-Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, DType weights, ThreadPool& pool,
+Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, WeightFormat format, ThreadPool& pool,
                                                     const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts) {
-  LH_CHECK(weights == DType::kF32 || weights == DType::kBF16);
   auto model = std::make_unique<LoadedWeights>();
   model->source = std::move(source);
   LH_TRY(auto tensors, TensorMatcher(arch, model->source).match());
@@ -208,11 +222,11 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   const auto is_streamed = [&](const WeightSpec& w) { return experts && w.use == WeightUse::kExpert; };
   for (const WeightSpec& w : arch.weights) {
     if (is_streamed(w)) continue;
-    (w.is_f32() ? vectors : packed) += resident_bytes(w, weights);
+    (w.is_f32() ? vectors : packed) += resident_bytes(w, format);
   }
   LH_TRY(model->packed, Buffer::allocate(packed));
   LH_TRY(model->vectors, Buffer::allocate(vectors));
-  model->weights = {.dtype = weights,
+  model->weights = {.format = format,
                     .matrices = std::vector<PackedMatrix>(n),
                     .vectors = std::vector<const float*>(n),
                     .tables = std::vector<LookupTable>(n)};
@@ -233,14 +247,14 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
       t.file->expect_random_access(t.bytes);
       model->mapped_bytes += t.bytes.size();
     } else {
-      const DType packed_as = w.use == WeightUse::kFine ? DType::kF32 : weights;
+      const DType packed_as = packed_dtype(w, format);
       model->weights.matrices[i] = {is_streamed(w) ? nullptr : next, packed_as, w.rows, w.cols};
       if (is_streamed(w)) continue;
       add_tasks(std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, packed_as, next, tasks);
-      next += resident_bytes(w, weights);
+      next += resident_bytes(w, format);
     }
   }
-  run_tasks(tasks, pool, packed, progress);
+  LH_RETURN_IF_ERROR(run_tasks(tasks, pool, packed, progress));
   // Pages around the edges of what was packed, and those the kernel mapped ahead, are not needed either; tables come back row by row.
   for (const auto& file : model->source.files()) file->drop(file->bytes());
   if (progress) progress(packed, packed);

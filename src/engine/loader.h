@@ -37,12 +37,12 @@ struct LoadedWeights {
 using LoadProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
 // Finds the tensor for every weight, checks shapes and dtypes, and packs. Missing, misshapen and unclaimed tensors are reported together in one error.
-//   weights  dtype of packed matrices, f32 or bf16
 //   experts  given: they stay in the files behind such a cache, and pool must outlive it
-Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, DType weights, ThreadPool& pool,
+Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, WeightFormat format, ThreadPool& pool,
                                                     const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts = {});
 
-// The dtype in which a checkpoint's matrices are kept unless the user says otherwise: its own, f16 widened to f32.
-Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source);
+// Notes for every matrix of the description in what type the checkpoint holds it, and returns how matrices are kept unless the user says otherwise:
+// in the type of the head, f16 widened to f32; where some are quantised, each in its own.
+Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source);
 
 }  // namespace longhaul

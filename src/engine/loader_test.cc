@@ -53,7 +53,7 @@ void drop(Decls& decls, const std::string& name) {
 }
 
 // A checkpoint of these tensors, every byte 0x3c (small positive numbers in each dtype), loaded.
-Result<std::unique_ptr<LoadedWeights>> load(const Architecture& arch, const Decls& decls, DType dtype = DType::kF32) {
+Result<std::unique_ptr<LoadedWeights>> load(const Architecture& arch, const Decls& decls, WeightFormat format = WeightFormat::kF32) {
   const TemporaryFolder folder;
   auto writer = CheckpointWriter::create(folder.path(), decls);
   EXPECT_TRUE(writer.ok());
@@ -65,12 +65,12 @@ Result<std::unique_ptr<LoadedWeights>> load(const Architecture& arch, const Decl
   auto source = open_checkpoint(folder.path());
   EXPECT_TRUE(source.ok()) << source.error().message;
   ThreadPool pool(1);
-  return load_weights(arch, std::move(*source), dtype, pool, {});
+  return load_weights(arch, std::move(*source), format, pool, {});
 }
 
 void expect_loads(const Architecture& arch, const Decls& decls) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
-    const auto loaded = load(arch, decls, dtype);
+  for (WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16}) {
+    const auto loaded = load(arch, decls, format);
     EXPECT_TRUE(loaded.ok()) << loaded.error().message;
   }
 }

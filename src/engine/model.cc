@@ -34,18 +34,18 @@ int64_t logit_rows(const LoadOptions& options, int64_t vocab_size) {
   return std::clamp<int64_t>((int64_t{1} << 23) / vocab_size, options.sequences, 64);
 }
 
-Result<StepLimits> step_limits(const LoadOptions& options, const Architecture& arch, const TensorSource& source, int64_t context) {
+Result<StepLimits> step_limits(const LoadOptions& options, int64_t vocab_size, WeightFormat natural, int64_t context) {
   StepLimits limits;
   if (options.chunk < 1 || options.sequences < 1) return invalid("chunk and sequences must be at least 1");
   limits.max_sequences = options.sequences;
   limits.max_rows = std::max(std::min(options.chunk, context), options.sequences);
-  limits.max_logit_rows = logit_rows(options, arch.vocab_size);
+  limits.max_logit_rows = logit_rows(options, vocab_size);
   limits.n_threads = options.threads > 0 ? std::min(options.threads, 1024) : default_thread_count();
   LH_TRY(limits.kv, state_dtype(options.kv));
   if (options.weights == "auto") {
-    LH_TRY(limits.weights, natural_weights_dtype(arch, source));
+    limits.weights = natural;
   } else {
-    LH_TRY(limits.weights, compute_dtype(options.weights, "--weights"));
+    LH_TRY(limits.weights, weight_format(options.weights));
   }
   return limits;
 }
@@ -56,7 +56,7 @@ Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan, cons
                     "{} with {} tokens of context needs {} bytes, {} are available; the largest context that fits is {}. Try a smaller "
                     "--context{}{}.\n{}",
                     arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes, *request.memory,
-                    plan.max_context.value_or(0), request.weights == DType::kF32 ? " or --weights bf16" : "",
+                    plan.max_context.value_or(0), request.weights == WeightFormat::kF32 ? " or --weights bf16" : "",
                     plan.n_experts > 0 && !plan.expert_cache ? " or leave experts in their files with --expert-cache SIZE" : "",
                     plan_report(arch, plan, request));
 }
@@ -104,7 +104,8 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   if (m->arch.name.empty()) m->arch.name = std::filesystem::path(folder).filename().string();
   LH_TRY(m->defaults, read_generation_defaults(folder, config));
   m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
-  LH_TRY(m->limits, step_limits(options, m->arch, source, m->context));
+  LH_TRY(const WeightFormat natural, note_stored_types(m->arch, source));
+  LH_TRY(m->limits, step_limits(options, m->arch.vocab_size, natural, m->context));
 
   const PlanRequest request{.context = m->context,
                             .batch = options.sequences,

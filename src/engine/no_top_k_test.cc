@@ -44,11 +44,11 @@ struct Answer {
 
 // All tokens in one step, every row through every block.
 Answer run(const Architecture& arch, const std::string& folder) {
-  const PlanRequest request{.context = kTokens, .weights = DType::kF32, .kv = DType::kF32, .chunk = kTokens};
+  const PlanRequest request{.context = kTokens, .weights = WeightFormat::kF32, .kv = DType::kF32, .chunk = kTokens};
   ThreadPool pool(1);
   auto source = open_checkpoint(folder);
   EXPECT_TRUE(source.ok()) << source.error().message;
-  auto loaded = load_weights(arch, std::move(*source), DType::kF32, pool, {});
+  auto loaded = load_weights(arch, std::move(*source), WeightFormat::kF32, pool, {});
   EXPECT_TRUE(loaded.ok()) << loaded.error().message;
   auto executor = Executor::create(arch, (*loaded)->weights, ref_kernels(), pool, step_limits(request), {.skip_unneeded_rows = false});
   auto sequence = Sequence::create(arch, DType::kF32, kTokens);

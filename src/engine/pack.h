@@ -5,7 +5,7 @@
 
 #include "arch/weights.h"
 #include "formats/scaled_tensor.h"
-#include "kernels/panels.h"
+#include "kernels/quantise.h"
 
 namespace longhaul {
 
@@ -26,8 +26,13 @@ struct StoredMatrix {
 StoredMatrix stored_matrix(std::span<const ScaledTensor> tensors, const WeightSpec& weight, int64_t e);
 
 // Packs rows [first, first + n) of the matrix into their place in `out`, which is that of the whole packed matrix. first is a multiple of kPanel.
+// Weights in E4M3 and MXFP4 go into panels of their own kind as they are, or are widened like all others; kQ8 and kQ4 are rounded.
 //   widened  scratch [kPanel, cols], used where the tensor has scales
-void pack(const StoredMatrix& matrix, int64_t first, int64_t n, DType packed, std::byte* out, float* widened);
+// The error that rounding to kQ8 or kQ4 made, 0 otherwise. kCorruptFile where a weight or a scale is no number.
+Result<QuantError> pack(const StoredMatrix& matrix, int64_t first, int64_t n, DType packed, std::byte* out, float* widened);
+
+// What a matrix is stored in, as packed_dtype takes it: kF8E4M3, kF4 (with E8M0 scales), kBF16, or kF32 for whatever else there is.
+DType stored_dtype(const ScaledTensor& tensor);
 
 // How many rows of a matrix with so many columns hold about so many elements: whole panels.
 int64_t rows_per_task(int64_t cols, int64_t n_elements);

@@ -6,6 +6,7 @@
 #include "cost/plan.h"
 #include "cost/what_if.h"
 #include "engine/executor.h"
+#include "kernels/quantise.h"
 #include "models/gemma.h"
 
 namespace longhaul {
@@ -69,9 +70,9 @@ std::vector<Architecture> models() {
 // Random weights in memory, packed as the loader does.
 class RandomWeights {
  public:
-  RandomWeights(const Architecture& arch, DType dtype) {
+  RandomWeights(const Architecture& arch, WeightFormat format) {
     const size_t n = arch.weights.size();
-    weights_ = {.dtype = dtype,
+    weights_ = {.format = format,
                 .matrices = std::vector<PackedMatrix>(n),
                 .vectors = std::vector<const float*>(n),
                 .tables = std::vector<LookupTable>(n)};
@@ -81,6 +82,15 @@ class RandomWeights {
   uint64_t resident_bytes() const { return resident_bytes_; }
 
  private:
+  void pack(const float* values, const WeightSpec& w, std::byte* out) const {
+    const DType packed = packed_dtype(w, weights_.format);
+    if (packed == DType::kQ8 || packed == DType::kQ4) {
+      ASSERT_TRUE(quantise_rows(values, DType::kF32, 0, w.rows, w.cols, packed, out).ok());
+    } else {
+      pack_rows(values, DType::kF32, 0, w.rows, w.cols, packed, out);
+    }
+  }
+
   void add(const WeightSpec& w, size_t id) {
     values_.push_back(std::vector<float>(static_cast<size_t>(w.n_elements())));
     std::vector<float>& values = values_.back();
@@ -92,14 +102,13 @@ class RandomWeights {
     } else if (w.use == WeightUse::kLookup) {
       weights_.tables[id] = {reinterpret_cast<const std::byte*>(values.data()), DType::kF32, w.rows, w.cols};
     } else {
-      const uint64_t one = packed_bytes(weights_.dtype, w.rows, w.cols);
+      const uint64_t one = packed_bytes(packed_dtype(w, weights_.format), w.rows, w.cols);
       packed_.push_back(must(Buffer::allocate(one * static_cast<uint64_t>(w.n_experts))));
       Buffer& buffer = packed_.back();
       for (int64_t e = 0; e < w.n_experts; ++e) {
-        pack_rows(values.data() + e * w.rows * w.cols, DType::kF32, 0, w.rows, w.cols, weights_.dtype,
-                  buffer.data() + static_cast<uint64_t>(e) * one);
+        pack(values.data() + e * w.rows * w.cols, w, buffer.data() + static_cast<uint64_t>(e) * one);
       }
-      weights_.matrices[id] = {buffer.data(), weights_.dtype, w.rows, w.cols};
+      weights_.matrices[id] = {buffer.data(), packed_dtype(w, weights_.format), w.rows, w.cols};
       resident_bytes_ += buffer.size();
     }
   }
@@ -146,7 +155,7 @@ TEST(PlanEqualsEngine, FlopsOfPromptsAndDecodeSteps) {
     for (const bool skip : {true, false}) {
       for (const int64_t chunk : {1, 7, 64}) {
         SCOPED_TRACE(arch.name + " chunk " + std::to_string(chunk) + (skip ? "" : " every row"));
-        const PlanRequest request{.context = kPrompt, .weights = DType::kF32, .kv = DType::kF32, .chunk = chunk};
+        const PlanRequest request{.context = kPrompt, .weights = WeightFormat::kF32, .kv = DType::kF32, .chunk = chunk};
         Engine engine(arch, request, skip);
         Sequence sequence = new_sequence(arch, DType::kF32, kPrompt + 1);
         engine.prefill(sequence, kPrompt, chunk);
@@ -164,17 +173,21 @@ TEST(PlanEqualsEngine, FlopsOfPromptsAndDecodeSteps) {
 
 TEST(PlanEqualsEngine, BytesOfWeightsStateAndScratch) {
   for (const Architecture& arch : models()) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const std::pair<WeightFormat, DType> formats[] = {{WeightFormat::kF32, DType::kF32},
+                                                      {WeightFormat::kBF16, DType::kBF16},
+                                                      {WeightFormat::kQ8, DType::kI8},
+                                                      {WeightFormat::kQ4, DType::kBF16}};
+    for (const auto& [weights, kv] : formats) {
       for (const int64_t context : {1, 7, 8, 17, 300}) {
         SCOPED_TRACE(arch.name + " context " + std::to_string(context));
-        const PlanRequest request{.context = context, .batch = 3, .weights = dtype, .kv = dtype, .chunk = 40, .n_threads = 2};
+        const PlanRequest request{.context = context, .batch = 3, .weights = weights, .kv = kv, .chunk = 40, .n_threads = 2};
         const Plan plan = plan_of(arch, request);
         Engine engine(arch, request, true);
         EXPECT_EQ(engine.random.resident_bytes(), plan.weight_bytes);
         EXPECT_EQ(engine.executor.scratch_bytes(), plan.scratch_bytes);
         uint64_t state = 0;
         for (int64_t i = 0; i < request.batch; ++i) {
-          Sequence sequence = new_sequence(arch, dtype, context);
+          Sequence sequence = new_sequence(arch, kv, context);
           ASSERT_TRUE(sequence.reserve(context).ok());  // as every step does for its rows
           state += sequence.allocated_bytes();
         }

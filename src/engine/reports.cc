@@ -14,11 +14,7 @@
 namespace longhaul {
 
 static Status read_formats(const PlanOptions& options, PlanRequest& request) {
-  if (options.weights == kReleasedOption) {
-    request.released_weights = true;
-  } else {
-    LH_TRY(request.weights, compute_dtype(options.weights, "--weights"));
-  }
+  LH_TRY(request.weights, weight_format(options.weights));
   if (options.kv == kReleasedOption) {
     request.kv_format = CacheFormat::kReleased;
   } else {

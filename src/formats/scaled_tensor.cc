@@ -13,19 +13,6 @@ constexpr int64_t kRun = 32;     // columns of a run of 4-bit weights
 
 bool is_packed(DType dtype) { return dtype == DType::kI8 || dtype == DType::kU8; }
 
-float scale_at(const TensorInfo& scales, int64_t i) {
-  const std::byte* data = scales.bytes.data();
-  if (scales.dtype == DType::kF8E8M0) return to_f32(e8m0{static_cast<uint8_t>(data[i])});
-  if (scales.dtype == DType::kF32) {
-    float x;
-    std::memcpy(&x, data + 4 * i, sizeof x);
-    return x;
-  }
-  bf16 x;
-  std::memcpy(&x.bits, data + 2 * i, sizeof x.bits);
-  return to_f32(x);
-}
-
 void decode_e4m3(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
   const std::byte* codes = t.weight->bytes.data() + row * cols;
   const int64_t blocks = ceil_div(cols, kBlock);
@@ -48,6 +35,19 @@ void decode_e2m1(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
 }
 
 }  // namespace
+
+float scale_at(const TensorInfo& scales, int64_t i) {
+  const std::byte* data = scales.bytes.data();
+  if (scales.dtype == DType::kF8E8M0) return to_f32(e8m0{static_cast<uint8_t>(data[i])});
+  if (scales.dtype == DType::kF32) {
+    float x;
+    std::memcpy(&x, data + 4 * i, sizeof x);
+    return x;
+  }
+  bf16 x;
+  std::memcpy(&x.bits, data + 2 * i, sizeof x.bits);
+  return to_f32(x);
+}
 
 bool needs_scales(DType dtype) { return dtype == DType::kF8E4M3 || is_packed(dtype); }
 

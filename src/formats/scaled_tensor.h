@@ -20,6 +20,9 @@ std::vector<std::string> scale_names(const std::string& weight_name);
 // Whether weight and scales are stored as above for a matrix of this shape; says what is wrong otherwise.
 Status check_scaled(const ScaledTensor& tensor, std::span<const int64_t> shape);
 
+// Scale i of a tensor of them, in the order of its elements.
+float scale_at(const TensorInfo& scales, int64_t i);
+
 // Rows [first_row, first_row + n_rows) of a checked matrix with so many columns, widened to f32.
 void decode_rows(const ScaledTensor& tensor, int64_t first_row, int64_t n_rows, int64_t cols, float* out);
 

@@ -205,6 +205,14 @@ uint64_t matmul_scratch_bytes(DType weights, int64_t m, int64_t k) {
   return rounds_inputs(weights) ? static_cast<uint64_t>(m * rounded_stride_bytes(weights, k)) : 0;
 }
 
+uint64_t matmul_scratch_bytes(std::span<const Matmul> group) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < group.size(); ++i) {
+    if (owns_rounded_input(group, i)) bytes += matmul_scratch_bytes(group[i].w.dtype, group[i].m, group[i].w.k);
+  }
+  return bytes;
+}
+
 void matmul(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
   LH_CHECK(reinterpret_cast<uintptr_t>(scratch.data()) % kCacheLine == 0);
   round_inputs(compute, group, scratch);

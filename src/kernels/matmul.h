@@ -31,5 +31,7 @@ struct Compute {
 void matmul(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch);
 
 uint64_t matmul_scratch_bytes(DType weights, int64_t m, int64_t k);
+// Of a whole group: inputs that are rounded alike and shared count once.
+uint64_t matmul_scratch_bytes(std::span<const Matmul> group);
 
 }  // namespace longhaul

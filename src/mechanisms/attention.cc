@@ -130,12 +130,12 @@ uint64_t attention_scratch_bytes(const AttentionSpec& s, int64_t hidden_size, co
   take_buffers(arena, s, limits.max_rows, limits.max_rows);
   const uint64_t base = arena.used();
   // Queries and keys may come from different inputs, each rounded once.
-  arena.take_bytes(matmul_scratch_bytes(limits.weights, limits.max_rows, hidden_size));
-  arena.take_bytes(matmul_scratch_bytes(limits.weights, limits.max_rows, hidden_size));
+  arena.take_bytes(product_scratch_bytes(limits, limits.max_rows, hidden_size));
+  arena.take_bytes(product_scratch_bytes(limits, limits.max_rows, hidden_size));
   arena.reset_to(base);
   arena.take_bytes(attend_scratch_bytes(s, limits));
   arena.reset_to(base);
-  arena.take_bytes(matmul_scratch_bytes(limits.weights, limits.max_rows, s.n_heads * s.head_dim));
+  arena.take_bytes(product_scratch_bytes(limits, limits.max_rows, s.n_heads * s.head_dim));
   return arena.peak();
 }
 

@@ -184,9 +184,9 @@ uint64_t cca_scratch_bytes(const CcaSpec& s, int64_t hidden_size, const StepLimi
   const int64_t rows = limits.max_rows, groups = s.attention.n_heads + s.attention.n_kv_heads;
   take_buffers(arena, s, rows, rows);
   const uint64_t base = arena.used();
-  const uint64_t products = std::max({matmul_scratch_bytes(limits.weights, rows, hidden_size),
+  const uint64_t products = std::max({product_scratch_bytes(limits, rows, hidden_size),
                                       grouped_linear_scratch_bytes(limits, groups, s.attention.head_dim * s.time1),
-                                      matmul_scratch_bytes(limits.weights, rows, s.attention.n_heads * s.attention.head_dim)});
+                                      product_scratch_bytes(limits, rows, s.attention.n_heads * s.attention.head_dim)});
   arena.take_bytes(products);
   arena.reset_to(base);
   arena.take_bytes(attend_scratch_bytes(s.attention, limits));

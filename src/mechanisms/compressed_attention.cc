@@ -196,7 +196,7 @@ uint64_t compressed_attention_scratch_bytes(const CompressedAttentionSpec& s, in
     arena.reset_to(base);
     (arena.take_bytes(bytes), ...);
   };
-  const auto products = [&](int64_t in) { return matmul_scratch_bytes(limits.weights, limits.max_rows, in); };
+  const auto products = [&](int64_t in) { return product_scratch_bytes(limits, limits.max_rows, in); };
   stage(products(hidden_size), products(hidden_size));  // queries and rows may come from different inputs, each rounded once
   stage(std::max(products(s.q_lora_rank), products(s.o_groups * s.o_lora_rank)));
   stage(grouped_linear_scratch_bytes(limits, s.o_groups, a.n_heads * a.head_dim / s.o_groups));

@@ -13,6 +13,7 @@
 #include "mechanisms/expert_source.h"
 #include "tensor/arena.h"
 #include "tensor/dtype.h"
+#include "tensor/weight_format.h"
 
 namespace longhaul {
 
@@ -22,9 +23,19 @@ struct StepLimits {
   int64_t max_sequences = 1;
   int64_t max_logit_rows = 1;  // rows of logits computed at a time
   int n_threads = 1;
-  DType weights = DType::kBF16;  // of packed matrices
+  WeightFormat weights = WeightFormat::kBF16;
   DType kv = DType::kBF16;
 };
+
+// Scratch for the rounded inputs of products that share so many rows of so many inputs. Where matrices of one input are kept in several types, it is
+// rounded for each way of multiplying.
+inline uint64_t product_scratch_bytes(const StepLimits& limits, int64_t rows, int64_t inputs) {
+  if (limits.weights == WeightFormat::kF32) return 0;
+  const uint64_t halves = matmul_scratch_bytes(DType::kBF16, rows, inputs);
+  if (limits.weights == WeightFormat::kBF16) return halves;
+  const uint64_t bytes = halves + matmul_scratch_bytes(DType::kQ8, rows, inputs);
+  return limits.weights == WeightFormat::kReleased ? bytes + matmul_scratch_bytes(DType::kF8E4M3, rows, inputs) : bytes;
+}
 
 // A table whose rows are read one at a time from the mapped file.
 struct LookupTable {
@@ -35,7 +46,7 @@ struct LookupTable {
 
 // Loaded weights by id. Filled by the loader, read by mechanisms; views only, the memory is the loader's.
 struct Weights {
-  DType dtype = DType::kF32;           // of packed matrices
+  WeightFormat format = WeightFormat::kF32;
   std::vector<PackedMatrix> matrices;  // kMatrix, kFine; kExpert: the first expert, the others behind it, or no data
   std::vector<const float*> vectors;   // kVector
   std::vector<LookupTable> tables;     // kLookup, kIndex

@@ -25,6 +25,9 @@ class ExpertSource {
 
   // A matrix of an expert that the last call brought.
   virtual PackedMatrix expert(WeightId weight, int64_t e) const = 0;
+
+  // Whether some expert could not be packed: its weights or scales are no numbers. What was computed with it means nothing.
+  virtual bool is_damaged() const = 0;
 };
 
 }  // namespace longhaul

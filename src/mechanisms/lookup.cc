@@ -17,7 +17,7 @@ void lookup_row(const Env& env, const LookupTable& table, int64_t row, int64_t c
       out[i] = table.dtype == DType::kBF16 ? to_f32(bf16{bits}) : to_f32(f16{bits});
     }
   }
-  env.kernels().scale(out, env.weights->dtype == DType::kBF16 ? to_f32(to_bf16(scale)) : scale, n);
+  env.kernels().scale(out, env.weights->format != WeightFormat::kF32 ? to_f32(to_bf16(scale)) : scale, n);
 }
 
 void lookup_index(const LookupTable& table, int64_t row, int32_t* out) {

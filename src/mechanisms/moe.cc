@@ -139,7 +139,7 @@ uint64_t moe_scratch_bytes(const MoeSpec& s, int64_t d, const StepLimits& limits
   arena.reset_to(base);
   // An expert's share of the rows is rounded on its own: at worst each assignment is alone.
   const int64_t n = limits.max_rows * s.top_k;
-  arena.take_bytes(static_cast<uint64_t>(n) * matmul_scratch_bytes(limits.weights, 1, std::max(d, s.width)));
+  arena.take_bytes(static_cast<uint64_t>(n) * product_scratch_bytes(limits, 1, std::max(d, s.width)));
   return arena.peak();
 }
 

@@ -38,7 +38,7 @@ void per_layer_embedding_forward(Env& env, const PerLayerEmbeddingSpec& s, const
 uint64_t per_layer_embedding_scratch_bytes(const PerLayerEmbeddingSpec& s, int64_t hidden_size, const StepLimits& limits) {
   Arena arena;
   take_buffers(arena, s, limits.max_rows);
-  arena.take_bytes(2 * matmul_scratch_bytes(limits.weights, limits.max_rows, std::max(hidden_size, s.width)));
+  arena.take_bytes(2 * product_scratch_bytes(limits, limits.max_rows, std::max(hidden_size, s.width)));
   return arena.peak();
 }
 

@@ -5,12 +5,36 @@
 #include "kernels/panels.h"
 
 namespace longhaul {
+namespace {
 
-uint64_t resident_bytes(const WeightSpec& w, DType packed) {
+DType as_released(const WeightSpec& w) {
+  constexpr int64_t kBlockRows = 128;
+  const bool whole_blocks = w.first_row % kBlockRows == 0 && (w.n_experts == 1 || w.n_tensors > 1 || w.expert_stride % kBlockRows == 0);
+  if (w.released == DType::kF8E4M3 && whole_blocks) return DType::kF8E4M3;
+  if (w.released == DType::kF4) return DType::kF4;
+  return w.released == DType::kF32 ? DType::kF32 : DType::kBF16;
+}
+
+}  // namespace
+
+DType packed_dtype(const WeightSpec& w, WeightFormat format) {
+  if (w.use == WeightUse::kFine) return DType::kF32;
+  switch (format) {
+    case WeightFormat::kF32: return DType::kF32;
+    case WeightFormat::kBF16: return DType::kBF16;
+    case WeightFormat::kReleased: return as_released(w);
+    case WeightFormat::kQ8: return w.rounding == Rounding::kNever ? DType::kBF16 : DType::kQ8;
+    case WeightFormat::kQ4:
+      return w.rounding == Rounding::kNever ? DType::kBF16 : w.rounding == Rounding::kFiner ? DType::kQ8 : DType::kQ4;
+  }
+  return DType::kBF16;
+}
+
+uint64_t resident_bytes(const WeightSpec& w, WeightFormat format) {
   switch (w.use) {
     case WeightUse::kMatrix:
-    case WeightUse::kExpert: return static_cast<uint64_t>(w.n_experts) * packed_bytes(packed, w.rows, w.cols);
-    case WeightUse::kFine: return packed_bytes(DType::kF32, w.rows, w.cols);
+    case WeightUse::kExpert:
+    case WeightUse::kFine: return static_cast<uint64_t>(w.n_experts) * packed_bytes(packed_dtype(w, format), w.rows, w.cols);
     case WeightUse::kVector:
     case WeightUse::kTaps: return sizeof(float) * static_cast<uint64_t>(w.n_elements());
     case WeightUse::kLookup:
@@ -19,32 +43,32 @@ uint64_t resident_bytes(const WeightSpec& w, DType packed) {
   return 0;
 }
 
-uint64_t resident_weight_bytes(const Architecture& arch, DType packed) {
+uint64_t resident_weight_bytes(const Architecture& arch, WeightFormat format) {
   uint64_t bytes = 0;
-  for_each_weight(arch, [&](WeightId id) { bytes += resident_bytes(arch.weight(id), packed); });
+  for_each_weight(arch, [&](WeightId id) { bytes += resident_bytes(arch.weight(id), format); });
   return bytes;
 }
 
-uint64_t expert_bytes(const Architecture& arch, const MoeSpec& moe, DType packed) {
+uint64_t expert_bytes(const Architecture& arch, const MoeSpec& moe, WeightFormat format) {
   uint64_t bytes = 0;
   for (WeightId id : {moe.gate_proj, moe.up_proj, moe.down_proj}) {
-    bytes += resident_bytes(arch.weight(id), packed) / static_cast<uint64_t>(moe.n_experts);
+    bytes += resident_bytes(arch.weight(id), format) / static_cast<uint64_t>(moe.n_experts);
   }
   return bytes;
 }
 
-uint64_t expert_weight_bytes(const Architecture& arch, DType packed) {
+uint64_t expert_weight_bytes(const Architecture& arch, WeightFormat format) {
   uint64_t bytes = 0;
-  for_each_moe(arch, [&](const MoeSpec& moe) { bytes += static_cast<uint64_t>(moe.n_experts) * expert_bytes(arch, moe, packed); });
+  for_each_moe(arch, [&](const MoeSpec& moe) { bytes += static_cast<uint64_t>(moe.n_experts) * expert_bytes(arch, moe, format); });
   return bytes;
 }
 
-Result<ExpertCacheLayout> expert_cache_layout(const Architecture& arch, DType packed, int n_threads, uint64_t max_bytes) {
+Result<ExpertCacheLayout> expert_cache_layout(const Architecture& arch, WeightFormat format, int n_threads, uint64_t max_bytes) {
   ExpertCacheLayout layout;
   int64_t widest = 0;
   for_each_moe(arch, [&](const MoeSpec& moe) {
     layout.n_experts += moe.n_experts;
-    layout.slot_bytes = std::max(layout.slot_bytes, expert_bytes(arch, moe, packed));
+    layout.slot_bytes = std::max(layout.slot_bytes, expert_bytes(arch, moe, format));
     layout.max_top_k = std::max(layout.max_top_k, moe.top_k);
     layout.n_chosen += moe.top_k;
     widest = std::max({widest, arch.weight(moe.gate_proj).cols, arch.weight(moe.down_proj).cols});

@@ -132,7 +132,7 @@ void route(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows
 uint64_t route_scratch_bytes(const MoeSpec& s, int64_t d, const StepLimits& limits) {
   Arena arena;
   std::visit([&](const auto& r) { take_buffers(arena, r, s, d, limits.max_rows); }, s.router);
-  arena.take_bytes(matmul_scratch_bytes(limits.weights, limits.max_rows, std::max(d, router_state_width(s.router))));
+  arena.take_bytes(product_scratch_bytes(limits, limits.max_rows, std::max(d, router_state_width(s.router))));
   return arena.peak();
 }
 

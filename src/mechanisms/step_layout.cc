@@ -77,7 +77,7 @@ uint64_t mixer_scratch_bytes(const Architecture& arch, const Block& block, const
 uint64_t arena_bytes(const Architecture& arch, const StepLimits& limits) {
   Arena arena;
   take_step_buffers(arena, arch, limits);
-  uint64_t mixers = matmul_scratch_bytes(limits.weights, limits.max_logit_rows, arch.hidden_size);  // the head
+  uint64_t mixers = product_scratch_bytes(limits, limits.max_logit_rows, arch.hidden_size);  // the head
   for (const Block& block : arch.blocks) mixers = std::max(mixers, mixer_scratch_bytes(arch, block, limits));
   return arena.used() + mixers;
 }

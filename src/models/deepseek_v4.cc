@@ -258,8 +258,10 @@ class Builder {
     return a_.add_weight({.name = name.release, .shape = std::move(shape), .other_names = name.others}, weight);
   }
   // As released: most matrices FP8, those of compressors and choices BF16, experts FP4, norms BF16, everything else F32.
+  // What the release left in bf16 is left so by others too.
   WeightId matrix(const Name& name, int64_t rows, int64_t cols, DType released = DType::kF8E4M3) {
-    return add(name, {rows, cols}, {.use = WeightUse::kMatrix, .rows = rows, .cols = cols, .released = released});
+    const Rounding rounding = released == DType::kBF16 ? Rounding::kNever : Rounding::kFully;
+    return add(name, {rows, cols}, {.use = WeightUse::kMatrix, .rows = rows, .cols = cols, .rounding = rounding, .released = released});
   }
   WeightId fine(const Name& name, int64_t rows, int64_t cols) {
     return add(name, {rows, cols}, {.use = WeightUse::kFine, .rows = rows, .cols = cols, .released = DType::kF32});
@@ -273,7 +275,7 @@ class Builder {
     if (c_.tie_word_embeddings) return a_.add_head_matrix("");
     a_.head.matrix = a_.add_weight(
         {.name = "head.weight", .shape = {c_.vocab_size, c_.hidden_size}, .other_names = {"lm_head.weight"}, .is_absolute = true},
-        {.use = WeightUse::kMatrix, .rows = c_.vocab_size, .cols = c_.hidden_size});
+        {.use = WeightUse::kMatrix, .rows = c_.vocab_size, .cols = c_.hidden_size, .rounding = Rounding::kFiner});
   }
 
   RowFormat released_row() const { return {RowCoding::kFp8ByE8M0, c_.rope_dim}; }

@@ -105,7 +105,7 @@ class Builder {
     s.router = LinearRouterSpec{.norm = plain_norm(),
                                 .scale = a_.add_vector(layer_name(l, "router.scale"), d),
                                 .factor = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))),
-                                .proj = a_.add_matrix(layer_name(l, "router.proj.weight"), e, d),
+                                .proj = a_.rounded(a_.add_matrix(layer_name(l, "router.proj.weight"), e, d), Rounding::kNever),
                                 .per_expert_scale = a_.add_vector(layer_name(l, "router.per_expert_scale"), e)};
     s.expert_norm = norm(layer_name(l, "pre_feedforward_layernorm_2.weight"), d);
     s.gate_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, 0, width, d);
@@ -149,9 +149,9 @@ class Builder {
                             .combine_scale = static_cast<float>(1.0 / std::sqrt(2.0))};
     // Each layer multiplies its own rows of the packed projection, so rows that never reach a layer cost nothing there.
     s.context_proj = a_.add_weight({"per_layer_model_projection.weight", {a_.n_layers * p, d}},
-                                   {.use = WeightUse::kMatrix, .first_row = l * p, .rows = p, .cols = d});
-    s.gate_proj = a_.add_matrix(layer_name(l, "per_layer_input_gate.weight"), p, d);
-    s.out_proj = a_.add_matrix(layer_name(l, "per_layer_projection.weight"), d, p);
+                                   {.use = WeightUse::kMatrix, .first_row = l * p, .rows = p, .cols = d, .rounding = Rounding::kFiner});
+    s.gate_proj = a_.rounded(a_.add_matrix(layer_name(l, "per_layer_input_gate.weight"), p, d), Rounding::kFiner);
+    s.out_proj = a_.rounded(a_.add_matrix(layer_name(l, "per_layer_projection.weight"), d, p), Rounding::kFiner);
     return {.layer = l, .post_norm = norm(layer_name(l, "post_per_layer_input_norm.weight"), d), .mixer = s};
   }
 

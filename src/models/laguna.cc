@@ -254,7 +254,8 @@ class Builder {
     s.q_norm = norm(layer_name(l, "self_attn.q_norm.weight"), c_.head_dim);
     s.k_norm = norm(layer_name(l, "self_attn.k_norm.weight"), c_.head_dim);
     const bool per_element = gate_per_element(l, layer.n_heads);
-    s.gate = GateSpec{a_.add_matrix(layer_name(l, "self_attn.g_proj.weight"), per_element ? q : layer.n_heads, d), per_element};
+    const WeightId gate = a_.add_matrix(layer_name(l, "self_attn.g_proj.weight"), per_element ? q : layer.n_heads, d);
+    s.gate = GateSpec{a_.rounded(gate, Rounding::kFiner), per_element};
     s.state = static_cast<StateId>(a_.states.size());
     a_.states.push_back({.layer = l, .n_kv_heads = s.n_kv_heads, .head_dim = s.head_dim, .window = s.window});
     return {.layer = l, .pre_norm = norm(layer_name(l, "input_layernorm.weight"), d), .post_norm = {}, .mixer = s, .residual = {}};
@@ -279,7 +280,7 @@ class Builder {
     MoeSpec s{.n_experts = e, .top_k = c_.num_experts_per_tok, .width = f, .activation = ActivationKind::kSilu};
     LinearRouterSpec router{.score = RouterScore::kSigmoid};
     router.proj = a_.add_weight({layer_name(l, "mlp.gate.weight"), {e, d}, false, {layer_name(l, "mlp.gate.proj.weight")}},
-                                {.use = WeightUse::kMatrix, .rows = e, .cols = d});
+                                {.use = WeightUse::kMatrix, .rows = e, .cols = d, .rounding = Rounding::kNever});
     router.selection_bias = a_.add_weight(
         {layer_name(l, "mlp.experts.e_score_correction_bias"), {e}, false, {layer_name(l, "mlp.gate.e_score_correction_bias")}},
         {.use = WeightUse::kVector, .cols = e});

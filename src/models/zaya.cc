@@ -359,7 +359,7 @@ class Builder {
                                      {.use = WeightUse::kTaps, .rows = c, .cols = c_.time0});
     s.conv_depthwise_bias = vector(depthwise + ".bias", depthwise_legacy + ".bias", c);
     s.conv_grouped = a_.add_weight(tensor(grouped + ".weight", grouped_legacy + ".weight", {c, k, c_.time1}),
-                                   {.use = WeightUse::kMatrix, .n_experts = c / k, .expert_stride = k, .rows = k, .cols = k * c_.time1});
+                                   {.use = WeightUse::kMatrix, .n_experts = c / k, .expert_stride = k, .rows = k, .cols = k * c_.time1, .rounding = Rounding::kNever});
     s.conv_grouped_bias = vector(grouped + ".bias", grouped_legacy + ".bias", c);
     if (c_.clamp_temp) s.log_temperature = Clamp{1e-7f, 2.0f};
     const auto [temperature, temperature_legacy] = at("qk_norm.temp", "qkv.temp");
@@ -381,15 +381,15 @@ class Builder {
     const auto name = [&](const char* n) { return native(i, std::string("mlp.gate.") + n); };
     const auto legacy = [&](const char* n) { return expert_half(i, std::string("zaya_block.router.") + n); };
     MlpRouterSpec s{.width = r};
-    s.down_proj = matrix(name("down_proj.weight"), legacy("down_proj.weight"), r, d);
+    s.down_proj = a_.rounded(matrix(name("down_proj.weight"), legacy("down_proj.weight"), r, d), Rounding::kNever);
     s.down_bias = vector(name("down_proj.bias"), legacy("down_proj.bias"), r);
     if (i > 0) s.states_scale = vector(name("router_states_scale"), legacy("router_states_scale"), r);
     s.norm = {vector(name("router_mlp.norm.weight"), legacy("rmsnorm_eda.weight"), r), static_cast<float>(c_.router_eps)};
-    s.fc1 = matrix(name("router_mlp.fc1.weight"), legacy("router_mlp.0.weight"), r, r);
+    s.fc1 = a_.rounded(matrix(name("router_mlp.fc1.weight"), legacy("router_mlp.0.weight"), r, r), Rounding::kNever);
     s.fc1_bias = vector(name("router_mlp.fc1.bias"), legacy("router_mlp.0.bias"), r);
-    s.fc2 = matrix(name("router_mlp.fc2.weight"), legacy("router_mlp.2.weight"), r, r);
+    s.fc2 = a_.rounded(matrix(name("router_mlp.fc2.weight"), legacy("router_mlp.2.weight"), r, r), Rounding::kNever);
     s.fc2_bias = vector(name("router_mlp.fc2.bias"), legacy("router_mlp.2.bias"), r);
-    s.out_proj = matrix(name("router_mlp.out_proj.weight"), legacy("router_mlp.4.weight"), outputs, r);
+    s.out_proj = a_.rounded(matrix(name("router_mlp.out_proj.weight"), legacy("router_mlp.4.weight"), outputs, r), Rounding::kNever);
     s.selection_bias = vector(name("balancing_biases"), legacy("balancing_biases"), outputs);
     return s;
   }

@@ -35,8 +35,8 @@ class ExpertCacheOf : public ::testing::TestWithParam<std::string> {
     options.expert_cache = static_cast<uint64_t>(n_slots) * layout.slot_bytes + layout.widen_bytes;
     return options;
   }
-  static ExpertCacheLayout layout_of(const Model& resident, DType dtype = DType::kF32) {
-    const auto layout = expert_cache_layout(resident.impl().arch, dtype, 2, UINT64_MAX);
+  static ExpertCacheLayout layout_of(const Model& resident, WeightFormat format = WeightFormat::kF32) {
+    const auto layout = expert_cache_layout(resident.impl().arch, format, 2, UINT64_MAX);
     EXPECT_TRUE(layout.ok());
     return *layout;
   }
@@ -74,7 +74,7 @@ TEST_P(ExpertCacheOf, LogitsInBf16AreThoseOfResidentExperts) {
   options.all_logits = true;
   const auto resident = Model::load(golden_folder(GetParam()), options);
   ASSERT_TRUE(resident.ok());
-  const ExpertCacheLayout layout = layout_of(*resident, DType::kBF16);
+  const ExpertCacheLayout layout = layout_of(*resident, WeightFormat::kBF16);
   options.threads = 2;
   options.expert_cache = with_slots(layout, layout.max_top_k).expert_cache;
   const auto model = Model::load(golden_folder(GetParam()), options);

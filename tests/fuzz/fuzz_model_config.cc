@@ -57,7 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // The widest request there is.
   price(*arch, {.context = kMaxPlannedContext,
                 .batch = 1 << 16,
-                .weights = DType::kF32,
+                .weights = WeightFormat::kF32,
                 .kv = DType::kF32,
                 .chunk = 1 << 20,
                 .logit_rows = 1 << 20,
@@ -67,7 +67,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto edited = apply_what_if(*arch, name);
     if (!edited.ok()) continue;
     check_weights(*edited);
-    price(*edited, {.context = kMaxPlannedContext, .batch = 1 << 16, .weights = DType::kF32, .kv = DType::kF32});
+    price(*edited, {.context = kMaxPlannedContext, .batch = 1 << 16, .weights = WeightFormat::kF32, .kv = DType::kF32});
   }
   // With each report's comparison of all edits; once, as it costs the most.
   const PlanRequest request{.context = 4096};
