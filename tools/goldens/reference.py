@@ -114,11 +114,12 @@ def text_model(model: PreTrainedModel) -> torch.nn.Module:
 def taps(model: PreTrainedModel, tokens: list[int], scores: Scores = first_output) -> dict[str, torch.Tensor]:
     """Values on the way, f32, [T, ...]:
 
-    embed             what enters layer 0: token embeddings, scaled
+    embed             what enters layer 0: token embeddings, scaled; [T, S, D] where there are S streams, as for out
     ple               per-layer inputs [T, L, P], where the model has them
     layers.N.attn     attention output, after o_proj, before the norm or scaling that follows
     layers.N.mlp      MLP output, before the norm or scaling that follows; the whole mixture where `mlp` is one
     layers.N.experts  [T, k] i32, where `mlp` is a mixture: the experts chosen by `scores`, ascending
+    layers.N.entries  [T, k] i32, where an indexer chooses compressed entries: those chosen, ascending, then -1
     layers.N.out      residual stream that leaves the layer
     norm              after the final norm
     """
@@ -133,12 +134,20 @@ def taps(model: PreTrainedModel, tokens: list[int], scores: Scores = first_outpu
         return hook
 
     def keep_input(_module, inputs):
-        found["embed"] = inputs[0].detach().reshape(len(tokens), -1).clone()
+        found["embed"] = inputs[0].detach().reshape(len(tokens), *inputs[0].shape[2:]).clone()
 
     def keep_choice(name):
         def hook(module, _inputs, output):
             chosen = scores(module, output).topk(output[2].shape[-1]).indices
             found[name] = chosen.sort().values.to(torch.int32)
+
+        return hook
+
+    def keep_entries(name):
+        def hook(_module, _inputs, output):
+            last = torch.iinfo(torch.int32).max
+            chosen = output[0].masked_fill(output[0] < 0, last).sort().values
+            found[name] = chosen.masked_fill(chosen == last, -1).to(torch.int32)
 
         return hook
 
@@ -149,6 +158,8 @@ def taps(model: PreTrainedModel, tokens: list[int], scores: Scores = first_outpu
         handles.append(layer.register_forward_hook(keep(f"layers.{i}.out")))
         if hasattr(layer.mlp, "experts"):
             handles.append(layer.mlp.gate.register_forward_hook(keep_choice(f"layers.{i}.experts")))
+        handles += [m.register_forward_hook(keep_entries(f"layers.{i}.entries"))
+                    for m in layer.modules() if type(m).__name__.endswith("Indexer")]
     project = getattr(stack, "project_per_layer_inputs", None)
     if project is not None:
 
