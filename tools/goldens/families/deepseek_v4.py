@@ -8,14 +8,14 @@ import dataclasses
 import functools
 import math
 import re
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import torch
 import transformers as hf
 from transformers import PreTrainedModel
 
-from ..block_formats import decode_fp4, decode_fp8, encode_fp4, encode_fp8
+from ..block_formats import FP4_BLOCK, FP8_BLOCK, decode_fp4, decode_fp8, encode_fp4, encode_fp8
 from ..variants import Tensors, Variant
 from ..weights import generator, make_tensor
 
@@ -69,7 +69,7 @@ def rule(n_experts: int, name: str, shape: tuple[int, ...], rng: np.random.Gener
         return rng.standard_normal(shape)
     if leaf in ("o_b_proj", "down_proj"):
         return rng.standard_normal(shape) * 0.6 / math.sqrt(shape[-1])
-    if name in ("model.norm.weight",):  # final norm: stretches the logits
+    if name == "model.norm.weight":  # final norm: stretches the logits
         return rng.uniform(2.0, 5.0, shape)
     if leaf == "embed_tokens":
         return rng.standard_normal(shape)
@@ -224,10 +224,10 @@ def stored_as(name: str) -> str:
     return "f32" if F32_NAMES.search(name) else "bf16"
 
 
-def uneven(weight: torch.Tensor) -> torch.Tensor:
+def uneven(weight: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     """The weight with blocks of different magnitudes, so that the scale of another block would be wrong."""
-    rows, columns = torch.arange(weight.shape[0]).unsqueeze(1), torch.arange(weight.shape[1])
-    return weight * 2.0 ** ((rows // 128 + rows % 3 + columns // 32) % 3 - 1)
+    row, column = torch.arange(weight.shape[0]).unsqueeze(1) // rows, torch.arange(weight.shape[1]) // columns
+    return weight * 2.0 ** ((row + 2 * column) % 3 - 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,11 +237,14 @@ class Precision:
     scale: torch.dtype
     experts: str
 
+    def kind(self, name: str) -> str:
+        """fp4, fp8, f32 or bf16."""
+        kind = stored_as(name)
+        return self.experts if kind == "expert" else kind
+
     def encode(self, name: str, tensor: torch.Tensor) -> Tensors:
         """The tensors of the file for one of the model."""
-        kind = stored_as(name)
-        if kind == "expert":
-            kind = self.experts
+        kind = self.kind(name)
         if kind in ("f32", "bf16"):
             return {name: tensor.to(torch.bfloat16) if kind == "bf16" else tensor}
         codes, scale = encode_fp4(tensor) if kind == "fp4" else encode_fp8(tensor, self.scale)
@@ -259,8 +262,8 @@ class Precision:
         """Original names, and values that this precision holds exactly: what the reference reads."""
         out = {}
         for name, tensor in released_names(tensors).items():
-            is_block = stored_as(name) in ("expert", "fp8")
-            out[name] = self.decode(self.encode(name, uneven(tensor) if is_block else tensor))
+            block = {"fp4": (1, FP4_BLOCK), "fp8": (FP8_BLOCK, FP8_BLOCK)}.get(self.kind(name))
+            out[name] = self.decode(self.encode(name, uneven(tensor, *block) if block else tensor))
         return out
 
     def stored(self, config: dict[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Tensors]:
@@ -333,7 +336,8 @@ def short_variants(z: Size, odd: Size, deep: str, pro: str) -> list[Variant]:
            config(dataclasses.replace(z, window=128, index_topk=1), "chcc", 0, mlp_layer_types=mixed, rope_parameters=None)),
         v4("narrow_window", "a window of one token, window layers only but the last; YaRN with default betas, swiglu_limit 0.5, 3 rounds of normalising", z,
            config(dataclasses.replace(z, window=1), "ssc", 1, swiglu_limit=0.5, hc_sinkhorn_iters=3,
-                  rope_parameters=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=400))),
+                  rope_parameters=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=400)),
+           cache_is_exact=False),  # transformers' cache keeps every token then
         v4("odd", f"two streams, sizes that are no multiple of 8, HCA entries of {odd.hca_rate} tokens, most of a head rotated; sharded with an index; f32 file",
            odd, config(odd, "hcsc", 1), dtype=torch.float32, f32_leaves=(), max_shard_size="90KB"),
     ]
@@ -347,11 +351,11 @@ def released_variants(z: Size, wide: Size, two: Size) -> list[Variant]:
         long("released", "entries of 4 and 128 tokens, RoPE of the releases; as transformers saves it", z, flash()),
         long("released_original", "released under original names with the flat config; mtp.0 beside the layers, one ratio more than layers", z, flash(),
              **original, weights_of="released"),
-        long("fp8_fp4", "original layout: FP8 with E8M0 scales, FP4 experts; blocks that do not fill 128 rows and columns; layers hhc; mtp.0 too", wide,
-             released(wide, "hhc", 1), dtype=torch.float32, f32_leaves=(),
-             **(original | dict(edit_tensors=fp8_with_fp4_experts, respell=store_fp8_with_fp4_experts))),
-        long("base", "original layout: FP8 with float32 scales, also the experts; two streams; layers sch", two,
-             released(two, "sch", 1), dtype=torch.float32, f32_leaves=(), edit_config=released_config, edit_tensors=fp8, respell=store_fp8),
+        long("fp8_fp4", "original layout: FP8 with E8M0 scales, FP4 experts; blocks that do not fill 128 rows and columns; layers hhc", wide,
+             released(wide, "hhc", 1), dtype=torch.float32, f32_leaves=(), max_weight_bytes=1_000_000, edit_config=released_config,
+             edit_tensors=fp8_with_fp4_experts, respell=store_fp8_with_fp4_experts),
+        long("base", "original layout: FP8 with float32 scales, also the experts; two streams; layers sch; mtp.0 too", two,
+             released(two, "sch", 1), dtype=torch.float32, f32_leaves=(), **(original | dict(edit_tensors=fp8, respell=store_fp8))),
     ]
 
 
@@ -363,7 +367,7 @@ def golden_variants() -> list[Variant]:
                expert_mlp=11, streams=2, window=9, hca_rate=12, vocab=67)
     wide = Size(hidden=160, heads=6, head_dim=32, rotated=16, q_lora=40, o_groups=2, o_lora=72, index_heads=8, index_dim=32, index_topk=6, experts=4,
                 expert_mlp=32, window=16, vocab=64)
-    long_z = dataclasses.replace(z, vocab=64, window=16, index_topk=5)
+    long_z = dataclasses.replace(z, vocab=64, window=128, index_topk=5)
     two = dataclasses.replace(wide, streams=2)
     return short_variants(z, odd, "sschc", "hhchc") + released_variants(long_z, wide, two)
 
@@ -381,7 +385,7 @@ def parity_variants(seed: int) -> list[Variant]:
                window=pick(11, 13), hca_rate=pick(12, 20), vocab=251)
     wide = Size(hidden=pick(160, 192), heads=6, head_dim=32, rotated=16, q_lora=pick(40, 136), o_groups=pick(2, 3), o_lora=pick(48, 72), index_heads=8,
                 index_dim=32, index_topk=pick(6, 20), experts=pick(4, 6), expert_mlp=pick(32, 64), window=16, vocab=128)
-    long_z = dataclasses.replace(z, hca_rate=128)
+    long_z = dataclasses.replace(z, window=128)
     deep, pro = pick("sschchc", "sschch"), pick("hhchch", "hhchc")
     made = short_variants(z, odd, deep, pro) + released_variants(long_z, wide, dataclasses.replace(wide, streams=2))
     return [dataclasses.replace(v, max_weight_bytes=10**9) for v in made]
