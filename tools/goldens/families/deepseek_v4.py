@@ -152,17 +152,19 @@ def legacy_keys(config: dict[str, Any]) -> dict[str, Any]:
 
 def flat_rope(nested: dict[str, Any]) -> dict[str, Any]:
     """The scaling alone, under the key `type` only."""
-    scaling = {k: v for k, v in nested["compress"].items() if k not in ("rope_type", "rope_theta", "partial_rotary_factor", "attention_factor")}
+    elsewhere = ("rope_type", "rope_theta", "partial_rotary_factor", "attention_factor")
+    scaling = {k: v for k, v in nested["compress"].items() if k not in elsewhere}
     return scaling | {"type": nested["compress"]["rope_type"]}
 
 
 def released_config(config: dict[str, Any]) -> dict[str, Any]:
     """config.json of the original releases: flat, a ratio a layer and one more for the layer that predicts further tokens."""
-    kept = ("architectures", "attention_bias", "attention_dropout", "bos_token_id", "eos_token_id", "hc_eps", "hc_mult", "hc_sinkhorn_iters", "head_dim",
-            "hidden_act", "hidden_size", "index_head_dim", "index_n_heads", "index_topk", "initializer_range", "max_position_embeddings", "model_type",
-            "moe_intermediate_size", "n_routed_experts", "n_shared_experts", "norm_topk_prob", "num_attention_heads", "num_experts_per_tok",
-            "num_hidden_layers", "num_key_value_heads", "num_nextn_predict_layers", "o_groups", "o_lora_rank", "q_lora_rank", "qk_rope_head_dim",
-            "rms_norm_eps", "rope_theta", "compress_rope_theta", "routed_scaling_factor", "scoring_func", "sliding_window", "swiglu_limit",
+    kept = ("architectures", "attention_bias", "attention_dropout", "bos_token_id", "eos_token_id", "hc_eps", "hc_mult", "hc_sinkhorn_iters",
+            "head_dim", "hidden_act", "hidden_size", "index_head_dim", "index_n_heads", "index_topk", "initializer_range",
+            "max_position_embeddings", "model_type", "moe_intermediate_size", "n_routed_experts", "n_shared_experts",
+            "norm_topk_prob", "num_attention_heads", "num_experts_per_tok", "num_hidden_layers", "num_key_value_heads",
+            "num_nextn_predict_layers", "o_groups", "o_lora_rank", "q_lora_rank", "qk_rope_head_dim", "rms_norm_eps",
+            "rope_theta", "compress_rope_theta", "routed_scaling_factor", "scoring_func", "sliding_window", "swiglu_limit",
             "tie_word_embeddings", "use_cache", "vocab_size")
     out = {key: config[key] for key in kept}
     out["compress_ratios"] = [RATIOS[kind] for kind in config["layer_types"]] + [0]
@@ -274,7 +276,8 @@ class Precision:
             if not torch.equal(self.decode(encoded), tensor):
                 raise ValueError(f"{name} changes when stored")
             out |= encoded
-        config["quantization_config"] = dict(activation_scheme="dynamic", fmt="e4m3", quant_method="fp8", scale_fmt="ue8m0", weight_block_size=[128, 128])
+        config["quantization_config"] = dict(activation_scheme="dynamic", fmt="e4m3", quant_method="fp8", scale_fmt="ue8m0",
+                                             weight_block_size=[FP8_BLOCK, FP8_BLOCK])
         if self.experts == "fp4":
             config["expert_dtype"] = "fp4"
         return config, out
@@ -325,21 +328,26 @@ def short_variants(z: Size, odd: Size, deep: str, pro: str) -> list[Variant]:
     flash = functools.partial(config, z, deep, 3)
     mixed = ["moe", "hash_moe", "moe", "hash_moe"]
     return [
-        v4("flash", f"layers {deep}, three hash layers, four streams; as transformers saves it: original names after model., norm for kv_norm", z, flash()),
+        v4("flash", f"layers {deep}, three hash layers, four streams; as transformers saves it: original names after model., norm for kv_norm",
+           z, flash()),
         v4("flash_modules", "flash under the names of transformers' modules, experts packed", z, flash(),
            save_options={"save_original_format": False}, weights_of="flash"),
-        v4("flash_older", "flash under the older names of transformers' modules: weights_proj in the indexer; older keys, RoPE scaling flat, defaults left out", z,
-           flash(), save_options={"save_original_format": False}, edit_config=legacy_keys, respell=older_names, weights_of="flash"),
+        v4("flash_older", "flash under the older names of transformers' modules: weights_proj in the indexer; older keys, RoPE scaling flat, "
+           "defaults left out", z, flash(), save_options={"save_original_format": False}, edit_config=legacy_keys,
+           respell=older_names, weights_of="flash"),
         v4("pro", f"layers {pro}, one hash layer, more entries taken than there are, a window of two HCA entries; f32 file", z,
-           config(dataclasses.replace(z, window=2 * z.hca_rate, index_topk=512), pro, 1, routed_scaling_factor=2.5), dtype=torch.float32, f32_leaves=()),
-        v4("wide_window", "a window larger than every text; the best entry alone; hash layers between others; no RoPE scaling; no layer without entries", z,
+           config(dataclasses.replace(z, window=2 * z.hca_rate, index_topk=512), pro, 1, routed_scaling_factor=2.5),
+           dtype=torch.float32, f32_leaves=()),
+        v4("wide_window", "a window larger than every text; the best entry alone; hash layers between others; no RoPE scaling; "
+           "no layer without entries", z,
            config(dataclasses.replace(z, window=128, index_topk=1), "chcc", 0, mlp_layer_types=mixed, rope_parameters=None)),
-        v4("narrow_window", "a window of one token, window layers only but the last; YaRN with default betas, swiglu_limit 0.5, 3 rounds of normalising", z,
+        v4("narrow_window", "a window of one token, window layers only but the last; YaRN with default betas, swiglu_limit 0.5, "
+           "3 rounds of normalising", z,
            config(dataclasses.replace(z, window=1), "ssc", 1, swiglu_limit=0.5, hc_sinkhorn_iters=3,
                   rope_parameters=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=400)),
            cache_is_exact=False),  # transformers' cache keeps every token then
-        v4("odd", f"two streams, sizes that are no multiple of 8, HCA entries of {odd.hca_rate} tokens, most of a head rotated; sharded with an index; f32 file",
-           odd, config(odd, "hcsc", 1), dtype=torch.float32, f32_leaves=(), max_shard_size="90KB"),
+        v4("odd", f"two streams, sizes that are no multiple of 8, HCA entries of {odd.hca_rate} tokens, most of a head rotated; "
+           "sharded with an index; f32 file", odd, config(odd, "hcsc", 1), dtype=torch.float32, f32_leaves=(), max_shard_size="90KB"),
     ]
 
 
@@ -349,8 +357,8 @@ def released_variants(z: Size, wide: Size, two: Size) -> list[Variant]:
     original = dict(edit_config=released_config, edit_tensors=released_names, extra_tensors=next_token_layer)
     return [
         long("released", "entries of 4 and 128 tokens, RoPE of the releases; as transformers saves it", z, flash()),
-        long("released_original", "released under original names with the flat config; mtp.0 beside the layers, one ratio more than layers", z, flash(),
-             **original, weights_of="released"),
+        long("released_original", "released under original names with the flat config; mtp.0 beside the layers, one ratio more "
+             "than layers", z, flash(), **original, weights_of="released"),
         long("fp8_fp4", "original layout: FP8 with E8M0 scales, FP4 experts; blocks that do not fill 128 rows and columns; layers hhc", wide,
              released(wide, "hhc", 1), dtype=torch.float32, f32_leaves=(), max_weight_bytes=1_000_000, edit_config=released_config,
              edit_tensors=fp8_with_fp4_experts, respell=store_fp8_with_fp4_experts),
@@ -363,8 +371,8 @@ def released_variants(z: Size, wide: Size, two: Size) -> list[Variant]:
 def golden_variants() -> list[Variant]:
     """Tiny checkpoints, most about 300 KB each."""
     z = Size()
-    odd = Size(hidden=37, heads=6, head_dim=10, rotated=6, q_lora=19, o_groups=3, o_lora=7, index_heads=7, index_dim=9, index_topk=4, experts=5, top_k=3,
-               expert_mlp=11, streams=2, window=9, hca_rate=12, vocab=67)
+    odd = Size(hidden=37, heads=6, head_dim=10, rotated=6, q_lora=19, o_groups=3, o_lora=7, index_heads=7, index_dim=9, index_topk=4, experts=5,
+               top_k=3, expert_mlp=11, streams=2, window=9, hca_rate=12, vocab=67)
     wide = Size(hidden=160, heads=6, head_dim=32, rotated=16, q_lora=40, o_groups=2, o_lora=72, index_heads=8, index_dim=32, index_topk=6, experts=4,
                 expert_mlp=32, window=16, vocab=64)
     long_z = dataclasses.replace(z, vocab=64, window=128, index_topk=5)
@@ -381,10 +389,10 @@ def parity_variants(seed: int) -> list[Variant]:
              o_lora=pick(16, 24), index_heads=pick(8, 12), index_dim=pick(16, 24), index_topk=pick(3, 5), experts=pick(8, 12), top_k=pick(2, 3),
              expert_mlp=pick(16, 24), window=pick(12, 16), hca_rate=pick(8, 16), vocab=pick(128, 256))
     odd = Size(hidden=pick(50, 67), heads=3, head_dim=pick(14, 18), rotated=pick(6, 10), q_lora=pick(21, 33), o_groups=3, o_lora=pick(9, 11),
-               index_heads=pick(9, 11), index_dim=pick(11, 13), index_topk=pick(3, 4), experts=pick(7, 9), top_k=3, expert_mlp=pick(13, 19), streams=pick(2, 3),
-               window=pick(11, 13), hca_rate=pick(12, 20), vocab=251)
-    wide = Size(hidden=pick(160, 192), heads=6, head_dim=32, rotated=16, q_lora=pick(40, 136), o_groups=pick(2, 3), o_lora=pick(48, 72), index_heads=8,
-                index_dim=32, index_topk=pick(6, 20), experts=pick(4, 6), expert_mlp=pick(32, 64), window=16, vocab=128)
+               index_heads=pick(9, 11), index_dim=pick(11, 13), index_topk=pick(3, 4), experts=pick(7, 9), top_k=3,
+               expert_mlp=pick(13, 19), streams=pick(2, 3), window=pick(11, 13), hca_rate=pick(12, 20), vocab=251)
+    wide = Size(hidden=pick(160, 192), heads=6, head_dim=32, rotated=16, q_lora=pick(40, 136), o_groups=pick(2, 3), o_lora=pick(48, 72),
+                index_heads=8, index_dim=32, index_topk=pick(6, 20), experts=pick(4, 6), expert_mlp=pick(32, 64), window=16, vocab=128)
     long_z = dataclasses.replace(z, window=128)
     deep, pro = pick("sschchc", "sschch"), pick("hhchch", "hhchc")
     made = short_variants(z, odd, deep, pro) + released_variants(long_z, wide, dataclasses.replace(wide, streams=2))
