@@ -152,6 +152,10 @@ ZAYA = {"model_type": "zaya", "vocab_size": 64, "hidden_size": 32, "num_hidden_l
 
 LEGACY_ZAYA = {**{k: v for k, v in ZAYA.items() if k not in ("moe_intermediate_size", "router_hidden_size")}, "cca": True, "num_hidden_layers": 4, "ffn_hidden_size": 16,
                "zaya_mlp_expansion": 8}
+# The same in the schema of November 2025: an entry a half-layer, 8 heads of the full width 32 where the latent has 4.
+NOVEMBER_ZAYA = {**{k: v for k, v in LEGACY_ZAYA.items() if k not in ("num_experts", "ffn_hidden_size", "head_dim")}, "num_hidden_layers": 120, "num_attention_heads": 8,
+                 "zaya_layers": ["a", 3, "a", 3], "cca_num_q_heads": [4, 0, 4, 0], "num_query_groups_list": [2, 0, 2, 0], "ffn_hidden_size_list": [0, 16, 0, 16],
+                 "zaya_mlp_expansion": [0, 8, 0, 8], "rope_theta": 1e6}
 
 
 def other(base: dict, **changes) -> str:
@@ -168,11 +172,34 @@ MALFORMED |= {
     "laguna_experts_huge": other(LAGUNA, num_experts=10**6), "laguna_unknown": other(LAGUNA, attention_temperature=2.0), "laguna_dense_layer": other(LAGUNA, mlp_only_layers=[3]),
     "zaya_two_experts": other(ZAYA, num_experts_per_tok=2), "zaya_heads": other(ZAYA, num_attention_heads=3), "zaya_sliding_without_window": other(ZAYA, layer_types=["hybrid", "hybrid_sliding"]),
     "zaya_layer_type": other(ZAYA, layer_types=["hybrid", "mamba"]), "zaya_taps": other(ZAYA, cca_time0=0), "zaya_bias": other(ZAYA, attention_bias=True), "zaya_head_bias": other(ZAYA, lm_head_bias=True),
-    "zaya_legacy_odd": other(LEGACY_ZAYA, num_hidden_layers=3), "zaya_legacy_clamp": other(LEGACY_ZAYA, clamp_temp=True), "zaya_legacy_november": other(LEGACY_ZAYA, zaya_layers=["a", 16]),
+    "zaya_legacy_odd": other(LEGACY_ZAYA, num_hidden_layers=3), "zaya_legacy_clamp": other(LEGACY_ZAYA, clamp_temp=1),
+    "zaya_legacy_without_skipping": other(LEGACY_ZAYA, zaya_use_mod=False), "zaya_legacy_activation": other(LEGACY_ZAYA, activation_func="gelu"),
+    "zaya_legacy_rope_scaling": other(LEGACY_ZAYA, rope_scaling={"type": "linear", "factor": 4.0}), "zaya_legacy_groups": other(LEGACY_ZAYA, num_query_groups=4),
+    "zaya_legacy_head_dims": other(LEGACY_ZAYA, kv_channels=16), "zaya_legacy_window": other(LEGACY_ZAYA, sliding_window=64),
+    "zaya_legacy_experts_listed": other(LEGACY_ZAYA, zaya_layers=["a", 16, "a", 16]),
+    "zaya_november_empty": other(NOVEMBER_ZAYA, zaya_layers=[]), "zaya_november_odd": other(NOVEMBER_ZAYA, zaya_layers=["a", 3, "a"]),
+    "zaya_november_string": other(NOVEMBER_ZAYA, zaya_layers="a3a3"), "zaya_november_long": other(NOVEMBER_ZAYA, zaya_layers=["a", 3] * 257),
+    "zaya_november_two_attentions": other(NOVEMBER_ZAYA, zaya_layers=["a", "a", 3, 3]), "zaya_november_experts_first": other(NOVEMBER_ZAYA, zaya_layers=[3, "a", 3, "a"]),
+    "zaya_november_letter": other(NOVEMBER_ZAYA, zaya_layers=["a", 3, "m", 3]), "zaya_november_nested": other(NOVEMBER_ZAYA, zaya_layers=["a", [3], "a", 3]),
+    "zaya_november_no_experts": other(NOVEMBER_ZAYA, zaya_layers=["a", 0, "a", 3]), "zaya_november_experts_huge": other(NOVEMBER_ZAYA, zaya_layers=["a", 2**40, "a", 3]),
+    "zaya_november_experts_differ": other(NOVEMBER_ZAYA, zaya_layers=["a", 3, "a", 4]), "zaya_november_experts_elsewhere": other(NOVEMBER_ZAYA, num_experts=4),
+    "zaya_november_heads_short": other(NOVEMBER_ZAYA, cca_num_q_heads=[4, 0]), "zaya_november_heads_long": other(NOVEMBER_ZAYA, cca_num_q_heads=[4, 0] * 3),
+    "zaya_november_heads_differ": other(NOVEMBER_ZAYA, cca_num_q_heads=[4, 0, 6, 0]), "zaya_november_heads_misplaced": other(NOVEMBER_ZAYA, cca_num_q_heads=[4, 4, 4, 0]),
+    "zaya_november_heads_zero": other(NOVEMBER_ZAYA, cca_num_q_heads=[0, 0, 4, 0]), "zaya_november_heads_negative": other(NOVEMBER_ZAYA, cca_num_q_heads=[-4, 0, 4, 0]),
+    "zaya_november_heads_text": other(NOVEMBER_ZAYA, cca_num_q_heads=["4", 0, 4, 0]), "zaya_november_heads_null": other(NOVEMBER_ZAYA, cca_num_q_heads=[None, 0, 4, 0]),
+    "zaya_november_full_heads": other(NOVEMBER_ZAYA, num_attention_heads=6), "zaya_november_head_size": other(NOVEMBER_ZAYA, hidden_size=36),
+    "zaya_november_groups_differ": other(NOVEMBER_ZAYA, num_query_groups_list=[4, 0, 4, 0]), "zaya_november_groups_object": other(NOVEMBER_ZAYA, num_query_groups_list={"0": 2}),
+    "zaya_november_widths_differ": other(NOVEMBER_ZAYA, ffn_hidden_size_list=[0, 16, 0, 32]), "zaya_november_width_one": other(NOVEMBER_ZAYA, ffn_hidden_size_list=[0, 1, 0, 1]),
+    "zaya_november_widths_elsewhere": other(NOVEMBER_ZAYA, ffn_hidden_size=32), "zaya_november_routers_differ": other(NOVEMBER_ZAYA, zaya_mlp_expansion=[0, 8, 0, 9]),
+    "zaya_november_theta_missing": other(NOVEMBER_ZAYA, rope_theta=None),
+    "zaya_november_thetas_differ": other(NOVEMBER_ZAYA, rope_parameters={"rope_theta": 1e4, "rope_type": "linear", "factor": 1.0}),
+    "zaya_november_rope_factor": other(NOVEMBER_ZAYA, rope_parameters={"rope_type": "linear", "factor": 2.0}), "zaya_november_unknown": other(NOVEMBER_ZAYA, smoe_layers=[0]),
     "zaya_unknown": other(ZAYA, cca_time2=2), "zaya_rope": other(ZAYA, rope_parameters={"hybrid": {"rope_type": "yarn"}}),
 }
 GOOD |= {"laguna": other(LAGUNA), "laguna_per_element": other(LAGUNA, gating="per-element"), "zaya": other(ZAYA),
-         "zaya_legacy": other(LEGACY_ZAYA)}
+         "zaya_legacy": other(LEGACY_ZAYA), "zaya_legacy_clamp": other(LEGACY_ZAYA, clamp_temp=True), "zaya_november": other(NOVEMBER_ZAYA),
+         "zaya_november_numbers": other(NOVEMBER_ZAYA, zaya_mlp_expansion=8, ffn_hidden_size_list=None, ffn_hidden_size=16, num_attention_heads=4, head_dim=4, kv_channels=4, num_experts=3),
+         "zaya_november_rope": other(NOVEMBER_ZAYA, rope_theta=None, layernorm_epsilon=1e-4, rope_parameters={"rope_theta": 2e6, "rope_type": "linear", "factor": 1.0})}
 
 
 def main() -> None:

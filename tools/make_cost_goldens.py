@@ -44,14 +44,27 @@ def applies(name, cfg):
 def leaves_state(m, t):
     """Whether every row needs this tensor for what it leaves to later tokens: convolutions mix queries and keys of all rows."""
     convolves = any(other.name == "conv_dw" for other in m.tensors)
-    return t.name == "kv_proj" or (convolves and t.name in ("q_proj", "conv_dw", "conv_group"))
+    return t.name in ("kv_proj", "kv", "compressor", "index_compressor") or (convolves and t.name in ("q_proj", "conv_dw", "conv_group"))
+
+
+def connected_streams(m, last, n):
+    """Hyper-connections: what a layer's attention reads is read for every row, even where only the last row goes on."""
+    if not any(t.name == "mhc" for t in m.tensors):
+        return 0
+    d, k = m.cfg["hidden_size"], m.cfg["hc_mult"]
+    read, write = 2 * (k * k + 2 * k) * k * d + 2 * k * d, 2 * k * d + 2 * k * k * d
+    assert 2 * (read + write) == sum(t.flops for t in m.tensors if t.name == "mhc" and t.layer == 0) + m.extra_flops[0][2]
+    head = 2 * k * k * d + 2 * k * d
+    return last * 2 * (read + write) * n + read * n + read + 2 * write + head
 
 
 def needed_rows_prefill(ref, m, n):
     """FLOPs where behind the last layer with a cache of its own, and in that layer's queries, only the last row goes on."""
     last = max(L.idx for L in m.layers if L.producer == L.idx)
-    flops = 0
+    flops = connected_streams(m, last, n)
     for t in m.tensors:
+        if t.name == "mhc":
+            continue
         rows = n if t.layer is not None and (t.layer < last or (t.layer == last and leaves_state(m, t))) else 1
         flops += t.flops * rows
     for L in m.layers:
@@ -62,15 +75,34 @@ def needed_rows_prefill(ref, m, n):
     return flops
 
 
+def open_windows(m):
+    """Bytes of windows that are not full yet: a running softmax (largest gate, sum, weighted sum in f32) a channel, two of them where windows overlap.
+    The calculator counts the rows of the reference instead."""
+    sizes = {"csa": lambda L: 2 * 3 * 4 * (L.c + L.dI), "hca": lambda L: 3 * 4 * L.c}
+    return sum(sizes[L.kind](L) for L in m.layers if L.kind in sizes)
+
+
+def cache_bytes(m, n):
+    cache = m.cache(n)
+    compresses = any(L.kind in ("csa", "hca") for L in m.layers)
+    return int(cache["total"] - cache["state"] + open_windows(m) if compresses else cache["total"])
+
+
 def figures(ref, m, n):
-    return dict(kv_bf16=int(m.cache(n)["total"]), decode_flops=m.decode_flops(n), prefill_flops=m.prefill_flops(n),
+    return dict(kv_bf16=cache_bytes(m, n), decode_flops=m.decode_flops(n), prefill_flops=m.prefill_flops(n),
                 prefill_flops_skip=needed_rows_prefill(ref, m, n),
                 decode_read={str(b): round(m.bytes_per_step(n, b)) for b in (1, 8)})
 
 
+def growth(m):
+    """Per token, over a stretch that completes whole windows of every ratio."""
+    before, after = m.cache(128), m.cache(256)
+    return int(sum(after[part] - before[part] for part in ("growing", "index")) // 128)
+
+
 def model(ref, m, contexts=CONTEXTS):
     return dict(params=m.params(), active_with_head=m.active_params(True),
-                growth_per_token=int(m.cache(2)["growing"] - m.cache(1)["growing"]),
+                growth_per_token=growth(m),
                 contexts={str(n): figures(ref, m, n) for n in contexts})
 
 
@@ -94,13 +126,28 @@ def zaya(ref):
     return {"zaya1-8b": build() | {"what_if": {"mha": build(variant="mha")}}}
 
 
+def with_collapse(ref, name, mhc=True):
+    m = ref.build_v4(name, ref.CONFIGS[name], mhc=mhc)
+    if mhc:  # the collapse's base and scale, which the calculator leaves out
+        m.add("norms", None, m.cfg["hc_mult"] + 1, kind="small")
+    return m
+
+
+def deepseek_v4(ref):
+    out = {}
+    for preset, name in {"deepseek-v4-flash": "DeepSeek V4 Flash", "deepseek-v4-pro": "DeepSeek V4 Pro"}.items():
+        build = lambda **kw: model(ref, with_collapse(ref, name, **kw), LONG_CONTEXTS)
+        out[preset] = build() | {"what_if": {"no-hyper-connections": build(mhc=False)}}
+    return out
+
+
 def main():
     spec = importlib.util.spec_from_file_location("cost_reference", sys.argv[1])
     ref = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(ref)
     folder = sys.argv[2] if len(sys.argv) > 2 else "tests/golden/cost"
     origin = {"origin": "an independent calculator in Python (tools/make_cost_goldens.py), never the engine's own output"}
-    for family in (gemma, laguna, zaya):
+    for family in (gemma, laguna, zaya, deepseek_v4):
         with open(f"{folder}/{family.__name__}.json", "w", encoding="utf-8") as f:
             json.dump(origin | family(ref), f, indent=1)
             f.write("\n")

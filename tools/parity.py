@@ -64,7 +64,7 @@ def make_case(variant: Variant, seed: int, folder: Path) -> Case:
         sub_seed = seed * 1000 + attempt
         shutil.rmtree(folder, ignore_errors=True)
         checkpoint.write(variant, sub_seed, folder)
-        model = reference.load(folder)
+        model = reference.load(folder, variant.amend)
         prompt = variant.prompts(sub_seed)[-1]
         (continuation,) = reference.greedy(model, [prompt])
         with store.ChoiceGap(model, variant.scores) as gap:

@@ -23,6 +23,9 @@ struct LoadOptions {
   bool all_logits = false;         // room for logits of many rows at a time (logits, score)
   bool skip_unneeded_rows = true;  // rows whose logits nobody wants stop at the last block that writes state
   uint64_t memory_limit = 0;       // bytes; 0: what the system has available
+  // Fields of config.json to change before it is read, each FIELD=VALUE: a dotted path and a JSON value, as in
+  // "rope_parameters.full_attention.attention_factor=1.2". An unknown field is an error.
+  std::vector<std::string> config_overrides = {};
   std::function<void(std::string_view what, double fraction)> progress;  // of long waits
 };
 

@@ -27,18 +27,20 @@ struct PlanOptions {
   uint64_t memory = 0;               // bytes to fit; 0: what the system has available
   int64_t chunk = 512;
   int threads = 0;
+  std::vector<std::string> config_overrides = {};  // as in LoadOptions
 };
 
 // model: a folder with a config.json, a config.json, or the name of a bundled model. Weights are not read.
 Result<Report> plan_model(const std::string& model, const PlanOptions& options);
-Result<Report> inspect_model(const std::string& model);
+Result<Report> inspect_model(const std::string& model, const std::vector<std::string>& config_overrides = {});
 std::vector<std::string> bundled_model_names();
 std::vector<std::string> what_if_edits();
 
 struct SynthOptions {
   int64_t layers = 0;  // 0: all; fewer keep the last of each kind of layer as long as possible
   uint64_t seed = 0;
-  std::string dtype = "bf16";  // f32, bf16
+  std::string dtype = "bf16";                      // f32, bf16
+  std::vector<std::string> config_overrides = {};  // as in LoadOptions; written into the new config.json
   std::function<void(double fraction)> progress;
 };
 // Writes a random checkpoint of a bundled model or of a config.json, with the real tensor names and shapes.
@@ -53,10 +55,12 @@ Result<std::string> read_text(const std::string& path, uint64_t max_bytes = uint
 
 struct BenchOptions {
   std::vector<int64_t> prompts = {512};  // prompt lengths whose prefill is timed
-  std::vector<int64_t> depths = {0};     // context depths at which decode is timed
+  std::vector<int64_t> depths = {0};     // context depths at which the last chunk's prefill and decode are timed, in one growing sequence
   int64_t generate = 64;                 // tokens decoded at each depth
   int repeats = 3;
   bool compare_row_skip = false;  // time prefill with all rows forced through all blocks too
+  bool fill_state = false;        // reach a depth by filling the state with random values instead of reading so many tokens
+  std::string chart_file = {};    // where to write speeds and state over depth as an SVG picture; empty: nowhere
   LoadOptions load;
 };
 // Prefill and decode speed, state bytes and the share of the roofline measured in the same run.

@@ -29,7 +29,7 @@ void visit_mixer(GatedMlpSpec& s, const Visit& visit) { visit_all({&s.gate_proj,
 
 void visit_router(LinearRouterSpec& r, const Visit& visit) {
   visit_norm(r.norm, visit);
-  visit_all({&r.scale, &r.proj, &r.selection_bias, &r.per_expert_scale}, visit);
+  visit_all({&r.scale, &r.proj, &r.selection_bias, &r.token_experts, &r.per_expert_scale}, visit);
 }
 
 void visit_router(MlpRouterSpec& r, const Visit& visit) {
@@ -40,6 +40,7 @@ void visit_router(MlpRouterSpec& r, const Visit& visit) {
 
 void visit_residual(PlainResidual& r, const Visit& visit) { visit_all({&r.output_scale}, visit); }
 void visit_residual(ScaledResidual& r, const Visit& visit) { visit_all({&r.scale, &r.bias, &r.residual_scale, &r.residual_bias}, visit); }
+void visit_residual(HyperResidual& r, const Visit& visit) { visit_all({&r.fn, &r.base, &r.scale}, visit); }
 
 void visit_mixer(MoeSpec& s, const Visit& visit) {
   std::visit([&](auto& router) { visit_router(router, visit); }, s.router);
@@ -58,6 +59,19 @@ void visit_mixer(CcaSpec& s, const Visit& visit) {
   visit_all({&s.v_proj_delayed, &s.conv_depthwise, &s.conv_depthwise_bias, &s.conv_grouped, &s.conv_grouped_bias, &s.temperature}, visit);
 }
 
+void visit_compressor(CompressorSpec& s, const Visit& visit) {
+  visit_all({&s.kv_proj, &s.gate_proj, &s.position_bias, &s.norm.weight}, visit);
+}
+
+void visit_mixer(CompressedAttentionSpec& s, const Visit& visit) {
+  visit_all({&s.q_a_proj, &s.q_a_norm.weight, &s.sinks, &s.o_a_proj}, visit);
+  visit_mixer(s.attention, visit);
+  if (s.compressor) visit_compressor(*s.compressor, visit);
+  if (!s.indexer) return;
+  visit_all({&s.indexer->q_proj, &s.indexer->weights_proj}, visit);
+  visit_compressor(s.indexer->keys, visit);
+}
+
 void visit_mixer(PerLayerEmbeddingSpec& s, const Visit& visit) {
   visit_all({&s.table, &s.context_proj, &s.context_norm.weight, &s.gate_proj, &s.out_proj}, visit);
 }
@@ -68,6 +82,11 @@ void visit_mixer(ParallelSpec& s, const Visit& visit) {
     std::visit([&](auto& mixer) { visit_mixer(mixer, visit); }, branch.mixer);
     visit_norm(branch.post_norm, visit);
   }
+}
+
+void visit_head(HeadSpec& head, const Visit& visit) {
+  if (head.collapse) visit_all({&head.collapse->fn, &head.collapse->base, &head.collapse->scale}, visit);
+  visit_all({&head.norm.weight, &head.matrix}, visit);
 }
 
 void visit_block(Block& block, const Visit& visit) {
@@ -153,8 +172,8 @@ void for_each_weight(const Architecture& arch, const std::function<void(WeightId
   };
   for (WeightId id : {arch.embedding.table, arch.embedding.bias, arch.embedding.scale_vector}) once(id);
   for (const Block& block : arch.blocks) for_each_weight(block, once);
-  once(arch.head.norm.weight);
-  once(arch.head.matrix);
+  HeadSpec head = arch.head;
+  visit_head(head, once);
 }
 
 void drop_unused_weights(Architecture& arch) {
@@ -178,21 +197,23 @@ void drop_unused_weights(Architecture& arch) {
   compact(arch.weights, new_weight);
   for (WeightSpec& w : arch.weights) w.tensor = new_tensor[static_cast<size_t>(w.tensor)];
   const Visit renumber = [&](WeightId& id) { id = new_weight[static_cast<size_t>(id)]; };
-  visit_all({&arch.embedding.table, &arch.embedding.bias, &arch.embedding.scale_vector, &arch.head.norm.weight, &arch.head.matrix},
-            renumber);
+  visit_all({&arch.embedding.table, &arch.embedding.bias, &arch.embedding.scale_vector}, renumber);
+  visit_head(arch.head, renumber);
   for (Block& block : arch.blocks) visit_block(block, renumber);
 }
 
 const char* mixer_name(const Mixer& mixer) {
   return std::visit(
       Overloaded{[](const AttentionSpec&) { return "attention"; }, [](const CcaSpec&) { return "convolutional attention"; },
-                 [](const GatedMlpSpec&) { return "mlp"; }, [](const MoeSpec&) { return "moe"; },
-                 [](const ParallelSpec&) { return "mlp+moe"; }, [](const PerLayerEmbeddingSpec&) { return "per-layer embedding"; }},
+                 [](const CompressedAttentionSpec&) { return "compressed attention"; }, [](const GatedMlpSpec&) { return "mlp"; },
+                 [](const MoeSpec&) { return "moe"; }, [](const ParallelSpec&) { return "mlp+moe"; },
+                 [](const PerLayerEmbeddingSpec&) { return "per-layer embedding"; }},
       mixer);
 }
 
 const AttentionSpec* as_attention(const Block& block) {
   if (const auto* cca = std::get_if<CcaSpec>(&block.mixer)) return &cca->attention;
+  if (const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer)) return &compressed->attention;
   return std::get_if<AttentionSpec>(&block.mixer);
 }
 

@@ -26,7 +26,14 @@ struct EmbeddingSpec {
   WeightId bias = kNone, scale_vector = kNone;  // [D], may be kNone
 };
 
+// The streams' weighted sum, before the norm.
+struct HyperCollapse {
+  WeightId fn = kNone, base = kNone, scale = kNone;  // [n, n D], [n], [1]
+  float eps = 1e-6f, norm_eps = 1e-6f;
+};
+
 struct HeadSpec {
+  std::optional<HyperCollapse> collapse;
   NormSpec norm;
   WeightId matrix = kNone;  // [V, D]
   std::optional<float> softcap;
@@ -44,6 +51,7 @@ struct Architecture {
   std::string family;  // for people only
   std::string name;
   int64_t vocab_size = 0, hidden_size = 0, n_layers = 0, max_positions = 0;
+  int64_t n_streams = 1;      // of the residual stream; more only where every block's residual is a HyperResidual
   bool requires_bos = false;  // a text without its beginning token is nothing the model has seen
   EmbeddingSpec embedding;
   std::vector<Block> blocks;

@@ -29,7 +29,9 @@ struct TensorSpec {
 enum class WeightUse {
   kMatrix,  // multiplied for every token: packed, resident
   kExpert,  // a stack of matrices [E, rows, cols] of which a token uses a few: packed, resident
+  kFine,    // a small matrix whose products need all of f32: packed as f32 whatever the others are
   kLookup,  // a table of which a token reads one row: stays in the mapped file
+  kIndex,   // a table of integers below `limit`, of which a token reads one row: checked when loading, stays in the mapped file
   kVector,  // norms, scales, biases: widened to f32
   kTaps,    // of a depthwise convolution: f32 like a vector, and multiplied for every token
 };
@@ -45,6 +47,7 @@ struct WeightSpec {
   int64_t first_row = 0;
   int64_t rows = 1, cols = 0;  // [out, in]; a vector is one row
   float offset = 0.0f;         // added when loading (norms stored as w, used as 1 + w)
+  int64_t limit = 0;           // of kIndex
   bool is_alias = false;       // a second use of a tensor counted elsewhere (tied embeddings)
 
   int64_t n_elements() const { return n_experts * rows * cols; }

@@ -1,8 +1,10 @@
-// 16-bit float formats as storage: values are widened to f32 to compute and rounded to nearest even to store.
+// Narrow float formats as storage: values are widened to f32 to compute; 16-bit ones are rounded to nearest even to store.
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace longhaul {
 
@@ -11,6 +13,14 @@ struct bf16 {
 };
 struct f16 {
   uint16_t bits;
+};
+// OCP 8-bit floating point (OFP8, 2023) E4M3: no infinities, all ones is NaN.
+struct e4m3 {
+  uint8_t bits;
+};
+// OCP Microscaling Formats (MX, 2023): scales 2^(bits - 127), all ones is NaN; E2M1 elements, two to a byte, the low half first.
+struct e8m0 {
+  uint8_t bits;
 };
 
 inline float to_f32(bf16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
@@ -30,6 +40,23 @@ inline float to_f32(f16 x) {
     return sign ? -value : value;
   }
   return std::bit_cast<float>(sign | ((magnitude << 13) + (112u << 23)));
+}
+
+inline float to_f32(e4m3 x) {
+  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x80u) << 24, magnitude = x.bits & 0x7fu;
+  if (magnitude == 0x7fu) return std::numeric_limits<float>::quiet_NaN();
+  if (magnitude < 8u) return std::bit_cast<float>(std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-9f) | sign);
+  return std::bit_cast<float>(sign | ((magnitude << 20) + (120u << 23)));
+}
+
+inline float to_f32(e8m0 x) {
+  if (x.bits == 0xffu) return std::numeric_limits<float>::quiet_NaN();
+  return std::ldexp(1.0f, static_cast<int>(x.bits) - 127);
+}
+
+inline float e2m1_to_f32(uint8_t code) {
+  constexpr float kMagnitudes[8] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f};
+  return code & 8u ? -kMagnitudes[code & 7u] : kMagnitudes[code & 7u];
 }
 
 }  // namespace longhaul

@@ -67,6 +67,16 @@ void add_load_options(CLI::App& command, LoadOptions& o) {
             "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's maximum if less)", 1);
   add_count(command, "--chunk", o.chunk, "tokens of a prompt per step (default 512)", 1);
   add_bytes(command, "--memory", o.memory_limit, "memory the model may use, such as 8GiB (default: what is available)");
+  add_overrides(command, o.config_overrides);
+}
+
+void add_overrides(CLI::App& command, std::vector<std::string>& overrides) {
+  command
+      .add_option("--set", overrides,
+                  "change a field of config.json before it is read: a dotted path and a JSON value, such as "
+                  "rope_parameters.full_attention.attention_factor=1.2 (may be given several times)")
+      ->type_name("FIELD=VALUE")
+      ->allow_extra_args(false);
 }
 
 void SamplingFlags::add_to(CLI::App& c) {

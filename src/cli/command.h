@@ -23,7 +23,7 @@ void add_bench(CLI::App& app, Run& run);
 // One line on standard error, "longhaul: ...", and the exit status for it.
 int fail(const Error& error);
 
-// --weights, --kv, --threads, --context, --chunk, --memory.
+// --weights, --kv, --threads, --context, --chunk, --memory, --set.
 void add_load_options(CLI::App& command, LoadOptions& options);
 // Sampling flags; those given are laid over the checkpoint's defaults.
 class SamplingFlags {
@@ -38,6 +38,9 @@ class SamplingFlags {
   CLI::Option *temperature_set_ = nullptr, *top_p_set_ = nullptr, *min_p_set_ = nullptr, *repetition_set_ = nullptr,
               *presence_set_ = nullptr, *frequency_set_ = nullptr, *top_k_set_ = nullptr, *seed_set_ = nullptr;
 };
+
+// --set FIELD=VALUE, may be given several times.
+void add_overrides(CLI::App& command, std::vector<std::string>& overrides);
 
 // Options whose value is a count ("128k", "1M") or a size in bytes ("24GiB").
 CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value, const std::string& help, int64_t min = 0);

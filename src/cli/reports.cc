@@ -19,13 +19,15 @@ int print(const Result<Report>& report, bool json) {
 void add_inspect(CLI::App& app, Run& run) {
   struct Flags {
     std::string model;
+    std::vector<std::string> overrides;
     bool json = false;
   };
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand("inspect", "the architecture, block by block");
   c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
+  add_overrides(*c, f->overrides);
   c->add_flag("--json", f->json, "print JSON");
-  c->callback([f, &run] { run = [f] { return print(inspect_model(f->model), f->json); }; });
+  c->callback([f, &run] { run = [f] { return print(inspect_model(f->model, f->overrides), f->json); }; });
 }
 
 void add_plan(CLI::App& app, Run& run) {
@@ -45,6 +47,7 @@ void add_plan(CLI::App& app, Run& run) {
   add_bytes(*c, "--memory", f->options.memory, "memory that the largest context must fit, such as 24GiB (default: what is available)");
   add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)", 1);
   c->add_option("--threads", f->options.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024));
+  add_overrides(*c, f->options.config_overrides);
   c->add_flag("--json", f->json, "print JSON");
   c->callback([f, &run] { run = [f] { return print(plan_model(f->model, f->options), f->json); }; });
 }
@@ -61,6 +64,7 @@ void add_synth(CLI::App& app, Run& run) {
   c->add_option("--layers", f->options.layers, "only so many layers; 0: all")->check(CLI::Range(0, 100000));
   c->add_option("--seed", f->options.seed, "random seed")->capture_default_str();
   c->add_option("--dtype", f->options.dtype, "bf16, f32")->capture_default_str();
+  add_overrides(*c, f->options.config_overrides);
   c->callback([f, &run] {
     run = [f] {
       Progress progress;

@@ -21,7 +21,7 @@ inline Architecture described(std::string_view name) {
 
 // Written by tools/make_cost_goldens.py from a calculator that shares no code with this one.
 inline Json cost_golden(const std::string& preset) {
-  for (const char* family : {"gemma", "laguna", "zaya"}) {
+  for (const char* family : {"gemma", "laguna", "zaya", "deepseek_v4"}) {
     const std::string path = std::string(LH_SOURCE_DIR) + "/tests/golden/cost/" + family + ".json";
     const auto text = read_file(path, 1 << 20);
     if (!text.ok()) continue;

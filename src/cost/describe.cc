@@ -10,8 +10,17 @@ std::string describe_part(const AttentionSpec& s) {
 }
 
 std::string describe_part(const CcaSpec& s) { return "convolutional " + describe_part(s.attention); }
+std::string describe_part(const CompressedAttentionSpec& s) {
+  std::string text = describe_part(s.attention);
+  if (s.compressor) text += fmt::format(" + entries 1:{}", s.compressor->ratio);
+  if (s.indexer) text += fmt::format(" top {}", s.indexer->top_k);
+  return text;
+}
+
 std::string describe_part(const GatedMlpSpec& s) { return fmt::format("mlp {}", s.width); }
-std::string describe_part(const MoeSpec& s) { return fmt::format("moe {} of {} x {}", s.top_k, s.n_experts, s.width); }
+std::string describe_part(const MoeSpec& s) {
+  return fmt::format("moe {} of {} x {}{}", s.top_k, s.n_experts, s.width, s.skipped == Skipped::kItself ? ", or itself" : "");
+}
 std::string describe_part(const PerLayerEmbeddingSpec& s) { return fmt::format("per-layer embedding {}", s.width); }
 
 std::string describe_part(const ParallelSpec& s) {
@@ -42,6 +51,11 @@ std::string layer_schedule(const Architecture& arch) {
   for (const Block& block : arch.blocks) {
     const auto* s = as_attention(block);
     if (s == nullptr) continue;
+    const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
+    if (compressed != nullptr && compressed->compressor) {
+      letters[static_cast<size_t>(block.layer)] = compressed->indexer ? 'C' : 'H';
+      continue;
+    }
     const bool full = s->window == kUnbounded;
     letters[static_cast<size_t>(block.layer)] = s->writes_state() ? (full ? 'F' : 'S') : (full ? 'f' : 's');
   }

@@ -12,7 +12,7 @@ std::string describe(const Mixer& mixer);
 // "8 query heads of 256, 1 KV head, rope theta 10000": the numbers of attention.
 std::string describe_heads(const AttentionSpec& spec);
 
-// One letter a layer: S windowed, F full attention, in lower case where the layer reads another's cache, '-' without attention.
+// One letter a layer: S windowed, F full attention, C chosen and H all compressed entries beside a window, in lower case where the layer reads another's cache, '-' without attention.
 std::string layer_schedule(const Architecture& arch);
 
 }  // namespace longhaul

@@ -12,6 +12,8 @@ using Wide = unsigned __int128;
 // Matrix products of one row through a block; of experts, those a row is sent to.
 uint64_t linear_flops_per_row(const Architecture& arch, const Block& block);
 uint64_t head_flops_per_row(const Architecture& arch);
+// Putting several residual streams together before the head, done for every row that reaches it.
+uint64_t collapse_flops_per_row(const Architecture& arch);
 
 // Attention of one row that stands last in a context of n tokens, itself included.
 uint64_t attention_flops_at(const Block& block, int64_t n);

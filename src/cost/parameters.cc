@@ -58,6 +58,9 @@ std::vector<ParameterPiece> parameter_pieces(const Architecture& arch) {
   for (const Block& block : arch.blocks) {
     for_each_weight(block, [&](WeightId id) { collector.add(id, block.layer, moe_of(block, id)); });
   }
+  if (arch.head.collapse) {
+    for (WeightId id : {arch.head.collapse->fn, arch.head.collapse->base, arch.head.collapse->scale}) collector.add(id, kNone, nullptr);
+  }
   collector.add(arch.head.norm.weight, kNone, nullptr);
   collector.add(arch.head.matrix, kNone, nullptr);
   return collector.take();

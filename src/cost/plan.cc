@@ -7,7 +7,7 @@
 #include "cost/flops.h"
 #include "cost/parameters.h"
 #include "cost/what_if.h"
-#include "mechanisms/attention.h"
+#include "mechanisms/compressed_attention.h"
 #include "mechanisms/moe.h"
 #include "mechanisms/resident_weights.h"
 #include "mechanisms/step_layout.h"
@@ -44,7 +44,9 @@ Wide state_bytes_of(const Architecture& arch, const PlanRequest& r, int64_t cont
   return bytes * static_cast<Wide>(r.batch);
 }
 
-uint64_t growth_per_token(const StateSpec& s, DType kv) { return !s.is_paged() ? 0 : kv_layout(s, kv).bytes_per_slot(); }
+// Of compressed rows a token's share.
+uint64_t bytes_per_token(const StateSpec& s, DType kv) { return kv_layout(s, kv).bytes_per_slot() / static_cast<uint64_t>(s.ratio); }
+uint64_t growth_per_token(const StateSpec& s, DType kv) { return !s.is_paged() ? 0 : bytes_per_token(s, kv); }
 
 uint64_t mapped_bytes(const Architecture& arch, DType dtype) {
   std::vector<bool> seen(arch.tensors.size(), false);
@@ -52,9 +54,9 @@ uint64_t mapped_bytes(const Architecture& arch, DType dtype) {
   for_each_weight(arch, [&](WeightId id) {
     const WeightSpec& w = arch.weight(id);
     const auto tensor = static_cast<size_t>(w.tensor);
-    if (w.use != WeightUse::kLookup || seen[tensor]) return;
+    if ((w.use != WeightUse::kLookup && w.use != WeightUse::kIndex) || seen[tensor]) return;
     seen[tensor] = true;
-    bytes += static_cast<uint64_t>(arch.tensors[tensor].n_elements()) * bytes_per_element(dtype);
+    bytes += static_cast<uint64_t>(arch.tensors[tensor].n_elements()) * bytes_per_element(w.use == WeightUse::kIndex ? DType::kI64 : dtype);
   });
   return bytes;
 }
@@ -79,12 +81,20 @@ double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRe
 uint64_t kv_read_bytes(const Architecture& arch, const Block& block, const PlanRequest& r) {
   const auto* s = as_attention(block);
   if (s == nullptr) return 0;
-  return kv_layout(arch.state(s->state), r.kv).bytes_per_slot() * static_cast<uint64_t>(visible_keys(*s, r.context - 1));
+  const int64_t last = r.context - 1;
+  const auto read = [&](StateId state, int64_t rows) {
+    return kv_layout(arch.state(state), r.kv).bytes_per_slot() * static_cast<uint64_t>(rows);
+  };
+  const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
+  if (compressed == nullptr) return read(s->state, visible_keys(*s, last));
+  // Rows of the window and entries are of one size.
+  const uint64_t rows = read(s->state, attended_rows(*compressed, last));
+  return compressed->indexer ? rows + read(compressed->indexer->keys.entries, visible_entries(compressed->indexer->keys, last)) : rows;
 }
 
 uint64_t kv_write_bytes(const Architecture& arch, DType kv) {
   uint64_t bytes = 0;
-  for (const StateSpec& s : arch.states) bytes += kv_layout(s, kv).bytes_per_slot();
+  for (const StateSpec& s : arch.states) bytes += bytes_per_token(s, kv);
   return bytes;
 }
 
@@ -104,13 +114,7 @@ void add_block(const Architecture& arch, const Block& block, const PlanRequest& 
   layer.kv_read_bytes += kv_read_bytes(arch, block, r);
   const auto* attention = as_attention(block);
   if (attention == nullptr) return;
-  const StateSpec& state = arch.state(attention->state);
-  if (!attention->writes_state()) {
-    layer.state_source = state.layer;
-    return;
-  }
-  layer.state_bytes += kv_bytes(state, r.context, r.kv) * static_cast<uint64_t>(r.batch);
-  layer.state_bytes_per_token += growth_per_token(state, r.kv);
+  if (!attention->writes_state()) layer.state_source = arch.state(attention->state).layer;
 }
 
 std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& r, const std::vector<ParameterPiece>& pieces) {
@@ -126,6 +130,11 @@ std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& 
     });
   }
   for (LayerPlan& layer : layers) {
+    for (const StateSpec& state : arch.states) {
+      if (state.layer != layer.layer) continue;
+      layer.state_bytes += kv_bytes(state, r.context, r.kv) * static_cast<uint64_t>(r.batch);
+      layer.state_bytes_per_token += growth_per_token(state, r.kv);
+    }
     for (size_t id = 0; id < only_layer.size(); ++id) {
       if (only_layer[id] == layer.layer) layer.weight_bytes += resident_bytes(arch.weights[id], r.weights);
     }
@@ -152,7 +161,7 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
   for (const StateSpec& s : arch.states) p.state_bytes_per_token += growth_per_token(s, r.kv);
   LH_TRY(p.total_bytes, narrow(Wide{p.weight_bytes} + p.state_bytes + p.scratch_bytes, "bytes"));
   LH_TRY(p.decode_attention_flops, narrow(attention_flops_at(arch, r.context), "FLOPs of attention"));
-  Wide decode_flops = Wide{head_flops_per_row(arch)} + p.decode_attention_flops;
+  Wide decode_flops = Wide{head_flops_per_row(arch)} + collapse_flops_per_row(arch) + p.decode_attention_flops;
   for (const Block& block : arch.blocks) decode_flops += linear_flops_per_row(arch, block);
   LH_TRY(p.decode_flops_per_token, narrow(decode_flops, "FLOPs of a token"));
   LH_TRY(p.prefill_flops, narrow(prefill_flops(arch, r.context), "FLOPs of the prompt"));

@@ -148,8 +148,13 @@ void drop_unused_states(Architecture& arch) {
   arch.states = std::move(kept);
 }
 
+bool has_shared_rows(const Architecture& arch) {
+  return std::any_of(arch.states.begin(), arch.states.end(), [](const StateSpec& s) { return s.rows == RowKind::kShared; });
+}
+
 Result<Architecture> mha(Architecture arch, std::string_view name) {
   bool applies = false;
+  if (has_shared_rows(arch)) return does_not_apply(arch, name, "its rows are keys and values of all heads at once");
   for (Block& block : arch.blocks) {
     applies = applies || std::holds_alternative<CcaSpec>(block.mixer);
     LH_RETURN_IF_ERROR(decompress(arch, block));
@@ -208,6 +213,15 @@ Result<Architecture> uniform_heads(Architecture arch, std::string_view name) {
   return arch;
 }
 
+// One residual stream that every block's output is added to.
+Result<Architecture> no_hyper_connections(Architecture arch, std::string_view name) {
+  if (arch.n_streams == 1) return does_not_apply(arch, name, "it has one residual stream");
+  arch.n_streams = 1;
+  arch.head.collapse.reset();
+  for (Block& block : arch.blocks) block.residual = PlainResidual{};
+  return arch;
+}
+
 struct Edit {
   const char* name;
   const char* meaning;
@@ -219,6 +233,7 @@ constexpr std::array kEdits = {
     Edit{"no-window", "every layer attends to everything", no_window},
     Edit{"no-ple", "no per-layer embeddings", no_ple},
     Edit{"mha", "keys and values for every query head, nothing compressed", mha},
+    Edit{"no-hyper-connections", "one residual stream", no_hyper_connections},
     Edit{"uniform-heads", "full layers with the heads of windowed ones", uniform_heads},
 };
 

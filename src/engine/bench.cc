@@ -2,12 +2,12 @@
 // right after each decode.
 #include <algorithm>
 
+#include "base/atomic_file.h"
 #include "base/system.h"
 #include "cost/plan.h"
+#include "engine/bench_results.h"
 #include "engine/model_impl.h"
-#include "kernels/roofline.h"
 #include "longhaul/tools.h"
-#include "longhaul/units.h"
 
 namespace longhaul {
 namespace {
@@ -28,32 +28,20 @@ std::vector<int32_t> some_tokens(int64_t n, int64_t vocab) {
   return tokens;
 }
 
-struct Prefill {
-  int64_t tokens;
-  double seconds, all_rows_seconds;
-  double flops_per_second;
-};
-
-struct Decode {
-  int64_t depth;
-  double tokens_per_second;
-  uint64_t read_bytes, state_bytes;
-  double bandwidth;  // of memory, mean of right before and right after
-
-  double bytes_per_second() const { return tokens_per_second * static_cast<double>(read_bytes); }
-};
+constexpr int64_t kWarmUp = 2;
 
 class Bench {
  public:
   Bench(Model::Impl& model, const BenchOptions& options) : m_(model), o_(options) {}
 
-  Result<Report> run() {
+  Result<BenchResults> run() {
     const Compute compute{m_.kernels, m_.pool.get()};
-    LH_TRY(before_, measure_roofline(compute));
+    LH_TRY(r_.before, measure_roofline(compute));
     for (int64_t n : o_.prompts) LH_RETURN_IF_ERROR(time_prefill(n));
-    for (int64_t depth : o_.depths) LH_RETURN_IF_ERROR(time_decode(depth));
-    LH_TRY(after_, measure_roofline(compute));
-    return Report{text(), json().dump(2)};
+    LH_RETURN_IF_ERROR(walk_frontiers());
+    LH_TRY(r_.after, measure_roofline(compute));
+    describe();
+    return std::move(r_);
   }
 
  private:
@@ -84,7 +72,7 @@ class Bench {
   }
 
   Status time_prefill(int64_t n) {
-    Prefill p{n, 0, 0, 0};
+    PrefillResult p{.tokens = n};
     const uint64_t before = m_.executor->flops();
     LH_TRY(p.seconds, median_feed_seconds(*m_.executor, n));
     p.flops_per_second = static_cast<double>(m_.executor->flops() - before) / o_.repeats / p.seconds;
@@ -92,27 +80,54 @@ class Bench {
       LH_TRY(Executor all, Executor::create(m_.arch, m_.weights->weights, *m_.kernels, *m_.pool, m_.limits, {.skip_unneeded_rows = false}));
       LH_TRY(p.all_rows_seconds, median_feed_seconds(all, n));
     }
-    prefills_.push_back(p);
+    r_.prefills.push_back(p);
     return {};
   }
 
-  Status time_decode(int64_t depth) {
-    LH_TRY(Sequence sequence, Sequence::create(m_.arch, m_.limits.kv, depth + o_.generate + 2));
-    LH_RETURN_IF_ERROR(sequence.reserve(depth + o_.generate + 2));
-    const std::vector<int32_t> tokens = some_tokens(depth + o_.generate + 2, m_.arch.vocab_size);
-    LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).first(static_cast<size_t>(depth + 2))));
+  // One sequence grows from depth to depth; what is decoded on the way counts as context.
+  Status walk_frontiers() {
+    if (o_.depths.empty()) return {};
+    const int64_t room = m_.context;
+    LH_TRY(Sequence sequence, Sequence::create(m_.arch, m_.limits.kv, room));
+    LH_RETURN_IF_ERROR(sequence.reserve(room));
+    const std::vector<int32_t> tokens = some_tokens(room, m_.arch.vocab_size);
+    for (int64_t depth : o_.depths) LH_RETURN_IF_ERROR(measure_at(depth, sequence, tokens));
+    return {};
+  }
+
+  // The last tokens up to a depth are read in one timed step; the way there may be filled with random state.
+  Status measure_at(int64_t depth, Sequence& sequence, std::span<const int32_t> tokens) {
+    const auto from = [&](int64_t n) { return tokens.subspan(static_cast<size_t>(sequence.length()), static_cast<size_t>(n)); };
+    FrontierResult f{.depth = depth};
+    f.prefill_tokens = std::min(m_.chunk(), std::max<int64_t>(0, depth - sequence.length()));
+    const int64_t way = depth - f.prefill_tokens - sequence.length();
+    if (way > 0)
+      LH_RETURN_IF_ERROR(o_.fill_state ? sequence.fill_random(sequence.length() + way, 1) : feed(*m_.executor, sequence, from(way)));
+    const double start = now_seconds();
+    if (f.prefill_tokens > 0) LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, from(f.prefill_tokens)));
+    f.prefill_seconds = now_seconds() - start;
+    LH_RETURN_IF_ERROR(time_decode(sequence, from(kWarmUp + o_.generate), f));
+    f.state_bytes = state_bytes(m_.arch, sequence.length(), m_.limits.kv);
+    r_.frontiers.push_back(f);
+    report_progress();
+    return {};
+  }
+
+  // The first tokens warm up, the others are timed.
+  Status time_decode(Sequence& sequence, std::span<const int32_t> tokens, FrontierResult& f) {
+    for (int64_t i = 0; i < kWarmUp; ++i) LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, tokens.subspan(static_cast<size_t>(i), 1)));
     LH_TRY(const Roofline before, measure_roofline({m_.kernels, m_.pool.get()}));
     const double start = now_seconds();
-    for (int64_t i = depth + 2; i < depth + 2 + o_.generate; ++i)
-      LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, std::span(tokens).subspan(static_cast<size_t>(i), 1)));
-    const double seconds = now_seconds() - start;
-    PlanRequest request{
-        .context = depth + 2 + o_.generate / 2, .weights = m_.limits.weights, .kv = m_.limits.kv, .n_threads = m_.limits.n_threads};
-    LH_TRY(const Plan plan, make_plan(m_.arch, request));
+    for (int64_t i = kWarmUp; i < kWarmUp + o_.generate; ++i)
+      LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, tokens.subspan(static_cast<size_t>(i), 1)));
+    f.decode_tokens_per_second = static_cast<double>(o_.generate) / (now_seconds() - start);
     LH_TRY(const Roofline after, measure_roofline({m_.kernels, m_.pool.get()}));
-    decodes_.push_back({depth, static_cast<double>(o_.generate) / seconds, plan.decode_read_bytes, sequence.allocated_bytes(),
-                        (before.read_bytes_per_second + after.read_bytes_per_second) / 2});
-    report_progress();
+    f.bandwidth = (before.read_bytes_per_second + after.read_bytes_per_second) / 2;
+    PlanRequest request{
+        .context = sequence.length() - o_.generate / 2, .weights = m_.limits.weights, .kv = m_.limits.kv, .n_threads = m_.limits.n_threads};
+    LH_TRY(const Plan plan, make_plan(m_.arch, request));
+    f.read_bytes = plan.decode_read_bytes;
+    f.flops = plan.decode_flops_per_token;
     return {};
   }
 
@@ -122,102 +137,62 @@ class Bench {
     if (o_.load.progress) o_.load.progress("measuring", std::min(1.0, ++done_ / total));
   }
 
-  double dot_peak() const {
-    return m_.limits.weights == DType::kBF16 ? std::max(before_.bf16_flops_per_second, after_.bf16_flops_per_second)
-                                             : std::max(before_.f32_flops_per_second, after_.f32_flops_per_second);
-  }
-
-  std::string text() const {
-    std::string out = fmt::format("{}: {} threads, kernels {}, weights {}, state {}\n", m_.arch.name, m_.limits.n_threads, m_.kernels->name,
-                                  to_string(m_.limits.weights), to_string(m_.limits.kv));
-    out += fmt::format("dot peak {:.0f} GFLOP/s\n\n", dot_peak() / 1e9);
-    if (!prefills_.empty()) out += "prefill      tokens/s      GFLOP/s  of peak\n";
-    for (const Prefill& p : prefills_) {
-      out += fmt::format("{:>7}  {:>12.1f}  {:>11.1f}  {:>6.1f} %", p.tokens, static_cast<double>(p.tokens) / p.seconds,
-                         p.flops_per_second / 1e9, 100 * p.flops_per_second / dot_peak());
-      if (p.all_rows_seconds > 0)
-        out += fmt::format("   {:.2f}x of {:.1f} tokens/s with every row in every block", p.all_rows_seconds / p.seconds,
-                           static_cast<double>(p.tokens) / p.all_rows_seconds);
-      out += "\n";
-    }
-    if (!decodes_.empty()) out += "\n  depth      tokens/s   bytes/token      GB/s   of GB/s         state\n";
-    for (const Decode& d : decodes_) {
-      out +=
-          fmt::format("{:>7}  {:>12.2f}  {:>12}  {:>8.1f}  {:>8.1f}  {:>5.1f} %  {}\n", d.depth, d.tokens_per_second, d.read_bytes,
-                      d.bytes_per_second() / 1e9, d.bandwidth / 1e9, 100 * d.bytes_per_second() / d.bandwidth, format_bytes(d.state_bytes));
-    }
-    out += fmt::format("\npeak RSS {}, planned {} at {} tokens of context\n", format_bytes(peak_resident_bytes()),
-                       format_bytes(m_.plan.total_bytes), m_.context);
-    return out;
-  }
-
-  Json json() const {
-    Json prefill{Json::Array{}}, decode{Json::Array{}};
-    for (const Prefill& p : prefills_) {
-      Json row = Json::object({{"tokens", p.tokens},
-                               {"seconds", p.seconds},
-                               {"tokens_per_second", static_cast<double>(p.tokens) / p.seconds},
-                               {"flops_per_second", p.flops_per_second},
-                               {"share_of_peak", p.flops_per_second / dot_peak()}});
-      if (p.all_rows_seconds > 0) row.set("all_rows_seconds", p.all_rows_seconds);
-      prefill.push_back(row);
-    }
-    for (const Decode& d : decodes_) {
-      decode.push_back(Json::object({{"depth", d.depth},
-                                     {"tokens_per_second", d.tokens_per_second},
-                                     {"read_bytes_per_token", d.read_bytes},
-                                     {"bytes_per_second", d.bytes_per_second()},
-                                     {"read_bandwidth", d.bandwidth},
-                                     {"share_of_bandwidth", d.bytes_per_second() / d.bandwidth},
-                                     {"state_bytes", d.state_bytes}}));
-    }
-    const auto machine = [](const Roofline& r) {
-      return Json::object({{"read_bytes_per_second", r.read_bytes_per_second},
-                           {"bf16_flops_per_second", r.bf16_flops_per_second},
-                           {"f32_flops_per_second", r.f32_flops_per_second}});
-    };
-    return Json::object({{"model", m_.arch.name},
-                         {"threads", m_.limits.n_threads},
-                         {"kernels", m_.kernels->name},
-                         {"weights", to_string(m_.limits.weights)},
-                         {"kv", to_string(m_.limits.kv)},
-                         {"roofline_before", machine(before_)},
-                         {"roofline_after", machine(after_)},
-                         {"prefill", prefill},
-                         {"decode", decode},
-                         {"peak_rss_bytes", peak_resident_bytes()},
-                         {"planned_total_bytes", m_.plan.total_bytes}});
+  void describe() {
+    const bool is_bf16 = m_.limits.weights == DType::kBF16;
+    r_.dot_peak = is_bf16 ? std::max(r_.before.bf16_flops_per_second, r_.after.bf16_flops_per_second)
+                          : std::max(r_.before.f32_flops_per_second, r_.after.f32_flops_per_second);
+    r_.model = m_.arch.name;
+    r_.kernels = m_.kernels->name;
+    r_.weights = to_string(m_.limits.weights);
+    r_.kv = to_string(m_.limits.kv);
+    r_.threads = m_.limits.n_threads;
+    r_.context = m_.context;
+    r_.scratch_bytes = m_.executor->scratch_bytes();
+    r_.peak_rss_bytes = peak_resident_bytes();
+    r_.planned_bytes = m_.plan.total_bytes;
   }
 
   Model::Impl& m_;
   const BenchOptions& o_;
-  Roofline before_, after_;
-  std::vector<Prefill> prefills_;
-  std::vector<Decode> decodes_;
+  BenchResults r_;
   double done_ = 0;
 };
 
 }  // namespace
 
-Result<Report> bench(const std::string& folder, const BenchOptions& options) {
-  if (options.repeats < 1) return invalid("repeats must be at least 1");
-  if (options.generate < 1 || options.generate > kMaxPlannedContext)
-    return invalid("tokens to generate must be 1 to {}", kMaxPlannedContext);
-  BenchOptions o = options;
+// The tokens that the longest case needs, or what is wrong with the cases. Depths are put in order.
+static Result<int64_t> check_cases(BenchOptions& o) {
+  if (o.repeats < 1) return invalid("repeats must be at least 1");
+  if (o.generate < 1 || o.generate > kMaxPlannedContext) return invalid("tokens to generate must be 1 to {}", kMaxPlannedContext);
   int64_t context = 1;
   for (int64_t n : o.prompts) {
     if (n < 1) return invalid("a prompt to time needs at least one token");
     context = std::max(context, n);
   }
+  std::sort(o.depths.begin(), o.depths.end());
+  int64_t reached = 0;
   for (int64_t d : o.depths) {
     if (d < 0 || d > kMaxPlannedContext) return invalid("a depth must be 0 to {}, given {}", kMaxPlannedContext, d);
-    context = std::max(context, d + o.generate + 2);
+    reached = std::max(reached, d) + o.generate + kWarmUp;
+    if (reached > kMaxPlannedContext) return invalid("depths and tokens to generate exceed {} together", kMaxPlannedContext);
   }
+  return std::max(context, reached);
+}
+
+Result<Report> bench(const std::string& folder, const BenchOptions& options) {
+  BenchOptions o = options;
+  LH_TRY(const int64_t context, check_cases(o));
   if (o.load.context == 0) o.load.context = context;
   if (o.load.context < context)
     return invalid("--context {} is less than the {} tokens that the longest case needs", o.load.context, context);
   LH_TRY(const Model model, Model::load(folder, o.load));
-  return Bench(model.impl(), o).run();
+  LH_TRY(const BenchResults results, Bench(model.impl(), o).run());
+  if (!o.chart_file.empty()) {
+    LH_TRY(AtomicFile file, AtomicFile::create(o.chart_file));
+    LH_RETURN_IF_ERROR(file.write(bench_chart(results)));
+    LH_RETURN_IF_ERROR(file.commit());
+  }
+  return Report{bench_text(results), bench_json(results).dump(2)};
 }
 
 }  // namespace longhaul

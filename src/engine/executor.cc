@@ -4,6 +4,8 @@
 
 #include "mechanisms/attention.h"
 #include "mechanisms/cca.h"
+#include "mechanisms/compressed_attention.h"
+#include "mechanisms/hyper_connections.h"
 #include "mechanisms/linear.h"
 #include "mechanisms/lookup.h"
 #include "mechanisms/mlp.h"
@@ -72,7 +74,11 @@ void Executor::gather_rows(std::span<const SequenceInput> inputs) {
   }
   all_ = {row, b_.tokens, b_.positions, {b_.rows, inputs.size()}};
   needed_ = {n_needed, b_.needed_tokens, b_.needed_positions, {b_.needed, inputs.size()}};
-  rows_ = all_;
+}
+
+void Executor::run_on(const RowSet& rows) {
+  rows_ = rows;
+  env_.tokens = rows.tokens;
 }
 
 void Executor::fill_rope_tables() {
@@ -85,9 +91,12 @@ void Executor::fill_rope_tables() {
   }
 }
 
+size_t Executor::rope_index(const RopeSpec& spec) const {
+  return static_cast<size_t>(std::find(rope_specs_.begin(), rope_specs_.end(), spec) - rope_specs_.begin());
+}
+
 RopeTable Executor::rope_table(const RopeSpec& spec) const {
-  const auto i = static_cast<size_t>(std::find(rope_specs_.begin(), rope_specs_.end(), spec) - rope_specs_.begin());
-  const RopeBuffers& r = b_.rope[i];
+  const RopeBuffers& r = b_.rope[rope_index(spec)];
   return rows_.tokens == needed_.tokens ? RopeTable{r.needed_cos, r.needed_sin} : RopeTable{r.cos, r.sin};
 }
 
@@ -102,20 +111,29 @@ void Executor::embed() {
     if (scale != nullptr) env_.kernels().scale_by(x, scale, d);
     if (b_.embedded != nullptr) std::copy_n(b_.x + row * d, d, b_.embedded + row * d);
   });
+  if (arch_->n_streams == 1) return;
+  // Every stream begins as the embedding; from the last row down, since a row's streams lie where later rows were.
+  const int64_t n = arch_->n_streams;
+  for (int64_t row = rows_.n - 1; row >= 0; --row) {
+    for (int64_t stream = n - 1; stream >= 0; --stream) std::copy_n(b_.x + row * d, d, b_.x + (row * n + stream) * d);
+  }
+  connect_streams(0, nullptr);
 }
 
 // The needed rows ascend, so each moves to a place at or before its own.
 void Executor::drop_unneeded_rows() {
   const int64_t d = arch_->hidden_size, states = router_state_width(*arch_);
+  const int64_t width = arch_->n_streams * d, coefficients = hyper_coefficients(arch_->n_streams);
   for (int64_t i = 0; i < needed_.n; ++i) {
     const int64_t row = b_.needed_rows[i];
     std::copy_n(b_.h + row * d, d, b_.needed_h + i * d);
     if (row == i) continue;
-    std::copy_n(b_.x + row * d, d, b_.x + i * d);
+    std::copy_n(b_.x + row * width, width, b_.x + i * width);
+    if (b_.coefficients != nullptr) std::copy_n(b_.coefficients + row * coefficients, coefficients, b_.coefficients + i * coefficients);
     if (b_.embedded != nullptr) std::copy_n(b_.embedded + row * d, d, b_.embedded + i * d);
     if (b_.router_states != nullptr) std::copy_n(b_.router_states + row * states, states, b_.router_states + i * states);
   }
-  rows_ = needed_;
+  run_on(needed_);
 }
 
 bool Executor::narrows_in(size_t index) const {
@@ -126,7 +144,7 @@ void Executor::commit_after(size_t index, StateId state) {
   if (state_.last_readers()[static_cast<size_t>(state)] == static_cast<int64_t>(index)) state_.commit(state);
 }
 
-void Executor::attention(size_t index, const AttentionSpec& s, const float* h) {
+AttentionInput Executor::attention_input(size_t index, const AttentionSpec& s, const float* h) {
   AttentionInput in{.kv_x = h, .kv_rows = rows_, .kv_rope = rope_table(s.rope), .kv = state_.kv(s.state)};
   if (narrows_in(index)) {
     drop_unneeded_rows();
@@ -135,8 +153,21 @@ void Executor::attention(size_t index, const AttentionSpec& s, const float* h) {
   in.q_x = h;
   in.q_rows = rows_;
   in.q_rope = rope_table(s.rope);
-  attention_forward(env_, s, in, b_.y);
+  return in;
+}
+
+void Executor::attention(size_t index, const AttentionSpec& s, const float* h) {
+  attention_forward(env_, s, attention_input(index, s, h), b_.y);
   commit_after(index, s.state);
+}
+
+void Executor::compressed_attention(size_t index, const CompressedAttentionSpec& s, const float* h) {
+  CompressedAttentionInput in{.attention = attention_input(index, s.attention, h)};
+  in.frequencies = &rope_frequencies_[rope_index(s.attention.rope)];
+  if (s.compressor) in.compressor = {state_.fixed(s.compressor->open), state_.kv(s.compressor->entries)};
+  if (s.indexer) in.index = {state_.fixed(s.indexer->keys.open), state_.kv(s.indexer->keys.entries)};
+  compressed_attention_forward(env_, s, in, b_.y);
+  commit_after(index, s.attention.state);
 }
 
 void Executor::convolutional_attention(size_t index, const CcaSpec& s, const float* h) {
@@ -159,6 +190,8 @@ void Executor::mix(size_t index, const float* h) {
     attention(index, *s, h);
   } else if (const auto* s = std::get_if<CcaSpec>(&mixer)) {
     convolutional_attention(index, *s, h);
+  } else if (const auto* s = std::get_if<CompressedAttentionSpec>(&mixer)) {
+    compressed_attention(index, *s, h);
   } else if (const auto* s = std::get_if<GatedMlpSpec>(&mixer)) {
     mlp_forward(env_, *s, h, rows_.n, b_.y);
   } else if (const auto* s = std::get_if<MoeSpec>(&mixer)) {
@@ -170,9 +203,20 @@ void Executor::mix(size_t index, const float* h) {
   }
 }
 
-void Executor::write_back(const Residual& residual) {
+void Executor::connect_streams(size_t next, const float* y) {
+  const HyperStreams streams{arch_->n_streams, arch_->hidden_size, b_.x, b_.coefficients, b_.h};
+  if (next < arch_->blocks.size()) {
+    hyper_connect(env_, y, std::get<HyperResidual>(arch_->blocks[next].residual), streams, rows_.n);
+  } else {
+    hyper_connect(env_, y, *arch_->head.collapse, streams, rows_.n);
+  }
+}
+
+void Executor::write_back(size_t index) {
   const int64_t d = arch_->hidden_size;
   const KernelSet& k = env_.kernels();
+  const Residual& residual = arch_->blocks[index].residual;
+  if (std::holds_alternative<HyperResidual>(residual)) return connect_streams(index + 1, b_.y);
   const auto vector = [&](WeightId id) { return env_.weights->vector(id); };
   if (const auto* plain = std::get_if<PlainResidual>(&residual)) {
     const float* scale = vector(plain->output_scale);
@@ -196,14 +240,18 @@ void Executor::write_back(const Residual& residual) {
 void Executor::run_block(size_t index) {
   const Block& block = arch_->blocks[index];
   const int64_t d = arch_->hidden_size;
-  const float* h = b_.x;
-  if (block.pre_norm) {
-    norm(env_, *block.pre_norm, b_.x, rows_.n, d, b_.h);
-    h = b_.h;
-  }
-  mix(index, h);
+  env_.layer = block.layer;
+  mix(index, read_in(index));
   if (block.post_norm) norm(env_, *block.post_norm, b_.y, rows_.n, d, b_.y);
-  write_back(block.residual);
+  write_back(index);
+}
+
+const float* Executor::read_in(size_t index) {
+  const Block& block = arch_->blocks[index];
+  const float* x = arch_->n_streams > 1 ? b_.h : b_.x;  // of several streams, what was read from them
+  if (!block.pre_norm) return x;
+  norm(env_, *block.pre_norm, x, rows_.n, arch_->hidden_size, b_.h);
+  return b_.h;
 }
 
 bool Executor::emit_logits(const LogitsSink& sink) {
@@ -212,7 +260,7 @@ bool Executor::emit_logits(const LogitsSink& sink) {
     const SequenceRows wanted = needed_.sequences[i];
     for (int64_t done = 0; done < wanted.n_rows; done += env_.limits.max_logit_rows) {
       const int64_t first = wanted.first_row + done, n = std::min(env_.limits.max_logit_rows, wanted.n_rows - done);
-      const float* x = b_.x + (rows_.tokens == needed_.tokens ? first : b_.needed_rows[first]) * d;
+      const float* x = (arch_->head.collapse ? b_.h : b_.x) + (rows_.tokens == needed_.tokens ? first : b_.needed_rows[first]) * d;
       norm(env_, arch_->head.norm, x, n, d, b_.head_in);
       linear(env_, {{arch_->head.matrix, b_.head_in, b_.logits, n}});
       if (arch_->head.softcap) {
@@ -232,6 +280,7 @@ Status Executor::step(std::span<const SequenceInput> inputs, const LogitsSink& s
   env_.scratch = &arena_;
   env_.router_states = b_.router_states;
   gather_rows(inputs);
+  run_on(all_);
   state_.begin(sequences_, all_.sequences);
   fill_rope_tables();
   embed();

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "engine/step_state.h"
+#include "mechanisms/attention.h"
 #include "mechanisms/step_layout.h"
 
 namespace longhaul {
@@ -37,6 +38,9 @@ class Executor {
   // Runs one step; the sequences are longer by their tokens afterwards. Nothing is changed on an error.
   Status step(std::span<const SequenceInput> inputs, const LogitsSink& sink);
 
+  // Called with every choice from now on, layer by layer within a step.
+  void watch_choices(OnChoice on_choice) { env_.on_choice = std::move(on_choice); }
+
   uint64_t scratch_bytes() const { return scratch_bytes_; }
   uint64_t flops() const { return env_.flops; }
   const StepLimits& limits() const { return env_.limits; }
@@ -50,10 +54,16 @@ class Executor {
   void mix(size_t index, const float* h);  // what the block's mixer makes of h, into y
   void attention(size_t index, const AttentionSpec& spec, const float* h);
   void convolutional_attention(size_t index, const CcaSpec& spec, const float* h);
-  void write_back(const Residual& residual);
-  bool narrows_in(size_t index) const;  // whether rows nobody needs end in this block
+  void compressed_attention(size_t index, const CompressedAttentionSpec& spec, const float* h);
+  AttentionInput attention_input(size_t index, const AttentionSpec& spec, const float* h);  // drops unneeded rows between keys and queries
+  const float* read_in(size_t index);                                                       // what the block reads, normed
+  void write_back(size_t index);
+  void connect_streams(size_t next, const float* y);  // writes y to the streams, reads for the block `next` or the head
+  bool narrows_in(size_t index) const;                // whether rows nobody needs end in this block
   void drop_unneeded_rows();
+  void run_on(const RowSet& rows);
   void commit_after(size_t index, StateId state);
+  size_t rope_index(const RopeSpec& spec) const;
   RopeTable rope_table(const RopeSpec& spec) const;  // for the rows that still run
   bool emit_logits(const LogitsSink& sink);
 

@@ -2,12 +2,13 @@
 
 #include <filesystem>
 
+#include "formats/config_override.h"
 #include "formats/config_reader.h"
 #include "models/registry.h"
 
 namespace longhaul {
 
-Result<NamedConfig> find_config(const std::string& model) {
+static Result<NamedConfig> find_original_config(const std::string& model) {
   std::error_code ignored;
   const std::filesystem::path path(model);
   for (const std::filesystem::path& file : {path / "config.json", path}) {
@@ -21,8 +22,14 @@ Result<NamedConfig> find_config(const std::string& model) {
   return NamedConfig{preset->config, preset->name, preset->name};
 }
 
-Result<Architecture> find_architecture(const std::string& model) {
-  LH_TRY(const NamedConfig found, find_config(model));
+Result<NamedConfig> find_config(const std::string& model, std::span<const std::string> overrides) {
+  LH_TRY(NamedConfig found, find_original_config(model));
+  LH_RETURN_IF_ERROR(override_fields(found.config, overrides));
+  return found;
+}
+
+Result<Architecture> find_architecture(const std::string& model, std::span<const std::string> overrides) {
+  LH_TRY(const NamedConfig found, find_config(model, overrides));
   LH_TRY(Architecture arch, read_architecture(found.config, found.where));
   arch.name = found.name;
   return arch;

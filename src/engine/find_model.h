@@ -1,6 +1,7 @@
 // From what the user named to a description: a folder, a config.json, or a bundled model.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "arch/architecture.h"
@@ -15,7 +16,8 @@ struct NamedConfig {
   std::string name;   // for people
 };
 
-Result<NamedConfig> find_config(const std::string& model);
-Result<Architecture> find_architecture(const std::string& model);
+// overrides: fields of the config to change, FIELD=VALUE (formats/config_override.h).
+Result<NamedConfig> find_config(const std::string& model, std::span<const std::string> overrides);
+Result<Architecture> find_architecture(const std::string& model, std::span<const std::string> overrides);
 
 }  // namespace longhaul

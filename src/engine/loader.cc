@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/printable.h"
+#include "formats/scaled_tensor.h"
 #include "mechanisms/resident_weights.h"
 
 namespace longhaul {
@@ -20,16 +21,19 @@ class TensorMatcher {
     // The prefix is that under which most tensors are found: one missing tensor must not hide the layout.
     size_t best = 0;
     for (const std::string& prefix : arch.prefixes) {
-      const auto found = static_cast<size_t>(std::count_if(arch.tensors.begin(), arch.tensors.end(),
-                                                           [&](const TensorSpec& t) { return source.find(prefix + t.name) != nullptr; }));
+      const auto found = static_cast<size_t>(std::count_if(arch.tensors.begin(), arch.tensors.end(), [&](const TensorSpec& t) {
+        const auto stands = [&](const std::string& name) { return source.find(prefix + name) != nullptr; };
+        return stands(t.name) || std::any_of(t.other_names.begin(), t.other_names.end(), stands);
+      }));
       if (found > best) prefix_ = prefix;
       best = std::max(best, found);
     }
   }
 
-  Result<std::vector<const TensorInfo*>> match() {
-    std::vector<const TensorInfo*> found;
-    for (const TensorSpec& spec : arch_.tensors) found.push_back(match_one(spec));
+  Result<std::vector<ScaledTensor>> match() {
+    const std::vector<WeightUse> uses = uses_of_tensors();
+    std::vector<ScaledTensor> found;
+    for (size_t i = 0; i < arch_.tensors.size(); ++i) found.push_back(match_one(arch_.tensors[i], uses[i]));
     for (const TensorInfo& t : source_.all()) {
       if (!claimed_.count(t.name) && !is_ignored(t.name))
         problems_.push_back(fmt::format("unclaimed tensor '{}' {}", printable(t.name), shape_text(t.shape)));
@@ -49,7 +53,7 @@ class TensorMatcher {
     // The head stands beside the model in whatever wraps both.
     if (t == nullptr && spec.is_absolute) t = source_.find(outer_prefix() + spec.name);
     for (const std::string& other : spec.other_names) {
-      if (t == nullptr) t = source_.find(prefix_ + other);
+      if (t == nullptr) t = source_.find(spec.is_absolute ? other : prefix_ + other);
     }
     return t;
   }
@@ -59,22 +63,46 @@ class TensorMatcher {
     return prefix_.ends_with(kModel) ? prefix_.substr(0, prefix_.size() - kModel.size()) : prefix_;
   }
 
-  const TensorInfo* match_one(const TensorSpec& spec) {
+  std::vector<WeightUse> uses_of_tensors() const {
+    std::vector<WeightUse> uses(arch_.tensors.size(), WeightUse::kVector);
+    for (const WeightSpec& w : arch_.weights) std::fill_n(uses.begin() + w.tensor, w.n_tensors, w.use);
+    return uses;
+  }
+
+  const TensorInfo* find_scales(const TensorInfo& weight) {
+    for (const std::string& name : scale_names(weight.name)) {
+      if (const TensorInfo* scales = source_.find(name)) {
+        claimed_.insert(scales->name);
+        return scales;
+      }
+    }
+    return nullptr;
+  }
+
+  ScaledTensor match_one(const TensorSpec& spec, WeightUse use) {
     const TensorInfo* t = find(spec);
     if (t == nullptr) {
       problems_.push_back(fmt::format("missing tensor '{}{}' {}", spec.is_absolute ? "" : prefix_, spec.name, shape_text(spec.shape)));
-      return nullptr;
+      return {};
     }
     claimed_.insert(t->name);
+    if (needs_scales(t->dtype) && (use == WeightUse::kMatrix || use == WeightUse::kExpert)) {
+      const ScaledTensor scaled{t, find_scales(*t)};
+      if (const Status status = check_scaled(scaled, spec.shape); !status.ok()) problems_.push_back(status.error().message);
+      return scaled;
+    }
     // A buffer of one element may be stored as a scalar.
     const bool scalar = t->shape.empty() && spec.n_elements() == 1;
     if (t->shape != spec.shape && !scalar) {
       problems_.push_back(fmt::format("tensor '{}' is {}, expected {}", t->name, shape_text(t->shape), shape_text(spec.shape)));
     }
-    if (!is_float(t->dtype)) {
+    if (use == WeightUse::kIndex) {
+      if (t->dtype != DType::kI64 && t->dtype != DType::kI32)
+        problems_.push_back(fmt::format("tensor '{}' has dtype {}, expected I64 or I32", t->name, to_string(t->dtype)));
+    } else if (!is_float(t->dtype)) {
       problems_.push_back(fmt::format("tensor '{}' has dtype {}; F32, F16 and BF16 can be computed with", t->name, to_string(t->dtype)));
     }
-    return t;
+    return {t};
   }
 
   bool is_ignored(const std::string& name) const {
@@ -104,31 +132,53 @@ float element(const std::byte* data, DType dtype, int64_t i) {
 
 // One piece of packing: some rows of one matrix.
 struct PackTask {
-  const TensorInfo* tensor;
+  ScaledTensor source;
   int64_t source_row;
   int64_t first_row, n_rows, cols;
+  DType packed;
   std::byte* out;  // the matrix
 };
 
 // tensors: that of the weight, or those of its experts.
-void add_tasks(std::span<const TensorInfo* const> tensors, const WeightSpec& w, DType dtype, std::byte* out, std::vector<PackTask>& tasks) {
+void add_tasks(std::span<const ScaledTensor> tensors, const WeightSpec& w, DType dtype, std::byte* out, std::vector<PackTask>& tasks) {
   const int64_t per_task = std::max(kPanel, (int64_t{1} << 20) / w.cols / kPanel * kPanel);
   for (int64_t e = 0; e < w.n_experts; ++e) {
-    const TensorInfo* t = tensors[tensors.size() > 1 ? static_cast<size_t>(e) : 0];
+    const ScaledTensor& t = tensors[tensors.size() > 1 ? static_cast<size_t>(e) : 0];
     const int64_t expert_row = tensors.size() > 1 ? 0 : e * w.expert_stride;
     for (int64_t row = 0; row < w.rows; row += per_task) {
-      tasks.push_back({t, w.first_row + expert_row + row, row, std::min(per_task, w.rows - row), w.cols,
+      tasks.push_back({t, w.first_row + expert_row + row, row, std::min(per_task, w.rows - row), w.cols, dtype,
                        out + static_cast<uint64_t>(e) * packed_bytes(dtype, w.rows, w.cols)});
     }
   }
 }
 
-void pack(const PackTask& task, DType dtype) {
-  const uint64_t row_bytes = static_cast<uint64_t>(task.cols) * bytes_per_element(task.tensor->dtype);
-  const auto source =
-      task.tensor->bytes.subspan(static_cast<uint64_t>(task.source_row) * row_bytes, static_cast<uint64_t>(task.n_rows) * row_bytes);
-  pack_rows(source.data(), task.tensor->dtype, task.first_row, task.n_rows, task.cols, dtype, task.out);
-  task.tensor->file->drop(source);
+void pack(const PackTask& task) {
+  const TensorInfo& t = *task.source.weight;
+  // 4-bit weights stand two to a byte, and their tensor says so itself.
+  const uint64_t row_bytes =
+      task.source.scales != nullptr ? static_cast<uint64_t>(t.shape[1]) : static_cast<uint64_t>(task.cols) * bytes_per_element(t.dtype);
+  const auto rows = t.bytes.subspan(static_cast<uint64_t>(task.source_row) * row_bytes, static_cast<uint64_t>(task.n_rows) * row_bytes);
+  if (task.source.scales != nullptr) {
+    std::vector<float> widened(static_cast<size_t>(task.n_rows * task.cols));
+    decode_rows(task.source, task.source_row, task.n_rows, task.cols, widened.data());
+    pack_rows(widened.data(), DType::kF32, task.first_row, task.n_rows, task.cols, task.packed, task.out);
+  } else {
+    pack_rows(rows.data(), t.dtype, task.first_row, task.n_rows, task.cols, task.packed, task.out);
+  }
+  t.file->drop(rows);
+}
+
+Status check_index(const TensorInfo& t, const WeightSpec& w) {
+  const uint64_t bytes = bytes_per_element(t.dtype);
+  for (int64_t i = 0; i < w.n_elements(); ++i) {
+    int64_t value = 0;
+    std::memcpy(&value, t.bytes.data() + static_cast<uint64_t>(i) * bytes, bytes);
+    if (t.dtype == DType::kI32) value = static_cast<int32_t>(value);
+    if (value < 0 || value >= w.limit) {
+      return corrupt("tensor '{}' holds {} in row {}, expected 0 to {}", t.name, value, i / w.cols, w.limit - 1);
+    }
+  }
+  return {};
 }
 
 void load_vector(const TensorInfo& t, const WeightSpec& w, float* out) {
@@ -147,7 +197,7 @@ void LoadedWeights::rows_read(int64_t n_rows) {
 
 Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source) {
   LH_TRY(const auto tensors, TensorMatcher(arch, source).match());
-  const DType dtype = tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)]->dtype;
+  const DType dtype = tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)].weight->dtype;
   return dtype == DType::kF16 ? DType::kF32 : dtype;
 }
 
@@ -175,26 +225,28 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   auto* next_vector = reinterpret_cast<float*>(model->vectors.data());
   for (size_t i = 0; i < n; ++i) {
     const WeightSpec& w = arch.weights[i];
-    const TensorInfo& t = *tensors[static_cast<size_t>(w.tensor)];
+    const TensorInfo& t = *tensors[static_cast<size_t>(w.tensor)].weight;
     if (w.is_f32()) {
       load_vector(t, w, next_vector);
       model->weights.vectors[i] = next_vector;
       next_vector += w.n_elements();
-    } else if (w.use == WeightUse::kLookup) {
+    } else if (w.use == WeightUse::kLookup || w.use == WeightUse::kIndex) {
+      if (w.use == WeightUse::kIndex) LH_RETURN_IF_ERROR(check_index(t, w));
       model->weights.tables[i] = {t.bytes.data(), t.dtype, w.rows, w.cols};
       t.file->expect_random_access(t.bytes);
       model->mapped_bytes += t.bytes.size();
     } else {
-      model->weights.matrices[i] = {next, weights, w.rows, w.cols};
-      add_tasks(std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, weights, next, tasks);
+      const DType packed_as = w.use == WeightUse::kFine ? DType::kF32 : weights;
+      model->weights.matrices[i] = {next, packed_as, w.rows, w.cols};
+      add_tasks(std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, packed_as, next, tasks);
       next += resident_bytes(w, weights);
     }
   }
   std::atomic<uint64_t> done{0};
   pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int thread) {
     const PackTask& p = tasks[static_cast<size_t>(task)];
-    pack(p, weights);
-    const uint64_t now = done += static_cast<uint64_t>(p.n_rows * p.cols) * bytes_per_element(weights);
+    pack(p);
+    const uint64_t now = done += static_cast<uint64_t>(p.n_rows * p.cols) * bytes_per_element(p.packed);
     if (thread == 0 && progress) progress(now, packed);
   });
   // Pages around the edges of what was packed, and those the kernel mapped ahead, are not needed either; tables come back row by row.

@@ -5,6 +5,7 @@
 #include "cost/report.h"
 #include "engine/compute_dtype.h"
 #include "engine/model_impl.h"
+#include "formats/config_override.h"
 #include "formats/config_reader.h"
 #include "formats/safetensors.h"
 #include "models/registry.h"
@@ -85,7 +86,8 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   const double start = now_seconds();
   auto m = std::make_unique<Impl>();
   m->folder = folder;
-  LH_TRY(const Json config, read_json_file(folder + "/config.json", kMaxConfigBytes));
+  LH_TRY(Json config, read_json_file(folder + "/config.json", kMaxConfigBytes));
+  LH_RETURN_IF_ERROR(override_fields(config, options.config_overrides));
   LH_TRY(TensorSource source, open_checkpoint(folder));
   const ShapeOf shape_of = [&source](std::string_view name) {
     const TensorInfo* t = source.find(name);

@@ -13,7 +13,7 @@
 namespace longhaul {
 
 Result<Report> plan_model(const std::string& model, const PlanOptions& options) {
-  LH_TRY(const Architecture arch, find_architecture(model));
+  LH_TRY(const Architecture arch, find_architecture(model, options.config_overrides));
   PlanRequest request;
   if (options.context < 0 || options.batch < 1 || options.chunk < 1) return invalid("--context, --batch and --chunk must be positive");
   request.context = options.context > 0 ? options.context : arch.max_positions;
@@ -29,8 +29,8 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
   return Report{plan_report(arch, plan, request), plan_json(plan).dump(2)};
 }
 
-Result<Report> inspect_model(const std::string& model) {
-  LH_TRY(const Architecture arch, find_architecture(model));
+Result<Report> inspect_model(const std::string& model, const std::vector<std::string>& config_overrides) {
+  LH_TRY(const Architecture arch, find_architecture(model, config_overrides));
   return Report{inspect_report(arch), inspect_json(arch).dump(2)};
 }
 

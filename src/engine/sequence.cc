@@ -28,7 +28,7 @@ Result<Sequence> Sequence::allocate(const Architecture& arch, DType dtype, int64
       continue;
     }
     if (!s.spec(i).is_ring()) {
-      layer.pages.reserve(static_cast<size_t>(ceil_div(max_tokens, kPageSlots)));
+      layer.pages.reserve(static_cast<size_t>(kv_slots(s.spec(i), max_tokens) / page_slots(s.spec(i))));
       continue;
     }
     layer.ring_slots = kv_slots(s.spec(i), ring_tokens);
@@ -46,8 +46,9 @@ Status Sequence::reserve(int64_t n_tokens) {
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (!spec(i).is_paged()) continue;
     auto& pages = layers_[i].pages;
-    while (static_cast<int64_t>(pages.size()) * kPageSlots < n_tokens) {
-      LH_TRY(Buffer page, Buffer::allocate(layout(i).block_bytes(kPageSlots)));
+    const int64_t slots = page_slots(spec(i)), n_pages = kv_slots(spec(i), n_tokens) / slots;
+    while (static_cast<int64_t>(pages.size()) < n_pages) {
+      LH_TRY(Buffer page, Buffer::allocate(layout(i).block_bytes(slots)));
       pages.push_back(std::make_shared<Buffer>(std::move(page)));
     }
   }
@@ -65,7 +66,6 @@ Result<Sequence> Sequence::fork() const {
   LH_TRY(Sequence copy, create(*arch_, dtype_, max_tokens_));
   copy.length_ = length_;
   copy.reserved_ = length_;
-  const int64_t full_pages = length_ / kPageSlots;
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (!spec(i).is_paged()) {
       LH_TRY(copy.layers_[i].ring, copy_of(layers_[i].ring));
@@ -73,13 +73,53 @@ Result<Sequence> Sequence::fork() const {
       continue;
     }
     const auto& pages = layers_[i].pages;
+    const int64_t rows = length_ / spec(i).ratio, full_pages = rows / page_slots(spec(i));
     copy.layers_[i].pages.assign(pages.begin(), pages.begin() + full_pages);
-    if (length_ % kPageSlots != 0) {
+    if (rows % page_slots(spec(i)) != 0) {
       LH_TRY(Buffer open, copy_of(*pages[static_cast<size_t>(full_pages)]));
       copy.layers_[i].pages.push_back(std::make_shared<Buffer>(std::move(open)));
     }
   }
   return copy;
+}
+
+namespace {
+
+class UniformBits {
+ public:
+  explicit UniformBits(uint64_t seed) : state_(seed) {}
+  float next(float low, float high) {
+    state_ = state_ * 6364136223846793005ull + 1442695040888963407ull;
+    return low + (high - low) * static_cast<float>(state_ >> 40) * 0x1p-24f;
+  }
+  void fill(Buffer& buffer, DType dtype, float low, float high) {
+    const auto n = static_cast<int64_t>(buffer.size() / bytes_per_element(dtype));
+    for (int64_t i = 0; i < n; ++i) {
+      if (dtype == DType::kF32) {
+        reinterpret_cast<float*>(buffer.data())[i] = next(low, high);
+      } else {
+        reinterpret_cast<bf16*>(buffer.data())[i] = to_bf16(next(low, high));
+      }
+    }
+  }
+
+ private:
+  uint64_t state_;
+};
+
+}  // namespace
+
+Status Sequence::fill_random(int64_t n_tokens, uint64_t seed) {
+  LH_RETURN_IF_ERROR(reserve(n_tokens));
+  UniformBits random(seed);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    for (auto& page : layers_[i].pages) random.fill(*page, dtype_, -1.0f, 1.0f);
+    random.fill(layers_[i].ring, dtype_, -1.0f, 1.0f);
+    // Some of what is kept in fixed blocks are sums of positive weights.
+    random.fill(layers_[i].fixed, fixed_dtype(spec(i), dtype_), 0.5f, 1.0f);
+  }
+  length_ = n_tokens;
+  return {};
 }
 
 uint64_t Sequence::allocated_bytes() const {

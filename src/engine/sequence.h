@@ -35,6 +35,9 @@ class Sequence {
   // The same from a file's bytes; `where` names them in messages.
   static Result<Sequence> parse(const Architecture& arch, std::span<const std::byte> bytes, std::string_view where, int64_t max_tokens);
 
+  // As if so many tokens had been read, of which nothing is known: every row and block random, from the seed alone. For measuring.
+  Status fill_random(int64_t n_tokens, uint64_t seed);
+
   int64_t length() const { return length_; }
   int64_t max_tokens() const { return max_tokens_; }
   DType dtype() const { return dtype_; }

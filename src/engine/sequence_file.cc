@@ -27,8 +27,9 @@ constexpr char kMagic[8] = {'L', 'H', 'S', 'T', 'A', 'T', 'E', '1'};
 uint64_t fingerprint(const Architecture& arch) {
   std::string text = fmt::format("{} {} {}", arch.family, arch.hidden_size, arch.vocab_size);
   for (const StateSpec& s : arch.states) {
-    text += s.is_fixed() ? fmt::format(";{} fixed {}", s.layer, s.fixed_elements)
-                         : fmt::format(";{} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window);
+    text += s.is_fixed()
+                ? fmt::format(";{} fixed {} {}", s.layer, s.fixed_elements, s.fixed_f32)
+                : fmt::format(";{} {} {} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window, static_cast<int>(s.rows), s.ratio);
   }
   return XXH3_64bits(text.data(), text.size());
 }
@@ -92,7 +93,7 @@ Status Sequence::save(const std::string& path) const {
   for (size_t i = 0; i < layers_.size(); ++i) {
     LH_RETURN_IF_ERROR(out.write(layers_[i].ring.bytes()));
     LH_RETURN_IF_ERROR(out.write(layers_[i].fixed.bytes()));
-    const auto used = static_cast<size_t>(ceil_div(length_, kPageSlots));
+    const auto used = static_cast<size_t>(kv_slots(spec(i), length_) / page_slots(spec(i)));
     for (size_t p = 0; p < std::min(used, layers_[i].pages.size()); ++p) LH_RETURN_IF_ERROR(out.write(layers_[i].pages[p]->bytes()));
   }
   return out.finish();

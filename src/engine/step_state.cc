@@ -35,6 +35,7 @@ void StepState::begin(std::span<Sequence* const> sequences, std::span<const Sequ
     v.segments.clear();
     v.by_sequence.clear();
     v.fixed.clear();
+    v.n_entries = 0;
     size_t n_segments = 0;
     for (const Sequence* s : sequences) n_segments += s->layers_[state].pages.size() + 3;
     v.segments.reserve(n_segments);  // spans into it are taken below
@@ -58,15 +59,18 @@ void StepState::begin(std::span<Sequence* const> sequences, std::span<const Sequ
 
 void StepState::add_pages(size_t state, const Sequence& s, const SequenceRows& rows) {
   StateViews& v = views_[state];
-  const int64_t length = s.length_ + rows.n_rows;
-  LH_CHECK(length <= s.reserved_);
-  for (int64_t pos = 0; pos < length; pos += kPageSlots) {
-    std::byte* page = s.layers_[state].pages[static_cast<size_t>(pos / kPageSlots)]->data();
-    const int64_t end = std::min(length, pos + kPageSlots);
-    v.segments.push_back({page, kPageSlots, 0, end - pos, pos});
-    const int64_t write_begin = std::max(pos, s.length_);
-    if (write_begin < end)
-      v.writes.push_back({page, kPageSlots, write_begin - pos, rows.first_row + write_begin - s.length_, end - write_begin});
+  LH_CHECK(s.length_ + rows.n_rows <= s.reserved_);
+  const StateSpec& spec = arch_->states[state];
+  const int64_t old_length = s.length_ / spec.ratio, length = (s.length_ + rows.n_rows) / spec.ratio, slots = page_slots(spec);
+  // Rows of a step are numbered over its sequences: tokens as they come, compressed entries as they are completed.
+  const int64_t first_row = spec.ratio == 1 ? rows.first_row : v.n_entries;
+  v.n_entries += length - old_length;
+  for (int64_t pos = 0; pos < length; pos += slots) {
+    std::byte* page = s.layers_[state].pages[static_cast<size_t>(pos / slots)]->data();
+    const int64_t end = std::min(length, pos + slots);
+    v.segments.push_back({page, slots, 0, end - pos, pos});
+    const int64_t write_begin = std::max(pos, old_length);
+    if (write_begin < end) v.writes.push_back({page, slots, write_begin - pos, first_row + write_begin - old_length, end - write_begin});
   }
 }
 
@@ -86,7 +90,9 @@ KvStep StepState::kv(StateId state) const {
   return {kv_layout(arch_->state(state), dtype_), v.writes, v.by_sequence};
 }
 
-FixedStep StepState::fixed(StateId state) const { return {dtype_, views_[static_cast<size_t>(state)].fixed}; }
+FixedStep StepState::fixed(StateId state) const {
+  return {fixed_dtype(arch_->state(state), dtype_), views_[static_cast<size_t>(state)].fixed};
+}
 
 void StepState::commit(StateId state) {
   const auto i = static_cast<size_t>(state);

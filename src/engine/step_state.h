@@ -30,6 +30,7 @@ class StepState {
     std::vector<KvSegment> segments;
     std::vector<std::span<const KvSegment>> by_sequence;
     std::vector<std::byte*> fixed;
+    int64_t n_entries = 0;  // compressed rows that the step completes
   };
   void add_pages(size_t state, const Sequence& sequence, const SequenceRows& rows);
   void add_ring(size_t state, const Sequence& sequence, const SequenceRows& rows, int64_t in_flight_slot);

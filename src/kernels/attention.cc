@@ -5,18 +5,15 @@
 #include "kernels/attention.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/check.h"
-#include "kernels/scratch.h"
+#include "kernels/softmax_partial.h"
 
 namespace longhaul {
 namespace {
 
 constexpr int64_t kRowBlock = 48;  // query rows of a task: four register tiles share each key read
 constexpr int64_t kKeyTile = 256;
-
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 struct Range {
   int64_t begin = 0, end = 0;  // positions
@@ -53,25 +50,12 @@ Plan plan_of(const Attention& spec, const AttentionQueries& s) {
   return plan;
 }
 
-// Unnormalised outputs [rows, padded_dim] with each row's running maximum and sum.
-struct Partial {
-  float* sums = nullptr;
-  float* max = nullptr;
-  float* weight = nullptr;
-
-  Partial rows_from(int64_t row, int64_t dim) const { return {sums + row * dim, max + row, weight + row}; }
-};
-
-Partial take_partial(ScratchCarver& carver, int64_t rows, int64_t dim) {
-  return {carver.take<float>(rows * dim), carver.take<float>(rows), carver.take<float>(rows)};
-}
-
 template <class Element>
 struct Workspace {
   Element* q = nullptr;        // [kRowBlock, padded_dim]
   float* scores = nullptr;     // [kRowBlock, kKeyTile]
   Element* weights = nullptr;  // [kRowBlock, kKeyTile]
-  Partial partial;
+  SoftmaxPartial partial;
 };
 
 template <class Element>
@@ -98,14 +82,13 @@ struct Task {
 template <class Element>
 class TaskRunner {
  public:
-  TaskRunner(const KernelSet& kernels, const Attention& spec, const Task& task, const Workspace<Element>& work, const Partial& partial)
+  TaskRunner(const KernelSet& kernels, const Attention& spec, const Task& task, const Workspace<Element>& work,
+             const SoftmaxPartial& partial)
       : kernels_(kernels), spec_(spec), task_(task), work_(work), partial_(partial), dim_(spec.layout.padded_dim()) {}
 
   void run() {
     load_queries();
-    std::fill_n(partial_.sums, task_.rows * dim_, 0.0f);
-    std::fill_n(partial_.max, task_.rows, kMinusInfinity);
-    std::fill_n(partial_.weight, task_.rows, 0.0f);
+    partial_.clear(task_.rows, dim_);
     const Range seen{range_of_row(0).begin, range_of_row(task_.rows - 1).end};  // positions ascend with the rows
     for (const KvSegment& segment : task_.sequence->segments) {
       const Range slots = slots_of(segment, seen);
@@ -184,7 +167,7 @@ class TaskRunner {
   const Attention& spec_;
   const Task& task_;
   const Workspace<Element>& work_;
-  const Partial& partial_;
+  const SoftmaxPartial& partial_;
   const int64_t dim_;
 };
 
@@ -213,10 +196,7 @@ float* output_row(const Attention& spec, const AttentionQueries& s, int64_t kv_h
   return s.out + row / group * s.out_stride + (kv_head * group + row % group) * spec.layout.head_dim;
 }
 
-// No key visible gives zeros; a NaN weight stays one.
-float inverse_weight(float weight) { return weight == 0.0f ? 0.0f : 1.0f / weight; }
-
-void write_rows(const Attention& spec, const Task& task, const Partial& partial) {
+void write_rows(const Attention& spec, const Task& task, const SoftmaxPartial& partial) {
   const int64_t dim = spec.layout.padded_dim();
   for (int64_t r = 0; r < task.rows; ++r) {
     const float factor = inverse_weight(partial.weight[r]);
@@ -227,7 +207,7 @@ void write_rows(const Attention& spec, const Task& task, const Partial& partial)
 
 template <class Element>
 void run_task(const KernelSet& kernels, const Attention& spec, std::span<const AttentionQueries> sequences, const Place& place,
-              const Workspace<Element>& work, const Partial& partials) {
+              const Workspace<Element>& work, const SoftmaxPartial& partials) {
   const Plan& plan = place.plan;
   const int64_t part = place.index % plan.tasks_per_head();
   Task task{.sequence = &sequences[place.sequence], .kv_head = place.index / plan.tasks_per_head()};
@@ -235,7 +215,7 @@ void run_task(const KernelSet& kernels, const Attention& spec, std::span<const A
     task.rows = plan.rows;
     task.keys = {plan.split_begin + part * plan.split_keys, plan.split_begin + (part + 1) * plan.split_keys};
     const int64_t row = place.first_partial + (task.kv_head * plan.splits + part) * plan.rows;
-    const Partial partial = partials.rows_from(row, spec.layout.padded_dim());
+    const SoftmaxPartial partial = partials.rows_from(row, spec.layout.padded_dim());
     TaskRunner<Element>(kernels, spec, task, work, partial).run();
   } else {
     task.first_row = part * kRowBlock;
@@ -248,23 +228,12 @@ void run_task(const KernelSet& kernels, const Attention& spec, std::span<const A
 
 // One row's output from its spans; index counts [kv head, row].
 void merge_row(const KernelSet& kernels, const Attention& spec, std::span<const AttentionQueries> sequences, const Place& place,
-               const Partial& partials) {
+               const SoftmaxPartial& partials) {
   const Plan& plan = place.plan;
   const int64_t kv_head = place.index / plan.rows, row = place.index % plan.rows, dim = spec.layout.padded_dim();
-  const Partial first = partials.rows_from(place.first_partial + kv_head * plan.splits * plan.rows + row, dim);
-  float max = kMinusInfinity, weight = 0.0f;
-  for (int64_t s = 0; s < plan.splits; ++s) max = std::max(max, first.max[s * plan.rows]);
-  float factors[kMaxSplits];
-  for (int64_t s = 0; s < plan.splits; ++s) {
-    const float own_max = first.max[s * plan.rows];
-    factors[s] = own_max == max ? 1.0f : std::exp(own_max - max);
-    weight += factors[s] * first.weight[s * plan.rows];
-  }
+  const SoftmaxPartial first = partials.rows_from(place.first_partial + kv_head * plan.splits * plan.rows + row, dim);
   float* out = output_row(spec, sequences[place.sequence], kv_head, row);
-  std::fill_n(out, spec.layout.head_dim, 0.0f);
-  for (int64_t s = 0; s < plan.splits; ++s) {
-    kernels.add_scaled(out, first.sums + s * plan.rows * dim, factors[s] * inverse_weight(weight), spec.layout.head_dim);
-  }
+  merge_parts(kernels, first, plan.splits, plan.rows, dim, kMinusInfinity, spec.layout.head_dim, out);
 }
 
 template <class Element>
@@ -278,7 +247,7 @@ void attend(const Compute& compute, const Attention& spec, std::span<const Atten
   }
   const int64_t dim = spec.layout.padded_dim();
   ScratchCarver carver(scratch);
-  const Partial partials = take_partial(carver, n_partials, dim);
+  const SoftmaxPartial partials = take_partial(carver, n_partials, dim);
   const auto work_bytes = static_cast<int64_t>(workspace_bytes<Element>(dim));
   std::byte* work_memory = carver.take<std::byte>(work_bytes * compute.pool->n_threads());
 

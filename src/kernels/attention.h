@@ -9,23 +9,32 @@
 #include <span>
 
 #include "kernels/matmul.h"
+#include "kernels/softmax_partial.h"
+#include "tensor/row_kind.h"
 
 namespace longhaul {
 
 // How keys and values of `slots` positions lie in one block of memory. Slots are a multiple of kPanel; per key head, first the keys as
 // panels over slots (K = head_dim inputs), then the values as panels over channels (K = slots inputs); head_dim is padded to kPanel.
+// Keys alone are the first of the two. Shared rows are neither: they lie one after another, and whoever multiplies packs them.
 struct KvLayout {
   int64_t n_kv_heads = 0, head_dim = 0;
   DType dtype = DType::kBF16;  // kF32 or kBF16
+  RowKind rows = RowKind::kKeysAndValues;
 
   int64_t padded_dim() const { return round_up(head_dim, kPanel); }
-  uint64_t bytes_per_slot() const { return 2 * static_cast<uint64_t>(n_kv_heads * padded_dim()) * bytes_per_element(dtype); }
+  uint64_t bytes_per_slot() const {
+    const uint64_t vectors = rows == RowKind::kKeysAndValues ? 2 : 1;
+    return vectors * static_cast<uint64_t>(n_kv_heads * padded_dim()) * bytes_per_element(dtype);
+  }
   uint64_t block_bytes(int64_t slots) const { return bytes_per_slot() * static_cast<uint64_t>(slots); }
   Panels keys(const std::byte* block, int64_t slots, int64_t head, int64_t first_slot) const;    // first_slot: multiple of kPanel
   Panels values(const std::byte* block, int64_t slots, int64_t head, int64_t first_slot) const;  // likewise
+  const std::byte* shared_row(const std::byte* block, int64_t slot) const { return block + static_cast<uint64_t>(slot) * bytes_per_slot(); }
 };
 
-// Writes one position: k and v are [G, head_dim] f32. The block must have been zeroed when it was allocated.
+// Writes one position: k and v are [G, head_dim] f32, v unused where rows hold no values of their own. The block must have been zeroed when it
+// was allocated.
 void store_kv(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v);
 // Copies one position between blocks of the same layout, as stored (ring commit, copy of a part-filled page).
 void copy_kv(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots,
@@ -57,8 +66,7 @@ struct Attention {
   int64_t window = kUnboundedWindow;
 };
 
-// A span of split keys has at least kMinKeysPerSplit positions; how many there are depends on the sequence's context alone.
-inline constexpr int64_t kMaxSplits = 16;
+// A span of split keys has at least kMinKeysPerSplit positions (and there are at most kMaxSplits); how many there are depends on the sequence's context alone.
 inline constexpr int64_t kMinKeysPerSplit = 256;
 
 // max_queries: of all sequences of a step together.

@@ -42,12 +42,15 @@ struct KernelSet {
   void (*rope)(float* x, const float* cos, const float* sin, int64_t half);
   // out = activation(gate) * up; out may be gate or up.
   void (*gated_activation)(Activation, const float* gate, const float* up, int64_t n, float* out);
-  void (*softcap)(float* x, int64_t n, float cap);                       // x = cap * tanh(x / cap)
-  void (*add)(float* x, const float* y, int64_t n);                      // x += y
-  void (*add_scaled)(float* x, const float* y, float scale, int64_t n);  // x += scale * y
-  void (*scale)(float* x, float factor, int64_t n);                      // x *= factor
-  void (*scale_by)(float* x, const float* factors, int64_t n);           // x *= factors, element by element
-  void (*softmax)(float* x, int64_t n);                                  // in place, over all n
+  void (*softcap)(float* x, int64_t n, float cap);                            // x = cap * tanh(x / cap)
+  void (*add)(float* x, const float* y, int64_t n);                           // x += y
+  void (*add_scaled)(float* x, const float* y, float scale, int64_t n);       // x += scale * y
+  void (*add_scaled_relu)(float* x, const float* y, float scale, int64_t n);  // x += scale * max(y, 0)
+  void (*clamp)(float* x, float low, float high, int64_t n);                  // x = min(max(x, low), high)
+  float (*sum_of_squares)(const float* x, int64_t n);
+  void (*scale)(float* x, float factor, int64_t n);             // x *= factor
+  void (*scale_by)(float* x, const float* factors, int64_t n);  // x *= factors, element by element
+  void (*softmax)(float* x, int64_t n);                         // in place, over all n
 
   // One step of the online softmax of one query row (Milakov & Gimelshein 2018, alg. 3) over a tile of scores:
   // positions outside [begin, end) get weight 0; the rest becomes exp(scale * score - new max), scale > 0. Updates the row's running max (starts

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cstring>
+
 #include "base/check.h"
 #include "base/numbers.h"
 #include "kernels/attention.h"
@@ -8,7 +11,7 @@ namespace {
 int64_t element_bytes(const KvLayout& layout) { return static_cast<int64_t>(bytes_per_element(layout.dtype)); }
 
 int64_t head_offset(const KvLayout& layout, int64_t slots, int64_t head) {
-  return head * 2 * slots * layout.padded_dim() * element_bytes(layout);
+  return head * slots * static_cast<int64_t>(layout.bytes_per_slot()) / layout.n_kv_heads;
 }
 
 // Places, in elements from the head's start, of channel `d` of a slot.
@@ -22,13 +25,23 @@ int64_t value_place(const KvLayout& layout, int64_t slots, int64_t slot, int64_t
   return slots * layout.padded_dim() + d / kPanel * kPanel * slots + slot / step * step * kPanel + d % kPanel * step + slot % step;
 }
 
+bool has_values(const KvLayout& layout) { return layout.rows == RowKind::kKeysAndValues; }
+
 template <class T, class Convert>
 void store_slot(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v, Convert convert) {
+  if (layout.rows == RowKind::kShared) {
+    auto* row = reinterpret_cast<T*>(block) + slot * layout.n_kv_heads * layout.padded_dim();
+    for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
+      const float* from = k + head * layout.head_dim;
+      std::transform(from, from + layout.head_dim, row + head * layout.padded_dim(), convert);
+    }
+    return;
+  }
   for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
     auto* base = reinterpret_cast<T*>(block + head_offset(layout, slots, head));
     for (int64_t d = 0; d < layout.head_dim; ++d) {
       base[key_place(layout, slot, d)] = convert(k[head * layout.head_dim + d]);
-      base[value_place(layout, slots, slot, d)] = convert(v[head * layout.head_dim + d]);
+      if (has_values(layout)) base[value_place(layout, slots, slot, d)] = convert(v[head * layout.head_dim + d]);
     }
   }
 }
@@ -36,12 +49,17 @@ void store_slot(const KvLayout& layout, std::byte* block, int64_t slots, int64_t
 template <class T>
 void copy_slot(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots,
                int64_t to_slot) {
+  if (layout.rows == RowKind::kShared) {
+    const uint64_t bytes = layout.bytes_per_slot();
+    std::memcpy(to + static_cast<uint64_t>(to_slot) * bytes, layout.shared_row(from, from_slot), bytes);
+    return;
+  }
   for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
     const auto* source = reinterpret_cast<const T*>(from + head_offset(layout, from_slots, head));
     auto* target = reinterpret_cast<T*>(to + head_offset(layout, to_slots, head));
     for (int64_t d = 0; d < layout.head_dim; ++d) {
       target[key_place(layout, to_slot, d)] = source[key_place(layout, from_slot, d)];
-      target[value_place(layout, to_slots, to_slot, d)] = source[value_place(layout, from_slots, from_slot, d)];
+      if (has_values(layout)) target[value_place(layout, to_slots, to_slot, d)] = source[value_place(layout, from_slots, from_slot, d)];
     }
   }
 }

@@ -62,13 +62,13 @@ void store_keys_and_values(Env& env, const AttentionSpec& s, const AttentionInpu
   }
   if (s.k_norm) norm(env, *s.k_norm, b.k, rows * heads, dim, b.k);
   rope(env, s.rope, in.kv_rope, rows, heads, dim, b.k);
-  store_rows(env, s, in.kv, b.k, b.v);
+  store_rows(env, in.kv, b.k, b.v);
 }
 
 }  // namespace
 
-void store_rows(Env& env, const AttentionSpec& s, const KvStep& kv, const float* k, const float* v) {
-  const int64_t width = s.n_kv_heads * s.head_dim;
+void store_rows(Env& env, const KvStep& kv, const float* k, const float* v) {
+  const int64_t width = kv.layout.n_kv_heads * kv.layout.head_dim;
   for (const KvWrite& w : kv.writes) {
     // Slots of one step of the layout share memory words, so rows are stored by one thread in panels.
     env.compute.pool->run(ceil_div(w.first_slot % kPanel + w.n_rows, kPanel), [&](int64_t chunk, int) {
@@ -107,7 +107,7 @@ void attend_rows(Env& env, const AttentionSpec& s, const KvStep& kv, const RowSe
 uint64_t attend_scratch_bytes(const AttentionSpec& s, const StepLimits& limits) {
   Arena arena;
   arena.take<AttentionQueries>(limits.max_sequences);
-  const KvLayout layout{s.n_kv_heads, s.head_dim, limits.kv};
+  const KvLayout layout{s.n_kv_heads, s.head_dim, limits.kv, RowKind::kKeysAndValues};
   arena.take_bytes(attention_scratch_bytes(kernel_spec(s, layout), limits.max_rows, limits.max_sequences, limits.n_threads));
   return arena.peak();
 }

@@ -26,7 +26,7 @@ struct AttentionInput {
 
 // The two halves of attention after the projections, for mechanisms that make queries, keys and values in their own way: rows of the step go to
 // the cache (k, v [rows.n, G, head_dim]), queries q [rows.n, H, head_dim] look it up.
-void store_rows(Env& env, const AttentionSpec& spec, const KvStep& kv, const float* k, const float* v);
+void store_rows(Env& env, const KvStep& kv, const float* k, const float* v);
 void attend_rows(Env& env, const AttentionSpec& spec, const KvStep& kv, const RowSet& rows, const float* q, float* out);
 // Scratch of attend_rows for so many rows.
 uint64_t attend_scratch_bytes(const AttentionSpec& spec, const StepLimits& limits);

@@ -1,5 +1,7 @@
 #include "mechanisms/cca.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "mechanisms/linear.h"
@@ -115,26 +117,15 @@ void gather_windows(const Env& env, const CcaSpec& s, const SequenceRows& rows, 
   });
 }
 
-// One product a head, all in one parallel region.
-void grouped(Env& env, const CcaSpec& s, int64_t n_rows, const Buffers& b) {
-  const int64_t c = s.channels(), d = s.attention.head_dim, groups = s.attention.n_heads + s.attention.n_kv_heads;
-  uint64_t scratch = 0;
-  for (int64_t g = 0; g < groups; ++g) {
-    const PackedMatrix w = env.weights->expert(s.conv_grouped, g);
-    b.group[g] = {.x = b.windows + g * d * s.time1, .x_stride = c * s.time1, .w = w, .y = b.z + g * d, .y_stride = c, .m = n_rows};
-    scratch += matmul_scratch_bytes(w.dtype, n_rows, w.k);
-    env.flops += linear_flops(n_rows, w.n, w.k);
-  }
-  const ArenaScope scope(*env.scratch);
-  matmul(env.compute, std::span(b.group, static_cast<size_t>(groups)), env.scratch->take_bytes(scratch));
-  add_bias(env, s.conv_grouped_bias, n_rows, c, b.z);
+float temperature(const CcaSpec& s, float weight) {
+  return s.log_temperature ? std::exp(std::clamp(weight, s.log_temperature->low, s.log_temperature->high)) : weight;
 }
 
 // Adds the means, normalises, and puts keys aside.
 void mix_and_normalise(const Env& env, const CcaSpec& s, int64_t n_rows, const Buffers& b) {
   const AttentionSpec& a = s.attention;
   const int64_t c = s.channels(), d = a.head_dim, per_key = a.n_heads / a.n_kv_heads;
-  const float* temperature = env.weights->vector(s.temperature);
+  const float* temperatures = env.weights->vector(s.temperature);
   constexpr float kTiny = 1e-30f;  // only so that a head of zeros stays one
   for_rows(env, n_rows, 4 * c, [&](int64_t row) {
     const float *q = b.x + row * c, *k = q + a.n_heads * d;
@@ -150,7 +141,7 @@ void mix_and_normalise(const Env& env, const CcaSpec& s, int64_t n_rows, const B
         zk[g * d + i] += sum / static_cast<float>(per_key);
       }
       env.kernels().rms_norm(zk + g * d, nullptr, kTiny, d, key + g * d);
-      env.kernels().scale(key + g * d, temperature[g], d);
+      env.kernels().scale(key + g * d, temperature(s, temperatures[g]), d);
     }
     for (int64_t j = 0; j < a.n_heads; ++j) env.kernels().rms_norm(zq + j * d, nullptr, kTiny, d, zq + j * d);
   });
@@ -174,10 +165,12 @@ void cca_forward(Env& env, const CcaSpec& s, const CcaInput& in, float* out) {
     gather_windows(env, s, r, b);
     store_past(env, s, in.taps, i, r, b);
   }
-  grouped(env, s, rows, b);
+  const int64_t groups = a.n_heads + a.n_kv_heads;
+  grouped_linear(env, s.conv_grouped, groups, b.windows, rows, b.z, b.group);
+  add_bias(env, s.conv_grouped_bias, rows, c, b.z);
   mix_and_normalise(env, s, rows, b);
   rope(env, a.rope, in.rope, rows, a.n_kv_heads, a.head_dim, b.keys);
-  store_rows(env, a, in.kv, b.keys, b.values);
+  store_rows(env, in.kv, b.keys, b.values);
   if (in.q_rows.n == 0) return;
   for (int64_t i = 0; i < in.q_rows.n; ++i)
     std::copy_n(b.z + (in.q_row_of == nullptr ? i : in.q_row_of[i]) * c, q_width, b.q + i * q_width);
@@ -191,10 +184,9 @@ uint64_t cca_scratch_bytes(const CcaSpec& s, int64_t hidden_size, const StepLimi
   const int64_t rows = limits.max_rows, groups = s.attention.n_heads + s.attention.n_kv_heads;
   take_buffers(arena, s, rows, rows);
   const uint64_t base = arena.used();
-  const uint64_t products =
-      std::max({matmul_scratch_bytes(limits.weights, rows, hidden_size),
-                static_cast<uint64_t>(groups) * matmul_scratch_bytes(limits.weights, rows, s.attention.head_dim * s.time1),
-                matmul_scratch_bytes(limits.weights, rows, s.attention.n_heads * s.attention.head_dim)});
+  const uint64_t products = std::max({matmul_scratch_bytes(limits.weights, rows, hidden_size),
+                                      grouped_linear_scratch_bytes(limits, groups, s.attention.head_dim * s.time1),
+                                      matmul_scratch_bytes(limits.weights, rows, s.attention.n_heads * s.attention.head_dim)});
   arena.take_bytes(products);
   arena.reset_to(base);
   arena.take_bytes(attend_scratch_bytes(s.attention, limits));

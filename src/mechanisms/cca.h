@@ -4,7 +4,7 @@
 //   y_t[c] = alpha[c] + sum_j A[c,j] x_{t-t0+1+j}[c]              depthwise, x before the first token is 0
 //   z_t = beta + sum_j B_h,j y_{t-t1+1+j}                         grouped by head; y before the first token is alpha: only x is padded
 //   mq_j = (q_j + k_g(j)) / 2,   mk_g = mean over the group's mq_j
-//   Q = sqrt(K) (zq + mq) / |zq + mq|,   K = temp_g sqrt(K) (zk + mk) / |zk + mk|,   then rope
+//   Q = sqrt(K) (zq + mq) / |zq + mq|,   K = temp_g sqrt(K) (zk + mk) / |zk + mk|,   then rope;   temp_g the weight, or exp(clamp(weight))
 //   V_t = [ Wc u_t ; Wd u_{t-1} ]                                 the second half of the key heads sees the token before
 // State besides the keys and values: the last t0 - 1 of x, the last t1 - 1 of y, and Wd u of the last token.
 // Source: Figliolia et al. 2025 (arXiv 2510.04476, abstract); equations as in the reference implementation's zaya model.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -34,9 +35,9 @@ struct LookupTable {
 // Loaded weights by id. Filled by the loader, read by mechanisms; views only, the memory is the loader's.
 struct Weights {
   DType dtype = DType::kF32;           // of packed matrices
-  std::vector<PackedMatrix> matrices;  // kMatrix; kExpert: the first expert, the others behind it
+  std::vector<PackedMatrix> matrices;  // kMatrix, kFine; kExpert: the first expert, the others behind it
   std::vector<const float*> vectors;   // kVector
-  std::vector<LookupTable> tables;     // kLookup
+  std::vector<LookupTable> tables;     // kLookup, kIndex
 
   const PackedMatrix& matrix(WeightId id) const { return matrices[static_cast<size_t>(id)]; }
   PackedMatrix expert(WeightId id, int64_t e) const {
@@ -61,12 +62,25 @@ struct RowSet {
   std::span<const SequenceRows> sequences;
 };
 
+// What a mechanism chose out of many for each row that ran: experts by a router, cached entries by an indexer. Tests hold choices against the
+// reference's: where logits agree, a wrong choice may hide behind a small weight.
+struct Choice {
+  const char* what = "";  // "experts"
+  int64_t layer = 0;
+  int64_t n_rows = 0, k = 0;
+  const int32_t* chosen = nullptr;  // [n_rows, k] in any order; valid during the call
+};
+using OnChoice = std::function<void(const Choice&)>;
+
 struct Env {
   Compute compute;
   const Weights* weights = nullptr;
   Arena* scratch = nullptr;
   StepLimits limits;
+  const int32_t* tokens = nullptr;  // [rows] ids, for the rows that still run
   float* router_states = nullptr;  // [rows, router_state_width]: what each layer's router hands to the next, for the rows that still run
+  int64_t layer = 0;               // of the block that runs
+  OnChoice on_choice = {};         // may be empty
   uint64_t flops = 0;              // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
 
   const KernelSet& kernels() const { return *compute.kernels; }

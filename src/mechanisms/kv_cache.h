@@ -1,6 +1,7 @@
 // What attention keeps per sequence and layer, and how many bytes that is.
 //
-// Full attention appends to pages of kPageSlots positions. Sliding attention keeps a ring of its window; a step's new rows wait beside it in an
+// Full attention appends to pages of kPageSlots rows. Compressed rows stand for several tokens; their pages are shorter where kPageSlots of
+// them would span more than kMaxPageTokens, so that a short context does not pay for rows it never fills. Sliding attention keeps a ring of its window; a step's new rows wait beside it in an
 // in-flight buffer until their last reader is done, because they would overwrite keys that earlier rows of the same step still see.
 #pragma once
 
@@ -12,17 +13,22 @@
 namespace longhaul {
 
 inline constexpr int64_t kPageSlots = 256;
+inline constexpr int64_t kMaxPageTokens = 4096;
 
-inline KvLayout kv_layout(const StateSpec& spec, DType dtype) { return {spec.n_kv_heads, spec.head_dim, dtype}; }
+inline KvLayout kv_layout(const StateSpec& spec, DType dtype) { return {spec.n_kv_heads, spec.head_dim, dtype, spec.rows}; }
+
+inline int64_t page_slots(const StateSpec& spec) { return std::clamp(round_up(kMaxPageTokens / spec.ratio, kPanel), kPanel, kPageSlots); }
 
 // Slots allocated for a sequence of up to n_tokens: whole pages, or the ring (whole panels, at most the window).
 inline int64_t kv_slots(const StateSpec& spec, int64_t n_tokens) {
-  if (!spec.is_ring()) return round_up(n_tokens, kPageSlots);
+  if (!spec.is_ring()) return round_up(n_tokens / spec.ratio, page_slots(spec));
   return round_up(std::min(n_tokens, spec.window), kPanel);
 }
 
+inline DType fixed_dtype(const StateSpec& spec, DType dtype) { return spec.fixed_f32 ? DType::kF32 : dtype; }
+
 inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, DType dtype) {
-  if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * bytes_per_element(dtype);
+  if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * bytes_per_element(fixed_dtype(spec, dtype));
   return kv_layout(spec, dtype).block_bytes(kv_slots(spec, n_tokens));
 }
 
@@ -31,14 +37,14 @@ inline int64_t in_flight_slots(int64_t max_rows, int64_t max_sequences) {
   return round_up(max_rows, kPanel) + (max_sequences - 1) * kPanel;
 }
 
-// Where rows [first_row, first_row + n_rows) of the step go.
+// Where rows [first_row, first_row + n_rows) of the step go; of compressed state, entries in the order in which the step completes them.
 struct KvWrite {
   std::byte* block = nullptr;
   int64_t slots = 0, first_slot = 0;
   int64_t first_row = 0, n_rows = 0;
 };
 
-// One layer's cache as a step sees it, this step's rows included.
+// One layer's cache as a step sees it, this step's rows included. Of compressed state, positions are numbers of entries.
 struct KvStep {
   KvLayout layout;
   std::span<const KvWrite> writes;

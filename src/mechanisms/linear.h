@@ -20,6 +20,12 @@ struct Linear {
 void linear(Env& env, std::span<const Linear> layers);
 inline void linear(Env& env, std::initializer_list<Linear> layers) { linear(env, std::span(layers.begin(), layers.size())); }
 
+// A weight of several matrices, each with inputs and outputs of its own side by side:
+// y [rows, groups, out] = x [rows, groups, in] * W_g^T. All in one parallel region.
+//   group  scratch for as many products as the weight has matrices
+void grouped_linear(Env& env, WeightId weight, int64_t n_groups, const float* x, int64_t rows, float* y, Matmul* group);
+uint64_t grouped_linear_scratch_bytes(const StepLimits& limits, int64_t n_groups, int64_t in);
+
 // y [rows, n] += b [n]
 void add_bias(const Env& env, WeightId bias, int64_t rows, int64_t n, float* y);
 

@@ -20,4 +20,12 @@ void lookup_row(const Env& env, const LookupTable& table, int64_t row, int64_t c
   env.kernels().scale(out, env.weights->dtype == DType::kBF16 ? to_f32(to_bf16(scale)) : scale, n);
 }
 
+void lookup_index(const LookupTable& table, int64_t row, int32_t* out) {
+  if (row < 0 || row >= table.rows) row = 0;
+  const uint64_t bytes = bytes_per_element(table.dtype);
+  const std::byte* at = table.data + static_cast<uint64_t>(row * table.cols) * bytes;
+  // The values were found to be small, and the low half of a little-endian integer comes first.
+  for (int64_t i = 0; i < table.cols; ++i) std::memcpy(out + i, at + static_cast<uint64_t>(i) * bytes, sizeof *out);
+}
+
 }  // namespace longhaul

@@ -19,10 +19,8 @@ void mlp_forward(Env& env, const GatedMlpSpec& s, const float* x, int64_t n_rows
   const ArenaScope scope(*env.scratch);
   const Buffers b = take_buffers(*env.scratch, s, n_rows);
   linear(env, {{s.gate_proj, x, b.gate, n_rows}, {s.up_proj, x, b.up, n_rows}});
-  for_rows(env, n_rows, s.width, [&](int64_t row) {
-    float* gate = b.gate + row * s.width;
-    env.kernels().gated_activation(kernel_activation(s.activation), gate, b.up + row * s.width, s.width, gate);
-  });
+  for_rows(env, n_rows, s.width,
+           [&](int64_t row) { gate_row(env.kernels(), s.activation, s.limit, s.width, b.gate + row * s.width, b.up + row * s.width); });
   linear(env, {{s.down_proj, b.gate, out, n_rows}});
 }
 

@@ -17,7 +17,7 @@ struct Buffers {
   int64_t* place;    // [rows, k] index into the sorted assignments
   int64_t* first;    // [E + 2] first sorted assignment of each expert, then of those to none
   float* normed;     // [rows, D]
-  float* gathered;   // [rows * k, D], sorted; later the experts' outputs
+  float* gathered;   // [rows * k, D], sorted; later the experts' outputs, and still the input where a token chose none
   float *gate, *up;  // [rows * k, F]
   Matmul* group;     // [2 E]
 };
@@ -78,6 +78,7 @@ void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t 
   const ArenaScope scope(*env.scratch);
   const Buffers b = take_buffers(*env.scratch, s, d, n_rows);
   route(env, s, d, x, n_rows, b.chosen, b.weight);
+  if (env.on_choice) env.on_choice({.what = "experts", .layer = env.layer, .n_rows = n_rows, .k = s.top_k, .chosen = b.chosen});
   sort_by_expert(s, n_rows, b);
 
   const float* expert_in = x;
@@ -89,15 +90,14 @@ void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t 
     for (int64_t j = 0; j < s.top_k; ++j) std::copy_n(expert_in + row * d, d, b.gathered + b.place[row * s.top_k + j] * d);
   });
   grouped_linear(env, s, b, b.gathered, {{s.gate_proj, b.gate}, {s.up_proj, b.up}});
-  for_rows(env, b.first[s.n_experts], s.width, [&](int64_t a) {
-    float* gate = b.gate + a * s.width;
-    env.kernels().gated_activation(kernel_activation(s.activation), gate, b.up + a * s.width, s.width, gate);
-  });
+  for_rows(env, b.first[s.n_experts], s.width,
+           [&](int64_t a) { gate_row(env.kernels(), s.activation, s.limit, s.width, b.gate + a * s.width, b.up + a * s.width); });
   grouped_linear(env, s, b, b.gate, {{s.down_proj, b.gathered}});
   for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
     std::fill_n(out + row * d, d, 0.0f);
     for (int64_t j = row * s.top_k; j < (row + 1) * s.top_k; ++j) {
-      if (b.chosen[j] < s.n_experts) env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);
+      if (b.chosen[j] == s.n_experts && s.skipped == Skipped::kNothing) continue;
+      env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);
     }
   });
 }

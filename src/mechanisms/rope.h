@@ -1,4 +1,5 @@
-// Rotary position embedding: the pair (x[i], x[i + n_pairs]) is turned by the angle position * frequency[i].
+// Rotary position embedding: the pair (x[i], x[i + n_pairs]), or of neighbours at the end of a head, is turned by the angle
+// position * frequency[i].
 //
 // Frequencies and angles are computed in f32 like the reference does: at long positions the rounding of the product is part of
 // what the model was trained with. Source: RoFormer (Su et al. 2021), eq. 15; half-split pairing as in the families' released code.
@@ -21,5 +22,7 @@ void fill_rope_table(const Env& env, const RopeSpec& spec, const std::vector<flo
 
 // Rotates every head of x [rows, n_heads, head_dim] in place.
 void rope(const Env& env, const RopeSpec& spec, const RopeTable& table, int64_t n_rows, int64_t n_heads, int64_t head_dim, float* x);
+// Turns back by the same angles; of neighbours at the end alone.
+void rope_back(const Env& env, const RopeSpec& spec, const RopeTable& table, int64_t n_rows, int64_t n_heads, int64_t head_dim, float* x);
 
 }  // namespace longhaul

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mechanisms/linear.h"
+#include "mechanisms/lookup.h"
 #include "mechanisms/norm.h"
 
 namespace longhaul {
@@ -35,10 +36,14 @@ LinearBuffers take_buffers(Arena& a, const LinearRouterSpec&, const MoeSpec& s, 
 
 void score_experts(const Env& env, const LinearRouterSpec& r, int64_t n, float* logits) {
   if (r.softcap) env.kernels().softcap(logits, n, *r.softcap);
-  if (r.score == RouterScore::kSoftmax) {
-    env.kernels().softmax(logits, n);
-  } else {
-    for (int64_t e = 0; e < n; ++e) logits[e] = 1.0f / (1.0f + std::exp(-logits[e]));
+  switch (r.score) {
+    case RouterScore::kSoftmax: return env.kernels().softmax(logits, n);
+    case RouterScore::kSigmoid:
+      for (int64_t e = 0; e < n; ++e) logits[e] = 1.0f / (1.0f + std::exp(-logits[e]));
+      return;
+    case RouterScore::kSqrtSoftplus:
+      for (int64_t e = 0; e < n; ++e) logits[e] = std::sqrt(std::max(logits[e], 0.0f) + std::log1p(std::exp(-std::abs(logits[e]))));
+      return;
   }
 }
 
@@ -62,7 +67,11 @@ void route_with(Env& env, const LinearRouterSpec& r, const MoeSpec& s, int64_t d
     float *p = b.probs + row * s.n_experts, *w = weight + row * s.top_k;
     int32_t* out = chosen + row * s.top_k;
     score_experts(env, r, s.n_experts, p);
-    top_k(p, env.weights->vector(r.selection_bias), s.n_experts, s.top_k, w, out);
+    if (r.token_experts != kNone) {
+      lookup_index(env.weights->table(r.token_experts), env.tokens[row], out);
+    } else {
+      top_k(p, env.weights->vector(r.selection_bias), s.n_experts, s.top_k, w, out);
+    }
     float sum = 0.0f;
     for (int64_t j = 0; j < s.top_k; ++j) sum += p[out[j]];
     for (int64_t j = 0; j < s.top_k; ++j) w[j] = p[out[j]] / sum * (expert_scale == nullptr ? 1.0f : expert_scale[out[j]]) * r.output_scale;
@@ -109,7 +118,7 @@ void route_with(Env& env, const MlpRouterSpec& r, const MoeSpec& s, int64_t d, c
     int32_t* out = chosen + row * s.top_k;
     env.kernels().softmax(p, outputs);
     top_k(p, env.weights->vector(r.selection_bias), outputs, s.top_k, w, out);
-    for (int64_t j = 0; j < s.top_k; ++j) w[j] = out[j] == s.n_experts ? 0.0f : p[out[j]];
+    for (int64_t j = 0; j < s.top_k; ++j) w[j] = p[out[j]];
   });
 }
 

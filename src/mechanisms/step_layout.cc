@@ -4,6 +4,8 @@
 
 #include "mechanisms/attention.h"
 #include "mechanisms/cca.h"
+#include "mechanisms/compressed_attention.h"
+#include "mechanisms/hyper_connections.h"
 #include "mechanisms/mlp.h"
 #include "mechanisms/moe.h"
 #include "mechanisms/parallel.h"
@@ -37,7 +39,8 @@ int64_t router_state_width(const Architecture& arch) {
 StepBuffers take_step_buffers(Arena& arena, const Architecture& arch, const StepLimits& limits) {
   const int64_t r = limits.max_rows, d = arch.hidden_size;
   StepBuffers b;
-  b.x = arena.take<float>(r * d);
+  b.x = arena.take<float>(r * arch.n_streams * d);
+  if (arch.n_streams > 1) b.coefficients = arena.take<float>(r * hyper_coefficients(arch.n_streams));
   b.h = arena.take<float>(r * d);
   b.needed_h = arena.take<float>(r * d);
   b.y = arena.take<float>(r * d);
@@ -63,6 +66,7 @@ uint64_t mixer_scratch_bytes(const Architecture& arch, const Block& block, const
   const int64_t d = arch.hidden_size;
   if (const auto* s = std::get_if<AttentionSpec>(&block.mixer)) return attention_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<CcaSpec>(&block.mixer)) return cca_scratch_bytes(*s, d, limits);
+  if (const auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer)) return compressed_attention_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<GatedMlpSpec>(&block.mixer)) return mlp_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<MoeSpec>(&block.mixer)) return moe_scratch_bytes(*s, d, limits);
   if (const auto* s = std::get_if<ParallelSpec>(&block.mixer)) return parallel_scratch_bytes(*s, d, limits);

@@ -15,7 +15,8 @@ struct RopeBuffers {
 
 // R = max_rows, D = hidden size.
 struct StepBuffers {
-  float* x = nullptr;                                         // [R, D] the residual stream
+  float* x = nullptr;                                         // [R, n_streams, D] the residual stream
+  float* coefficients = nullptr;                              // [R, (2 + n) n], where n_streams are connected
   float* h = nullptr;                                         // [R, D] what a mixer reads
   float* needed_h = nullptr;                                  // [R, D] the needed rows of h
   float* y = nullptr;                                         // [R, D] what a mixer gives

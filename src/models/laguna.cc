@@ -9,10 +9,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "formats/config_reader.h"
 #include "models/common_fields.h"
+#include "models/yarn.h"
 
 namespace longhaul {
 namespace {
@@ -153,8 +153,8 @@ class Reader {
         r.integer("original_max_position_embeddings", {1, int64_t{1} << 32}, fallback.original_max_position_embeddings);
     rope.beta_fast = r.number("beta_fast", {1e-6, 1e6}, fallback.beta_fast);
     rope.beta_slow = r.number("beta_slow", {1e-6, 1e6}, fallback.beta_slow);
-    // Written, it is the final multiplier, 1.0 included; left out, it follows from the factor (YaRN, section 3.4).
-    const double derived = rope.yarn && rope.factor > 1.0 ? 0.1 * std::log(rope.factor) + 1.0 : 1.0;
+    // Written, it is the final multiplier, 1.0 included; left out, it follows from the factor.
+    const double derived = rope.yarn ? yarn_attention_factor(rope.factor) : 1.0;
     rope.attention_factor = r.number("attention_factor", {1e-6, 1e6}, derived);
     if (!rope.yarn) rope.factor = rope.attention_factor = 1.0;
     const double turned = rope.partial_rotary_factor * static_cast<double>(c_.head_dim);
@@ -192,7 +192,6 @@ class Reader {
   Config c_;
 };
 
-// YaRN (Peng et al. 2023), section 3.2: the pairs that turn beta_fast and beta_slow times within the original context bound the ramp.
 RopeSpec rope_spec(const Rope& r, int64_t head_dim) {
   const auto dim = static_cast<int64_t>(static_cast<double>(head_dim) * r.partial_rotary_factor);
   RopeSpec spec{.n_pairs = dim / 2,
@@ -202,14 +201,7 @@ RopeSpec rope_spec(const Rope& r, int64_t head_dim) {
                 .factor = r.factor,
                 .ramp = {},
                 .attention_factor = static_cast<float>(r.attention_factor)};
-  if (!r.yarn) return spec;
-  const auto pair_of = [&](double turns) {
-    return static_cast<double>(dim) * std::log(static_cast<double>(r.original_max_position_embeddings) / (turns * 2 * std::numbers::pi)) /
-           (2 * std::log(r.theta));
-  };
-  const double low = std::max(std::floor(pair_of(r.beta_fast)), 0.0),
-               high = std::min(std::ceil(pair_of(r.beta_slow)), static_cast<double>(dim - 1));
-  spec.ramp = RopeRamp{low, high == low ? high + 0.001 : high};
+  if (r.yarn) spec.ramp = yarn_ramp({r.theta, r.beta_fast, r.beta_slow, r.original_max_position_embeddings}, dim);
   return spec;
 }
 

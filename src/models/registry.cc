@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/printable.h"
+#include "models/deepseek_v4.h"
 #include "models/gemma.h"
 #include "models/laguna.h"
 #include "models/zaya.h"
@@ -11,7 +12,7 @@
 namespace longhaul {
 namespace {
 
-std::array<const Family*, 3> families() { return {&gemma_family(), &laguna_family(), &zaya_family()}; }
+std::array<const Family*, 4> families() { return {&gemma_family(), &laguna_family(), &zaya_family(), &deepseek_v4_family()}; }
 
 Result<const Family*> find_family(const Json& config, const std::string& where) {
   const Json* type = config.find("model_type");

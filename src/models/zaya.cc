@@ -5,7 +5,9 @@
 //               x = merge(moe(rms(x, post_attention_layernorm)), x)
 //   logits = E rms(x, norm)
 // Checkpoints come in two layouts: native blocks, and older half-layers where even ones hold attention and odd ones experts.
-// Source: the reference implementation's zaya model, and its converter for the older layout.
+// They differ in what a token gets that skips the experts: nothing in the native one, p z in the older.
+// Source: the reference implementation's zaya model, its converter for the older layout, and for that one's own semantics and configs the code
+// that Zyphra released with them (a fork of the reference, November 2025; for clamp_temp their vLLM model).
 #include "models/zaya.h"
 
 #include <cmath>
@@ -22,30 +24,20 @@ struct Config {
           max_position_embeddings = 0;
   int64_t time0 = 2, time1 = 2, num_experts = 0, moe_intermediate_size = 0, router_hidden_size = 0, sliding_window = 0;
   double rms_norm_eps = 1e-5, router_eps = 1e-5, theta = 5e6, partial = 0.5, sliding_theta = 1e4, sliding_partial = 0.5;
-  bool tie_word_embeddings = true;
+  bool tie_word_embeddings = true, clamp_temp = false;
   std::vector<bool> sliding;  // by block
 };
 
-// Fields of the older layout that say what every model of the family does.
+// Fields of the older layout that change nothing here.
 constexpr IgnoredField kIgnoredLegacy[] = {
-    {"cca", "always on"},
-    {"zaya_use_mod", "the skip output is always there"},
-    {"zaya_use_eda", "router states are always handed on"},
     {"zaya_high_prec", "computed in f32 here"},
-    {"scale_residual_merge", "residuals are always scaled"},
     {"residual_in_fp32", "the residual stream is f32 here"},
-    {"normalization", "always RMSNorm"},
-    {"activation_func", "always swiglu"},
     {"activation_func_fp8_input_store", "training only"},
-    {"gated_linear_unit", "always gated"},
     {"mamba_cache_dtype", "state is kept in the dtype of keys and values"},
-    {"kv_channels", "head_dim says it"},
-    {"num_query_groups", "num_key_value_heads says it"},
-    {"rope_scaling", "none"},
     {"apply_rope_fusion", "changes no result"},
     {"bias_activation_fusion", "changes no result"},
     {"fused_add_norm", "changes no result"},
-    {"lm_head_bias", "no bias in this layout"},
+    {"_attn_implementation_autoset", "changes no result"},
 };
 
 class Reader {
@@ -60,20 +52,18 @@ class Reader {
   Result<Config> read() {
     c_.vocab_size = t_.integer("vocab_size", {1, 1 << 22}, 262272);
     c_.hidden_size = t_.integer("hidden_size", {1, 1 << 17}, 2048);
-    c_.num_key_value_heads = t_.integer("num_key_value_heads", {1, 1 << 10}, 2);
-    c_.num_attention_heads = t_.integer("num_attention_heads", {1, 1 << 12}, 8);
-    c_.head_dim = t_.integer("head_dim", {4, 1 << 12}, 128);
     c_.max_position_embeddings = t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 131072);
     c_.time0 = t_.integer("cca_time0", {1, 16}, 2);
     c_.time1 = t_.integer("cca_time1", {1, 16}, 2);
-    c_.num_experts = t_.integer("num_experts", {1, 1024}, 16);
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", true);
     if (t_.boolean("attention_bias", false)) t_.refuse("attention_bias", "biased projections are not supported, expected false");
+    if (t_.boolean("lm_head_bias", false)) t_.refuse("lm_head_bias", "a biased head is not supported, expected false");
     if (c_.legacy) {
       read_legacy();
     } else {
       read_native();
     }
+    if (c_.n_blocks == 0) return t_.status().take_error();  // what the other fields must be depends on the blocks
     if (c_.num_attention_heads % c_.num_key_value_heads != 0) {
       t_.fail("num_attention_heads",
               fmt::format("must be a multiple of num_key_value_heads ({}), found {}", c_.num_key_value_heads, c_.num_attention_heads));
@@ -88,14 +78,19 @@ class Reader {
   }
 
  private:
+  static constexpr IntRange kHeads{1, 1 << 12}, kKeyHeads{1, 1 << 10}, kHeadDim{4, 1 << 12}, kExperts{1, 1024}, kRouterWidth{1, 1 << 16};
+
   void read_native() {
     c_.n_blocks = t_.integer("num_hidden_layers", {1, 256}, 40);
+    c_.num_attention_heads = t_.integer("num_attention_heads", kHeads, 8);
+    c_.num_key_value_heads = t_.integer("num_key_value_heads", kKeyHeads, 2);
+    c_.head_dim = t_.integer("head_dim", kHeadDim, 128);
+    c_.num_experts = t_.integer("num_experts", kExperts, 16);
     c_.rms_norm_eps = c_.router_eps = t_.number("rms_norm_eps", {0.0, 1.0}, 1e-5);
     c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 2048);
-    c_.router_hidden_size = t_.integer("router_hidden_size", {1, 1 << 16}, 256);
+    c_.router_hidden_size = t_.integer("router_hidden_size", kRouterWidth, 256);
     t_.choice("hidden_act", {"silu"}, 0);
     if (t_.integer("num_experts_per_tok", {1, 1024}, 1) != 1) t_.refuse("num_experts_per_tok", "only 1 is supported");
-    if (t_.boolean("lm_head_bias", false)) t_.refuse("lm_head_bias", "a biased head is not supported, expected false");
     c_.sliding_window = t_.integer("sliding_window", {0, int64_t{1} << 32}, 0);
     const auto size = static_cast<size_t>(c_.n_blocks);
     c_.sliding.assign(size, false);
@@ -120,26 +115,145 @@ class Reader {
     read_rope("hybrid_sliding", c_.sliding_theta, c_.sliding_partial);
   }
 
+  // The older layout has two schemas of config: numbers for all half-layers (2026), and lists with an entry a half-layer (November 2025).
   void read_legacy() {
     t_.ignore(kIgnoredLegacy);
-    const int64_t halves = t_.integer("num_hidden_layers", {2, 512}, 80);
-    if (halves % 2 != 0) t_.fail("num_hidden_layers", "counts half-layers here and must be even");
-    c_.n_blocks = halves / 2;
+    const bool listed = t_.has("zaya_layers");
+    const auto experts_listed = listed ? read_half_layers() : std::nullopt;
+    if (!listed) {
+      const int64_t halves = t_.integer("num_hidden_layers", {2, 512}, 80);
+      if (halves % 2 != 0) t_.fail("num_hidden_layers", "counts half-layers here and must be even");
+      c_.n_blocks = halves / 2;
+    }
+    if (c_.n_blocks == 0) return;  // there is a problem
+    read_legacy_heads();
+    const auto experts = common({"num_experts"}, Half::kExperts, kExperts);
+    if (experts && experts_listed && *experts != *experts_listed)
+      t_.fail("num_experts", fmt::format("is {}, zaya_layers says {}", *experts, *experts_listed));
+    c_.num_experts = experts_listed.value_or(experts.value_or(16));
+    c_.moe_intermediate_size =
+        common({"ffn_hidden_size", "ffn_hidden_size_list"}, Half::kExperts, {2, 1 << 21}).value_or(4096) / 2;  // gate and up
+    c_.router_hidden_size = common({"zaya_mlp_expansion"}, Half::kExperts, kRouterWidth).value_or(256);
     c_.rms_norm_eps = c_.router_eps = t_.number("norm_epsilon", {0.0, 1.0}, 1e-5);
-    const int64_t both_halves = t_.integer("ffn_hidden_size", {2, 1 << 21}, 4096);
-    c_.moe_intermediate_size = both_halves / 2;
-    c_.router_hidden_size = t_.integer("zaya_mlp_expansion", {1, 1 << 16}, 256);
+    // The code of that time looked its router's epsilon up under a name that no config has, and so used this one.
+    if (listed) c_.router_eps = t_.number("layernorm_epsilon", {0.0, 1.0}, 1e-6);
     if (t_.integer("moe_router_topk", {1, 4096}, 1) != 1) t_.refuse("moe_router_topk", "only 1 is supported");
     if (t_.boolean("add_bias_linear", false)) t_.refuse("add_bias_linear", "biased projections are not supported, expected false");
-    if (t_.boolean("clamp_temp", false)) t_.refuse("clamp_temp", "clamped temperatures are not supported, expected false");
-    if (t_.has("zaya_layers") || t_.has("cca_num_q_heads"))
-      t_.refuse("zaya_layers", "the schema of November 2025 is not supported; use a converted checkpoint");
-    t_.ignore("zaya_layers", "refused above");
-    t_.ignore("cca_num_q_heads", "refused above");
-    c_.theta = t_.number("rope_theta", {1.0, 1e12}, 5e6);
-    c_.partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5);
+    for (const char* always : {"cca", "zaya_use_mod", "zaya_use_eda", "scale_residual_merge", "gated_linear_unit"}) {
+      if (!t_.boolean(always, true)) t_.refuse(always, "only true is supported");
+    }
+    t_.choice("normalization", {"RMSNorm"}, 0);
+    t_.choice("activation_func", {"swiglu"}, 0);
+    c_.clamp_temp = t_.boolean("clamp_temp", false);
+    read_legacy_rope(listed);
+    read_legacy_windows();
+  }
+
+  enum class Half : size_t { kAttention, kExperts };
+
+  // zaya_layers: "a" for attention and a number of experts in turn. Gives that number; nothing where there is a problem.
+  std::optional<int64_t> read_half_layers() {
+    t_.ignore("zaya_layers", "read here");
+    t_.ignore("num_hidden_layers", "zaya_layers says it; published configs have another number");
+    const Json::Array* halves = t_.peek("zaya_layers")->as_array();
+    if (halves == nullptr || halves->size() < 2 || halves->size() > 512 || halves->size() % 2 != 0) {
+      t_.fail("zaya_layers", "expected an array of 2 to 512 half-layers, an even number");
+      return std::nullopt;
+    }
+    for (size_t i = 0; i < halves->size(); ++i) {
+      const Json& half = (*halves)[i];
+      const int64_t* n = half.as_int();
+      const bool good =
+          i % 2 == 0 ? half.as_string() != nullptr && *half.as_string() == "a" : n != nullptr && *n >= kExperts.min && *n <= kExperts.max;
+      if (!good) {
+        t_.fail(fmt::format("zaya_layers[{}]", i), i % 2 == 0
+                                                       ? "expected \"a\", attention and experts take turns"
+                                                       : "expected a number of experts from 1 to 1024, attention and experts take turns");
+        return std::nullopt;
+      }
+      if (i % 2 == 1 && *n != *(*halves)[1].as_int()) {
+        t_.refuse(fmt::format("zaya_layers[{}]", i), "blocks with different numbers of experts are not supported");
+        return std::nullopt;
+      }
+    }
+    c_.n_blocks = static_cast<int64_t>(halves->size() / 2);
+    return *(*halves)[1].as_int();
+  }
+
+  // A number of all half-layers of a kind, under any of these names, which must not disagree.
+  std::optional<int64_t> common(std::initializer_list<const char*> names, Half half, IntRange range) {
+    std::optional<int64_t> found;
+    for (const char* name : names) {
+      const auto n =
+          t_.has(name) && t_.peek(name)->as_array() != nullptr ? common_entry(name, half, range) : t_.optional_integer(name, range);
+      if (n && found && *n != *found) t_.fail(name, fmt::format("is {}, {} says {}", *n, *names.begin(), *found));
+      if (n) found = n;
+    }
+    return found;
+  }
+
+  // The entry that a list with one for each half-layer has for those of a kind; at the others it must be 0.
+  std::optional<int64_t> common_entry(const char* name, Half half, IntRange range) {
+    const auto size = static_cast<size_t>(2 * c_.n_blocks), first = static_cast<size_t>(half);
+    const auto values = t_.integers(name, {size, size}, {0, range.max});
+    if (values.size() != size) return std::nullopt;  // reported
+    for (size_t i = 0; i < size; ++i) {
+      const std::string at = fmt::format("{}[{}]", name, i);
+      if (i % 2 != first) {
+        if (values[i] != 0) t_.fail(at, fmt::format("is {}, expected 0: the half-layer is of the other kind", values[i]));
+      } else if (values[i] < range.min) {
+        t_.fail(at, fmt::format("is {}, expected at least {}", values[i], range.min));
+        return std::nullopt;
+      } else if (values[i] != values[first]) {
+        t_.refuse(at, fmt::format("is {}, entry {} is {}; blocks of different sizes are not supported", values[i], first, values[first]));
+        return std::nullopt;
+      }
+    }
+    return values[first];
+  }
+
+  // Beside the heads of the latent, num_attention_heads may count those of the full width, twice as many; they give the head size.
+  void read_legacy_heads() {
+    const auto latent = common({"cca_num_q_heads"}, Half::kAttention, kHeads);
+    const int64_t heads = t_.integer("num_attention_heads", {1, 1 << 13}, latent ? 2 * *latent : 8);
+    c_.num_attention_heads = latent.value_or(heads);
+    if (heads != c_.num_attention_heads && heads != 2 * c_.num_attention_heads) {
+      t_.fail("num_attention_heads", fmt::format("must be the number in cca_num_q_heads ({}) or twice that, found {}", *latent, heads));
+    }
+    c_.num_key_value_heads =
+        common({"num_key_value_heads", "num_query_groups", "num_query_groups_list"}, Half::kAttention, kKeyHeads).value_or(2);
+    const auto head_dim = common({"head_dim", "kv_channels"}, Half::kAttention, kHeadDim);
+    c_.head_dim = head_dim.value_or(latent ? c_.hidden_size / heads : 128);
+    if (!head_dim && latent && (c_.hidden_size % heads != 0 || c_.head_dim < kHeadDim.min)) {
+      t_.fail("num_attention_heads",
+              fmt::format("must divide hidden_size ({}) into heads of at least {}, found {}", c_.hidden_size, kHeadDim.min, heads));
+      c_.head_dim = kHeadDim.min;
+    }
+  }
+
+  void read_legacy_rope(bool listed) {
+    c_.partial = c_.sliding_partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5);
+    auto theta = t_.optional_number("rope_theta", {1.0, 1e12});
+    if (auto rope = t_.optional_child("rope_parameters")) {
+      rope->choice("rope_type", {"default", "linear"}, 0);
+      if (rope->number("factor", {1e-6, 1e6}, 1.0) != 1.0) rope->refuse("factor", "stretched positions are not supported, expected 1");
+      const auto nested = rope->optional_number("rope_theta", {1.0, 1e12});
+      if (nested && theta && *nested != *theta) rope->fail("rope_theta", fmt::format("is {}, the one outside is {}", *nested, *theta));
+      if (nested) theta = nested;
+      if (rope->number("partial_rotary_factor", {0.0, 1.0}, c_.partial) != c_.partial)
+        rope->fail("partial_rotary_factor", fmt::format("differs from the one outside, {}", c_.partial));
+    }
+    // Models with lists were made with several bases, and the default of their code was none of them.
+    if (listed && !theta) t_.fail("rope_theta", "null or missing, expected a number from 1 to 1000000000000");
+    c_.theta = theta.value_or(5e6);
     c_.sliding_theta = t_.number("swa_rotary_base", {1.0, 1e12}, 1e4);
-    c_.sliding_partial = c_.partial;
+    const Json* scaling = t_.peek("rope_scaling");
+    const bool scaled = t_.has("rope_scaling") && (scaling->as_bool() == nullptr || *scaling->as_bool());
+    if (scaled) t_.refuse("rope_scaling", "stretched positions are not supported, expected false");
+    t_.ignore("rope_scaling", "refused unless false");
+  }
+
+  void read_legacy_windows() {
     c_.sliding.assign(static_cast<size_t>(c_.n_blocks), false);
     // Tokens before the current one that a block sees, 0: all; one entry a block or one a half-layer, of which attention's counts.
     const auto windows = t_.integers("swa_layers", {0, static_cast<size_t>(2 * c_.n_blocks)}, {0, int64_t{1} << 32});
@@ -151,6 +265,8 @@ class Reader {
       if (c_.sliding_window != 0 && c_.sliding_window != before + 1) t_.refuse("swa_layers", "windows of several sizes are not supported");
       c_.sliding_window = before + 1;
     }
+    if (c_.sliding_window == 0 && t_.has("sliding_window"))
+      t_.refuse("sliding_window", "a window of all layers is not supported, expected null");
     t_.ignore("sliding_window", "swa_layers says it");
   }
 
@@ -245,6 +361,7 @@ class Builder {
     s.conv_grouped = a_.add_weight(tensor(grouped + ".weight", grouped_legacy + ".weight", {c, k, c_.time1}),
                                    {.use = WeightUse::kMatrix, .n_experts = c / k, .expert_stride = k, .rows = k, .cols = k * c_.time1});
     s.conv_grouped_bias = vector(grouped + ".bias", grouped_legacy + ".bias", c);
+    if (c_.clamp_temp) s.log_temperature = Clamp{1e-7f, 2.0f};
     const auto [temperature, temperature_legacy] = at("qk_norm.temp", "qkv.temp");
     s.temperature = vector(temperature, temperature_legacy, c_.num_key_value_heads);
     s.attention.state = static_cast<StateId>(a_.states.size());
@@ -281,6 +398,7 @@ class Builder {
     const int64_t d = c_.hidden_size, e = c_.num_experts, f = c_.moe_intermediate_size;
     MoeSpec s{.n_experts = e, .top_k = 1, .width = f, .activation = ActivationKind::kSilu};
     s.router = router(i);
+    s.skipped = c_.legacy ? Skipped::kItself : Skipped::kNothing;
     if (c_.legacy) {
       std::vector<std::string> fc1, fc2;
       for (int64_t x = 0; x < e; ++x) {

@@ -7,10 +7,13 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <regex>
 #include <set>
 #include <string>
 
 #include "cost/parameters.h"
+#include "cost/plan.h"
+#include "cost/report.h"
 #include "formats/config_reader.h"
 #include "models/registry.h"
 
@@ -165,8 +168,48 @@ constexpr Row kMalformed[] = {
     {"zaya_head_bias", "lm_head_bias: a biased head is not supported, expected false", kUnsupported},
     {"zaya_heads", "num_attention_heads: must be a multiple of num_key_value_heads (2), found 3"},
     {"zaya_layer_type", "layer_types[1]: is 'mamba', supported: 'hybrid', 'hybrid_sliding'", kUnsupported},
-    {"zaya_legacy_clamp", "clamp_temp: clamped temperatures are not supported, expected false", kUnsupported},
-    {"zaya_legacy_november", "zaya_layers: the schema of November 2025 is not supported", kUnsupported},
+    {"zaya_legacy_activation", "activation_func: is 'gelu', supported: 'swiglu'", kUnsupported},
+    {"zaya_legacy_clamp", "clamp_temp: is 1, expected true or false"},
+    {"zaya_legacy_experts_listed", "num_experts: is 3, zaya_layers says 16"},
+    {"zaya_legacy_groups", "num_query_groups: is 4, num_key_value_heads says 2"},
+    {"zaya_legacy_head_dims", "kv_channels: is 16, head_dim says 8"},
+    {"zaya_legacy_rope_scaling", "rope_scaling: stretched positions are not supported, expected false", kUnsupported},
+    {"zaya_legacy_window", "sliding_window: a window of all layers is not supported, expected null", kUnsupported},
+    {"zaya_legacy_without_skipping", "zaya_use_mod: only true is supported", kUnsupported},
+    {"zaya_november_empty", "json: zaya_layers: expected an array of 2 to 512 half-layers, an even number"},
+    {"zaya_november_experts_differ", "json: zaya_layers[3]: blocks with different numbers of experts are not supported", kUnsupported},
+    {"zaya_november_experts_elsewhere", "num_experts: is 4, zaya_layers says 3"},
+    {"zaya_november_experts_first", "json: zaya_layers[0]: expected \"a\", attention and experts take turns"},
+    {"zaya_november_experts_huge", "json: zaya_layers[1]: expected a number of experts from 1 to 1024, attention and experts take turns"},
+    {"zaya_november_full_heads", "num_attention_heads: must be the number in cca_num_q_heads (4) or twice that, found 6"},
+    {"zaya_november_groups_differ", "num_query_groups_list: is 4, num_key_value_heads says 2"},
+    {"zaya_november_groups_object", "num_query_groups_list: is an object, expected an integer from 1 to 1024"},
+    {"zaya_november_head_size", "num_attention_heads: must divide hidden_size (36) into heads of at least 4, found 8"},
+    {"zaya_november_heads_differ", "cca_num_q_heads[2]: is 6, entry 0 is 4; blocks of different sizes are not supported", kUnsupported},
+    {"zaya_november_heads_long", "cca_num_q_heads: has 6 elements, expected 4"},
+    {"zaya_november_heads_misplaced", "cca_num_q_heads[1]: is 4, expected 0: the half-layer is of the other kind"},
+    {"zaya_november_heads_negative", "cca_num_q_heads[0]: is -4, expected an integer from 0 to 4096"},
+    {"zaya_november_heads_null", "cca_num_q_heads[0]: is null, expected an integer from 0 to 4096"},
+    {"zaya_november_heads_short", "cca_num_q_heads: has 2 elements, expected 4"},
+    {"zaya_november_heads_text", "cca_num_q_heads[0]: is \"4\", expected an integer from 0 to 4096"},
+    {"zaya_november_heads_zero", "cca_num_q_heads[0]: is 0, expected at least 1"},
+    {"zaya_november_letter", "json: zaya_layers[2]: expected \"a\", attention and experts take turns"},
+    {"zaya_november_long", "json: zaya_layers: expected an array of 2 to 512 half-layers, an even number"},
+    {"zaya_november_nested", "json: zaya_layers[1]: expected a number of experts from 1 to 1024, attention and experts take turns"},
+    {"zaya_november_no_experts", "json: zaya_layers[1]: expected a number of experts from 1 to 1024, attention and experts take turns"},
+    {"zaya_november_odd", "json: zaya_layers: expected an array of 2 to 512 half-layers, an even number"},
+    {"zaya_november_rope_factor", "rope_parameters.factor: stretched positions are not supported, expected 1", kUnsupported},
+    {"zaya_november_routers_differ", "zaya_mlp_expansion[3]: is 9, entry 1 is 8; blocks of different sizes are not supported",
+     kUnsupported},
+    {"zaya_november_string", "json: zaya_layers: expected an array of 2 to 512 half-layers, an even number"},
+    {"zaya_november_theta_missing", "rope_theta: null or missing, expected a number from 1 to 1000000000000"},
+    {"zaya_november_thetas_differ", "rope_parameters.rope_theta: is 10000, the one outside is 1000000"},
+    {"zaya_november_two_attentions", "json: zaya_layers[1]: expected a number of experts from 1 to 1024, attention and experts take turns"},
+    {"zaya_november_unknown", "smoe_layers: not known to this family", kUnsupported},
+    {"zaya_november_width_one", "ffn_hidden_size_list[1]: is 1, expected at least 2"},
+    {"zaya_november_widths_differ", "ffn_hidden_size_list[3]: is 32, entry 1 is 16; blocks of different sizes are not supported",
+     kUnsupported},
+    {"zaya_november_widths_elsewhere", "ffn_hidden_size_list: is 16, ffn_hidden_size says 32"},
     {"zaya_legacy_odd", "num_hidden_layers: counts half-layers here and must be even"},
     {"zaya_rope", "rope_parameters.hybrid.rope_type: is 'yarn', supported: 'default'", kUnsupported},
     {"zaya_sliding_without_window", "sliding_window: must be positive, layer 1 is a sliding one"},
@@ -349,6 +392,44 @@ TEST(ModelConfigCorpus, Gemma3KeepsItsOwnNormsScalesAndHeads) {
   const Architecture small = good("gemma3_1b");
   EXPECT_FLOAT_EQ(shape_of(small).attention[0]->scale, 1.0f / 16.0f);
   EXPECT_EQ(shape_of(small).attention[0]->window, 512);
+}
+
+TEST(ModelConfigCorpus, Zaya1ListsWithAnEntryAHalfLayerGiveTheLatentsNumbers) {
+  for (const char* name : {"zaya_november", "zaya_november_numbers"}) {
+    const Architecture arch = good(name);
+    ASSERT_EQ(arch.blocks.size(), 4u) << name;
+    const auto& cca = std::get<CcaSpec>(arch.blocks[2].mixer);
+    EXPECT_EQ(cca.attention.n_heads, 4) << name;
+    EXPECT_EQ(cca.attention.n_kv_heads, 2) << name;
+    EXPECT_EQ(cca.attention.head_dim, 4) << name;
+    EXPECT_EQ(cca.attention.rope.theta, 1e6) << name;
+    const auto& moe = std::get<MoeSpec>(arch.blocks[3].mixer);
+    EXPECT_TRUE(moe.n_experts == 3 && moe.width == 8) << name;
+    const auto& router = std::get<MlpRouterSpec>(moe.router);
+    EXPECT_TRUE(router.width == 8 && router.norm.eps == 1e-6f) << name;
+    EXPECT_EQ(arch.blocks[3].pre_norm->eps, 1e-5f) << name;
+    EXPECT_TRUE(declares(arch, "layers.3.zaya_block.experts.local_experts.2.linear_fc1.weight")) << name;
+  }
+  const Architecture rope = good("zaya_november_rope");
+  EXPECT_EQ(shape_of(rope).attention[1]->rope.theta, 2e6);
+  EXPECT_EQ(std::get<MlpRouterSpec>(std::get<MoeSpec>(rope.blocks[1].mixer).router).norm.eps, 1e-4f);
+}
+
+// What the layouts mean differs where a token skips the experts; what they cost does not.
+TEST(ModelConfigCorpus, Zaya1LayoutsDifferInSkippedTokensAndInNothingPlanned) {
+  const Architecture native = good("zaya"), legacy = good("zaya_legacy"), clamped = good("zaya_legacy_clamp");
+  EXPECT_EQ(std::get<MoeSpec>(native.blocks[1].mixer).skipped, Skipped::kNothing);
+  EXPECT_EQ(std::get<MoeSpec>(legacy.blocks[1].mixer).skipped, Skipped::kItself);
+  EXPECT_FALSE(std::get<CcaSpec>(legacy.blocks[0].mixer).log_temperature);
+  const auto& temperature = std::get<CcaSpec>(clamped.blocks[0].mixer).log_temperature;
+  ASSERT_TRUE(temperature);
+  EXPECT_TRUE(temperature->low == 1e-7f && temperature->high == 2.0f);
+  const auto planned = [](const Architecture& arch) {
+    const std::string json = plan_json(*make_plan(arch, {.context = 1000, .memory = uint64_t{1} << 30})).dump();
+    return std::regex_replace(json, std::regex(", or itself"), "");  // the one word of it in the description
+  };
+  EXPECT_EQ(planned(legacy), planned(native));
+  EXPECT_EQ(planned(clamped), planned(native));
 }
 
 TEST(ModelConfigCorpus, WindowsAndHeads) {

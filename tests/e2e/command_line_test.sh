@@ -139,6 +139,40 @@ found=$(number "$work/out" perplexity)
 awk -v e="$expected" -v f="$found" 'BEGIN { exit !(f > 0 && (f - e) / e < 0.005 && (e - f) / e < 0.005) }' ||
   fail "perplexity $found, the card says $expected"
 
+begin "--set gives what the edited config.json gives"
+cat >"$work/laguna.json" <<'JSON'
+{"model_type": "laguna", "vocab_size": 1024, "hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+ "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 8, "layer_types": ["full_attention", "sliding_attention"], "num_experts": 4,
+ "num_experts_per_tok": 2, "moe_intermediate_size": 8, "shared_expert_intermediate_size": 8, "rope_parameters": {"full_attention":
+ {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32, "attention_factor": 1.0}}}
+JSON
+longhaul synth "$work/laguna.json" --out "$work/laguna" --seed 1 --dtype f32
+expect_status 0
+cp -r "$work/laguna" "$work/edited"
+sed -i 's/"attention_factor": 1.0/"attention_factor": 2.5/; s/"sliding_window": 8/"sliding_window": 4/' "$work/edited/config.json"
+cmp -s "$work/laguna/config.json" "$work/edited/config.json" && fail "the config was not edited"
+laguna_logits() { longhaul logits "$1" --tokens-file "$work/tokens.json" --output "$work/$2.safetensors" --weights f32 --kv f32 "${@:3}"; }
+laguna_logits "$work/laguna" plain
+expect_status 0
+laguna_logits "$work/edited" edited
+expect_status 0
+laguna_logits "$work/laguna" set --set rope_parameters.full_attention.attention_factor=2.5 --set=sliding_window=4
+expect_status 0
+cmp -s "$work/edited.safetensors" "$work/set.safetensors" || fail "--set gives other logits than the edited config"
+cmp -s "$work/plain.safetensors" "$work/set.safetensors" && fail "--set changes no logits"
+answer_is_the_edited_configs() {
+  longhaul "$@" --json "$work/edited"
+  sed 's/"name": "edited"/"name": "laguna"/' "$work/out" >"$work/expected"
+  longhaul "$@" --json --set sliding_window=4 "$work/laguna"
+  expect_status 0
+  cmp -s "$work/expected" "$work/out" || fail "$1: --set gives another answer than the edited config"
+}
+answer_is_the_edited_configs plan --context 64k --memory 1GiB
+answer_is_the_edited_configs inspect
+longhaul synth "$work/laguna.json" --out "$work/written" --dtype f32 --set rope_parameters.full_attention.attention_factor=2.5
+expect_status 0
+grep -q '"attention_factor": 2.5' "$work/written/config.json" || fail "synth does not write what was set"
+
 begin "an unknown model is one clear error"
 longhaul run "$work/nowhere" -p "In the beginning"
 expect_one_clear_error

@@ -145,6 +145,17 @@ refused "--batch 0" "batch" plan "$model" --batch 0
 refused "--batch beyond all bounds" "batch" plan "$model" --batch 9999999999
 refused "an unknown what-if" "no-such-edit" plan "$model" --what-if no-such-edit
 refused "--layers -1" "layers" synth "$work/tiny.json" --out "$work/x" --layers -1
+refused "--set without a value" "expected FIELD=VALUE" plan "$model" --set sliding_window
+refused "--set of no JSON" "a text in double quotes" plan "$model" --set hidden_activation=silu
+refused "--set with an empty name" "is empty" plan "$model" --set .sliding_window=1
+refused "--set below what is not there" "the config has no object 'rope'" plan "$model" --set rope.full.theta=1
+refused "--set below a number" "the config has no object 'text_config.head_dim'" plan "$model" --set text_config.head_dim.x=1
+refused "--set of an unknown field" "no_such_field: not known to this family" inspect gemma-4-E2B --set no_such_field=1
+refused "--set of a wrong type" 'sliding_window: is "4", expected an integer' plan "$model" --set 'text_config.sliding_window="4"'
+refused "--set out of range" "sliding_window: is -1, expected an integer" plan "$model" --set text_config.sliding_window=-1
+refused "--set nested deeply" "nested deeper" plan "$model" --set "text_config.sliding_window=$(head -c 5000 /dev/zero | tr '\0' '[')"
+refused "--set for synth" "num_hidden_layers: is 0" synth "$work/tiny.json" --out "$work/x" --set num_hidden_layers=0
+logits "--set that the weights do not fit" "does not fit its config" "$model" --set text_config.intermediate_size=32
 refused "an unknown flag" "--no-such-flag" plan "$model" --no-such-flag
 refused "no command" "subcommand" --
 for flag in --depth --gen --prompt; do

@@ -41,6 +41,25 @@ TEST_P(Golden, GreedyContinuationIsTheReferences) {
   }
 }
 
+// Where a token goes to another expert or attends to another entry than the reference's, its logits may still be close. The prompt in one
+// step, what follows token by token.
+TEST_P(Golden, ChoicesAtEveryTokenAreTheReferences) {
+  const Model model = load_f32(GetParam());
+  for (const GoldenCase& c : golden_cases(GetParam())) {
+    std::vector<std::vector<int32_t>> steps{c.prompt};
+    for (size_t i = 0; i + 1 < c.greedy.size(); ++i) steps.push_back({c.greedy[i]});
+    const Choices found = run_choices(model, steps);
+    EXPECT_EQ(found.size(), c.chosen.size()) << "every choice of the model has its reference";
+    for (const auto& [what, sets] : c.chosen) {
+      const auto it = found.find(what);
+      ASSERT_NE(it, found.end()) << what;
+      ASSERT_EQ(it->second.size(), c.prompt.size() + steps.size() - 1) << what;
+      ASSERT_EQ(sets.size(), it->second.size()) << what;
+      for (size_t t = 0; t < sets.size(); ++t) ASSERT_EQ(it->second[t], sets[t]) << what << " at token " << t << " of " << c.prompt.size();
+    }
+  }
+}
+
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Golden);
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Golden, ::testing::ValuesIn(golden_checkpoints()), test_name);
 

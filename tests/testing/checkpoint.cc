@@ -5,6 +5,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "engine/model_impl.h"
+
 namespace longhaul::testing {
 namespace {
 
@@ -20,6 +22,24 @@ std::vector<int32_t> ids(const TensorInfo& t) {
   std::vector<int32_t> out;
   for (int64_t id : values<int64_t>(t)) out.push_back(static_cast<int32_t>(id));
   return out;
+}
+
+void add_rows(std::vector<std::vector<int32_t>>& sets, const int32_t* ids, int64_t n_rows, int64_t k) {
+  for (int64_t row = 0; row < n_rows; ++row) {
+    sets.emplace_back(ids + row * k, ids + (row + 1) * k);
+    std::erase(sets.back(), -1);
+    std::sort(sets.back().begin(), sets.back().end());
+  }
+}
+
+Choices golden_choices(const TensorSource& source, const std::string& prefix) {
+  Choices choices;
+  for (const TensorInfo& t : source.all()) {
+    if (!t.name.starts_with(prefix)) continue;
+    EXPECT_EQ(t.shape.size(), 2u) << t.name;
+    add_rows(choices[t.name.substr(prefix.size())], ids(t).data(), t.shape[0], t.shape[1]);
+  }
+  return choices;
 }
 
 }  // namespace
@@ -47,15 +67,15 @@ std::vector<GoldenCase> golden_cases(const std::string& name) {
     const TensorInfo* prompt = source->find("prompt" + suffix);
     if (prompt == nullptr) return cases;
     const TensorInfo* greedy = source->find("greedy" + suffix);
-    cases.push_back(
-        {ids(*prompt), values<float>(*source->find("logits" + suffix)), greedy == nullptr ? std::vector<int32_t>() : ids(*greedy)});
+    cases.push_back({ids(*prompt), values<float>(*source->find("logits" + suffix)),
+                     greedy == nullptr ? std::vector<int32_t>() : ids(*greedy), golden_choices(*source, "chosen" + suffix + ".")});
   }
 }
 
 Model load_f32(const std::string& name, LoadOptions options) {
   options.weights = "f32";
   options.kv = "f32";
-  if (options.context == 0) options.context = 256;
+  if (options.context == 0) options.context = 512;
   options.all_logits = true;
   auto model = Model::load(golden_folder(name), options);
   if (!model.ok()) throw std::runtime_error(model.error().message);
@@ -74,6 +94,19 @@ std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& to
       chunk);
   EXPECT_TRUE(status.ok()) << status.error().message;
   return out;
+}
+
+Choices run_choices(const Model& model, const std::vector<std::vector<int32_t>>& steps) {
+  Choices choices;
+  model.impl().executor->watch_choices(
+      [&](const Choice& c) { add_rows(choices["layers." + std::to_string(c.layer) + "." + c.what], c.chosen, c.n_rows, c.k); });
+  auto session = Session::create(model);
+  for (const std::vector<int32_t>& step : steps) {
+    const Status status = session->logits(step, [](int64_t, int64_t, const float*) { return true; });
+    EXPECT_TRUE(status.ok()) << status.error().message;
+  }
+  model.impl().executor->watch_choices({});
+  return choices;
 }
 
 double max_difference(const std::vector<float>& a, const std::vector<float>& b) {

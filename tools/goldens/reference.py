@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Callable
 
 import torch
 import transformers
@@ -21,8 +22,8 @@ def quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def load(folder: Path) -> PreTrainedModel:
-    """Loads a model folder by the class its config.json names, every weight as f32.
+def load(folder: Path, amend: Callable[[PreTrainedModel], None] | None = None) -> PreTrainedModel:
+    """Loads a model folder by the class its config.json names, every weight as f32; `amend` may change the model then.
 
     use_cache stays on: without a cache, versions of transformers before the fix of KV sharing gave wrong logits.
     """
@@ -34,6 +35,8 @@ def load(folder: Path) -> PreTrainedModel:
         if config._attn_implementation != "eager":
             raise RuntimeError(f"{folder}: attention is {config._attn_implementation}, wanted eager")
     _put_back(model, folder)
+    if amend:
+        amend(model)
     return model.eval()
 
 
@@ -111,15 +114,59 @@ def text_model(model: PreTrainedModel) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def taps(model: PreTrainedModel, tokens: list[int], scores: Scores = first_output) -> dict[str, torch.Tensor]:
+def choices(model: PreTrainedModel, tokens: list[int], scores: Scores = first_output) -> dict[str, torch.Tensor]:
+    """What was chosen out of many at every token, [T, k] i32, ascending:
+
+    layers.N.experts  where a layer has a router: the experts chosen by `scores`
+    layers.N.entries  where an indexer chooses compressed entries: those chosen, then -1; k is the smaller of its top k
+                      and all entries there are
+    """
+    found: dict[str, torch.Tensor] = {}
+
+    def keep_experts(name):
+        def hook(router, _inputs, output):
+            found[name] = scores(router, output).topk(output[2].shape[-1]).indices.sort().values.to(torch.int32)
+
+        return hook
+
+    def keep_entries(name):
+        def hook(_indexer, _inputs, output):
+            last = torch.iinfo(torch.int32).max
+            chosen = output[0].masked_fill(output[0] < 0, last).sort().values
+            found[name] = chosen.masked_fill(chosen == last, -1).to(torch.int32)
+
+        return hook
+
+    handles = []
+    for i, layer in enumerate(text_model(model).layers):
+        handles += [m.register_forward_hook(keep_experts(f"layers.{i}.experts")) for m in routers(layer)]
+        handles += [m.register_forward_hook(keep_entries(f"layers.{i}.entries")) for m in indexers(layer)]
+    try:
+        logits(model, tokens)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def routers(module: torch.nn.Module) -> list[torch.nn.Module]:
+    """Those that choose experts."""
+    return [m for m in module.modules() if type(m).__name__.endswith("Router")]
+
+
+def indexers(module: torch.nn.Module) -> list[torch.nn.Module]:
+    """Those that choose compressed entries."""
+    return [m for m in module.modules() if type(m).__name__.endswith("Indexer")]
+
+
+@torch.no_grad()
+def taps(model: PreTrainedModel, tokens: list[int]) -> dict[str, torch.Tensor]:
     """Values on the way, f32, [T, ...]:
 
     embed             what enters layer 0: token embeddings, scaled; [T, S, D] where there are S streams, as for out
     ple               per-layer inputs [T, L, P], where the model has them
     layers.N.attn     attention output, after o_proj, before the norm or scaling that follows
     layers.N.mlp      MLP output, before the norm or scaling that follows; the whole mixture where `mlp` is one
-    layers.N.experts  [T, k] i32, where `mlp` is a mixture: the experts chosen by `scores`, ascending
-    layers.N.entries  [T, k] i32, where an indexer chooses compressed entries: those chosen, ascending, then -1
     layers.N.out      residual stream that leaves the layer
     norm              after the final norm
     """
@@ -136,30 +183,11 @@ def taps(model: PreTrainedModel, tokens: list[int], scores: Scores = first_outpu
     def keep_input(_module, inputs):
         found["embed"] = inputs[0].detach().reshape(len(tokens), *inputs[0].shape[2:]).clone()
 
-    def keep_choice(name):
-        def hook(module, _inputs, output):
-            chosen = scores(module, output).topk(output[2].shape[-1]).indices
-            found[name] = chosen.sort().values.to(torch.int32)
-
-        return hook
-
-    def keep_entries(name):
-        def hook(_module, _inputs, output):
-            last = torch.iinfo(torch.int32).max
-            chosen = output[0].masked_fill(output[0] < 0, last).sort().values
-            found[name] = chosen.masked_fill(chosen == last, -1).to(torch.int32)
-
-        return hook
-
     handles = [stack.layers[0].register_forward_pre_hook(keep_input), stack.norm.register_forward_hook(keep("norm"))]
     for i, layer in enumerate(stack.layers):
         handles.append(layer.self_attn.register_forward_hook(keep(f"layers.{i}.attn")))
         handles.append(layer.mlp.register_forward_hook(keep(f"layers.{i}.mlp")))
         handles.append(layer.register_forward_hook(keep(f"layers.{i}.out")))
-        if hasattr(layer.mlp, "experts"):
-            handles.append(layer.mlp.gate.register_forward_hook(keep_choice(f"layers.{i}.experts")))
-        handles += [m.register_forward_hook(keep_entries(f"layers.{i}.entries"))
-                    for m in layer.modules() if type(m).__name__.endswith("Indexer")]
     project = getattr(stack, "project_per_layer_inputs", None)
     if project is not None:
 

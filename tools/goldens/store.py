@@ -38,7 +38,7 @@ def make(variant: Variant, folder: Path, path: str) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             built = Path(temporary) / variant.name
             checkpoint.write(variant, seed, built)
-            model = reference.load(built)
+            model = reference.load(built, variant.amend)
             answers = _answers(variant, model, seed)
             if answers is None:
                 continue
@@ -63,11 +63,11 @@ def _answers(variant: Variant, model, seed: int) -> tuple[dict[str, torch.Tensor
             return None
         tensors[f"prompt.{i}"] = torch.tensor(prompt, dtype=torch.int32)
     asked = _continued(variant)
-    continuations = reference.greedy(model, [prompts[i] for i in asked])
-    if len(set(sum(continuations, []))) < MIN_DISTINCT:
+    continuations = dict(zip(asked, reference.greedy(model, [prompts[i] for i in asked])))
+    if len(set(sum(continuations.values(), []))) < MIN_DISTINCT:
         return None
     cache_prompts = _cache_prompts(variant)
-    for i, continuation in zip(asked, continuations):
+    for i, continuation in continuations.items():
         with ChoiceGap(model, variant.scores) as gap:
             forced = reference.teacher_forced(model, prompts[i], continuation)
         margin = min(margin, forced.margin)
@@ -77,9 +77,12 @@ def _answers(variant: Variant, model, seed: int) -> tuple[dict[str, torch.Tensor
             if _cache_difference(model, prompts[i], continuation, forced) > MAX_NOISE:
                 return None
         tensors[f"greedy.{i}"] = torch.tensor(continuation, dtype=torch.int32)
-    tapped = tap_index(variant)
-    for name, value in reference.taps(model, prompts[tapped], variant.scores).items():
-        if variant.tap_leaves is None or name.rpartition(".")[2] in variant.tap_leaves:
+    for i, prompt in enumerate(prompts):
+        for name, value in reference.choices(model, prompt + continuations.get(i, [])[:-1], variant.scores).items():
+            tensors[f"chosen.{i}.{name}"] = value.contiguous()
+    tapped = _tap_index(variant)
+    if tapped is not None:
+        for name, value in reference.taps(model, prompts[tapped]).items():
             tensors[f"tap.{tapped}.{name}"] = value.contiguous()
     if variant.dtype == torch.bfloat16 and RoundedEmbedScale.applies_to(model):
         with RoundedEmbedScale(model):
@@ -88,8 +91,10 @@ def _answers(variant: Variant, model, seed: int) -> tuple[dict[str, torch.Tensor
     return tensors, margin
 
 
-def tap_index(variant: Variant) -> int:
+def _tap_index(variant: Variant) -> int | None:
     """The prompt whose intermediate values are stored: the first that is longer than the window, or the variant's own choice."""
+    if variant.tap_length == 0:
+        return None
     if variant.tap_length is not None:
         return variant.prompt_lengths().index(variant.tap_length)
     return next(i for i, n in enumerate(variant.prompt_lengths()) if n > max(variant.window, 2))
@@ -107,6 +112,8 @@ def _origin(variant: Variant, model, seed: int, margin: float, path: str) -> str
         notes.append(f"config.json was then rewritten ({variant.edit_config.__name__} in tools/goldens/families); the reference read the result.")
     if variant.edit_tensors:
         notes.append(f"Tensors were then renamed and stacked ({variant.edit_tensors.__name__} in tools/goldens/families); the reference read the result.")
+    if variant.amend:
+        notes.append(f"The reference was amended ({variant.amend.__name__} in tools/goldens/families), which is where the answers are not its own.")
     if variant.respell:
         notes.append(f"After the reference had answered, the files were respelled ({variant.respell.__name__} in tools/goldens/families).")
     if variant.weights_of:
@@ -122,7 +129,8 @@ def _origin(variant: Variant, model, seed: int, margin: float, path: str) -> str
         safetensors=safetensors.__version__, date=datetime.date.today().isoformat(), seed=seed,
         dtype=str(variant.dtype).removeprefix("torch."), model_class=type(model).__name__,
         n_greedy=reference.GREEDY_TOKENS,
-        continued="" if variant.continued is None else f" of {', '.join(map(str, variant.continued))} tokens", margin=margin, notes="".join(f"{n}\n" for n in notes),
+        continued="" if variant.continued is None else f" of {', '.join(map(str, variant.continued))} tokens", margin=margin,
+        notes="".join(f"{n}\n" for n in notes),
     )
 
 
@@ -148,13 +156,10 @@ class ChoiceGap:
             self.smallest = min(self.smallest, float(gaps.nan_to_num(float("inf")).min()))
 
     def __enter__(self):
-        for module in self._model.modules():
-            kind = type(module).__name__
-            if kind.endswith("Router"):
-                self._handles.append(module.register_forward_hook(self._see_experts))
-            elif kind.endswith("Indexer"):
-                self._handles.append(module.scorer.register_forward_hook(functools.partial(_keep_scores, module)))
-                self._handles.append(module.register_forward_hook(self._see_entries))
+        self._handles = [router.register_forward_hook(self._see_experts) for router in reference.routers(self._model)]
+        for indexer in reference.indexers(self._model):
+            self._handles.append(indexer.scorer.register_forward_hook(functools.partial(_keep_scores, indexer)))
+            self._handles.append(indexer.register_forward_hook(self._see_entries))
         return self
 
     def __exit__(self, *_):
@@ -238,10 +243,13 @@ def check(variant: Variant, folder: Path) -> Report:
         again = float((reference.logits(model, prompt) - want).abs().max())
         if again > 1e-5:
             report.problems.append(f"logits.{i} differ by {again:.1e} when computed again")
-        if i in asked:
-            continuation = golden[f"greedy.{i}"].tolist()
+        continuation = golden[f"greedy.{i}"].tolist() if i in asked else []
+        if continuation:
             ids.update(continuation)
             _check_greedy(variant, model, prompt, continuation, i, report)
+        for name, chosen in reference.choices(model, prompt + continuation[:-1], variant.scores).items():
+            if not torch.equal(golden.get(f"chosen.{i}.{name}", torch.empty(0)), chosen):
+                report.problems.append(f"chosen.{i}.{name} is not what the reference chooses")
     report.n_distinct = len(ids)
     if report.n_distinct < MIN_DISTINCT:
         report.problems.append(f"greedy text uses {report.n_distinct} ids only")
@@ -252,13 +260,13 @@ def check(variant: Variant, folder: Path) -> Report:
 def _readable(variant: Variant, folder: Path, report: Report):
     """The reference's model; one in a spelling of its own is made again from its seed, and the folder compared with that."""
     if variant.respell is None:
-        return reference.load(folder)
+        return reference.load(folder, variant.amend)
     with safetensors.safe_open(folder / "golden.safetensors", "pt") as file:
         seed = int(file.metadata()["seed"])
     with tempfile.TemporaryDirectory() as temporary:
         again = Path(temporary) / variant.name
         checkpoint.write(variant, seed, again)
-        model = reference.load(again)
+        model = reference.load(again, variant.amend)
         checkpoint.respell(variant, again)
         if (again / "config.json").read_bytes() != (folder / "config.json").read_bytes():
             report.problems.append("config.json is not what the respelling gives")
@@ -269,8 +277,10 @@ def _readable(variant: Variant, folder: Path, report: Report):
 
 
 def _cache_prompts(variant: Variant) -> set[int]:
-    """The prompts decoded again through the cache: one that fills the window on the way, and the longest."""
-    return {tap_index(variant) - 2, len(variant.prompt_lengths()) - 1}
+    """The continued prompts decoded again through the cache: one that fills the window on the way, and the longest."""
+    asked, lengths = _continued(variant), variant.prompt_lengths()
+    shorter = [i for i in asked if lengths[i] < variant.window]
+    return {shorter[-1] if shorter else asked[0], asked[-1]}
 
 
 def _cache_difference(model, prompt: list[int], continuation: list[int], forced: reference.Forced) -> float:

@@ -30,6 +30,7 @@ class Variant:
     dtype           dtype of the saved tensors
     edit_config     rewrites the dict of config.json: other spellings of the same thing
     edit_tensors    rewrites the tensors of the file by name: other layouts that the reference reads too
+    amend           gives the loaded reference what it lacks: semantics of other released code
     respell         (config, tensors) -> both in a spelling which the reference cannot read; applied after it has answered
     weights_of      another variant's name, to have the same weights and answers
     f32_leaves      last parts of tensor names that stay f32 whatever `dtype` is
@@ -41,8 +42,7 @@ class Variant:
     bos             id that every prompt begins with
     lengths         prompt lengths, ascending; None for those around the window
     continued       lengths whose prompts are continued greedily; None for all
-    tap_length      length of the prompt whose intermediate values are stored; None for the first longer than the window
-    tap_leaves      last parts of the taps' names that are stored; None for all
+    tap_length      length of the prompt whose intermediate values are stored; None for the first longer than the window, 0 for none
     max_weight_bytes  how large the checkpoint may be
     """
 
@@ -55,6 +55,7 @@ class Variant:
     dtype: torch.dtype = torch.float32
     edit_config: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     edit_tensors: Callable[[Tensors], Tensors] | None = None
+    amend: Callable[[PreTrainedModel], None] | None = None
     respell: Callable[[dict[str, Any], Tensors], tuple[dict[str, Any], Tensors]] | None = None
     weights_of: str | None = None
     f32_leaves: tuple[str, ...] = ()
@@ -67,7 +68,6 @@ class Variant:
     lengths: tuple[int, ...] | None = None
     continued: tuple[int, ...] | None = None
     tap_length: int | None = None
-    tap_leaves: tuple[str, ...] | None = None
     max_weight_bytes: int = 190_000
 
     def prompt_lengths(self) -> list[int]:

@@ -39,6 +39,14 @@ struct SumScaled {
   V scale;
   HWY_INLINE V operator()(V x, V y) const { return hn::MulAdd(scale, y, x); }
 };
+struct SumScaledRelu {
+  V scale;
+  HWY_INLINE V operator()(V x, V y) const { return hn::MulAdd(scale, hn::Max(y, hn::Zero(F32())), x); }
+};
+struct Clamped {
+  V low, high;
+  HWY_INLINE V operator()(V x) const { return hn::Min(hn::Max(x, low), high); }
+};
 struct Scaled {
   V scale;
   HWY_INLINE V operator()(V x) const { return hn::Mul(x, scale); }
@@ -64,6 +72,8 @@ struct GeluTanhProduct {
 
 void add(float* x, const float* y, int64_t n) { map(x, y, n, x, Sum()); }
 void add_scaled(float* x, const float* y, float scale, int64_t n) { map(x, y, n, x, SumScaled{constant(scale)}); }
+void add_scaled_relu(float* x, const float* y, float scale, int64_t n) { map(x, y, n, x, SumScaledRelu{constant(scale)}); }
+void clamp(float* x, float low, float high, int64_t n) { map(x, n, x, Clamped{constant(low), constant(high)}); }
 void scale(float* x, float factor, int64_t n) { map(x, n, x, Scaled{constant(factor)}); }
 void scale_by(float* x, const float* factors, int64_t n) { map(x, factors, n, x, Product()); }
 void softcap(float* x, int64_t n, float cap) { map(x, n, x, Softcap{constant(cap), constant(1.0f / cap)}); }
@@ -75,7 +85,7 @@ void gated_activation(Activation activation, const float* gate, const float* up,
   }
 }
 
-HWY_INLINE float sum_of_squares(const float* x, int64_t n) {
+float sum_of_squares(const float* x, int64_t n) {
   V sum0 = hn::Zero(F32()), sum1 = sum0, sum2 = sum0, sum3 = sum0;
   int64_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {

@@ -76,6 +76,20 @@ void add_scaled(float* x, const float* y, float scale, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(double{x[i]} + double{scale} * double{y[i]});
 }
 
+void add_scaled_relu(float* x, const float* y, float scale, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(double{x[i]} + double{scale} * std::max(0.0, double{y[i]}));
+}
+
+void clamp(float* x, float low, float high, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = std::min(std::max(x[i], low), high);
+}
+
+float sum_of_squares(const float* x, int64_t n) {
+  double sum = 0.0;
+  for (int64_t i = 0; i < n; ++i) sum += double{x[i]} * double{x[i]};
+  return static_cast<float>(sum);
+}
+
 void scale(float* x, float factor, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] *= factor;
 }
@@ -142,6 +156,9 @@ const KernelSet& ref_kernels() {
       .softcap = softcap,
       .add = add,
       .add_scaled = add_scaled,
+      .add_scaled_relu = add_scaled_relu,
+      .clamp = clamp,
+      .sum_of_squares = sum_of_squares,
       .scale = scale,
       .scale_by = scale_by,
       .softmax = softmax,

@@ -14,7 +14,7 @@ import transformers as hf
 from transformers import PreTrainedModel
 
 from ..variants import Tensors, Variant
-from ..weights import generator
+from ..weights import general_rule, generator
 
 HYBRID, SLIDING = "hybrid", "hybrid_sliding"
 
@@ -77,6 +77,21 @@ def skipping_rule(name: str, shape: tuple[int, ...], rng: np.random.Generator) -
     if name.endswith("balancing_biases"):
         return np.append(rng.uniform(-0.2, 0.2, shape[0] - 1), 0.1)
     return rule(name, shape, rng)
+
+
+def small_states_rule(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray | None:
+    """The same, with router states so small that the epsilon of their norm shows."""
+    values = skipping_rule(name, shape, rng)
+    if ".mlp.gate.down_proj." not in name:
+        return values
+    return 0.003 * (general_rule(name, shape, rng) if values is None else values)
+
+
+def wide_temperatures_rule(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray | None:
+    """The same, with temperatures below, within and above the bounds they are clamped to."""
+    if name.endswith("temp"):
+        return rng.uniform(-1.0, 3.0, shape)
+    return skipping_rule(name, shape, rng)
 
 
 def selection_scores(router: torch.nn.Module, output: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -235,6 +250,73 @@ def legacy(config: dict[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Te
     return out, legacy_tensors(tensors, n_blocks)
 
 
+def clamped_legacy(config: dict[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Tensors]:
+    """The half-layer layout with temperatures stored as logarithms."""
+    out, tensors = legacy(config, tensors)
+    return out | {"clamp_temp": True}, tensors
+
+
+def november(config: dict[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Tensors]:
+    """The half-layer layout with the config of November 2025: lists with an entry a half-layer, attention heads of the full width."""
+    out, tensors = legacy(config, tensors)
+    n_blocks = config["num_hidden_layers"]
+    for name in ("ffn_hidden_size", "num_query_groups", "num_experts", "head_dim", "kv_channels", "clamp_temp", "normalization"):
+        out.pop(name, None)
+    out |= dict(
+        num_hidden_layers=3 * n_blocks,  # as in the released class, where it is another number than that of the half-layers
+        num_attention_heads=2 * config["num_attention_heads"],
+        zaya_layers=["a", config["num_experts"]] * n_blocks,
+        cca_num_q_heads=[config["num_attention_heads"], 0] * n_blocks,
+        num_query_groups_list=[config["num_key_value_heads"], 0] * n_blocks,
+        ffn_hidden_size_list=[0, 2 * config["moe_intermediate_size"]] * n_blocks,
+        zaya_mlp_expansion=[0, config["router_hidden_size"]] * n_blocks,
+        rope_parameters={"factor": 1.0, "rope_theta": out["rope_theta"], "rope_type": "linear"},
+        residual_in_fp32=False,
+    )
+    return out, tensors
+
+
+# What the legacy layout means and transformers does not compute. Written from the code that Zyphra released with these checkpoints: their fork
+# of transformers (November 2025), and for clamp_temp their vLLM model. The rest of the answers is transformers' own.
+
+
+def keep_skipped(model: PreTrainedModel) -> None:
+    """A token that takes the skip expert gets its own input times the probability of that choice, instead of nothing."""
+
+    def amend(mixture):
+        seen = {}
+
+        def see(router, _inputs, output):
+            seen["chosen"] = selection_scores(router, output).argmax(-1)
+            seen["skip"] = torch.softmax(output[0], dim=-1)[:, -1]
+
+        def add(mixture, inputs, output):
+            kept = seen["skip"] * (seen["chosen"] == mixture.experts.num_experts)
+            return output[0] + inputs[0] * kept.view(*inputs[0].shape[:-1], 1), *output[1:]
+
+        mixture.gate.register_forward_hook(see)
+        mixture.register_forward_hook(add)
+
+    for layer in model.model.layers:
+        amend(layer.mlp)
+
+
+@torch.no_grad()
+def keep_skipped_clamp_temperatures(model: PreTrainedModel) -> None:
+    """And the temperature is exp(clamp(temp, 1e-7, 2))."""
+    keep_skipped(model)
+    for layer in model.model.layers:
+        temp = layer.self_attn.qk_norm.temp
+        temp.copy_(temp.clamp(1e-7, 2.0).exp())
+
+
+def keep_skipped_small_epsilon(model: PreTrainedModel) -> None:
+    """And the router's norm has an epsilon of 1e-6, whatever the config says."""
+    keep_skipped(model)
+    for layer in model.model.layers:
+        layer.mlp.gate.router_mlp.norm.variance_epsilon = 1e-6
+
+
 # Variants
 
 
@@ -268,12 +350,16 @@ def main_variants(z: Size, wide: Size, deep: str, mixed: str) -> list[Variant]:
     return [variant for one in native for variant in with_legacy(one)]
 
 
-def corner_cases(z: Size, odd: Size, times: list[tuple[int, int]]) -> list[Variant]:
+def corner_cases(z: Size, odd: Size, listed: Size, times: list[tuple[int, int]]) -> list[Variant]:
     """What no released file has."""
     return [
         zaya(f"time{a}_{b}", f"convolutions over {a} and {b} tokens, sliding and full blocks", z,
              config(z, "shs", cca_time0=a, cca_time1=b)) for a, b in times
     ] + [
+        zaya("legacy_skip", "the skip expert of the legacy layout hands the token on; temperatures clamped and exponentiated", z,
+             config(z, "hsh"), wide_temperatures_rule, amend=keep_skipped_clamp_temperatures, respell=clamped_legacy),
+        zaya("november", "the config of November 2025, with lists and full-width heads; the skip expert hands the token on, router epsilon 1e-6",
+             listed, config(listed, "hhh"), small_states_rule, amend=keep_skipped_small_epsilon, respell=november),
         zaya("skip", "the skip expert is chosen for some tokens, and then adds nothing", z, config(z, "hsh"), skipping_rule),
         zaya("defaults", "keys left out that have defaults: RoPE theta 5e6, kernels of 2, tied head; sizes that are no multiple of 16", odd,
              config(odd, "hhh", rope_parameters=None), edit_config=defaults_left_out),
@@ -286,7 +372,8 @@ def golden_variants() -> list[Variant]:
     z = Size()
     wide = Size(heads=8, kv_heads=4, hidden=30, experts=6, router=24, expert_mlp=4)
     odd = Size(hidden=37, heads=6, kv_heads=2, head_dim=12, experts=5, expert_mlp=7, router=19, vocab=61)
-    return main_variants(z, wide, "hhh", "shs") + corner_cases(z, odd, [(3, 2)])
+    listed = Size(hidden=64, head_dim=8)  # hidden = 2 heads head_dim, in which these configs count their heads
+    return main_variants(z, wide, "hhh", "shs") + corner_cases(z, odd, listed, [(3, 2)])
 
 
 def parity_variants(seed: int) -> list[Variant]:
@@ -299,4 +386,5 @@ def parity_variants(seed: int) -> list[Variant]:
     wide = dataclasses.replace(z, heads=8, kv_heads=pick(2, 4))
     odd = Size(hidden=pick(50, 66, 101), heads=6, kv_heads=2, head_dim=pick(12, 20), experts=pick(5, 7), expert_mlp=pick(13, 21),
                router=pick(19, 27), window=pick(11, 13), vocab=251)
-    return main_variants(z, wide, pick("hhhhhh", "hhhh"), pick("shsshs", "hshs")) + corner_cases(z, odd, [(3, 2), (2, 3), (1, 4)])
+    listed = dataclasses.replace(z, hidden=2 * z.heads * z.head_dim)
+    return main_variants(z, wide, pick("hhhhhh", "hhhh"), pick("shsshs", "hshs")) + corner_cases(z, odd, listed, [(3, 2), (2, 3), (1, 4)])

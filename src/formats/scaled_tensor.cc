@@ -1,0 +1,87 @@
+#include "formats/scaled_tensor.h"
+
+#include <cstring>
+
+#include "base/checked_math.h"
+#include "base/numbers.h"
+
+namespace longhaul {
+namespace {
+
+constexpr int64_t kBlock = 128;  // rows and columns of a block of 8-bit weights
+constexpr int64_t kRun = 32;     // columns of a run of 4-bit weights
+
+bool is_packed(DType dtype) { return dtype == DType::kI8 || dtype == DType::kU8; }
+
+float scale_at(const TensorInfo& scales, int64_t i) {
+  const std::byte* data = scales.bytes.data();
+  if (scales.dtype == DType::kF8E8M0) return to_f32(e8m0{static_cast<uint8_t>(data[i])});
+  if (scales.dtype == DType::kF32) {
+    float x;
+    std::memcpy(&x, data + 4 * i, sizeof x);
+    return x;
+  }
+  bf16 x;
+  std::memcpy(&x.bits, data + 2 * i, sizeof x.bits);
+  return to_f32(x);
+}
+
+void decode_e4m3(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
+  const std::byte* codes = t.weight->bytes.data() + row * cols;
+  const int64_t blocks = ceil_div(cols, kBlock);
+  for (int64_t b = 0; b < blocks; ++b) {
+    const float scale = scale_at(*t.scales, row / kBlock * blocks + b);
+    for (int64_t c = b * kBlock; c < std::min(cols, (b + 1) * kBlock); ++c) out[c] = to_f32(e4m3{static_cast<uint8_t>(codes[c])}) * scale;
+  }
+}
+
+void decode_e2m1(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
+  const std::byte* codes = t.weight->bytes.data() + row * cols / 2;
+  for (int64_t run = 0; run < cols / kRun; ++run) {
+    const float scale = scale_at(*t.scales, row * (cols / kRun) + run);
+    for (int64_t c = run * kRun; c < (run + 1) * kRun; c += 2) {
+      const auto pair = static_cast<uint8_t>(codes[c / 2]);
+      out[c] = e2m1_to_f32(pair & 15u) * scale;
+      out[c + 1] = e2m1_to_f32(pair >> 4) * scale;
+    }
+  }
+}
+
+}  // namespace
+
+bool needs_scales(DType dtype) { return dtype == DType::kF8E4M3 || is_packed(dtype); }
+
+std::vector<std::string> scale_names(const std::string& weight_name) {
+  constexpr std::string_view kWeight = ".weight";
+  const std::string stem = weight_name.ends_with(kWeight) ? weight_name.substr(0, weight_name.size() - kWeight.size()) : weight_name;
+  return {stem + ".scale", weight_name + "_scale_inv"};
+}
+
+Status check_scaled(const ScaledTensor& t, std::span<const int64_t> shape) {
+  const TensorInfo& w = *t.weight;
+  if (t.scales == nullptr)
+    return corrupt("tensor '{}' is {} and has no scales ('{}')", w.name, to_string(w.dtype), scale_names(w.name).front());
+  if (shape.size() != 2)
+    return unsupported("tensor '{}' is {}, which is read for matrices only, expected {}", w.name, to_string(w.dtype), shape_text(shape));
+  const DType scale = t.scales->dtype;
+  if (scale != DType::kF8E8M0 && scale != DType::kF32 && scale != DType::kBF16)
+    return corrupt("tensor '{}' has dtype {}; scales are F8_E8M0, F32 or BF16", t.scales->name, to_string(scale));
+  const int64_t rows = shape[0], cols = shape[1];
+  const bool packed = is_packed(w.dtype);
+  if (packed && cols % kRun != 0)
+    return corrupt("tensor '{}' holds 4-bit weights of {} columns, which are no multiple of {}", w.name, cols, kRun);
+  const std::vector<int64_t> stored = packed ? std::vector{rows, cols / 2} : std::vector{rows, cols};
+  const std::vector<int64_t> scales = packed ? std::vector{rows, cols / kRun} : std::vector{ceil_div(rows, kBlock), ceil_div(cols, kBlock)};
+  if (w.shape != stored) return corrupt("tensor '{}' is {}, expected {}", w.name, shape_text(w.shape), shape_text(stored));
+  if (t.scales->shape != scales)
+    return corrupt("tensor '{}' is {}, expected {}", t.scales->name, shape_text(t.scales->shape), shape_text(scales));
+  return {};
+}
+
+void decode_rows(const ScaledTensor& t, int64_t first_row, int64_t n_rows, int64_t cols, float* out) {
+  for (int64_t r = 0; r < n_rows; ++r) {
+    is_packed(t.weight->dtype) ? decode_e2m1(t, first_row + r, cols, out + r * cols) : decode_e4m3(t, first_row + r, cols, out + r * cols);
+  }
+}
+
+}  // namespace longhaul

@@ -1,0 +1,510 @@
+// DeepSeek V4's layers, block by block, on n streams X (mechanisms/hyper_connections.h):
+//
+//   X = E[t] in every stream
+//   per layer:  X = connect(attention(rms(read X, attn_norm)))   window alone, window + sparse entries (1:4), or window + all entries (1:128)
+//               X = connect(moe(f) + shared(f)),  f = rms(read X, ffn_norm); the first layers' experts are named by the token's id
+//   logits = H rms(collapse X, norm)
+// Tensors have three spellings: the release's own, the same under "model." with a few others (as the reference saves by default), and the
+// reference's module names. Weights may be FP8 with block scales and experts FP4: their tensors say so.
+// Source: the reference implementation's deepseek_v4 model; names and values of the release as published.
+#include "models/deepseek_v4.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "formats/config_reader.h"
+#include "models/common_fields.h"
+#include "models/yarn.h"
+
+namespace longhaul {
+namespace {
+
+enum class LayerKind { kWindow, kSparse, kHeavy };
+
+struct Layer {
+  LayerKind kind = LayerKind::kWindow;
+  bool hash = false;
+};
+
+struct Config {
+  int64_t vocab_size = 0, hidden_size = 0, max_position_embeddings = 0;
+  int64_t num_attention_heads = 0, head_dim = 0, rope_dim = 0, q_lora_rank = 0, o_groups = 0, o_lora_rank = 0, sliding_window = 0;
+  int64_t index_n_heads = 0, index_head_dim = 0, index_topk = 0, sparse_ratio = 4, heavy_ratio = 128;
+  int64_t n_routed_experts = 0, num_experts_per_tok = 0, moe_intermediate_size = 0;
+  int64_t hc_mult = 0, hc_sinkhorn_iters = 0;
+  double rms_norm_eps = 1e-6, hc_eps = 1e-6, swiglu_limit = 10.0, routed_scaling_factor = 1.5;
+  RouterScore score = RouterScore::kSqrtSoftplus;
+  bool tie_word_embeddings = false;
+  std::vector<Layer> layers;
+  RopeSpec main_rope, compress_rope;
+};
+
+constexpr IgnoredField kIgnored[] = {
+    {"quantization_config", "tensors state their own dtype"},   {"expert_dtype", "tensors state their own dtype"},
+    {"num_nextn_predict_layers", "draft layers are not run"},   {"dspark_block_size", "draft layers are not run"},
+    {"dspark_noise_token_id", "draft layers are not run"},      {"dspark_target_layer_ids", "draft layers are not run"},
+    {"dspark_markov_rank", "draft layers are not run"},         {"topk_method", "the correction bias is always there"},
+    {"norm_topk_prob", "the reference always normalises"},      {"router_jitter_noise", "training only"},
+    {"default_partial_rotary_factor", "read where it is used"},
+};
+
+class Reader {
+ public:
+  Reader(const Json& config, const std::string& where) : t_(config, where) {
+    t_.string("model_type");
+    t_.ignore(kCommonIgnoredFields);
+    t_.ignore(kIgnored);
+  }
+
+  Result<Config> read() {
+    c_.vocab_size = t_.integer("vocab_size", {1, 1 << 22}, 129280);
+    c_.hidden_size = t_.integer("hidden_size", {1, 1 << 17}, 4096);
+    c_.max_position_embeddings = t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 1048576);
+    c_.rms_norm_eps = t_.number("rms_norm_eps", {0.0, 1.0}, 1e-6);
+    c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", false);
+    t_.choice("hidden_act", {"silu"}, 0);
+    for (const char* bias : {"attention_bias", "mlp_bias"}) {
+      if (t_.boolean(bias, false)) t_.refuse(bias, "biased projections are not supported, expected false");
+    }
+    read_attention();
+    read_layers();
+    read_experts();
+    read_streams();
+    read_ropes();
+    LH_RETURN_IF_ERROR(t_.finish());
+    return std::move(c_);
+  }
+
+ private:
+  void read_attention() {
+    c_.num_attention_heads = t_.integer("num_attention_heads", {1, 1 << 12}, 64);
+    if (t_.integer("num_key_value_heads", {1, 1 << 12}, 1) != 1) t_.refuse("num_key_value_heads", "all heads share one row, expected 1");
+    c_.head_dim = t_.integer("head_dim", {2, 1 << 12}, 512);
+    c_.q_lora_rank = t_.integer("q_lora_rank", {1, 1 << 17}, 1024);
+    c_.o_groups = t_.integer("o_groups", {1, 1 << 10}, 8);
+    c_.o_lora_rank = t_.integer("o_lora_rank", {1, 1 << 17}, 1024);
+    if (c_.num_attention_heads % c_.o_groups != 0)
+      t_.fail("o_groups", fmt::format("must divide num_attention_heads ({}), found {}", c_.num_attention_heads, c_.o_groups));
+    c_.sliding_window = t_.integer("sliding_window", {1, int64_t{1} << 32}, 128);
+    c_.index_n_heads = t_.integer("index_n_heads", {1, 1 << 10}, 64);
+    c_.index_head_dim = t_.integer("index_head_dim", {1, 1 << 12}, 128);
+    c_.index_topk = t_.integer("index_topk", {1, 1 << 20}, 512);
+  }
+
+  void read_layers() {
+    const auto n = static_cast<size_t>(t_.integer("num_hidden_layers", {1, 256}, 43));
+    c_.layers.assign(n, {});
+    // A published list goes on behind the layers, for those that draft.
+    std::vector<int64_t> ratios;
+    if (t_.has("compress_ratios")) ratios = t_.integers("compress_ratios", {n, n + 64}, {0, 1 << 20});
+    if (t_.has("layer_types")) {
+      const auto kinds =
+          t_.choices("layer_types", {"sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"}, {n, n});
+      for (size_t l = 0; l < std::min(n, kinds.size()); ++l) c_.layers[l].kind = static_cast<LayerKind>(kinds[l]);
+    } else if (t_.has("compress_ratios")) {
+      for (size_t l = 0; l < std::min(n, ratios.size()); ++l) c_.layers[l].kind = kind_of_ratio(l, ratios[l]);
+    } else {
+      t_.refuse("layer_types", "neither this nor compress_ratios says which layer compresses how; defaults differ between releases");
+    }
+    if (auto rates = t_.optional_child("compress_rates")) {
+      c_.sparse_ratio = rates->integer("compressed_sparse_attention", {1, 1 << 16}, 4);
+      c_.heavy_ratio = rates->integer("heavily_compressed_attention", {1, 1 << 16}, 128);
+    }
+    c_.sparse_ratio = t_.integer("compress_rate_csa", {1, 1 << 16}, c_.sparse_ratio);
+    c_.heavy_ratio = t_.integer("compress_rate_hca", {1, 1 << 16}, c_.heavy_ratio);
+    const auto n_hash = static_cast<size_t>(t_.integer("num_hash_layers", {0, 256}, 3));
+    for (size_t l = 0; l < std::min(n, n_hash); ++l) c_.layers[l].hash = true;
+    if (!t_.has("mlp_layer_types")) return;
+    const auto routers = t_.choices("mlp_layer_types", {"moe", "hash_moe"}, {n, n});
+    for (size_t l = 0; l < std::min(n, routers.size()); ++l) c_.layers[l].hash = routers[l] == 1;
+  }
+
+  LayerKind kind_of_ratio(size_t layer, int64_t ratio) {
+    if (ratio == 0) return LayerKind::kWindow;
+    if (ratio == 4) return LayerKind::kSparse;
+    if (ratio != 128) t_.fail("compress_ratios", fmt::format("must be 0, 4 or 128, layer {} has {}", layer, ratio));
+    return LayerKind::kHeavy;
+  }
+
+  void read_experts() {
+    c_.n_routed_experts = t_.integer("n_routed_experts", {1, 1024}, 256);
+    c_.num_experts_per_tok = t_.integer("num_experts_per_tok", {1, 1024}, 6);
+    c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 2048);
+    if (t_.integer("n_shared_experts", {0, 1024}, 1) != 1) t_.refuse("n_shared_experts", "expected 1");
+    c_.routed_scaling_factor = t_.number("routed_scaling_factor", {-1e6, 1e6}, 1.5);
+    c_.swiglu_limit = t_.number("swiglu_limit", {1e-6, 1e9}, 10.0);
+    constexpr RouterScore kScores[] = {RouterScore::kSqrtSoftplus, RouterScore::kSigmoid, RouterScore::kSoftmax};
+    c_.score = kScores[t_.choice("scoring_func", {"sqrtsoftplus", "sigmoid", "softmax"}, 0)];
+    if (c_.num_experts_per_tok > c_.n_routed_experts) {
+      t_.fail("num_experts_per_tok",
+              fmt::format("must be at most n_routed_experts ({}), found {}", c_.n_routed_experts, c_.num_experts_per_tok));
+    }
+  }
+
+  void read_streams() {
+    c_.hc_mult = t_.integer("hc_mult", {2, 8}, 4);
+    c_.hc_sinkhorn_iters = t_.integer("hc_sinkhorn_iters", {1, 1000}, 20);
+    c_.hc_eps = t_.number("hc_eps", {0.0, 1.0}, 1e-6);
+  }
+
+  void read_ropes() {
+    const double theta = t_.number("rope_theta", {1.0, 1e12}, 10000.0),
+                 compress_theta = t_.number("compress_rope_theta", {1.0, 1e12}, 160000.0);
+    const int64_t by_width = t_.integer("qk_rope_head_dim", {2, 1 << 12}, 64);
+    const double by_factor =
+        t_.number("partial_rotary_factor", {0.0, 1.0}, static_cast<double>(by_width) / static_cast<double>(c_.head_dim));
+    c_.rope_dim = static_cast<int64_t>(by_factor * static_cast<double>(c_.head_dim));
+    if (c_.rope_dim < 2 || c_.rope_dim % 2 != 0 || c_.rope_dim > c_.index_head_dim) {
+      t_.fail("partial_rotary_factor",
+              fmt::format("must turn an even number of channels, 2 to index_head_dim ({}), found {}", c_.index_head_dim, c_.rope_dim));
+    }
+    const Scaling main{.theta = theta}, compress{.theta = compress_theta};
+    auto parameters = t_.optional_child("rope_parameters");
+    auto scaling = t_.optional_child("rope_scaling");
+    if (parameters && parameters->has("main") && parameters->has("compress")) {
+      c_.main_rope = read_rope(parameters->child("main"), main, true);
+      c_.compress_rope = read_rope(parameters->child("compress"), compress, true);
+      return;
+    }
+    // Flat fields scale the compressed layers' angles alone, and then nothing is multiplied unless they say so.
+    c_.main_rope = rope_spec(main);
+    c_.compress_rope = parameters ? read_rope(*parameters, compress, false)
+                       : scaling  ? read_rope(*scaling, compress, false)
+                                  : rope_spec(compress);
+  }
+
+  struct Scaling {
+    double theta = 10000.0, factor = 1.0, attention_factor = 1.0;
+    std::optional<YarnFields> yarn = {};
+  };
+
+  RopeSpec read_rope(ConfigReader r, Scaling s, bool nested) {
+    if (nested) s.theta = r.number("rope_theta", {1.0, 1e12}, s.theta);
+    r.ignore("rope_theta", "compress_rope_theta says it");
+    r.ignore("partial_rotary_factor", "the model's own says it");
+    const size_t old_type = r.choice("type", {"default", "yarn"}, 0);
+    if (r.choice("rope_type", {"default", "yarn"}, old_type) == 1) {
+      s.factor = r.number("factor", {1e-6, 1e6}, 1.0);
+      s.yarn = YarnFields{.theta = s.theta,
+                          .beta_fast = r.number("beta_fast", {1e-6, 1e6}, 32.0),
+                          .beta_slow = r.number("beta_slow", {1e-6, 1e6}, 1.0),
+                          .original_max_position_embeddings =
+                              r.integer("original_max_position_embeddings", {1, int64_t{1} << 32}, c_.max_position_embeddings)};
+      s.attention_factor = r.number("attention_factor", {1e-6, 1e6}, nested ? yarn_attention_factor(s.factor) : 1.0);
+    }
+    return rope_spec(s);
+  }
+
+  RopeSpec rope_spec(const Scaling& s) const {
+    RopeSpec spec{.n_pairs = c_.rope_dim / 2,
+                  .live_pairs = c_.rope_dim / 2,
+                  .denominator = c_.rope_dim,
+                  .theta = s.theta,
+                  .factor = s.factor,
+                  .attention_factor = static_cast<float>(s.attention_factor),
+                  .neighbours_at_end = true};
+    if (s.yarn) spec.ramp = yarn_ramp(*s.yarn, c_.rope_dim);
+    return spec;
+  }
+
+  ConfigReader t_;
+  Config c_;
+};
+
+class Builder {
+ public:
+  Builder(const Config& c, const ShapeOf& shape_of) : c_(c), shape_of_(shape_of) {}
+
+  Architecture build() {
+    const int64_t d = c_.hidden_size, n = c_.hc_mult;
+    a_.family = "DeepSeek V4";
+    a_.vocab_size = c_.vocab_size;
+    a_.hidden_size = d;
+    a_.n_streams = n;
+    a_.n_layers = static_cast<int64_t>(c_.layers.size());
+    a_.max_positions = c_.max_position_embeddings;
+    a_.prefixes = {"", "model."};
+    a_.embedding.table = a_.add_weight({.name = "embed.weight", .shape = {c_.vocab_size, d}, .other_names = {"embed_tokens.weight"}},
+                                       {.use = WeightUse::kLookup, .rows = c_.vocab_size, .cols = d});
+    for (int64_t l = 0; l < a_.n_layers; ++l) {
+      a_.blocks.push_back(attention(l));
+      a_.blocks.push_back(feed_forward(l));
+    }
+    a_.head.collapse = HyperCollapse{.fn = fine({"hc_head_fn", {"hc_head.hc_fn"}}, n, n * d),
+                                     .base = vector({"hc_head_base", {"hc_head.hc_base"}}, n),
+                                     .scale = vector({"hc_head_scale", {"hc_head.hc_scale"}}, 1),
+                                     .eps = static_cast<float>(c_.hc_eps),
+                                     .norm_eps = static_cast<float>(c_.rms_norm_eps)};
+    a_.head.norm = norm({"norm.weight", {}}, d);
+    add_head();
+    for (const char* draft : {"mtp.", "model.mtp."}) a_.ignored.push_back({draft, "draft layers are not run", true, true});
+    return std::move(a_);
+  }
+
+ private:
+  struct Name {
+    std::string release;
+    std::vector<std::string> others;
+  };
+  // "attn.wq_a.weight" of the release, "self_attn.q_a_proj.weight" of the reference.
+  static Name layer_name(int64_t l, const std::string& release, std::initializer_list<const char*> others) {
+    const std::string layer = "layers." + std::to_string(l) + ".";
+    Name name{layer + release, {}};
+    for (const char* other : others) name.others.push_back(layer + other);
+    return name;
+  }
+
+  WeightId add(const Name& name, std::vector<int64_t> shape, WeightSpec weight) {
+    return a_.add_weight({.name = name.release, .shape = std::move(shape), .other_names = name.others}, weight);
+  }
+  WeightId matrix(const Name& name, int64_t rows, int64_t cols) {
+    return add(name, {rows, cols}, {.use = WeightUse::kMatrix, .rows = rows, .cols = cols});
+  }
+  WeightId fine(const Name& name, int64_t rows, int64_t cols) {
+    return add(name, {rows, cols}, {.use = WeightUse::kFine, .rows = rows, .cols = cols});
+  }
+  WeightId vector(const Name& name, int64_t n) { return add(name, {n}, {.use = WeightUse::kVector, .cols = n}); }
+  NormSpec norm(const Name& name, int64_t n) { return {vector(name, n), static_cast<float>(c_.rms_norm_eps)}; }
+
+  void add_head() {
+    if (c_.tie_word_embeddings) return a_.add_head_matrix("");
+    a_.head.matrix = a_.add_weight(
+        {.name = "head.weight", .shape = {c_.vocab_size, c_.hidden_size}, .other_names = {"lm_head.weight"}, .is_absolute = true},
+        {.use = WeightUse::kMatrix, .rows = c_.vocab_size, .cols = c_.hidden_size});
+  }
+
+  StateId state(StateSpec spec) {
+    a_.states.push_back(spec);
+    return static_cast<StateId>(a_.states.size()) - 1;
+  }
+
+  HyperResidual residual(int64_t l, const std::string& release, const std::string& reference) {
+    const int64_t n = c_.hc_mult, rows = (2 + n) * n;
+    const auto name = [&](const char* part) { return layer_name(l, release + "_" + part, {(reference + "." + part).c_str()}); };
+    return {.fn = fine(name("fn"), rows, n * c_.hidden_size),
+            .base = vector(name("base"), rows),
+            .scale = vector(name("scale"), 3),
+            .sinkhorn_iters = c_.hc_sinkhorn_iters,
+            .eps = static_cast<float>(c_.hc_eps),
+            .norm_eps = static_cast<float>(c_.rms_norm_eps)};
+  }
+
+  // release "attn.compressor.", reference "self_attn.compressor."
+  CompressorSpec compressor(int64_t l, const std::string& release, const std::string& reference, int64_t ratio, int64_t width,
+                            bool overlaps, RowKind rows) {
+    CompressorSpec s{.ratio = ratio, .width = width, .overlaps = overlaps};
+    const int64_t out = s.series() * width;
+    const auto name = [&](const char* own, const char* other) { return layer_name(l, release + own, {(reference + other).c_str()}); };
+    s.kv_proj = matrix(name("wkv.weight", "kv_proj.weight"), out, c_.hidden_size);
+    s.gate_proj = matrix(name("wgate.weight", "gate_proj.weight"), out, c_.hidden_size);
+    s.position_bias = add(name("ape", "position_bias"), {ratio, out}, {.use = WeightUse::kVector, .rows = ratio, .cols = out});
+    s.norm = norm(name("norm.weight", "kv_norm.weight"), width);
+    s.entries = state({.layer = l, .n_kv_heads = 1, .head_dim = width, .rows = rows, .ratio = ratio});
+    s.open = state({.layer = l, .fixed_elements = s.state_elements(), .fixed_f32 = true});
+    return s;
+  }
+
+  IndexerSpec indexer(int64_t l) {
+    IndexerSpec s{.n_heads = c_.index_n_heads, .head_dim = c_.index_head_dim, .top_k = c_.index_topk};
+    s.q_proj = matrix(layer_name(l, "attn.indexer.wq_b.weight", {"self_attn.compressor.indexer.q_b_proj.weight"}), s.n_heads * s.head_dim,
+                      c_.q_lora_rank);
+    s.weights_proj =
+        matrix(layer_name(l, "attn.indexer.weights_proj.weight",
+                          {"self_attn.compressor.indexer.weights_proj.weight", "self_attn.compressor.indexer.scorer.weights_proj.weight"}),
+               s.n_heads, c_.hidden_size);
+    s.keys = compressor(l, "attn.indexer.compressor.", "self_attn.compressor.indexer.", c_.sparse_ratio, s.head_dim, true, RowKind::kKeys);
+    return s;
+  }
+
+  Block attention(int64_t l) {
+    const LayerKind kind = c_.layers[static_cast<size_t>(l)].kind;
+    const int64_t d = c_.hidden_size, heads = c_.num_attention_heads, k = c_.head_dim, groups = c_.o_groups, rank = c_.o_lora_rank;
+    const int64_t group_width = heads * k / groups;
+    CompressedAttentionSpec s{.q_lora_rank = c_.q_lora_rank, .o_groups = groups, .o_lora_rank = rank};
+    s.attention = {.n_heads = heads,
+                   .n_kv_heads = 1,
+                   .head_dim = k,
+                   .window = c_.sliding_window,
+                   .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(k))),
+                   .rope = kind == LayerKind::kWindow ? c_.main_rope : c_.compress_rope};
+    s.q_a_proj = matrix(layer_name(l, "attn.wq_a.weight", {"self_attn.q_a_proj.weight"}), c_.q_lora_rank, d);
+    s.q_a_norm = norm(layer_name(l, "attn.q_norm.weight", {"self_attn.q_a_norm.weight"}), c_.q_lora_rank);
+    s.attention.q_proj = matrix(layer_name(l, "attn.wq_b.weight", {"self_attn.q_b_proj.weight"}), heads * k, c_.q_lora_rank);
+    s.attention.q_norm = NormSpec{.eps = static_cast<float>(c_.rms_norm_eps)};
+    s.attention.k_proj = matrix(layer_name(l, "attn.wkv.weight", {"self_attn.kv_proj.weight"}), k, d);
+    s.attention.k_norm = norm(layer_name(l, "attn.kv_norm.weight", {"attn.norm.weight", "self_attn.kv_norm.weight"}), k);
+    s.sinks = vector(layer_name(l, "attn.attn_sink", {"self_attn.sinks"}), heads);
+    s.o_a_proj = add(layer_name(l, "attn.wo_a.weight", {"self_attn.o_a_proj.weight"}), {groups * rank, group_width},
+                     {.use = WeightUse::kMatrix, .n_experts = groups, .expert_stride = rank, .rows = rank, .cols = group_width});
+    s.attention.o_proj = matrix(layer_name(l, "attn.wo_b.weight", {"self_attn.o_b_proj.weight"}), d, groups * rank);
+    s.attention.state = state({.layer = l, .n_kv_heads = 1, .head_dim = k, .window = s.attention.window, .rows = RowKind::kShared});
+    if (kind != LayerKind::kWindow) {
+      const bool sparse = kind == LayerKind::kSparse;
+      s.compressor = compressor(l, "attn.compressor.", "self_attn.compressor.", sparse ? c_.sparse_ratio : c_.heavy_ratio, k, sparse,
+                                RowKind::kShared);
+      if (sparse) s.indexer = indexer(l);
+    }
+    Block block{.layer = l};
+    block.pre_norm = norm(layer_name(l, "attn_norm.weight", {"input_layernorm.weight"}), d);
+    block.mixer = s;
+    block.residual = residual(l, "hc_attn", "attn_hc");
+    return block;
+  }
+
+  LinearRouterSpec router(int64_t l) {
+    const int64_t e = c_.n_routed_experts;
+    LinearRouterSpec s{.score = c_.score};
+    s.proj = matrix(layer_name(l, "ffn.gate.weight", {"mlp.gate.weight"}), e, c_.hidden_size);
+    s.output_scale = static_cast<float>(c_.routed_scaling_factor);
+    if (!c_.layers[static_cast<size_t>(l)].hash) {
+      s.selection_bias = vector(layer_name(l, "ffn.gate.bias", {"mlp.gate.e_score_correction_bias"}), e);
+      return s;
+    }
+    const int64_t k = c_.num_experts_per_tok;
+    const Name table = layer_name(l, "ffn.gate.tid2eid", {"mlp.gate.tid2eid"});
+    s.token_experts = a_.add_weight({.name = table.release, .shape = {c_.vocab_size, k}, .is_buffer = true, .other_names = table.others},
+                                    {.use = WeightUse::kIndex, .rows = c_.vocab_size, .cols = k, .limit = e});
+    return s;
+  }
+
+  MoeSpec experts(int64_t l) {
+    const int64_t d = c_.hidden_size, e = c_.n_routed_experts, f = c_.moe_intermediate_size;
+    MoeSpec s{.n_experts = e,
+              .top_k = c_.num_experts_per_tok,
+              .width = f,
+              .activation = ActivationKind::kSilu,
+              .limit = static_cast<float>(c_.swiglu_limit)};
+    s.router = router(l);
+    const std::string stack = "layers." + std::to_string(l) + ".mlp.experts.";
+    if (shape_of_ && shape_of_("model." + stack + "gate_up_proj") != nullptr) {
+      s.gate_proj = a_.add_experts(stack + "gate_up_proj", e, 2 * f, 0, f, d);
+      s.up_proj = a_.add_experts(stack + "gate_up_proj", e, 2 * f, f, f, d);
+      s.down_proj = a_.add_experts(stack + "down_proj", e, d, 0, d, f);
+      return s;
+    }
+    const auto names = [&](const char* name) {
+      std::vector<std::string> all;
+      for (int64_t i = 0; i < e; ++i) all.push_back("layers." + std::to_string(l) + ".ffn.experts." + std::to_string(i) + name);
+      return all;
+    };
+    s.gate_proj = a_.add_separate_experts(names(".w1.weight"), f, 0, f, d);
+    s.up_proj = a_.add_separate_experts(names(".w3.weight"), f, 0, f, d);
+    s.down_proj = a_.add_separate_experts(names(".w2.weight"), d, 0, d, f);
+    return s;
+  }
+
+  GatedMlpSpec shared_expert(int64_t l) {
+    const int64_t d = c_.hidden_size, f = c_.moe_intermediate_size;
+    const auto name = [&](const char* own, const char* other) {
+      return layer_name(l, std::string("ffn.shared_experts.") + own, {(std::string("mlp.shared_experts.") + other).c_str()});
+    };
+    return {.width = f,
+            .activation = ActivationKind::kSilu,
+            .limit = static_cast<float>(c_.swiglu_limit),
+            .gate_proj = matrix(name("w1.weight", "gate_proj.weight"), f, d),
+            .up_proj = matrix(name("w3.weight", "up_proj.weight"), f, d),
+            .down_proj = matrix(name("w2.weight", "down_proj.weight"), d, f)};
+  }
+
+  Block feed_forward(int64_t l) {
+    Block block{.layer = l};
+    block.pre_norm = norm(layer_name(l, "ffn_norm.weight", {"post_attention_layernorm.weight"}), c_.hidden_size);
+    block.mixer = ParallelSpec{{Branch{{}, {}, experts(l)}, Branch{{}, {}, shared_expert(l)}}};
+    block.residual = residual(l, "hc_ffn", "ffn_hc");
+    return block;
+  }
+
+  const Config& c_;
+  const ShapeOf& shape_of_;
+  Architecture a_;
+};
+
+Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf& shape_of) {
+  LH_TRY(const Config c, Reader(config, where).read());
+  return Builder(c, shape_of).build();
+}
+
+Json first_of(const Json& list, int64_t n) {
+  Json out{Json::Array{}};
+  for (int64_t i = 0; i < n; ++i) out.push_back((*list.as_array())[static_cast<size_t>(i)]);
+  return out;
+}
+
+// Keeps the first layers: the published schedules show every kind of layer early.
+Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
+  LH_TRY(const Config c, Reader(config, where).read());
+  Json out = config;
+  const auto total = static_cast<int64_t>(c.layers.size());
+  const int64_t n = n_layers > 0 ? std::min(n_layers, total) : total;
+  out.set("num_hidden_layers", n);
+  for (const char* list : {"compress_ratios", "layer_types", "mlp_layer_types"}) {
+    if (const Json* found = config.find(list)) out.set(list, first_of(*found, n));
+  }
+  out.set("dtype", dtype);
+  return out;
+}
+
+Json release_config(int64_t hidden, int64_t layers, int64_t heads, int64_t q_rank, int64_t groups, int64_t top_k, int64_t experts,
+                    int64_t expert_width, double scale, std::initializer_list<int> first_ratios) {
+  Json ratios{Json::Array{}};
+  for (int ratio : first_ratios) ratios.push_back(ratio);
+  for (int64_t l = static_cast<int64_t>(first_ratios.size()); l < layers; ++l) ratios.push_back(l % 2 == 0 ? 4 : 128);
+  ratios.push_back(0);  // the draft layer's
+  return Json::object(
+      {{"architectures", Json(Json::Array{Json("DeepseekV4ForCausalLM")})},
+       {"model_type", "deepseek_v4"},
+       {"vocab_size", 129280},
+       {"hidden_size", hidden},
+       {"num_hidden_layers", layers},
+       {"num_attention_heads", heads},
+       {"num_key_value_heads", 1},
+       {"head_dim", 512},
+       {"qk_rope_head_dim", 64},
+       {"q_lora_rank", q_rank},
+       {"o_groups", groups},
+       {"o_lora_rank", 1024},
+       {"sliding_window", 128},
+       {"index_n_heads", 64},
+       {"index_head_dim", 128},
+       {"index_topk", top_k},
+       {"compress_ratios", ratios},
+       {"num_hash_layers", 3},
+       {"n_routed_experts", experts},
+       {"num_experts_per_tok", 6},
+       {"n_shared_experts", 1},
+       {"moe_intermediate_size", expert_width},
+       {"scoring_func", "sqrtsoftplus"},
+       {"topk_method", "noaux_tc"},
+       {"norm_topk_prob", true},
+       {"routed_scaling_factor", scale},
+       {"swiglu_limit", 10.0},
+       {"hc_mult", 4},
+       {"hc_sinkhorn_iters", 20},
+       {"hc_eps", 1e-6},
+       {"rms_norm_eps", 1e-6},
+       {"rope_theta", 10000.0},
+       {"compress_rope_theta", 160000.0},
+       {"rope_scaling",
+        Json::object(
+            {{"type", "yarn"}, {"factor", 16.0}, {"original_max_position_embeddings", 65536}, {"beta_fast", 32.0}, {"beta_slow", 1.0}})},
+       {"max_position_embeddings", 1048576},
+       {"num_nextn_predict_layers", 1},
+       {"tie_word_embeddings", false},
+       {"attention_bias", false},
+       {"hidden_act", "silu"},
+       {"bos_token_id", 0},
+       {"eos_token_id", 1}});
+}
+
+}  // namespace
+
+const Family& deepseek_v4_family() {
+  static const Family family{{"deepseek_v4"},
+                             read,
+                             rewrite,
+                             {{"deepseek-v4-flash", release_config(4096, 43, 64, 1024, 8, 512, 256, 2048, 1.5, {0, 0})},
+                              {"deepseek-v4-pro", release_config(7168, 61, 128, 1536, 16, 1024, 384, 3072, 2.5, {128, 128})}}};
+  return family;
+}
+
+}  // namespace longhaul
