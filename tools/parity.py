@@ -28,7 +28,7 @@ from goldens import checkpoint, families, reference, store
 from goldens.variants import Variant
 
 MIN_MARGIN = 2e-3
-MIN_ROUTER_GAP = 2e-5
+MIN_CHOICE_GAP = 2e-5
 MAX_ATTEMPTS = 40
 
 
@@ -59,7 +59,7 @@ class Case:
 
 
 def make_case(variant: Variant, seed: int, folder: Path) -> Case:
-    """Writes the checkpoint; takes the first of several sub-seeds where no greedy choice and no routing is a near tie."""
+    """Writes the checkpoint; takes the first of several sub-seeds where no greedy choice and no choice of experts or entries is a near tie."""
     for attempt in range(MAX_ATTEMPTS):
         sub_seed = seed * 1000 + attempt
         shutil.rmtree(folder, ignore_errors=True)
@@ -67,9 +67,9 @@ def make_case(variant: Variant, seed: int, folder: Path) -> Case:
         model = reference.load(folder, variant.amend)
         prompt = variant.prompts(sub_seed)[-1]
         (continuation,) = reference.greedy(model, [prompt])
-        with store.RouterGap(model, variant.scores) as gap:
+        with store.ChoiceGap(model, variant.scores) as gap:
             forced = reference.teacher_forced(model, prompt, continuation)
-        if forced.margin < MIN_MARGIN or gap.smallest < MIN_ROUTER_GAP or forced.choices != continuation:
+        if forced.margin < MIN_MARGIN or gap.smallest < MIN_CHOICE_GAP or forced.choices != continuation:
             continue
         checkpoint.respell(variant, folder)
         tokens = prompt + continuation[:-1]

@@ -27,6 +27,7 @@ std::vector<int32_t> ids(const TensorInfo& t) {
 void add_rows(std::vector<std::vector<int32_t>>& sets, const int32_t* ids, int64_t n_rows, int64_t k) {
   for (int64_t row = 0; row < n_rows; ++row) {
     sets.emplace_back(ids + row * k, ids + (row + 1) * k);
+    std::erase(sets.back(), -1);
     std::sort(sets.back().begin(), sets.back().end());
   }
 }

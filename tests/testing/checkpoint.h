@@ -16,7 +16,7 @@ namespace longhaul::testing {
 std::vector<std::string> golden_checkpoints();
 std::string golden_folder(const std::string& name);
 
-// What was chosen out of many at every token: "layers.3.experts" to a set for each token, ascending.
+// What was chosen out of many at every token: "layers.3.experts" to a set for each token, ascending, without the -1 behind a short one.
 using Choices = std::map<std::string, std::vector<std::vector<int32_t>>>;
 
 struct GoldenCase {

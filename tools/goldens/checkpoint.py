@@ -19,7 +19,7 @@ def write(variant: Variant, seed: int, folder: Path) -> None:
     for name, value in exact.items():
         owner, _, leaf = name.rpartition(".")
         getattr(model.get_submodule(owner), leaf).data = value
-    options = {"max_shard_size": variant.max_shard_size} if variant.max_shard_size else {}
+    options = variant.save_options | ({"max_shard_size": variant.max_shard_size} if variant.max_shard_size else {})
     model.save_pretrained(folder, **options)
     # Not part of the layout: sampling defaults of the class, the same for every variant.
     (folder / "generation_config.json").unlink(missing_ok=True)

@@ -118,17 +118,29 @@ def choices(model: PreTrainedModel, tokens: list[int], scores: Scores = first_ou
     """What was chosen out of many at every token, [T, k] i32, ascending:
 
     layers.N.experts  where a layer has a router: the experts chosen by `scores`
+    layers.N.entries  where an indexer chooses compressed entries: those chosen, then -1; k is the smaller of its top k
+                      and all entries there are
     """
     found: dict[str, torch.Tensor] = {}
 
-    def keep(name):
+    def keep_experts(name):
         def hook(router, _inputs, output):
             found[name] = scores(router, output).topk(output[2].shape[-1]).indices.sort().values.to(torch.int32)
 
         return hook
 
-    handles = [router.register_forward_hook(keep(f"layers.{i}.experts"))
-               for i, layer in enumerate(text_model(model).layers) for router in routers(layer)]
+    def keep_entries(name):
+        def hook(_indexer, _inputs, output):
+            last = torch.iinfo(torch.int32).max
+            chosen = output[0].masked_fill(output[0] < 0, last).sort().values
+            found[name] = chosen.masked_fill(chosen == last, -1).to(torch.int32)
+
+        return hook
+
+    handles = []
+    for i, layer in enumerate(text_model(model).layers):
+        handles += [m.register_forward_hook(keep_experts(f"layers.{i}.experts")) for m in routers(layer)]
+        handles += [m.register_forward_hook(keep_entries(f"layers.{i}.entries")) for m in indexers(layer)]
     try:
         logits(model, tokens)
     finally:
@@ -142,11 +154,16 @@ def routers(module: torch.nn.Module) -> list[torch.nn.Module]:
     return [m for m in module.modules() if type(m).__name__.endswith("Router")]
 
 
+def indexers(module: torch.nn.Module) -> list[torch.nn.Module]:
+    """Those that choose compressed entries."""
+    return [m for m in module.modules() if type(m).__name__.endswith("Indexer")]
+
+
 @torch.no_grad()
 def taps(model: PreTrainedModel, tokens: list[int]) -> dict[str, torch.Tensor]:
     """Values on the way, f32, [T, ...]:
 
-    embed             what enters layer 0: token embeddings, scaled
+    embed             what enters layer 0: token embeddings, scaled; [T, S, D] where there are S streams, as for out
     ple               per-layer inputs [T, L, P], where the model has them
     layers.N.attn     attention output, after o_proj, before the norm or scaling that follows
     layers.N.mlp      MLP output, before the norm or scaling that follows; the whole mixture where `mlp` is one
@@ -164,7 +181,7 @@ def taps(model: PreTrainedModel, tokens: list[int]) -> dict[str, torch.Tensor]:
         return hook
 
     def keep_input(_module, inputs):
-        found["embed"] = inputs[0].detach().reshape(len(tokens), -1).clone()
+        found["embed"] = inputs[0].detach().reshape(len(tokens), *inputs[0].shape[2:]).clone()
 
     handles = [stack.layers[0].register_forward_pre_hook(keep_input), stack.norm.register_forward_hook(keep("norm"))]
     for i, layer in enumerate(stack.layers):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,11 +16,10 @@ from . import checkpoint, reference, weights
 from .variants import Scores, Variant
 
 MIN_MARGIN = 2e-3  # a greedy choice closer than this could flip on rounding alone
-MIN_ROUTER_GAP = 2e-5  # the same for the last expert chosen
+MIN_CHOICE_GAP = 2e-5  # the same for the last expert and the last compressed entry chosen
 MIN_SPREAD = 1.0  # standard deviation of the logits
 MIN_INFLUENCE = 1e-2  # how far some logit must move when a tensor's values are disturbed by a tenth
 MAX_ATTEMPTS = 60
-MAX_WEIGHT_BYTES = 190_000
 MAX_NOISE = 4e-5  # the reference's own difference between decoding through the cache and one pass
 MIN_DISTINCT = 10  # ids in the greedy texts
 
@@ -28,7 +28,7 @@ ORIGIN = """{path}: {about}.
 Made by tools/make_goldens.py with transformers {transformers}, torch {torch}, safetensors {safetensors}, on {date}.
 Weights: random, from SHA-256 of the variant's name, the seed and each tensor's name; seed {seed}. Saved as {dtype} by {model_class}.
 Logits: {model_class}, weights read as float32, eager attention, use_cache on, one pass over the prompt.
-Greedy: {n_greedy} tokens a prompt, no id stops it; the smallest gap between the best two logits is {margin:.4f}.
+Greedy: {n_greedy} tokens a prompt{continued}, no id stops it; the smallest gap between the best two logits is {margin:.4f}.
 {notes}"""
 
 
@@ -56,27 +56,34 @@ def _answers(variant: Variant, model, seed: int) -> tuple[dict[str, torch.Tensor
     """The tensors of golden.safetensors and the smallest greedy margin, or None where this seed makes a poor test."""
     tensors, margin = {}, float("inf")
     prompts = variant.prompts(seed)
-    continuations = reference.greedy(model, prompts)
-    if len(set(sum(continuations, []))) < MIN_DISTINCT:
+    for i, prompt in enumerate(prompts):
+        with ChoiceGap(model, variant.scores) as gap:
+            tensors[f"logits.{i}"] = reference.logits(model, prompt)
+        if gap.smallest < MIN_CHOICE_GAP:
+            return None
+        tensors[f"prompt.{i}"] = torch.tensor(prompt, dtype=torch.int32)
+    asked = _continued(variant)
+    continuations = dict(zip(asked, reference.greedy(model, [prompts[i] for i in asked])))
+    if len(set(sum(continuations.values(), []))) < MIN_DISTINCT:
         return None
     cache_prompts = _cache_prompts(variant)
-    for i, (prompt, continuation) in enumerate(zip(prompts, continuations)):
-        with RouterGap(model, variant.scores) as gap:
-            forced = reference.teacher_forced(model, prompt, continuation)
+    for i, continuation in continuations.items():
+        with ChoiceGap(model, variant.scores) as gap:
+            forced = reference.teacher_forced(model, prompts[i], continuation)
         margin = min(margin, forced.margin)
-        if margin < MIN_MARGIN or gap.smallest < MIN_ROUTER_GAP or forced.choices != continuation:
+        if margin < MIN_MARGIN or gap.smallest < MIN_CHOICE_GAP or forced.choices != continuation:
             return None
         if variant.cache_is_exact and i in cache_prompts:
-            if _cache_difference(model, prompt, continuation, forced) > MAX_NOISE:
+            if _cache_difference(model, prompts[i], continuation, forced) > MAX_NOISE:
                 return None
-        tensors[f"prompt.{i}"] = torch.tensor(prompt, dtype=torch.int32)
-        tensors[f"logits.{i}"] = reference.logits(model, prompt)
         tensors[f"greedy.{i}"] = torch.tensor(continuation, dtype=torch.int32)
-        for name, value in reference.choices(model, prompt + continuation[:-1], variant.scores).items():
+    for i, prompt in enumerate(prompts):
+        for name, value in reference.choices(model, prompt + continuations.get(i, [])[:-1], variant.scores).items():
             tensors[f"chosen.{i}.{name}"] = value.contiguous()
-    tapped = tap_index(variant)
-    for name, value in reference.taps(model, prompts[tapped]).items():
-        tensors[f"tap.{tapped}.{name}"] = value.contiguous()
+    tapped = _tap_index(variant)
+    if tapped is not None:
+        for name, value in reference.taps(model, prompts[tapped]).items():
+            tensors[f"tap.{tapped}.{name}"] = value.contiguous()
     if variant.dtype == torch.bfloat16 and RoundedEmbedScale.applies_to(model):
         with RoundedEmbedScale(model):
             for i, prompt in enumerate(prompts):
@@ -84,9 +91,19 @@ def _answers(variant: Variant, model, seed: int) -> tuple[dict[str, torch.Tensor
     return tensors, margin
 
 
-def tap_index(variant: Variant) -> int:
-    """The prompt whose intermediate values are stored: the first that is longer than the window."""
+def _tap_index(variant: Variant) -> int | None:
+    """The prompt whose intermediate values are stored: the first that is longer than the window, or the variant's own choice."""
+    if variant.tap_length == 0:
+        return None
+    if variant.tap_length is not None:
+        return variant.prompt_lengths().index(variant.tap_length)
     return next(i for i, n in enumerate(variant.prompt_lengths()) if n > max(variant.window, 2))
+
+
+def _continued(variant: Variant) -> list[int]:
+    """The prompts that are continued greedily."""
+    lengths = variant.prompt_lengths()
+    return [i for i, n in enumerate(lengths) if variant.continued is None or n in variant.continued]
 
 
 def _origin(variant: Variant, model, seed: int, margin: float, path: str) -> str:
@@ -111,33 +128,53 @@ def _origin(variant: Variant, model, seed: int, margin: float, path: str) -> str
         path=path, about=variant.about, transformers=transformers.__version__, torch=torch.__version__,
         safetensors=safetensors.__version__, date=datetime.date.today().isoformat(), seed=seed,
         dtype=str(variant.dtype).removeprefix("torch."), model_class=type(model).__name__,
-        n_greedy=reference.GREEDY_TOKENS, margin=margin, notes="".join(f"{n}\n" for n in notes),
+        n_greedy=reference.GREEDY_TOKENS,
+        continued="" if variant.continued is None else f" of {', '.join(map(str, variant.continued))} tokens", margin=margin,
+        notes="".join(f"{n}\n" for n in notes),
     )
 
 
-class RouterGap:
-    """Watches every router: `smallest` is the least distance between the last expert chosen and the first left out."""
+class ChoiceGap:
+    """Watches every router and indexer: `smallest` is the least distance between the last one chosen and the first left out."""
 
     def __init__(self, model, scores: Scores):
         self.smallest = float("inf")
-        self._routers = reference.routers(model)
+        self._model = model
         self._scores = scores
         self._handles = []
 
-    def _see(self, module, _inputs, output):
-        probabilities, chosen = self._scores(module, output), output[2]
-        k = chosen.shape[-1]
-        if k < probabilities.shape[-1]:
-            top = probabilities.topk(k + 1).values
-            self.smallest = min(self.smallest, float((top[:, k - 1] - top[:, k]).min()))
+    def _see_experts(self, module, _inputs, output):
+        self._see(self._scores(module, output), output[2].shape[-1])
+
+    def _see_entries(self, indexer, inputs, _output):
+        self._see(indexer.seen_scores.masked_fill(hidden_entries(indexer, inputs), float("-inf")), indexer.index_topk)
+
+    def _see(self, scores: torch.Tensor, k: int) -> None:
+        if k < scores.shape[-1]:
+            top = scores.topk(k + 1).values
+            gaps = top[..., k - 1] - top[..., k]  # nan where neither exists
+            self.smallest = min(self.smallest, float(gaps.nan_to_num(float("inf")).min()))
 
     def __enter__(self):
-        self._handles = [r.register_forward_hook(self._see) for r in self._routers]
+        self._handles = [router.register_forward_hook(self._see_experts) for router in reference.routers(self._model)]
+        for indexer in reference.indexers(self._model):
+            self._handles.append(indexer.scorer.register_forward_hook(functools.partial(_keep_scores, indexer)))
+            self._handles.append(indexer.register_forward_hook(self._see_entries))
         return self
 
     def __exit__(self, *_):
         for handle in self._handles:
             handle.remove()
+
+
+def _keep_scores(indexer, _scorer, _inputs, output) -> None:
+    indexer.seen_scores = output
+
+
+def hidden_entries(indexer, inputs) -> torch.Tensor:
+    """[B, T, entries] bool: compressed entries whose last token comes after the query, given an indexer's inputs."""
+    positions, entries = inputs[2], indexer.seen_scores.shape[-1]
+    return torch.arange(entries) >= ((positions + 1) // indexer.compress_rate).unsqueeze(-1)
 
 
 class RoundedEmbedScale:
@@ -198,19 +235,21 @@ def check(variant: Variant, folder: Path) -> Report:
         report.problems.append("a value is not finite")
     if report.spread < MIN_SPREAD:
         report.problems.append(f"logits spread over {report.spread:.2f} only")
-    if report.weight_bytes > MAX_WEIGHT_BYTES:
-        report.problems.append(f"checkpoint is larger than {MAX_WEIGHT_BYTES} bytes")
-    ids = set()
+    if report.weight_bytes > variant.max_weight_bytes:
+        report.problems.append(f"checkpoint is larger than {variant.max_weight_bytes} bytes")
+    ids, asked = set(), _continued(variant)
     for i, want in enumerate(stored):
-        prompt, continuation = golden[f"prompt.{i}"].tolist(), golden[f"greedy.{i}"].tolist()
-        ids.update(continuation)
+        prompt = golden[f"prompt.{i}"].tolist()
         again = float((reference.logits(model, prompt) - want).abs().max())
         if again > 1e-5:
             report.problems.append(f"logits.{i} differ by {again:.1e} when computed again")
-        _check_greedy(variant, model, prompt, continuation, i, report)
+        continuation = golden[f"greedy.{i}"].tolist() if i in asked else []
+        if continuation:
+            ids.update(continuation)
+            _check_greedy(variant, model, prompt, continuation, i, report)
         for name, chosen in reference.choices(model, prompt + continuation[:-1], variant.scores).items():
             if not torch.equal(golden.get(f"chosen.{i}.{name}", torch.empty(0)), chosen):
-                report.problems.append(f"chosen.{i}.{name} is not what the router chooses")
+                report.problems.append(f"chosen.{i}.{name} is not what the reference chooses")
     report.n_distinct = len(ids)
     if report.n_distinct < MIN_DISTINCT:
         report.problems.append(f"greedy text uses {report.n_distinct} ids only")
@@ -238,8 +277,10 @@ def _readable(variant: Variant, folder: Path, report: Report):
 
 
 def _cache_prompts(variant: Variant) -> set[int]:
-    """The prompts decoded again through the cache: one that fills the window on the way, and the longest."""
-    return {tap_index(variant) - 2, len(variant.prompt_lengths()) - 1}
+    """The continued prompts decoded again through the cache: one that fills the window on the way, and the longest."""
+    asked, lengths = _continued(variant), variant.prompt_lengths()
+    shorter = [i for i in asked if lengths[i] < variant.window]
+    return {shorter[-1] if shorter else asked[0], asked[-1]}
 
 
 def _cache_difference(model, prompt: list[int], continuation: list[int], forced: reference.Forced) -> float:
@@ -266,14 +307,17 @@ def _check_greedy(variant: Variant, model, prompt: list[int], continuation: list
 
 @torch.no_grad()
 def _check_influence(model, golden: dict[str, torch.Tensor], variant: Variant, report: Report) -> None:
-    """Disturbs each text tensor in turn; one that moves no logit tests nothing."""
-    i = tap_index(variant)
+    """Disturbs each text tensor in turn; one that moves no logit of the longest prompt tests nothing."""
+    i = len(variant.prompt_lengths()) - 1
     prompt, want = golden[f"prompt.{i}"].tolist(), golden[f"logits.{i}"]
     stack = reference.text_model(model)
     for name, tensor in stack.state_dict().items():
         saved = tensor.clone()
-        noise = weights.make_tensor("noise." + name, tuple(tensor.shape), 1, lambda n, s, r: r.standard_normal(s))
-        tensor.add_(noise * 0.1 * saved.abs().mean())
+        if tensor.is_floating_point():
+            noise = weights.make_tensor("noise." + name, tuple(tensor.shape), 1, lambda n, s, r: r.standard_normal(s))
+            tensor.add_(noise * 0.1 * saved.abs().mean())
+        else:
+            tensor.copy_(saved.roll(1, 0))
         moved = float((reference.logits(model, prompt) - want).abs().max())
         tensor.copy_(saved)
         if moved < MIN_INFLUENCE:

@@ -37,7 +37,13 @@ class Variant:
     scores          (router, its output) -> [T, E] what the router chooses by
     extra_tensors   (model, seed) -> tensors added to the file, which a reader must skip
     max_shard_size  given: the checkpoint is split, with an index
+    save_options    more arguments for save_pretrained
     cache_is_exact  false where transformers' own decode cache is wrong for this variant
+    bos             id that every prompt begins with
+    lengths         prompt lengths, ascending; None for those around the window
+    continued       lengths whose prompts are continued greedily; None for all
+    tap_length      length of the prompt whose intermediate values are stored; None for the first longer than the window, 0 for none
+    max_weight_bytes  how large the checkpoint may be
     """
 
     name: str
@@ -56,15 +62,23 @@ class Variant:
     scores: Scores = first_output
     extra_tensors: Callable[[PreTrainedModel, int], dict[str, torch.Tensor]] | None = None
     max_shard_size: str | None = None
+    save_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     cache_is_exact: bool = True
+    bos: int = 2
+    lengths: tuple[int, ...] | None = None
+    continued: tuple[int, ...] | None = None
+    tap_length: int | None = None
+    max_weight_bytes: int = 190_000
 
     def prompt_lengths(self) -> list[int]:
-        """1, 2, around the window, three windows, and one odd length; all short."""
+        """1, 2, around the window, three windows, and one odd length, all short; or the variant's own."""
+        if self.lengths is not None:
+            return list(self.lengths)
         w = self.window
         lengths = {1, 2, w - 1, w, w + 1, 3 * w, 3 * w + 5}
         return sorted(n for n in lengths if n > 0)
 
     def prompts(self, seed: int) -> list[list[int]]:
-        """Token ids; the first is always the BOS id 2, the others random."""
+        """Token ids; the first is always the BOS id, the others random."""
         rng = weights.generator("prompts", seed)
-        return [[2] + rng.integers(0, self.vocab, n - 1).tolist() for n in self.prompt_lengths()]
+        return [[self.bos] + rng.integers(0, self.vocab, n - 1).tolist() for n in self.prompt_lengths()]

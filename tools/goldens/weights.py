@@ -38,9 +38,14 @@ def make_tensor(name: str, shape: tuple[int, ...], seed: int | str, rule: Rule) 
 
 @torch.no_grad()
 def fill(model: torch.nn.Module, seed: int | str, rule: Rule) -> None:
-    """Overwrites every floating parameter and saved buffer of `model`, except 0-d ones (clipping bounds of towers)."""
+    """Overwrites every parameter and saved buffer of `model`, except 0-d ones (clipping bounds of towers) and integers without a rule."""
     tied = set(getattr(model, "all_tied_weights_keys", {}) or {})
     for name, tensor in model.state_dict().items():
-        if name in tied or tensor.ndim == 0 or not tensor.is_floating_point():
+        if name in tied or tensor.ndim == 0:
+            continue
+        if not tensor.is_floating_point():
+            values = rule(name, tuple(tensor.shape), generator(name, seed))
+            if values is not None:
+                tensor.copy_(torch.from_numpy(values))
             continue
         tensor.copy_(make_tensor(name, tuple(tensor.shape), seed, rule))
