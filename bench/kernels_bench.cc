@@ -32,7 +32,7 @@ double best_seconds(const Body& body) {
   double best = 1e9, total = 0.0;
   for (int i = 0; i < 5 || (total < 0.35 && i < 2000); ++i) {
     const auto start = std::chrono::steady_clock::now();
-    body();
+    body(i);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best = std::min(best, seconds);
     total += seconds;
@@ -46,26 +46,30 @@ double peak_of(const Roofline& roofline, DType dtype) {
 }
 
 void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype, int64_t m, int64_t k, int64_t n) {
-  // Few rows read the weights from memory: as many matrices as a model has, so that no cache holds them.
+  // Few rows read the weights from memory: as many matrices as a model has, so that no cache holds them; a pass of a few ms, which
+  // often escapes other programs, multiplies by some of them.
+  constexpr uint64_t kModelBytes = uint64_t{1} << 30, kPassBytes = uint64_t{64} << 20;
   const auto bytes = packed_bytes(dtype, n, k);
-  const auto copies = m > 8 ? 1 : std::max<int64_t>(1, static_cast<int64_t>((uint64_t{1} << 30) / bytes));
+  const auto copies = m > 8 ? 1 : std::max<int64_t>(1, static_cast<int64_t>(kModelBytes / bytes));
+  const auto copies_per_pass = std::clamp<int64_t>(static_cast<int64_t>(kPassBytes / bytes), 1, copies);
   constexpr int kLargeFactors = 0x7b;  // of block formats, whose products with scales must not be subnormal: those are slow
   const Buffer weights = allocate(bytes * static_cast<uint64_t>(copies), is_block_format(dtype) ? kLargeFactors : 0x3b);
   const Buffer x = allocate(static_cast<uint64_t>(m * k) * sizeof(float)), y = allocate(static_cast<uint64_t>(m * n) * sizeof(float)),
                scratch = allocate(matmul_scratch_bytes(dtype, m, k));
-  const double seconds = best_seconds([&] {
-    for (int64_t i = 0; i < copies; ++i) {
+  const double seconds = best_seconds([&](int pass) {
+    for (int64_t i = 0; i < copies_per_pass; ++i) {
+      const int64_t copy = (pass * copies_per_pass + i) % copies;
       const Matmul product{.x = reinterpret_cast<const float*>(x.data()),
                            .x_stride = k,
-                           .w = {weights.data() + static_cast<uint64_t>(i) * bytes, dtype, n, k},
+                           .w = {weights.data() + static_cast<uint64_t>(copy) * bytes, dtype, n, k},
                            .y = reinterpret_cast<float*>(y.data()),
                            .y_stride = n,
                            .m = m};
       matmul(compute, {&product, 1}, {scratch.data(), matmul_scratch_bytes(dtype, m, k)});
     }
   });
-  const double flops = 2.0 * static_cast<double>(m * k * n * copies) / seconds;
-  const double read = static_cast<double>(bytes) * static_cast<double>(copies) / seconds;
+  const double flops = 2.0 * static_cast<double>(m * k * n * copies_per_pass) / seconds;
+  const double read = static_cast<double>(bytes) * static_cast<double>(copies_per_pass) / seconds;
   fmt::print("matmul {:<7} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
              to_string(dtype), m, k, n, flops / 1e9, 100.0 * flops / peak_of(roofline, dtype), read / 1e9,
              100.0 * read / roofline.read_bytes_per_second);
@@ -95,7 +99,7 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
                                   .out_stride = stride,
                                   .positions = positions,
                                   .segments = segments};
-  const double seconds = best_seconds([&] { attention(compute, spec, {&sequence, 1}, {scratch.data(), scratch_bytes}); });
+  const double seconds = best_seconds([&](int) { attention(compute, spec, {&sequence, 1}, {scratch.data(), scratch_bytes}); });
   const double pairs = static_cast<double>(queries) * (static_cast<double>(context) - static_cast<double>(queries - 1) / 2.0);
   const double flops = 4.0 * pairs * static_cast<double>(heads * dim) / seconds;
   const double read = static_cast<double>(page_bytes) * static_cast<double>(n_pages) / seconds;

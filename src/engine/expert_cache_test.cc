@@ -83,7 +83,7 @@ class Loaded {
 };
 
 TEST(ExpertCache, HoldsWhatTheLoaderWouldHavePacked) {
-  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16}) {
+  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kQ8, WeightFormat::kQ4}) {
     Loaded resident(0, format), cached(kTopK, format);
     for (int64_t layer = 0; layer < kLayers; ++layer) {
       for (int32_t e = 0; e < kExperts; ++e) {
@@ -93,7 +93,7 @@ TEST(ExpertCache, HoldsWhatTheLoaderWouldHavePacked) {
           ASSERT_EQ(found.n, expected.n);
           ASSERT_EQ(found.k, expected.k);
           ASSERT_EQ(found.dtype, expected.dtype);
-          ASSERT_EQ(std::memcmp(found.data, expected.data, packed_bytes(format, found.n, found.k)), 0)
+          ASSERT_EQ(std::memcmp(found.data, expected.data, packed_bytes(found.dtype, found.n, found.k)), 0)
               << "layer " << layer << " expert " << e;
         }
       }

@@ -1,7 +1,7 @@
 // The kernel set: every inner loop of the engine, as plain functions over contiguous rows.
 //
 // `ref` is the truth the others are tested against (plain loops, f64 sums); `cpu` is Highway code compiled for each instruction
-// set; `avx3_bf16` replaces the bf16 products by native dot instructions. The set is chosen once at start.
+// set; `avx3_vnni` and `avx3_bf16` replace products by native dot instructions (x86/x86.h). The set is chosen once at start.
 #pragma once
 
 #include <cstdint>
@@ -97,8 +97,8 @@ struct KernelSet {
 const KernelSet& ref_kernels();
 // Every set this machine can run, ref first, the fastest last.
 std::span<const KernelSet* const> all_kernel_sets();
-// The set named by LONGHAUL_KERNELS (ref, avx2, avx3, avx3_bf16, neon, ...) or the fastest one here; an unknown or unsupported name is an error
-// that lists the names that work.
+// The set named by LONGHAUL_KERNELS (ref, avx2, avx3, avx3_vnni, avx3_bf16, neon, ...) or the fastest one here; an unknown or
+// unsupported name is an error that lists the names that work.
 Result<const KernelSet*> choose_kernels();
 
 }  // namespace longhaul

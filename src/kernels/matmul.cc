@@ -36,10 +36,11 @@ Cut cut_of(const Matmul& p) {
 // the threads claim long pieces first (half of what is left, shared by all) and short ones last, so that they end together.
 // Which piece an output falls into changes nothing of its sum.
 constexpr int64_t kLeastPieceBytes = 256 * 1024;
-constexpr int64_t kUnitPanels = 4;  // what a microkernel reads side by side stays together
 
-int64_t n_units(const Matmul& p) { return ceil_div(p.w.n, kPanel * kUnitPanels); }
-int64_t unit_bytes(const Matmul& p) { return std::max<int64_t>(kUnitPanels * p.w.panel_bytes(), 1); }
+// What a microkernel reads side by side stays together.
+int64_t unit_panels(const Matmul& p) { return is_block_format(p.w.dtype) ? 1 : 4; }
+int64_t n_units(const Matmul& p) { return ceil_div(p.w.n, kPanel * unit_panels(p)); }
+int64_t unit_bytes(const Matmul& p) { return std::max<int64_t>(unit_panels(p) * p.w.panel_bytes(), 1); }
 
 struct Pieces {
   int64_t total_bytes = 0, n_threads = 1;
@@ -156,15 +157,25 @@ const std::byte* inputs_of(std::span<const Matmul> group, size_t i, std::span<st
   return rounds_inputs(group[i].w.dtype) ? rounded_input(group, i, scratch) : nullptr;
 }
 
+// Another thread rounded the inputs: they are asked for all at once, not one after another while the first panel waits.
+void fetch_inputs(const std::byte* inputs, int64_t bytes) {
+  constexpr int64_t kMost = 32 * 1024;
+  for (int64_t at = 0; at < std::min(bytes, kMost); at += kCacheLine) __builtin_prefetch(inputs + at);
+}
+
 // The units of the group's weights that begin in [begin, end) of the string of all of them.
 void multiply_piece(const KernelSet& kernels, std::span<const Matmul> group, std::span<std::byte> scratch, int64_t begin, int64_t end) {
   int64_t at = 0;  // where the product begins
   for (size_t i = 0; i < group.size() && at < end; ++i) {
     const Matmul& p = group[i];
-    const int64_t units = n_units(p), bytes = unit_bytes(p);
-    const int64_t first = std::clamp(ceil_div(std::max<int64_t>(begin - at, 0), bytes), int64_t{0}, units) * kUnitPanels * kPanel;
-    const int64_t last = std::min(std::clamp(ceil_div(end - at, bytes), int64_t{0}, units) * kUnitPanels * kPanel, p.w.n);
-    if (first < last) multiply_block(kernels, p, inputs_of(group, i, scratch), {0, p.m, first, last - first});
+    const int64_t units = n_units(p), bytes = unit_bytes(p), outputs = unit_panels(p) * kPanel;
+    const int64_t first = std::clamp(ceil_div(begin - at, bytes), int64_t{0}, units) * outputs;
+    const int64_t last = std::min(std::clamp(ceil_div(end - at, bytes), int64_t{0}, units) * outputs, p.w.n);
+    if (first < last) {
+      const std::byte* inputs = inputs_of(group, i, scratch);
+      if (inputs != nullptr) fetch_inputs(inputs, p.m * rounded_stride_bytes(p.w.dtype, p.w.k));
+      multiply_block(kernels, p, inputs, {0, p.m, first, last - first});
+    }
     at += units * bytes;
   }
 }
@@ -177,7 +188,7 @@ void multiply_few_rows(const Compute& compute, std::span<const Matmul> group, st
   compute.pool->run(n_pieces, [&](int64_t piece, int) {
     int64_t i = 0;
     pieces.for_each([&](int64_t begin, int64_t end) {
-      if (i++ == piece) multiply_piece(*compute.kernels, group, scratch, begin, end);
+      if (++i == n_pieces - piece) multiply_piece(*compute.kernels, group, scratch, begin, end);
     });
   });
 }

@@ -3,9 +3,9 @@
 // B [K, N] is cut into panels of 16 outputs. Within a panel the inputs follow one another in steps; a step holds kStep(dtype)
 // consecutive inputs for each of the 16 outputs (1 for f32, 2 for bf16, the pair that one dot instruction eats):
 //   element (k, n) stands at  (n / 16) * panel_stride + (k / step) * step_stride + (n % 16) * step + (k % step)
-// One layout serves weights, keys (outputs = cached positions) and values (outputs = channels), so attention and linear
-// layers run on the same microkernel. Quantised weights stand in panels of another inside: quant_blocks.h. Every output's sum runs over k in order, whatever M is: a row's result does not depend on
-// the rows beside it.
+// One layout serves weights, keys (outputs = cached positions) and values (outputs = channels), so attention and linear layers run on
+// the same microkernel. Quantised weights have panels of another inside: quant_blocks.h. Every output's sum runs over k in order,
+// whatever M is: a row's result does not depend on the rows beside it.
 #pragma once
 
 #include <cstddef>

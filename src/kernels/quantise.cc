@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/numbers.h"
+#include "kernels/unroll.h"
 
 namespace longhaul {
 namespace {
@@ -48,49 +49,60 @@ constexpr std::array<float, 15> kMidpoints = [] {
   return midpoints;
 }();
 
-// The levels of a group are summed up step by step, in f32, without a branch or a look-up: compilers make vectors of it.
-void nearest_levels(const Group& x, Group& levels) {
-  levels.fill(static_cast<float>(kQ4Levels[0]));
-  for (size_t j = 0; j < kMidpoints.size(); ++j) {
-    const auto step = static_cast<float>(kQ4Levels[j + 1] - kQ4Levels[j]);
-    for (size_t i = 0; i < kGroupSize; ++i) levels[i] += x[i] >= kMidpoints[j] ? step : 0.0f;
+// The bounds of the search for a scale: the group's largest magnitude falls between these.
+constexpr float kLeastTopLevel = 85.0f, kLargestTopLevel = 140.0f;
+
+// The code of every x in [-256, 256) by floor(2 x): midpoints are whole or half numbers.
+constexpr float kTableReach = 256.0f;
+struct Nearest {
+  std::array<uint8_t, 1024> code{};
+  std::array<float, 1024> level{};
+};
+constexpr Nearest kNearest = [] {
+  Nearest nearest{};
+  uint8_t code = 0;
+  for (size_t i = 0; i < nearest.code.size(); ++i) {
+    const float x = 0.5f * static_cast<float>(i) - kTableReach;
+    while (code < kMidpoints.size() && x >= kMidpoints[code]) ++code;
+    nearest.code[i] = code;
+    nearest.level[i] = static_cast<float>(kQ4Levels[code]);
   }
-}
+  return nearest;
+}();
+static_assert(kLargestTopLevel * 1.5f < kTableReach);
+
+size_t place(float x) { return static_cast<size_t>(static_cast<int>(2.0f * x + 2.0f * kTableReach)); }
 
 double squared_error(const Group& w, float scale) {
-  Group x, levels;
   const float inverse = 1.0f / scale;
-  for (size_t i = 0; i < kGroupSize; ++i) x[i] = w[i] * inverse;
-  nearest_levels(x, levels);
-  std::array<float, 8> sums{};
-  for (size_t i = 0; i < kGroupSize; ++i) {
-    const float error = x[i] - levels[i];
-    sums[i % sums.size()] += error * error;
+  std::array<float, 4> sums{};  // in turn: one sum would wait for itself
+  for (size_t i = 0; i < kGroupSize; i += sums.size()) {
+    LH_UNROLL for (size_t j = 0; j < sums.size(); ++j) {
+      const float x = w[i + j] * inverse, error = x - kNearest.level[place(x)];
+      sums[j] += error * error;
+    }
   }
-  double sum = 0.0;
-  for (float s : sums) sum += double{s};
-  return sum * double{scale} * double{scale};
+  return (double{sums[0]} + double{sums[1]} + double{sums[2]} + double{sums[3]}) * double{scale} * double{scale};
 }
+
+constexpr float kLargestQ8Code = 127.0f;
 
 struct Scale {
   uint8_t byte = 0;
   float value = 0.0f;
 };
 
-// The smallest byte whose scale is at least `wanted`, given the row's factor.
+// The smallest byte whose scale, times the row's factor, is at least `wanted` (but for a rounding of the last bit).
 uint8_t byte_reaching(DType dtype, float factor, float wanted) {
-  int byte = kLeastScale;
-  while (byte < 255 && factor * scale_of(dtype, static_cast<uint8_t>(byte)) < wanted) ++byte;
-  return static_cast<uint8_t>(byte);
+  const uint32_t step = uint32_t{1} << scale_shift(dtype);
+  const uint32_t byte = (std::bit_cast<uint32_t>(wanted / factor) + step - 1) / step;
+  return static_cast<uint8_t>(std::clamp<uint32_t>(byte, kLeastScale, 255));
 }
-
-// The bounds of the search: levels go to 127, and clipping beyond 85 has never paid.
-constexpr float kLargestLevel = 127.0f, kLeastTopLevel = 85.0f;
 
 Scale best_q4_scale(const Group& w, float largest, float factor) {
   Scale best;
   double least = 0.0;
-  for (int byte = std::max<int>(kLeastScale, byte_reaching(DType::kQ4, factor, largest / 140.0f)); byte <= 255; ++byte) {
+  for (int byte = byte_reaching(DType::kQ4, factor, largest / kLargestTopLevel); byte <= 255; ++byte) {
     const float value = factor * scale_of(DType::kQ4, static_cast<uint8_t>(byte));
     const double error = squared_error(w, value);
     if (best.byte == 0 || error < least) {
@@ -107,12 +119,11 @@ Scale scale_of_group(DType dtype, const Group& w, float factor) {
   for (float x : w) largest = std::max(largest, std::abs(x));
   if (largest == 0.0f || factor == 0.0f) return {};
   if (dtype == DType::kQ4) return best_q4_scale(w, largest, factor);
-  const uint8_t byte = byte_reaching(dtype, factor, largest / kLargestLevel);
+  const uint8_t byte = byte_reaching(dtype, factor, largest / kLargestQ8Code);
   return {byte, factor * scale_of(dtype, byte)};
 }
 
-int q4_code(float x) { return static_cast<int>(std::upper_bound(kMidpoints.begin(), kMidpoints.end(), x) - kMidpoints.begin()); }
-int q8_code(float x) { return kCodeOffset + static_cast<int>(std::clamp(std::nearbyint(x), -kLargestLevel, kLargestLevel)); }
+int q8_code(float x) { return kCodeOffset + static_cast<int>(std::clamp(std::nearbyint(x), -kLargestQ8Code, kLargestQ8Code)); }
 
 QuantError quantise_group(DType dtype, const Group& w, float factor, int64_t output, int64_t g, uint8_t* block) {
   const Scale scale = scale_of_group(dtype, w, factor);
@@ -120,18 +131,20 @@ QuantError quantise_group(DType dtype, const Group& w, float factor, int64_t out
   const float inverse = scale.byte == 0 ? 0.0f : 1.0f / scale.value;
   QuantError error;
   for (size_t i = 0; i < kGroupSize; ++i) {
-    const int code = dtype == DType::kQ4 ? q4_code(w[i] * inverse) : q8_code(w[i] * inverse);
+    const int code = dtype == DType::kQ4 ? kNearest.code[place(w[i] * inverse)] : q8_code(w[i] * inverse);
     const int level = dtype == DType::kQ4 ? kQ4Levels[static_cast<size_t>(code)] : code - kCodeOffset;
     put_code(dtype, block + block_scale_bytes(dtype), output, g * kQuantGroup + static_cast<int64_t>(i), code);
-    error.squared_error += std::pow(double{w[i]} - double{scale.value} * level, 2);
+    const double difference = double{w[i]} - double{scale.value} * level;
+    error.squared_error += difference * difference;
     error.squared_weights += double{w[i]} * double{w[i]};
   }
   return error;
 }
 
-// The factor with which the largest byte is the largest scale that a group of the row may want.
+// The factor with which the largest byte is the largest scale that a group of the row may want; 0 where all of the row becomes 0.
 float factor_of_row(DType dtype, float largest) {
-  const float top_level = dtype == DType::kQ4 ? kLeastTopLevel : kLargestLevel;
+  if (largest < kLeastInput) return 0.0f;
+  const float top_level = dtype == DType::kQ4 ? kLeastTopLevel : kLargestQ8Code;
   return largest / top_level / scale_of(dtype, 255);
 }
 

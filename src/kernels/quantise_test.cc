@@ -88,11 +88,17 @@ TEST(Quantise, LevelsAreKeptExactly) {  // weights that the format can express
 
 TEST(Quantise, ScalesOfAllSizes) {
   for (DType dtype : {DType::kQ4, DType::kQ8}) {
-    for (float size : {1e-30f, 1e-6f, 1.0f, 1000.0f}) {
+    for (float size : {1e-29f, 1e-6f, 1.0f, 1000.0f}) {
       auto w = random_floats(4 * 96, 6);
       for (float& x : w) x *= size;
       EXPECT_LT(nmse(round_trip(w, dtype, 4, 96), w), dtype == DType::kQ4 ? 0.01 : 1e-4) << size;
     }
+  }
+}
+
+TEST(Quantise, RowsTooSmallBecomeZeros) {
+  for (DType dtype : {DType::kQ4, DType::kQ8}) {
+    EXPECT_EQ(round_trip(std::vector<float>(64, 1e-40f), dtype, 2, 32), std::vector<float>(64, 0.0f));
   }
 }
 

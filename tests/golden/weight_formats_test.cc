@@ -34,7 +34,7 @@ class Formats : public ::testing::TestWithParam<std::string> {
 
 // Random layers of a few dozen channels amplify rounding, and a router's choice that tips over is a different model for that token. A layout read
 // wrongly gives 1 to 2. On trained weights, see the demo's perplexities.
-TEST_P(Formats, EightBitWeightsStayClose) { EXPECT_LE(error("q8", "f32"), 3e-2); }
+TEST_P(Formats, EightBitWeightsStayClose) { EXPECT_LE(error("q8", "f32"), 6e-2); }
 TEST_P(Formats, FourBitWeightsStayNear) { EXPECT_LE(error("q4", "f32"), 0.45); }
 TEST_P(Formats, EightBitStateStaysClose) { EXPECT_LE(error("f32", "q8"), 2e-2); }
 // The checkpoint's own formats: what is rounded are activations alone.

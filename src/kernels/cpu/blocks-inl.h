@@ -49,6 +49,8 @@ HWY_INLINE Ints pair_products(Halves a, Halves b) {
   return Ints{_mm256_madd_epi16(a.raw, b.raw)};
 #elif HWY_TARGET == HWY_SSE4
   return Ints{_mm_madd_epi16(a.raw, b.raw)};
+#elif HWY_TARGET == HWY_NEON && HWY_ARCH_ARM_A64
+  return Ints{vpaddq_s32(vmull_s16(vget_low_s16(a.raw), vget_low_s16(b.raw)), vmull_high_s16(a.raw, b.raw))};
 #else
   return hn::Add(hn::Mul(lower_halves(a), lower_halves(b)), hn::Mul(upper_halves(a), upper_halves(b)));
 #endif

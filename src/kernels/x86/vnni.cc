@@ -27,6 +27,7 @@ namespace {
 constexpr int64_t kLine = 64;
 constexpr int64_t kStepInputs = 4;  // of a dot
 constexpr int64_t kGroupSteps = kQuantGroup / kStepInputs;
+constexpr int64_t kInputBytesAGroup = static_cast<int64_t>(sizeof(InputBlock)) / kBlockGroups;
 
 LH_VNNI_INLINE __m512i load_line(const std::byte* from) { return _mm512_loadu_si512(from); }
 
@@ -119,6 +120,9 @@ LH_VNNI_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
       LH_UNROLL for (int r = 0; r < kRows; ++r) {
         const auto* in = reinterpret_cast<const InputBlock*>(reinterpret_cast<const std::byte*>(inputs) + r * t.a_stride);
         const __m512i correction = _mm512_set1_epi32(in->correction[static_cast<size_t>(g)]);
+        if constexpr (!std::is_same_v<Source, Decoded>) {  // the weights that pass through L1 drive the inputs out
+          _mm_prefetch(reinterpret_cast<const char*>(in + 2) + g * kInputBytesAGroup, _MM_HINT_T0);
+        }
         LH_UNROLL for (int p = 0; p < kPanels; ++p) sum[r][p] = correction;
       }
       LH_UNROLL for (int line = 0; line < kGroupSteps / Source::kLineSteps; ++line) {
