@@ -65,7 +65,10 @@ class TensorMatcher {
 
   std::vector<WeightUse> uses_of_tensors() const {
     std::vector<WeightUse> uses(arch_.tensors.size(), WeightUse::kVector);
-    for (const WeightSpec& w : arch_.weights) std::fill_n(uses.begin() + w.tensor, w.n_tensors, w.use);
+    for (const WeightSpec& w : arch_.weights) {
+      // A table is read as it stands in the file, whatever else the tensor serves as.
+      if (uses[static_cast<size_t>(w.tensor)] != WeightUse::kLookup) std::fill_n(uses.begin() + w.tensor, w.n_tensors, w.use);
+    }
     return uses;
   }
 
@@ -198,6 +201,7 @@ void LoadedWeights::rows_read(int64_t n_rows) {
 Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source) {
   LH_TRY(const auto tensors, TensorMatcher(arch, source).match());
   const DType dtype = tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)].weight->dtype;
+  if (needs_scales(dtype)) return DType::kBF16;
   return dtype == DType::kF16 ? DType::kF32 : dtype;
 }
 

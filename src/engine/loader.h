@@ -36,7 +36,8 @@ using LoadProgress = std::function<void(uint64_t done_bytes, uint64_t total_byte
 Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, DType weights, ThreadPool& pool,
                                                     const LoadProgress& progress);
 
-// The dtype in which a checkpoint's matrices are kept unless the user says otherwise: its own, f16 widened to f32.
+// The dtype in which a checkpoint's matrices are kept unless the user says otherwise: its own, f16 widened to f32, and
+// bf16 for what is narrower.
 Result<DType> natural_weights_dtype(const Architecture& arch, const TensorSource& source);
 
 }  // namespace longhaul
