@@ -20,12 +20,18 @@ struct Preset {
   Json config;
 };
 
+// A model_type that looks like one of the family's and is another architecture; refused with the reason.
+struct RefusedType {
+  std::string model_type, reason;
+};
+
 struct Family {
   std::vector<std::string> model_types;
   Result<Architecture> (*read)(const Json& config, const std::string& where, const ShapeOf& shape_of);
   // The config with only so many layers (0: all) and the weights' dtype stated ("bfloat16").
   Result<Json> (*rewrite)(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype);
   std::vector<Preset> presets;
+  std::vector<RefusedType> refused = {};
 };
 
 }  // namespace longhaul
