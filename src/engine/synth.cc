@@ -2,6 +2,7 @@
 // other tensors are written.
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -29,25 +30,60 @@ Distribution distribution(const TensorSpec& tensor, float offset) {
 class Random {
  public:
   Random(uint64_t seed, Distribution d) : state_(seed), mean_(d.mean), scale_(d.spread * std::sqrt(3.0f) * 0x1p-31f) {}
-  float next() {
+  uint64_t bits() {
     state_ += 0x9e3779b97f4a7c15ull;  // splitmix64
     uint64_t z = state_;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return mean_ + scale_ * static_cast<float>(static_cast<int32_t>(z >> 32));
+    return (z ^ (z >> 27)) * 0x94d049bb133111ebull;
   }
+  float next() { return mean_ + scale_ * static_cast<float>(static_cast<int32_t>(bits() >> 32)); }
 
  private:
   uint64_t state_;
   float mean_, scale_;
 };
 
-float offset_of(const Architecture& arch, size_t tensor) {
-  for (const WeightSpec& w : arch.weights) {
-    if (static_cast<size_t>(w.tensor) == tensor) return w.offset;
-  }
-  return 0.0f;
+// The first weight that a tensor serves: what is true of one is true of all.
+const WeightSpec* weight_of(const Architecture& arch, size_t tensor) {
+  const auto it = std::find_if(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
+    return w.tensor <= static_cast<int64_t>(tensor) && static_cast<int64_t>(tensor) < w.tensor + w.n_tensors;
+  });
+  return it == arch.weights.end() ? nullptr : &*it;
 }
+
+// One tensor's elements, a piece at a time.
+class Elements {
+ public:
+  Elements(const std::string& name, uint64_t seed, const TensorSpec& tensor, const WeightSpec* weight, DType dtype)
+      : random_(XXH3_64bits_withSeed(name.data(), name.size(), seed), distribution(tensor, weight == nullptr ? 0.0f : weight->offset)),
+        limit_(weight == nullptr ? 0 : weight->limit),
+        cols_(tensor.shape.back()),
+        dtype_(dtype) {}
+
+  void fill(int64_t n, std::vector<std::byte>& out) {
+    out.resize(static_cast<size_t>(n) * bytes_per_element(dtype_));
+    for (int64_t e = 0; e < n; ++e) {
+      if (dtype_ == DType::kI64) {
+        reinterpret_cast<int64_t*>(out.data())[e] = next_index();
+      } else if (dtype_ == DType::kF32) {
+        reinterpret_cast<float*>(out.data())[e] = random_.next();
+      } else {
+        reinterpret_cast<bf16*>(out.data())[e] = to_bf16(random_.next());
+      }
+    }
+  }
+
+ private:
+  // A row's indices follow one another from a random one on, so that they differ.
+  int64_t next_index() {
+    if (index_++ % cols_ == 0) first_ = static_cast<int64_t>(random_.bits() % static_cast<uint64_t>(limit_));
+    return (first_ + (index_ - 1) % cols_) % limit_;
+  }
+
+  Random random_;
+  int64_t limit_, cols_, index_ = 0, first_ = 0;
+  DType dtype_;
+};
 
 Status write_text(const std::string& path, std::string_view text) {
   LH_TRY(AtomicFile file, AtomicFile::create(path));
@@ -67,25 +103,21 @@ Status synthesize(const std::string& model, const std::string& folder, const Syn
   const std::string prefix = arch.prefixes.front();
   std::vector<TensorDecl> tensors;
   uint64_t total = 0, done = 0;
-  for (const TensorSpec& t : arch.tensors) {
-    tensors.push_back({t.is_absolute ? t.name : prefix + t.name, *dtype, t.shape});
+  for (size_t i = 0; i < arch.tensors.size(); ++i) {
+    const TensorSpec& t = arch.tensors[i];
+    const WeightSpec* weight = weight_of(arch, i);
+    const bool is_index = weight != nullptr && weight->use == WeightUse::kIndex;
+    tensors.push_back({t.is_absolute ? t.name : prefix + t.name, is_index ? DType::kI64 : *dtype, t.shape});
     total += static_cast<uint64_t>(t.n_elements());
   }
   LH_TRY(CheckpointWriter out, CheckpointWriter::create(folder, tensors));
   std::vector<std::byte> piece;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const std::string& name = tensors[i].name;
-    Random random(XXH3_64bits_withSeed(name.data(), name.size(), options.seed), distribution(arch.tensors[i], offset_of(arch, i)));
+    Elements elements(name, options.seed, arch.tensors[i], weight_of(arch, i), tensors[i].dtype);
     for (int64_t left = arch.tensors[i].n_elements(); left > 0;) {
       const int64_t n = std::min<int64_t>(left, int64_t{1} << 22);
-      piece.resize(static_cast<size_t>(n) * bytes_per_element(*dtype));
-      for (int64_t e = 0; e < n; ++e) {
-        if (*dtype == DType::kF32) {
-          reinterpret_cast<float*>(piece.data())[e] = random.next();
-        } else {
-          reinterpret_cast<bf16*>(piece.data())[e] = to_bf16(random.next());
-        }
-      }
+      elements.fill(n, piece);
       LH_RETURN_IF_ERROR(out.write(name, piece));
       left -= n;
       done += static_cast<uint64_t>(n);
