@@ -202,6 +202,80 @@ GOOD |= {"laguna": other(LAGUNA), "laguna_per_element": other(LAGUNA, gating="pe
          "zaya_november_rope": other(NOVEMBER_ZAYA, rope_theta=None, layernorm_epsilon=1e-4, rope_parameters={"rope_theta": 2e6, "rope_type": "linear", "factor": 1.0})}
 
 
+# DeepSeek V4 in the release's spelling; MODERN as the reference saves it, LEGACY with the keys of earlier references.
+V4 = {"model_type": "deepseek_v4", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 16, "qk_rope_head_dim": 8,
+      "q_lora_rank": 24, "o_groups": 2, "o_lora_rank": 12, "sliding_window": 8, "index_n_heads": 8, "index_head_dim": 16, "index_topk": 3, "compress_ratios": [0, 4, 128, 4, 0], "num_hash_layers": 1,
+      "n_routed_experts": 6, "num_experts_per_tok": 2, "n_shared_experts": 1, "moe_intermediate_size": 12, "scoring_func": "sqrtsoftplus", "topk_method": "noaux_tc", "norm_topk_prob": True,
+      "routed_scaling_factor": 1.5, "swiglu_limit": 10.0, "hc_mult": 4, "hc_sinkhorn_iters": 20, "hc_eps": 1e-6, "rms_norm_eps": 1e-6, "rope_theta": 1e4, "compress_rope_theta": 1.6e5,
+      "rope_scaling": {"type": "yarn", "factor": 16, "original_max_position_embeddings": 65536, "beta_fast": 32, "beta_slow": 1}, "max_position_embeddings": 1048576,
+      "num_nextn_predict_layers": 1, "tie_word_embeddings": False, "attention_bias": False, "hidden_act": "silu", "bos_token_id": 0, "eos_token_id": 1, "expert_dtype": "fp4",
+      "quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "scale_fmt": "ue8m0", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}}
+CSA, HCA = "compressed_sparse_attention", "heavily_compressed_attention"
+V4_MAIN = {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}
+V4_COMPRESS = {"rope_type": "yarn", "rope_theta": 1.6e5, "partial_rotary_factor": 0.5, "factor": 16.0, "original_max_position_embeddings": 65536, "beta_fast": 32.0, "beta_slow": 1.0, "attention_factor": 1.0}
+MODERN_V4 = {**{k: v for k, v in V4.items() if k not in ("compress_ratios", "num_hash_layers", "qk_rope_head_dim", "rope_scaling", "topk_method", "expert_dtype", "quantization_config")},
+             "layer_types": [S, CSA, HCA, CSA], "compress_rates": {CSA: 4, HCA: 128}, "mlp_layer_types": ["hash_moe", "moe", "moe", "moe"], "partial_rotary_factor": 0.5,
+             "rope_parameters": {"main": V4_MAIN, "compress": V4_COMPRESS}, "mlp_bias": False, "router_jitter_noise": 0.0, "output_router_logits": False, "pad_token_id": None}
+LEGACY_V4 = {**{k: v for k, v in MODERN_V4.items() if k not in ("compress_rates", "mlp_layer_types", "partial_rotary_factor", "rope_parameters")},
+             "compress_rate_csa": 4, "compress_rate_hca": 128, "num_hash_layers": 1, "qk_rope_head_dim": 8, "rope_scaling": V4["rope_scaling"]}
+V41 = {"model_type": "deepseek_v41_text", "hidden_size": 5120, "num_hidden_layers": 40, "kv_source_layer_ids": [2, 8, 14, 20], "engram_layer_ids": [1, 14]}
+
+
+def v4_rope(**compress) -> str:
+    return other(MODERN_V4, rope_parameters={"main": V4_MAIN, "compress": {k: v for k, v in {**V4_COMPRESS, **compress}.items() if v is not None}})
+
+
+MALFORMED |= {
+    # which layer compresses how
+    "v4_ratio_unknown": other(V4, compress_ratios=[0, 4, 64, 4]), "v4_ratio_one": other(V4, compress_ratios=[0, 4, 1, 4]), "v4_ratio_negative": other(V4, compress_ratios=[0, -4, 128, 4]),
+    "v4_ratio_float": other(V4, compress_ratios=[0, 4.0, 128, 4]), "v4_ratio_huge": other(V4, compress_ratios=[0, 2**63, 128, 4]), "v4_ratios_short": other(V4, compress_ratios=[0, 4, 128]),
+    "v4_ratios_empty": other(V4, compress_ratios=[]), "v4_ratios_long": other(V4, compress_ratios=[0] * 100), "v4_ratios_number": other(V4, compress_ratios=4),
+    "v4_layers_unsaid": other(V4, compress_ratios=None), "v4_layer_types_short": other(MODERN_V4, layer_types=[S, CSA, HCA]), "v4_layer_types_long": other(MODERN_V4, layer_types=[S, CSA, HCA, CSA, S]),
+    "v4_layer_types_unknown": other(MODERN_V4, layer_types=[S, CSA, HCA, F]), "v4_rate_zero": other(MODERN_V4, compress_rates={CSA: 0, HCA: 128}),
+    "v4_rate_huge": other(MODERN_V4, compress_rates={CSA: 4, HCA: 2**17}), "v4_rate_unknown": other(MODERN_V4, compress_rates={CSA: 4, HCA: 128, S: 1}),
+    "v4_rate_legacy_huge": other(LEGACY_V4, compress_rate_csa=2**40), "v4_rates_list": other(MODERN_V4, compress_rates=[4, 128]),
+    "v4_mlp_layer_types_short": other(MODERN_V4, mlp_layer_types=["hash_moe", "moe", "moe"]), "v4_mlp_layer_types_dense": other(MODERN_V4, mlp_layer_types=["hash_moe", "moe", "moe", "dense"]),
+    "v4_hash_layers_negative": other(V4, num_hash_layers=-1), "v4_hash_layers_huge": other(V4, num_hash_layers=257),
+    "v4_layers_zero": other(V4, num_hidden_layers=0), "v4_layers_huge": other(V4, num_hidden_layers=2**40, compress_ratios=[0]), "v4_layers_257": other(V4, num_hidden_layers=257, compress_ratios=[0] * 257),
+    # sizes
+    "v4_streams_one": other(V4, hc_mult=1), "v4_streams_nine": other(V4, hc_mult=9), "v4_streams_float": other(V4, hc_mult=4.0), "v4_sinkhorn_zero": other(V4, hc_sinkhorn_iters=0),
+    "v4_sinkhorn_huge": other(V4, hc_sinkhorn_iters=10**9), "v4_hc_eps_negative": other(V4, hc_eps=-1e-6), "v4_vocab_huge": other(V4, vocab_size=2**31), "v4_hidden_huge": other(V4, hidden_size=2**40),
+    "v4_experts_huge": other(V4, n_routed_experts=2**20), "v4_experts_zero": other(V4, n_routed_experts=0), "v4_experts_string": other(V4, n_routed_experts="6"),
+    "v4_top_k_above_experts": other(V4, num_experts_per_tok=7), "v4_expert_width_huge": other(V4, moe_intermediate_size=2**40), "v4_no_shared_expert": other(V4, n_shared_experts=0),
+    "v4_two_shared_experts": other(V4, n_shared_experts=2), "v4_kv_heads": other(V4, num_key_value_heads=2), "v4_heads_huge": other(V4, num_attention_heads=2**40),
+    "v4_groups_do_not_divide": other(V4, o_groups=3), "v4_groups_zero": other(V4, o_groups=0), "v4_groups_above_heads": other(V4, o_groups=8), "v4_latent_zero": other(V4, q_lora_rank=0),
+    "v4_window_zero": other(V4, sliding_window=0), "v4_top_entries_zero": other(V4, index_topk=0), "v4_top_entries_huge": other(V4, index_topk=2**62), "v4_index_heads_huge": other(V4, index_n_heads=2**20),
+    "v4_positions_huge": other(V4, max_position_embeddings=2**60), "v4_limit_zero": other(V4, swiglu_limit=0.0), "v4_limit_infinite": other(V4).replace('"swiglu_limit": 10.0', '"swiglu_limit": 1e999'),
+    "v4_bias": other(V4, attention_bias=True), "v4_score": other(V4, scoring_func="relu"), "v4_activation": other(V4, hidden_act="gelu"), "v4_unknown": other(V4, index_share_layers=[1]),
+    # angles
+    "v4_rope_odd": other(V4, qk_rope_head_dim=7), "v4_rope_wider_than_head": other(V4, qk_rope_head_dim=32), "v4_rope_wider_than_index": other(V4, index_head_dim=4), "v4_rope_zero": other(MODERN_V4, partial_rotary_factor=0.0),
+    "v4_rope_part_odd": other(MODERN_V4, partial_rotary_factor=0.2), "v4_rope_type": other(V4, rope_scaling={"type": "linear", "factor": 2.0}), "v4_rope_factor_zero": other(V4, rope_scaling={"type": "yarn", "factor": 0}),
+    "v4_rope_unknown": other(V4, rope_scaling={"type": "yarn", "factor": 16, "mscale": 1.0}), "v4_rope_list": other(V4, rope_scaling=[16]), "v4_rope_nested_unknown": v4_rope(mscale_all_dim=1.0),
+    "v4_rope_nested_part": v4_rope(partial_rotary_factor=0.25), "v4_rope_nested_part_missing": v4_rope(partial_rotary_factor=None),
+    # every pair turns alike, and the ramp's ends would be 0 / 0
+    "v4_rope_theta_one": v4_rope(rope_theta=1.0, original_max_position_embeddings=1, beta_fast=0.15915494309189535), "v4_rope_theta_one_flat": other(V4, compress_rope_theta=1.0),
+    "laguna_rope_theta_one": other(LAGUNA, rope_parameters={F: {"rope_type": "yarn", "rope_theta": 1.0, "factor": 4.0, "original_max_position_embeddings": 1, "beta_fast": 0.15915494309189535}}),
+    # another architecture of the same family name
+    "v41_flat": json.dumps(V41), "v41_nested": json.dumps({"model_type": "deepseek_v41", "text_config": V41, "vision_config": {"hidden_size": 1152}}),
+    "v41_inside_another": json.dumps({"model_type": "deepseek_vl4", "text_config": V41}), "v4_inside_another": json.dumps({"model_type": "deepseek_vl4", "text_config": V4}),
+    "model_type_unknown_beside_text_config_list": '{"model_type": "deepseek_vl4", "text_config": [{"model_type": "deepseek_v41"}]}',
+}
+GOOD |= {
+    "v4": other(V4), "v4_modern": other(MODERN_V4), "v4_legacy": other(LEGACY_V4), "v4_ratios_exact": other(V4, compress_ratios=[0, 4, 128, 4]),
+    "v4_ratios_of_draft_layers": other(V4, compress_ratios=[0, 4, 128, 4, 0, 7, 9], dspark_block_size=5, dspark_noise_token_id=63, dspark_target_layer_ids=[1, 2, 3], dspark_markov_rank=8),
+    "v4_both_lists": other(V4, layer_types=[HCA, HCA, CSA, HCA]), "v4_hash_layers_beyond": other(V4, num_hash_layers=200), "v4_no_hash_layers": other(V4, num_hash_layers=0),
+    "v4_hash_layers_default": other(V4, num_hash_layers=None), "v4_rates": other(MODERN_V4, compress_rates={CSA: 2, HCA: 16}), "v4_rates_legacy": other(LEGACY_V4, compress_rate_csa=2, compress_rate_hca=16),
+    "v4_rope_eighth": other(V4, qk_rope_head_dim=None), "v4_no_scaling": other(V4, rope_scaling=None), "v4_attention_factor_left_out": v4_rope(attention_factor=None), "v4_tied": other(V4, tie_word_embeddings=True),
+    "v4_two_streams": other(V4, hc_mult=2), "v4_eight_streams": other(V4, hc_mult=8), "v4_all_ratios_one": other(MODERN_V4, compress_rates={CSA: 1, HCA: 1}), "v4_one_layer": other(V4, num_hidden_layers=1),
+    # the largest of everything: no sum over it may leave 64 bits, and no list of it take long
+    "v4_largest": other(V4, vocab_size=2**22, hidden_size=2**17, num_hidden_layers=256, compress_ratios=[4] * 256, num_attention_heads=2**12, head_dim=2**12, qk_rope_head_dim=2**12, q_lora_rank=2**17,
+        o_groups=2**10, o_lora_rank=2**17, sliding_window=2**32, index_n_heads=2**10, index_head_dim=2**12, index_topk=2**20, num_hash_layers=256, n_routed_experts=1024, num_experts_per_tok=1024,
+        moe_intermediate_size=2**20, hc_mult=8, hc_sinkhorn_iters=1000, max_position_embeddings=2**32),
+    "v4_largest_rates": other(MODERN_V4, num_hidden_layers=8, layer_types=[CSA, HCA] * 4, mlp_layer_types=["moe"] * 8, compress_rates={CSA: 2**16, HCA: 2**16}, head_dim=2**12, index_head_dim=2**12,
+        rope_parameters=None, num_attention_heads=2**12),
+}
+
+
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in {**MALFORMED, **{f"good_{name}": text for name, text in GOOD.items()}}.items():

@@ -159,7 +159,8 @@ CONFIG = {
 
 
 def state(length=0, max_tokens=300, dtype=2, n_data=1024) -> bytes:
-    """A saved state behind magic and fingerprint, for the model of tests/fuzz/fuzz_sequence_file.cc: a ring of 1024 bytes, pages of 16384 (bf16)."""
+    """A saved state behind magic and fingerprint, for the models of tests/fuzz/fuzz_sequence_file.cc: a ring of 1024 bytes, pages of 16384 (bf16); or, in
+    the model of compressed rows, 2496 bytes of rings and open windows, from 4 tokens on two pages of 8192, from 128 on another of 1024."""
     return struct.pack("<IIqq", dtype, 0, max_tokens, length) + bytes(n_data)
 
 
@@ -168,6 +169,9 @@ SEQUENCE_FILE = {
     "header_cut": state()[:20], "data_cut": state(n_data=1023), "data_extra": state(n_data=1025), "nothing": b"", "dtype_unknown": state(dtype=99),
     "dtype_f16": state(dtype=1), "length_negative": state(length=-1), "length_beyond_max": state(length=301), "length_beyond_context": state(length=400, max_tokens=500),
     "max_tokens_zero": state(max_tokens=0), "max_tokens_huge": state(max_tokens=2**62), "max_tokens_max": state(max_tokens=2**63 - 1), "lengths_huge": state(length=2**63 - 1, max_tokens=2**63 - 1),
+    "compressed_empty": state(n_data=2496), "compressed_open": state(length=3, n_data=2496), "compressed_entries": state(length=5, n_data=2496 + 2 * 8192),
+    "compressed_both": state(length=130, n_data=2496 + 2 * 8192 + 1024), "compressed_f32": state(length=5, dtype=0, n_data=3 * 1024 + 960 + 4 * 8192),
+    "compressed_page_missing": state(length=4, n_data=2496 + 8192), "compressed_max_tokens_max": state(max_tokens=2**63 - 1, n_data=2496),
 }
 
 

@@ -105,9 +105,9 @@ void visit_block(Block& block, const Visit& visit) {
 }  // namespace
 
 WeightId Architecture::add_weight(TensorSpec tensor, WeightSpec weight) {
-  auto it = std::find_if(tensors.begin(), tensors.end(), [&](const TensorSpec& t) { return t.name == tensor.name; });
-  if (it == tensors.end()) it = tensors.insert(tensors.end(), std::move(tensor));
-  weight.tensor = static_cast<int32_t>(it - tensors.begin());
+  const auto [found, is_new] = tensor_by_name.emplace(tensor.name, static_cast<int32_t>(tensors.size()));
+  if (is_new) tensors.push_back(std::move(tensor));
+  weight.tensor = found->second;
   weights.push_back(weight);
   return static_cast<WeightId>(weights.size()) - 1;
 }
@@ -218,6 +218,8 @@ void drop_unused_weights(Architecture& arch) {
   compact(arch.tensors, new_tensor);
   compact(arch.weights, new_weight);
   for (WeightSpec& w : arch.weights) w.tensor = new_tensor[static_cast<size_t>(w.tensor)];
+  std::erase_if(arch.tensor_by_name, [&](const auto& named) { return new_tensor[static_cast<size_t>(named.second)] == kNone; });
+  for (auto& [name, tensor] : arch.tensor_by_name) tensor = new_tensor[static_cast<size_t>(tensor)];
   const Visit renumber = [&](WeightId& id) { id = new_weight[static_cast<size_t>(id)]; };
   visit_all({&arch.embedding.table, &arch.embedding.bias, &arch.embedding.scale_vector}, renumber);
   visit_head(arch.head, renumber);

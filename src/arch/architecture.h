@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "arch/specs.h"
@@ -58,6 +59,7 @@ struct Architecture {
   HeadSpec head;
   std::vector<StateSpec> states;
   std::vector<TensorSpec> tensors;
+  std::unordered_map<std::string, int32_t> tensor_by_name;  // those that add_weight declared: models have up to a million
   std::vector<WeightSpec> weights;
   std::vector<std::string> prefixes;  // tried in order in front of the tensor names
   std::vector<IgnoredTensor> ignored;

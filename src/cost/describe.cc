@@ -26,7 +26,10 @@ std::string describe_part(const LatentAttentionSpec& s) {
 
 std::string describe_part(const GatedMlpSpec& s) { return fmt::format("mlp {}", s.width); }
 std::string describe_part(const MoeSpec& s) {
-  return fmt::format("moe {} of {} x {}{}", s.top_k, s.n_experts, s.width, s.skipped == Skipped::kItself ? ", or itself" : "");
+  const auto* linear = std::get_if<LinearRouterSpec>(&s.router);
+  return fmt::format("moe {} of {} x {}{}{}", s.top_k, s.n_experts, s.width,
+                     linear != nullptr && linear->token_experts != kNone ? " by token id" : "",
+                     s.skipped == Skipped::kItself ? ", or itself" : "");
 }
 std::string describe_part(const PerLayerEmbeddingSpec& s) { return fmt::format("per-layer embedding {}", s.width); }
 
@@ -39,18 +42,42 @@ std::string describe_part(const ParallelSpec& s) {
   return text;
 }
 
+std::string heads(const AttentionSpec& s) {
+  std::string text = fmt::format("{} query heads of {}, {} KV head{}, rope theta {}", s.n_heads, s.head_dim, s.n_kv_heads,
+                                 s.n_kv_heads == 1 ? "" : "s", s.rope.theta);
+  if (s.rope.neighbours_at_end) text += fmt::format(" on the last {} channels", 2 * s.rope.n_pairs);
+  if (s.rope.live_pairs < s.rope.n_pairs) text += fmt::format(" on {} of {} pairs", s.rope.live_pairs, s.rope.n_pairs);
+  return text;
+}
+
 }  // namespace
 
 std::string describe(const Mixer& mixer) {
   return std::visit([](const auto& spec) { return describe_part(spec); }, mixer);
 }
 
-std::string describe_heads(const AttentionSpec& s) {
-  std::string text = fmt::format("{} query heads of {}, {} KV head{}, rope theta {}", s.n_heads, s.head_dim, s.n_kv_heads,
-                                 s.n_kv_heads == 1 ? "" : "s", s.rope.theta);
-  if (s.rope.live_pairs < s.rope.n_pairs) text += fmt::format(" on {} of {} pairs", s.rope.live_pairs, s.rope.n_pairs);
-  if (s.writes_state() && s.v_proj == kNone) text += ", values from the key projection";
+std::string describe_heads(const Mixer& mixer) {
+  if (const auto* cca = std::get_if<CcaSpec>(&mixer)) return heads(cca->attention);
+  if (const auto* plain = std::get_if<AttentionSpec>(&mixer))
+    return heads(*plain) + (plain->writes_state() && plain->v_proj == kNone ? ", values from the key projection" : "");
+  if (const auto* latent = std::get_if<LatentAttentionSpec>(&mixer)) return heads(latent->attention);
+  const auto* s = std::get_if<CompressedAttentionSpec>(&mixer);
+  return s == nullptr ? "" : heads(s->attention);
+}
+
+std::string describe_latents(const CompressedAttentionSpec& s) {
+  std::string text = fmt::format("queries from a latent of {}, outputs by {} groups through {}", s.q_lora_rank, s.o_groups, s.o_lora_rank);
+  if (s.compressor) text += fmt::format(", entries pooled over {} tokens", s.compressor->series() * s.compressor->ratio);
+  if (s.indexer) text += fmt::format(", chosen by {} heads of {}", s.indexer->n_heads, s.indexer->head_dim);
   return text;
+}
+
+std::string describe(const StateSpec& s) {
+  if (s.is_fixed()) return fmt::format("a block of {} numbers{}", s.fixed_elements, s.fixed_f32 ? " in f32" : "");
+  const char* holds = s.rows == RowKind::kShared ? "key and value at once" : s.rows == RowKind::kKeys ? "a key" : "keys and values";
+  const std::string row = fmt::format("{} x {}, {}", s.n_kv_heads, s.head_dim, holds);
+  if (s.is_ring()) return fmt::format("a ring of {} rows of {}", s.window, row);
+  return s.ratio == 1 ? fmt::format("a row a token of {}", row) : fmt::format("a row every {} tokens of {}", s.ratio, row);
 }
 
 std::string layer_schedule(const Architecture& arch) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <iterator>
 
 #include "cost/describe.h"
@@ -32,6 +33,10 @@ void add_header(Out out, const Architecture& arch) {
                  format_exact(static_cast<uint64_t>(arch.vocab_size)), format_exact(static_cast<uint64_t>(arch.max_positions)));
   fmt::format_to(out, "{} parameters ({}), {} at work on a token\n", format_count(static_cast<double>(total)), format_exact(total),
                  format_count(static_cast<double>(active)));
+  if (arch.n_streams > 1) {
+    fmt::format_to(out, "{} residual streams joined by hyper-connections, {} Sinkhorn iterations\n", arch.n_streams,
+                   std::get<HyperResidual>(arch.blocks.front().residual).sinkhorn_iters);
+  }
   for (const ParameterPiece& p : pieces) {
     if (p.use == WeightUse::kLookup)
       fmt::format_to(out, "of these {} in a table of which a token reads {} numbers\n", format_count(static_cast<double>(p.elements)),
@@ -64,13 +69,38 @@ void add_schedule(Out out, const Architecture& arch) {
   }
 }
 
-void add_block(Out out, const Architecture& arch, const Block& block) {
-  fmt::format_to(out, "  {:<36}{:>10}", describe(block.mixer), format_count(static_cast<double>(block_parameters(arch, block))));
+// Of the column of descriptions.
+size_t description_width(const Architecture& arch) {
+  size_t width = 36;
+  for (const Block& block : arch.blocks) width = std::max(width, describe(block.mixer).size());
+  return width;
+}
+
+void add_block(Out out, const Architecture& arch, const Block& block, size_t width) {
+  fmt::format_to(out, "  {:<{}}{:>10}", describe(block.mixer), width, format_count(static_cast<double>(block_parameters(arch, block))));
   if (const auto* s = as_attention(block)) {
-    fmt::format_to(out, "   {}", describe_heads(*s));
+    fmt::format_to(out, "   {}", describe_heads(block.mixer));
     if (!s->writes_state()) fmt::format_to(out, "   <-- cache of layer {}", arch.state(s->state).layer);
   }
   fmt::format_to(out, "\n");
+  if (const auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer))
+    fmt::format_to(out, "  {:{}}   {}\n", "", width + 10, describe_latents(*s));
+}
+
+// Layers that keep the same are counted together.
+void add_states(Out out, const Architecture& arch) {
+  std::vector<std::pair<std::string, int64_t>> kinds;
+  for (const StateSpec& state : arch.states) {
+    const std::string text = describe(state);
+    const auto same = std::find_if(kinds.begin(), kinds.end(), [&](const auto& kind) { return kind.first == text; });
+    if (same == kinds.end()) {
+      kinds.emplace_back(text, 1);
+    } else {
+      ++same->second;
+    }
+  }
+  fmt::format_to(out, "\nkept for a sequence\n");
+  for (const auto& [text, n] : kinds) fmt::format_to(out, "  {:>4} x {}\n", n, text);
 }
 
 Json attention_json(const Architecture& arch, const AttentionSpec& s) {
@@ -83,12 +113,40 @@ Json attention_json(const Architecture& arch, const AttentionSpec& s) {
                        {"state_layer", arch.state(s.state).layer}});
 }
 
+Json compressor_json(const CompressorSpec& s) { return Json::object({{"ratio", s.ratio}, {"width", s.width}, {"overlaps", s.overlaps}}); }
+
+Json compressed_json(const CompressedAttentionSpec& s) {
+  Json json = Json::object({{"q_lora_rank", s.q_lora_rank}, {"o_groups", s.o_groups}, {"o_lora_rank", s.o_lora_rank}});
+  if (s.compressor) json.set("compressor", compressor_json(*s.compressor));
+  if (s.indexer) {
+    json.set("indexer", Json::object({{"n_heads", s.indexer->n_heads},
+                                      {"head_dim", s.indexer->head_dim},
+                                      {"top_k", s.indexer->top_k},
+                                      {"keys", compressor_json(s.indexer->keys)}}));
+  }
+  return json;
+}
+
+Json state_json(const StateSpec& s) {
+  if (s.is_fixed()) return Json::object({{"layer", s.layer}, {"fixed_elements", s.fixed_elements}, {"fixed_f32", s.fixed_f32}});
+  const char* rows = s.rows == RowKind::kShared ? "shared" : s.rows == RowKind::kKeys ? "keys" : "keys and values";
+  return Json::object({{"layer", s.layer},
+                       {"n_kv_heads", s.n_kv_heads},
+                       {"head_dim", s.head_dim},
+                       {"window", s.is_ring() ? Json(s.window) : Json()},
+                       {"rows", rows},
+                       {"tokens_per_row", s.ratio}});
+}
+
 Json block_json(const Architecture& arch, const Block& block) {
   Json json = Json::object({{"layer", block.layer},
                             {"mixer", mixer_name(block.mixer)},
                             {"description", describe(block.mixer)},
                             {"params", block_parameters(arch, block)}});
   if (const auto* s = as_attention(block)) json.set("attention", attention_json(arch, *s));
+  if (const auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer)) json.set("compressed_attention", compressed_json(*s));
+  if (const auto* s = std::get_if<HyperResidual>(&block.residual))
+    json.set("hyper_connections", Json::object({{"sinkhorn_iters", s->sinkhorn_iters}, {"eps", static_cast<double>(s->eps)}}));
   return json;
 }
 
@@ -99,14 +157,16 @@ std::string inspect_report(const Architecture& arch) {
   const Out out(text);
   add_header(out, arch);
   add_schedule(out, arch);
+  const size_t width = description_width(arch);
   int64_t layer = kNone;
   for (const Block& block : arch.blocks) {
     if (block.layer != layer) fmt::format_to(out, "\nlayer {}\n", block.layer);
     layer = block.layer;
-    add_block(out, arch, block);
+    add_block(out, arch, block, width);
   }
   fmt::format_to(out, "\nhead {} x {}{}\n", arch.vocab_size, arch.hidden_size,
                  arch.weight(arch.embedding.table).is_alias ? ", tied to the embedding" : "");
+  add_states(out, arch);
   return text;
 }
 
@@ -114,13 +174,11 @@ Json inspect_json(const Architecture& arch) {
   const auto pieces = parameter_pieces(arch);
   Json::Array blocks, states;
   for (const Block& block : arch.blocks) blocks.push_back(block_json(arch, block));
-  for (const StateSpec& s : arch.states) {
-    states.push_back(Json::object(
-        {{"layer", s.layer}, {"n_kv_heads", s.n_kv_heads}, {"head_dim", s.head_dim}, {"window", s.is_ring() ? Json(s.window) : Json()}}));
-  }
+  for (const StateSpec& s : arch.states) states.push_back(state_json(s));
   return Json::object({{"name", arch.name},
                        {"family", arch.family},
                        {"n_layers", arch.n_layers},
+                       {"n_streams", arch.n_streams},
                        {"hidden_size", arch.hidden_size},
                        {"vocab_size", arch.vocab_size},
                        {"max_positions", arch.max_positions},

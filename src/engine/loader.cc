@@ -65,7 +65,10 @@ class TensorMatcher {
 
   std::vector<WeightUse> uses_of_tensors() const {
     std::vector<WeightUse> uses(arch_.tensors.size(), WeightUse::kVector);
-    for (const WeightSpec& w : arch_.weights) std::fill_n(uses.begin() + w.tensor, w.n_tensors, w.use);
+    for (const WeightSpec& w : arch_.weights) {
+      // A table is read as it stands in the file, whatever else the tensor serves as.
+      if (uses[static_cast<size_t>(w.tensor)] != WeightUse::kLookup) std::fill_n(uses.begin() + w.tensor, w.n_tensors, w.use);
+    }
     return uses;
   }
 

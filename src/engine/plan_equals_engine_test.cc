@@ -8,6 +8,7 @@
 #include "engine/executor.h"
 #include "kernels/quantise.h"
 #include "models/gemma.h"
+#include "models/registry.h"
 
 namespace longhaul {
 namespace {
@@ -52,10 +53,24 @@ Architecture mixture_model() {
   return gemma_architecture(c);
 }
 
+// Several streams; windows alone, chosen entries and all entries beside them; experts named by token ids.
+Architecture compressing_model() {
+  const Json config = must(parse_json(R"({"model_type": "deepseek_v4", "vocab_size": 61, "hidden_size": 48, "num_hidden_layers": 4,
+      "num_attention_heads": 4, "head_dim": 24, "qk_rope_head_dim": 8, "q_lora_rank": 20, "o_groups": 2, "o_lora_rank": 12,
+      "sliding_window": 8, "index_n_heads": 3, "index_head_dim": 16, "index_topk": 3,
+      "layer_types": ["sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention", "compressed_sparse_attention"],
+      "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 16}, "num_hash_layers": 1,
+      "n_routed_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "hc_mult": 3, "max_position_embeddings": 512})",
+                                      "config"));
+  Architecture arch = must(read_architecture(config, "config"));
+  arch.name = "compressing";
+  return arch;
+}
+
 // Each model and what each edit makes of it.
 std::vector<Architecture> models() {
   std::vector<Architecture> all;
-  for (const Architecture& arch : {sharing_model(), mixture_model()}) {
+  for (const Architecture& arch : {sharing_model(), mixture_model(), compressing_model()}) {
     all.push_back(arch);
     for (const char* edit : what_if_names()) {
       auto edited = apply_what_if(arch, edit);
@@ -92,6 +107,12 @@ class RandomWeights {
   }
 
   void add(const WeightSpec& w, size_t id) {
+    if (w.use == WeightUse::kIndex) {
+      indices_.push_back(std::vector<int64_t>(static_cast<size_t>(w.n_elements())));
+      for (int64_t& index : indices_.back()) index = static_cast<int64_t>(random_() % static_cast<uint64_t>(w.limit));
+      weights_.tables[id] = {reinterpret_cast<const std::byte*>(indices_.back().data()), DType::kI64, w.rows, w.cols};
+      return;
+    }
     values_.push_back(std::vector<float>(static_cast<size_t>(w.n_elements())));
     std::vector<float>& values = values_.back();
     std::uniform_real_distribution<float> uniform(-0.1f, 0.1f);
@@ -116,6 +137,7 @@ class RandomWeights {
   std::mt19937 random_{7};
   Weights weights_;
   std::vector<std::vector<float>> values_;
+  std::vector<std::vector<int64_t>> indices_;
   std::vector<Buffer> packed_;
   uint64_t resident_bytes_ = 0;
 };

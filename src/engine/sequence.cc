@@ -68,6 +68,7 @@ Result<Sequence> Sequence::fork() const {
   copy.reserved_ = length_;
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (!spec(i).is_paged()) {
+      copy.layers_[i].ring_slots = layers_[i].ring_slots;  // of a restored sequence as many as the saved context made
       LH_TRY(copy.layers_[i].ring, copy_of(layers_[i].ring));
       LH_TRY(copy.layers_[i].fixed, copy_of(layers_[i].fixed));
       continue;

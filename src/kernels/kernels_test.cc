@@ -117,9 +117,54 @@ TEST(Kernels, SumsAndScalesMatchRef) {
       };
       check([&](const KernelSet& k, float* v) { k.add(v, y.data(), n); }, "add");
       check([&](const KernelSet& k, float* v) { k.add_scaled(v, y.data(), 0.3f, n); }, "add_scaled");
+      check([&](const KernelSet& k, float* v) { k.add_scaled_relu(v, y.data(), 0.3f, n); }, "add_scaled_relu");
+      check([&](const KernelSet& k, float* v) { k.add_scaled_relu(v, y.data(), -0.3f, n); }, "add_scaled_relu, a weight below 0");
       check([&](const KernelSet& k, float* v) { k.scale(v, 0.7f, n); }, "scale");
       check([&](const KernelSet& k, float* v) { k.scale_by(v, y.data(), n); }, "scale_by");
     }
+  }
+}
+
+TEST(Kernels, ReluAddsNothingBelowZero) {
+  for (const KernelSet* set : all_kernel_sets()) {
+    for (int64_t n : kSizes) {
+      std::vector<float> x(static_cast<size_t>(n), 1.0f);
+      const std::vector<float> below(x.size(), -1e30f), minus_zero(x.size(), -0.0f), above(x.size(), 2.0f);
+      set->add_scaled_relu(x.data(), below.data(), 3.0f, n);
+      set->add_scaled_relu(x.data(), minus_zero.data(), 3.0f, n);
+      EXPECT_EQ(x, std::vector<float>(x.size(), 1.0f)) << set->name;
+      set->add_scaled_relu(x.data(), above.data(), -3.0f, n);
+      EXPECT_EQ(x, std::vector<float>(x.size(), -5.0f)) << set->name;
+    }
+  }
+}
+
+TEST(Kernels, ClampCutsAtBothEndsAndNowhereElse) {
+  const auto values = wide_values();
+  const auto n = static_cast<int64_t>(values.size());
+  for (const KernelSet* set : all_kernel_sets()) {
+    for (const auto& [low, high] : {std::pair{-10.0f, 10.0f}, {-kInfinity, 10.0f}, {-1e-20f, 1e20f}, {2.0f, 2.0f}}) {
+      auto x = values;
+      x.insert(x.end(), {kInfinity, -kInfinity});
+      set->clamp(x.data(), low, high, n + 2);
+      for (int64_t i = 0; i < n; ++i) {
+        const float v = values[static_cast<size_t>(i)];
+        ASSERT_EQ(x[static_cast<size_t>(i)], v < low ? low : v > high ? high : v) << set->name << " " << v;
+      }
+      EXPECT_EQ(x[x.size() - 2], high) << set->name;
+      EXPECT_EQ(x[x.size() - 1], low) << set->name;
+    }
+  }
+}
+
+TEST(Kernels, SumOfSquaresMatchesRef) {
+  for (const KernelSet* set : sets_but_ref()) {
+    for (int64_t n : kSizes) {
+      const auto x = random_floats(n, 12);
+      const double expected = ref_kernels().sum_of_squares(x.data(), n);
+      ASSERT_NEAR(set->sum_of_squares(x.data(), n), expected, 1e-6 * expected) << set->name << " n=" << n;
+    }
+    EXPECT_EQ(set->sum_of_squares(nullptr, 0), 0.0f) << set->name;
   }
 }
 
@@ -169,6 +214,12 @@ TEST(Kernels, NaNIsNotLost) {
       EXPECT_TRUE(std::isnan(capped[at])) << set->name;
       set->softmax(probabilities.data(), 33);
       EXPECT_TRUE(std::isnan(probabilities[(at + 1) % 33])) << set->name;
+      auto clamped = x, added = ones;
+      set->clamp(clamped.data(), -2.0f, 2.0f, 33);
+      EXPECT_TRUE(std::isnan(clamped[at])) << set->name;
+      set->add_scaled_relu(added.data(), x.data(), 2.0f, 33);
+      EXPECT_TRUE(std::isnan(added[at])) << set->name;
+      EXPECT_TRUE(std::isnan(set->sum_of_squares(x.data(), 33))) << set->name;
       float max = -kInfinity, sum = 0.0f;
       set->softmax_step(x.data(), 33, 0, 33, 1.0f, &max, &sum, out.data());
       EXPECT_TRUE(std::isnan(sum)) << set->name;

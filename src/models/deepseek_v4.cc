@@ -96,12 +96,12 @@ class Reader {
     c_.layers.assign(n, {});
     // A published list goes on behind the layers, for those that draft.
     std::vector<int64_t> ratios;
-    if (t_.has("compress_ratios")) ratios = t_.integers("compress_ratios", {n, n + 64}, {0, 1 << 20});
-    if (t_.has("layer_types")) {
+    if (has_list("compress_ratios")) ratios = t_.integers("compress_ratios", {n, n + 64}, {0, 1 << 20});
+    if (has_list("layer_types")) {
       const auto kinds =
           t_.choices("layer_types", {"sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"}, {n, n});
       for (size_t l = 0; l < std::min(n, kinds.size()); ++l) c_.layers[l].kind = static_cast<LayerKind>(kinds[l]);
-    } else if (t_.has("compress_ratios")) {
+    } else if (has_list("compress_ratios")) {
       for (size_t l = 0; l < std::min(n, ratios.size()); ++l) c_.layers[l].kind = kind_of_ratio(l, ratios[l]);
     } else {
       t_.refuse("layer_types", "neither this nor compress_ratios says which layer compresses how; defaults differ between releases");
@@ -114,9 +114,16 @@ class Reader {
     c_.heavy_ratio = t_.integer("compress_rate_hca", {1, 1 << 16}, c_.heavy_ratio);
     const auto n_hash = static_cast<size_t>(t_.integer("num_hash_layers", {0, 256}, 3));
     for (size_t l = 0; l < std::min(n, n_hash); ++l) c_.layers[l].hash = true;
-    if (!t_.has("mlp_layer_types")) return;
+    if (!has_list("mlp_layer_types")) return;
     const auto routers = t_.choices("mlp_layer_types", {"moe", "hash_moe"}, {n, n});
     for (size_t l = 0; l < std::min(n, routers.size()); ++l) c_.layers[l].hash = routers[l] == 1;
+  }
+
+  // The reference saves lists that it was not given as null.
+  bool has_list(const char* key) {
+    if (t_.has(key)) return true;
+    t_.ignore(key, "null stands for a list left out");
+    return false;
   }
 
   LayerKind kind_of_ratio(size_t layer, int64_t ratio) {
@@ -150,9 +157,10 @@ class Reader {
   void read_ropes() {
     const double theta = t_.number("rope_theta", {1.0, 1e12}, 10000.0),
                  compress_theta = t_.number("compress_rope_theta", {1.0, 1e12}, 160000.0);
-    const int64_t by_width = t_.integer("qk_rope_head_dim", {2, 1 << 12}, 64);
-    const double by_factor =
-        t_.number("partial_rotary_factor", {0.0, 1.0}, static_cast<double>(by_width) / static_cast<double>(c_.head_dim));
+    // An eighth of a head turns unless the config says how many channels, or which part.
+    const auto width = t_.optional_integer("qk_rope_head_dim", {2, 1 << 12});
+    const double by_width = width ? static_cast<double>(*width) / static_cast<double>(c_.head_dim) : 0.125;
+    const double by_factor = t_.number("partial_rotary_factor", {0.0, 1.0}, by_width);
     c_.rope_dim = static_cast<int64_t>(by_factor * static_cast<double>(c_.head_dim));
     if (c_.rope_dim < 2 || c_.rope_dim % 2 != 0 || c_.rope_dim > c_.index_head_dim) {
       t_.fail("partial_rotary_factor",
@@ -181,7 +189,11 @@ class Reader {
   RopeSpec read_rope(ConfigReader r, Scaling s, bool nested) {
     if (nested) s.theta = r.number("rope_theta", {1.0, 1e12}, s.theta);
     r.ignore("rope_theta", "compress_rope_theta says it");
-    r.ignore("partial_rotary_factor", "the model's own says it");
+    if (nested) {
+      check_rotated_part(r);
+    } else {
+      r.ignore("partial_rotary_factor", "the model's own says it");
+    }
     const size_t old_type = r.choice("type", {"default", "yarn"}, 0);
     if (r.choice("rope_type", {"default", "yarn"}, old_type) == 1) {
       s.factor = r.number("factor", {1e-6, 1e6}, 1.0);
@@ -190,9 +202,17 @@ class Reader {
                           .beta_slow = r.number("beta_slow", {1e-6, 1e6}, 1.0),
                           .original_max_position_embeddings =
                               r.integer("original_max_position_embeddings", {1, int64_t{1} << 32}, c_.max_position_embeddings)};
+      if (s.theta <= 1.0) r.fail("rope_type", kYarnNeedsTheta);
       s.attention_factor = r.number("attention_factor", {1e-6, 1e6}, nested ? yarn_attention_factor(s.factor) : 1.0);
     }
     return rope_spec(s);
+  }
+
+  // Of two that say how much of a head turns, the nested one decides; left out it means all.
+  void check_rotated_part(ConfigReader& r) {
+    const auto channels = static_cast<int64_t>(r.number("partial_rotary_factor", {0.0, 1.0}, 1.0) * static_cast<double>(c_.head_dim));
+    if (channels != c_.rope_dim)
+      r.fail("partial_rotary_factor", fmt::format("must turn as many channels as the model's own ({}), found {}", c_.rope_dim, channels));
   }
 
   RopeSpec rope_spec(const Scaling& s) const {
@@ -458,7 +478,7 @@ Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_lay
   const int64_t n = n_layers > 0 ? std::min(n_layers, total) : total;
   out.set("num_hidden_layers", n);
   for (const char* list : {"compress_ratios", "layer_types", "mlp_layer_types"}) {
-    if (const Json* found = config.find(list)) out.set(list, first_of(*found, n));
+    if (const Json* found = config.find(list); found != nullptr && found->as_array() != nullptr) out.set(list, first_of(*found, n));
   }
   out.set("dtype", dtype);
   return out;
@@ -516,6 +536,10 @@ Json release_config(int64_t hidden, int64_t layers, int64_t heads, int64_t q_ran
        {"eos_token_id", 1}});
 }
 
+// It reads index keys from the compressed rows, and those rows from other layers.
+constexpr const char* kV41 =
+    "DeepSeek V4.1 is another architecture than V4: rows shared across layers, selection in two stages, a memory of n-grams";
+
 }  // namespace
 
 const Family& deepseek_v4_family() {
@@ -523,7 +547,9 @@ const Family& deepseek_v4_family() {
                              read,
                              rewrite,
                              {{"deepseek-v4-flash", release_config(4096, 43, 64, 1024, 8, 512, 256, 2048, 1.5, {0, 0})},
-                              {"deepseek-v4-pro", release_config(7168, 61, 128, 1536, 16, 1024, 384, 3072, 2.5, {128, 128})}}};
+                              {"deepseek-v4-pro", release_config(7168, 61, 128, 1536, 16, 1024, 384, 3072, 2.5, {128, 128})}},
+                             false,
+                             {{"deepseek_v41", kV41}, {"deepseek_v41_text", kV41}}};
   return family;
 }
 

@@ -20,6 +20,11 @@ struct Preset {
   Json config;
 };
 
+// A model_type that looks like one of the family's and is another architecture; refused with the reason.
+struct RefusedType {
+  std::string model_type, reason;
+};
+
 struct Family {
   std::vector<std::string> model_types;
   Result<Architecture> (*read)(const Json& config, const std::string& where, const ShapeOf& shape_of);
@@ -27,6 +32,7 @@ struct Family {
   Result<Json> (*rewrite)(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype);
   std::vector<Preset> presets;
   bool planner_only = false;  // described to be priced: nothing runs it, and rewrite is null
+  std::vector<RefusedType> refused = {};
 };
 
 }  // namespace longhaul

@@ -154,6 +154,7 @@ class Reader {
     rope.beta_fast = r.number("beta_fast", {1e-6, 1e6}, fallback.beta_fast);
     rope.beta_slow = r.number("beta_slow", {1e-6, 1e6}, fallback.beta_slow);
     // Written, it is the final multiplier, 1.0 included; left out, it follows from the factor.
+    if (rope.yarn && rope.theta <= 1.0) r.fail("rope_type", kYarnNeedsTheta);
     const double derived = rope.yarn ? yarn_attention_factor(rope.factor) : 1.0;
     rope.attention_factor = r.number("attention_factor", {1e-6, 1e6}, derived);
     if (!rope.yarn) rope.factor = rope.attention_factor = 1.0;

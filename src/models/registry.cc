@@ -17,19 +17,34 @@ std::array<const Family*, 5> families() {
   return {&gemma_family(), &laguna_family(), &zaya_family(), &deepseek_v4_family(), &deepseek_v32_family()};
 }
 
+// Why a model_type is known and not run.
+Status check_not_refused(const std::string& type, const std::string& where) {
+  for (const Family* family : families()) {
+    for (const RefusedType& r : family->refused) {
+      if (r.model_type == type) return unsupported("{}: model_type '{}' is not supported: {}", where, type, r.reason);
+    }
+  }
+  return {};
+}
+
+const std::string* model_type_of(const Json* config) {
+  const Json* type = config == nullptr ? nullptr : config->find("model_type");
+  return type == nullptr ? nullptr : type->as_string();
+}
+
 Result<const Family*> find_family(const Json& config, const std::string& where) {
-  const Json* type = config.find("model_type");
-  if (type == nullptr || type->as_string() == nullptr)
-    return corrupt("{}: no 'model_type'; is this the config of a language model?", where);
+  const std::string* type = model_type_of(&config);
+  if (type == nullptr) return corrupt("{}: no 'model_type'; is this the config of a language model?", where);
   std::vector<std::string_view> known;
   for (const Family* family : families()) {
     for (std::string_view t : family->model_types) {
-      if (t == *type->as_string()) return family;
+      if (t == *type) return family;
       known.push_back(t);
     }
   }
-  return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, printable(*type->as_string()),
-                     fmt::join(known, ", "));
+  LH_RETURN_IF_ERROR(check_not_refused(*type, where));
+  if (const std::string* inner = model_type_of(config.find("text_config"))) LH_RETURN_IF_ERROR(check_not_refused(*inner, where));
+  return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, printable(*type), fmt::join(known, ", "));
 }
 
 bool same_name(std::string_view a, std::string_view b) {

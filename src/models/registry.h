@@ -9,7 +9,8 @@
 
 namespace longhaul {
 
-// The description of the model that a config.json describes. An unknown model_type is an error that lists the known ones. shape_of tells what the
+// The description of the model that a config.json describes. An unknown model_type is an error that lists the known ones;
+// one that a family refuses says why. shape_of tells what the
 // checkpoint's tensors look like, where there is one.
 Result<Architecture> read_architecture(const Json& config, const std::string& where, const ShapeOf& shape_of = {});
 

@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 
+#include "cost/describe.h"
 #include "cost/parameters.h"
 #include "cost/plan.h"
 #include "cost/report.h"
@@ -216,6 +217,87 @@ constexpr Row kMalformed[] = {
     {"zaya_taps", "cca_time0: is 0, expected an integer from 1 to 16"},
     {"zaya_two_experts", "num_experts_per_tok: only 1 is supported", kUnsupported},
     {"zaya_unknown", "cca_time2: not known to this family", kUnsupported},
+    {"laguna_rope_theta_one", "rope_parameters.full_attention.rope_type: is yarn, which needs a rope_theta above 1"},
+    {"model_type_unknown_beside_text_config_list",
+     "model_type 'deepseek_vl4' is not supported; supported are: gemma4, gemma4_text, gemma4_unified, gemm", kUnsupported},
+    {"v41_flat", "model_type 'deepseek_v41_text' is not supported: DeepSeek V4.1 is another architecture than V4", kUnsupported},
+    {"v41_inside_another", "model_type 'deepseek_v41_text' is not supported: DeepSeek V4.1 is another architecture than V4", kUnsupported},
+    {"v41_nested", "model_type 'deepseek_v41' is not supported: DeepSeek V4.1 is another architecture than V4", kUnsupported},
+    {"v4_activation", "hidden_act: is 'gelu', supported: 'silu'", kUnsupported},
+    {"v4_bias", "attention_bias: biased projections are not supported, expected false", kUnsupported},
+    {"v4_expert_width_huge", "moe_intermediate_size: is 1099511627776, expected an integer from 1 to 1048576"},
+    {"v4_experts_huge", "n_routed_experts: is 1048576, expected an integer from 1 to 1024"},
+    {"v4_experts_string", "n_routed_experts: is \"6\", expected an integer from 1 to 1024"},
+    {"v4_experts_zero", "n_routed_experts: is 0, expected an integer from 1 to 1024"},
+    {"v4_groups_above_heads", "o_groups: must divide num_attention_heads (4), found 8"},
+    {"v4_groups_do_not_divide", "o_groups: must divide num_attention_heads (4), found 3"},
+    {"v4_groups_zero", "o_groups: is 0, expected an integer from 1 to 1024"},
+    {"v4_hash_layers_huge", "num_hash_layers: is 257, expected an integer from 0 to 256"},
+    {"v4_hash_layers_negative", "num_hash_layers: is -1, expected an integer from 0 to 256"},
+    {"v4_hc_eps_negative", "hc_eps: is -1e-06, expected a number from 0 to 1"},
+    {"v4_heads_huge", "num_attention_heads: is 1099511627776, expected an integer from 1 to 4096"},
+    {"v4_hidden_huge", "hidden_size: is 1099511627776, expected an integer from 1 to 131072"},
+    {"v4_index_heads_huge", "index_n_heads: is 1048576, expected an integer from 1 to 1024"},
+    {"v4_inside_another", "model_type 'deepseek_vl4' is not supported; supported are: gemma4, gemma4_text, gemma4_unified, gemm",
+     kUnsupported},
+    {"v4_kv_heads", "num_key_value_heads: all heads share one row, expected 1", kUnsupported},
+    {"v4_latent_zero", "q_lora_rank: is 0, expected an integer from 1 to 131072"},
+    {"v4_layer_types_long", "layer_types: has 5 elements, expected 4"},
+    {"v4_layer_types_short", "layer_types: has 3 elements, expected 4"},
+    {"v4_layer_types_unknown", "layer_types[3]: is 'full_attention', supported: 'sliding_attention', 'compressed_sparse_attention', ",
+     kUnsupported},
+    {"v4_layers_257", "num_hidden_layers: is 257, expected an integer from 1 to 256"},
+    {"v4_layers_huge", "num_hidden_layers: is 1099511627776, expected an integer from 1 to 256"},
+    {"v4_layers_unsaid", "layer_types: neither this nor compress_ratios says which layer compresses how; defaults differ betwe",
+     kUnsupported},
+    {"v4_layers_zero", "num_hidden_layers: is 0, expected an integer from 1 to 256"},
+    {"v4_limit_infinite", "not valid JSON at byte 610: number overflow parsing '1e999'"},
+    {"v4_limit_zero", "swiglu_limit: is 0.0, expected a number from 1e-06 to 1000000000"},
+    {"v4_mlp_layer_types_dense", "mlp_layer_types[3]: is 'dense', supported: 'moe', 'hash_moe'", kUnsupported},
+    {"v4_mlp_layer_types_short", "mlp_layer_types: has 3 elements, expected 4"},
+    {"v4_no_shared_expert", "n_shared_experts: expected 1", kUnsupported},
+    {"v4_positions_huge", "max_position_embeddings: is 1152921504606846976, expected an integer from 1 to 4294967296"},
+    {"v4_rate_huge", "compress_rates.heavily_compressed_attention: is 131072, expected an integer from 1 to 65536"},
+    {"v4_rate_legacy_huge", "compress_rate_csa: is 1099511627776, expected an integer from 1 to 65536"},
+    {"v4_rate_unknown", "compress_rates.sliding_attention: not known to this family", kUnsupported},
+    {"v4_rate_zero", "compress_rates.compressed_sparse_attention: is 0, expected an integer from 1 to 65536"},
+    {"v4_rates_list", "compress_rates: is an array, expected an object"},
+    {"v4_ratio_float", "compress_ratios[1]: is 4.0, expected an integer from 0 to 1048576"},
+    {"v4_ratio_huge", "compress_ratios[1]: is 9.223372036854776e+18, expected an integer from 0 to 1048576"},
+    {"v4_ratio_negative", "compress_ratios[1]: is -4, expected an integer from 0 to 1048576"},
+    {"v4_ratio_one", "compress_ratios: must be 0, 4 or 128, layer 2 has 1"},
+    {"v4_ratio_unknown", "compress_ratios: must be 0, 4 or 128, layer 2 has 64"},
+    {"v4_ratios_empty", "compress_ratios: has 0 elements, expected 4 to 68"},
+    {"v4_ratios_long", "compress_ratios: has 100 elements, expected 4 to 68"},
+    {"v4_ratios_number", "compress_ratios: is 4, expected an array of integers"},
+    {"v4_ratios_short", "compress_ratios: has 3 elements, expected 4 to 68"},
+    {"v4_rope_factor_zero", "rope_scaling.factor: is 0, expected a number from 1e-06 to 1000000"},
+    {"v4_rope_list", "rope_scaling: is an array, expected an object"},
+    {"v4_rope_nested_part", "rope_parameters.compress.partial_rotary_factor: must turn as many channels as the model's own (8), f"},
+    {"v4_rope_nested_part_missing", "rope_parameters.compress.partial_rotary_factor: must turn as many channels as the model's own (8), f"},
+    {"v4_rope_nested_unknown", "rope_parameters.compress.mscale_all_dim: not known to this family", kUnsupported},
+    {"v4_rope_odd", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (16), found 7"},
+    {"v4_rope_part_odd", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (16), found 3"},
+    {"v4_rope_theta_one", "rope_parameters.compress.rope_type: is yarn, which needs a rope_theta above 1"},
+    {"v4_rope_theta_one_flat", "rope_scaling.rope_type: is yarn, which needs a rope_theta above 1"},
+    {"v4_rope_type", "rope_scaling.type: is 'linear', supported: 'default', 'yarn'", kUnsupported},
+    {"v4_rope_unknown", "rope_scaling.mscale: not known to this family", kUnsupported},
+    {"v4_rope_wider_than_head", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (16), found 32"},
+    {"v4_rope_wider_than_index", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (4), found 8"},
+    {"v4_rope_zero", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (16), found 0"},
+    {"v4_score", "scoring_func: is 'relu', supported: 'sqrtsoftplus', 'sigmoid', 'softmax'", kUnsupported},
+    {"v4_sinkhorn_huge", "hc_sinkhorn_iters: is 1000000000, expected an integer from 1 to 1000"},
+    {"v4_sinkhorn_zero", "hc_sinkhorn_iters: is 0, expected an integer from 1 to 1000"},
+    {"v4_streams_float", "hc_mult: is 4.0, expected an integer from 2 to 8"},
+    {"v4_streams_nine", "hc_mult: is 9, expected an integer from 2 to 8"},
+    {"v4_streams_one", "hc_mult: is 1, expected an integer from 2 to 8"},
+    {"v4_top_entries_huge", "index_topk: is 4611686018427387904, expected an integer from 1 to 1048576"},
+    {"v4_top_entries_zero", "index_topk: is 0, expected an integer from 1 to 1048576"},
+    {"v4_top_k_above_experts", "num_experts_per_tok: must be at most n_routed_experts (6), found 7"},
+    {"v4_two_shared_experts", "n_shared_experts: expected 1", kUnsupported},
+    {"v4_unknown", "index_share_layers: not known to this family", kUnsupported},
+    {"v4_vocab_huge", "vocab_size: is 2147483648, expected an integer from 1 to 4194304"},
+    {"v4_window_zero", "sliding_window: is 0, expected an integer from 1 to 4294967296"},
 };
 
 TEST(ModelConfigCorpus, RefusesEachMalformedConfigForItsOwnReason) {
@@ -430,6 +512,87 @@ TEST(ModelConfigCorpus, Zaya1LayoutsDifferInSkippedTokensAndInNothingPlanned) {
   };
   EXPECT_EQ(planned(legacy), planned(native));
   EXPECT_EQ(planned(clamped), planned(native));
+}
+
+const CompressedAttentionSpec& compressed(const Architecture& arch, size_t layer) {
+  return std::get<CompressedAttentionSpec>(arch.blocks[2 * layer].mixer);
+}
+
+// Layers whose experts are named by token ids.
+std::string hash_layers(const Architecture& arch) {
+  std::string layers;
+  for (size_t b = 1; b < arch.blocks.size(); b += 2) {
+    const auto& moe = std::get<MoeSpec>(std::get<ParallelSpec>(arch.blocks[b].mixer).branches.front().mixer);
+    layers += std::get<LinearRouterSpec>(moe.router).token_experts != kNone ? '#' : '.';
+  }
+  return layers;
+}
+
+TEST(ModelConfigCorpus, DeepseekV4IsOneModelInEverySpelling) {
+  const auto planned = [](const Architecture& arch) {
+    return plan_json(*make_plan(arch, {.context = 1000, .memory = uint64_t{1} << 30})).dump();
+  };
+  const Architecture release = good("v4");
+  EXPECT_EQ(layer_schedule(release), "SCHC");
+  EXPECT_EQ(hash_layers(release), "#...");
+  for (const char* name : {"v4_modern", "v4_legacy", "v4_ratios_exact", "v4_ratios_of_draft_layers"}) {
+    const Architecture arch = good(name);
+    EXPECT_EQ(planned(arch), planned(release)) << name;
+    EXPECT_EQ(hash_layers(arch), hash_layers(release)) << name;
+    for (size_t layer = 0; layer < 4; ++layer)
+      EXPECT_EQ(compressed(arch, layer).attention.rope, compressed(release, layer).attention.rope) << name << " layer " << layer;
+  }
+}
+
+TEST(ModelConfigCorpus, DeepseekV4LayersAndRates) {
+  EXPECT_EQ(layer_schedule(good("v4_both_lists")), "HHCH") << "names go before numbers";
+  EXPECT_EQ(layer_schedule(good("v4_one_layer")), "S");
+  EXPECT_EQ(hash_layers(good("v4_hash_layers_beyond")), "####");
+  EXPECT_EQ(hash_layers(good("v4_no_hash_layers")), "....");
+  EXPECT_EQ(hash_layers(good("v4_hash_layers_default")), "###.");
+  for (const char* name : {"v4_rates", "v4_rates_legacy"}) {
+    const Architecture arch = good(name);
+    EXPECT_FALSE(compressed(arch, 0).compressor.has_value()) << name;
+    EXPECT_EQ(compressed(arch, 1).compressor->ratio, 2) << name;
+    EXPECT_EQ(compressed(arch, 1).indexer->keys.ratio, 2) << name;
+    EXPECT_EQ(compressed(arch, 2).compressor->ratio, 16) << name;
+    EXPECT_FALSE(compressed(arch, 2).indexer.has_value()) << name;
+  }
+  EXPECT_EQ(good("v4_two_streams").n_streams, 2);
+  EXPECT_EQ(good("v4_eight_streams").n_streams, 8);
+  EXPECT_TRUE(declares(good("v4"), "head.weight"));
+  EXPECT_FALSE(declares(good("v4_tied"), "head.weight"));
+}
+
+TEST(ModelConfigCorpus, DeepseekV4AnglesOfWindowsAndOfEntries) {
+  const RopeSpec main{.n_pairs = 4, .live_pairs = 4, .denominator = 8, .theta = 1e4, .neighbours_at_end = true};
+  RopeSpec entries{
+      .n_pairs = 4, .live_pairs = 4, .denominator = 8, .theta = 1.6e5, .factor = 16.0, .ramp = RopeRamp{1, 4}, .neighbours_at_end = true};
+  const Architecture arch = good("v4");
+  EXPECT_EQ(compressed(arch, 0).attention.rope, main);
+  EXPECT_EQ(compressed(arch, 1).attention.rope, entries);
+  EXPECT_EQ(compressed(arch, 2).attention.rope, entries);
+  entries.attention_factor = static_cast<float>(0.1 * std::log(16.0) + 1.0);
+  EXPECT_EQ(compressed(good("v4_attention_factor_left_out"), 1).attention.rope, entries)
+      << "left out of nested fields it follows from the factor";
+  const RopeSpec plain{.n_pairs = 4, .live_pairs = 4, .denominator = 8, .theta = 1.6e5, .neighbours_at_end = true};
+  EXPECT_EQ(compressed(good("v4_no_scaling"), 1).attention.rope, plain);
+  EXPECT_EQ(compressed(good("v4_rope_eighth"), 0).attention.rope.n_pairs, 1) << "an eighth of 16 channels";
+}
+
+// Lists that the reference writes as null are as good as left out, also where the config is written anew with fewer layers.
+TEST(ModelConfigCorpus, DeepseekV4ConfigsAreCutToTheirFirstLayers) {
+  const std::string path = (folder() / "good_v4.json").string();
+  auto config = read_json_file(path, size_t{1} << 20);
+  ASSERT_TRUE(config.ok());
+  for (const char* list : {"layer_types", "mlp_layer_types"}) config->set(list, Json());
+  for (int64_t n : {0, 1, 3, 9}) {
+    const auto cut = rewrite_config(*config, path, n, "float32");
+    ASSERT_TRUE(cut.ok()) << cut.error().message;
+    const auto arch = read_architecture(*cut, path);
+    ASSERT_TRUE(arch.ok()) << arch.error().message;
+    EXPECT_EQ(layer_schedule(*arch), std::string("SCHC").substr(0, n == 0 ? 4 : static_cast<size_t>(n)));
+  }
 }
 
 TEST(ModelConfigCorpus, WindowsAndHeads) {

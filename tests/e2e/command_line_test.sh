@@ -266,6 +266,43 @@ longhaul synth "$work/laguna.json" --out "$work/written" --dtype f32 --set rope_
 expect_status 0
 grep -q '"attention_factor": 2.5' "$work/written/config.json" || fail "synth does not write what was set"
 
+begin "hyper-connections and compressed attention: synth, run, logits, inspect"
+cat >"$work/compressed.json" <<JSON
+{"model_type": "deepseek_v4", "vocab_size": $vocab, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "head_dim": 16,
+ "qk_rope_head_dim": 4, "q_lora_rank": 16, "o_groups": 2, "o_lora_rank": 8, "sliding_window": 8, "index_n_heads": 2, "index_head_dim": 16,
+ "index_topk": 3, "compress_ratios": [0, 4, 128, 4, 0], "num_hash_layers": 2, "n_routed_experts": 4, "num_experts_per_tok": 2,
+ "moe_intermediate_size": 16, "max_position_embeddings": 4096}
+JSON
+longhaul synth "$work/compressed.json" --out "$work/compressed" --seed 1
+expect_status 0
+cp "$demo/tokenizer.json" "$demo/tokenizer_config.json" "$work/compressed/"
+longhaul run "$work/compressed" -p "In the beginning" -n 150 --seed 1 --stats
+expect_status 0
+expect_text
+longhaul logits "$work/compressed" --tokens-file "$work/tokens.json" --output "$work/compressed.safetensors"
+expect_status 0
+[[ $(wc -c <"$work/compressed.safetensors") == "$size" ]] || fail "logits of another size"
+longhaul logits "$work/compressed" --tokens-file "$work/tokens.json" --output "$work/compressed.safetensors" --chunk 3 --decode-from 7
+expect_status 0
+longhaul inspect "$work/compressed"
+expect_status 0
+grep -q '4 residual streams joined by hyper-connections' "$work/out" || fail "no word about the streams"
+grep -q 'a row every 128 tokens' "$work/out" || fail "no word about the entries"
+longhaul inspect deepseek-v4-flash --json
+expect_status 0
+expect_json
+[[ $(number "$work/out" n_streams) == 4 ]] || fail "n_streams is $(number "$work/out" n_streams), expected 4"
+longhaul plan deepseek-v4-flash --context 1M --json
+expect_status 0
+# The cost tests hold it to an independent calculator.
+[[ $(number "$work/out" state_bytes) == 7220284416 ]] || fail "state_bytes is $(number "$work/out" state_bytes), expected 7220284416"
+
+begin "another architecture of a known name is refused with the reason"
+printf '{"model_type": "deepseek_v41", "text_config": {"model_type": "deepseek_v41_text"}}' >"$work/v41.json"
+longhaul inspect "$work/v41.json"
+expect_one_clear_error
+grep -q 'another architecture than V4' "$work/err" || fail "the message gives no reason"
+
 begin "an unknown model is one clear error"
 longhaul run "$work/nowhere" -p "In the beginning"
 expect_one_clear_error

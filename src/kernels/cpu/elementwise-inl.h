@@ -39,13 +39,17 @@ struct SumScaled {
   V scale;
   HWY_INLINE V operator()(V x, V y) const { return hn::MulAdd(scale, y, x); }
 };
+// Comparisons, not Max and Min: targets differ in which operand these give where one is NaN, and NaN must not be lost.
 struct SumScaledRelu {
   V scale;
-  HWY_INLINE V operator()(V x, V y) const { return hn::MulAdd(scale, hn::Max(y, hn::Zero(F32())), x); }
+  HWY_INLINE V operator()(V x, V y) const { return hn::MulAdd(scale, hn::IfThenZeroElse(hn::Lt(y, hn::Zero(F32())), y), x); }
 };
 struct Clamped {
   V low, high;
-  HWY_INLINE V operator()(V x) const { return hn::Min(hn::Max(x, low), high); }
+  HWY_INLINE V operator()(V x) const {
+    const V raised = hn::IfThenElse(hn::Lt(x, low), low, x);
+    return hn::IfThenElse(hn::Gt(raised, high), high, raised);
+  }
 };
 struct Scaled {
   V scale;

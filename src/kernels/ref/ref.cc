@@ -156,7 +156,7 @@ void add_scaled(float* x, const float* y, float scale, int64_t n) {
 }
 
 void add_scaled_relu(float* x, const float* y, float scale, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(double{x[i]} + double{scale} * std::max(0.0, double{y[i]}));
+  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(double{x[i]} + double{scale} * std::max(double{y[i]}, 0.0));
 }
 
 void clamp(float* x, float low, float high, int64_t n) {

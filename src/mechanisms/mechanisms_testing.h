@@ -1,0 +1,60 @@
+// What the mechanisms' tests share: weights made here instead of loaded, and an environment around them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <vector>
+
+#include "kernels/kernel_test_util.h"
+#include "mechanisms/env.h"
+
+namespace longhaul {
+
+class TestEnv {
+ public:
+  explicit TestEnv(const KernelSet& kernels = ref_kernels(), int n_threads = 1) : pool_(n_threads), memory_(uint64_t{1} << 24) {
+    std::memset(memory_.data(), 0xff, memory_.span().size());  // NaN: what is not written must not be read
+    arena_ = Arena(memory_.span());
+    env.compute = {&kernels, &pool_};
+    env.weights = &weights_;
+    env.scratch = &arena_;
+  }
+
+  WeightId vector(std::vector<float> values) {
+    values_.push_back(std::move(values));
+    return next({}, values_.back().data(), {});
+  }
+  // rows matrices' outputs, packed as f32
+  WeightId matrix(const std::vector<float>& values, int64_t rows, int64_t cols) {
+    packed_.emplace_back(packed_bytes(DType::kF32, rows, cols));
+    pack_rows(values.data(), DType::kF32, 0, rows, cols, DType::kF32, packed_.back().data());
+    return next({packed_.back().data(), DType::kF32, rows, cols}, nullptr, {});
+  }
+  WeightId index(std::vector<int64_t> values, int64_t rows) {
+    indices_.push_back(std::move(values));
+    const std::vector<int64_t>& kept = indices_.back();
+    return next({}, nullptr,
+                {reinterpret_cast<const std::byte*>(kept.data()), DType::kI64, rows, static_cast<int64_t>(kept.size()) / rows});
+  }
+
+  Env env;
+
+ private:
+  WeightId next(const PackedMatrix& matrix, const float* vector, const LookupTable& table) {
+    weights_.matrices.push_back(matrix);
+    weights_.vectors.push_back(vector);
+    weights_.tables.push_back(table);
+    return static_cast<WeightId>(weights_.tables.size()) - 1;
+  }
+
+  ThreadPool pool_;
+  AlignedBytes memory_;
+  Arena arena_;
+  Weights weights_;
+  std::deque<std::vector<float>> values_;
+  std::deque<std::vector<int64_t>> indices_;
+  std::deque<AlignedBytes> packed_;
+};
+
+}  // namespace longhaul
