@@ -39,7 +39,7 @@ std::string released_formats(const Architecture& arch) {
 Result<Comparison::Side> price_side(const Architecture& arch, const PlanRequest& request) {
   LH_TRY(Plan asked, make_plan(arch, request));
   PlanRequest r = request;
-  r.kv_format = CacheFormat::kReleased;
+  r.kv = {r.kv.dtype, CacheFormat::kReleased};
   LH_TRY(Plan released, make_plan(arch, r));
   // Of an edited model, those of what the edits left.
   LH_TRY(const Architecture edited, apply_what_ifs(arch, request.what_if));

@@ -21,7 +21,10 @@ Status check_range(const char* what, int64_t value, int64_t low, int64_t high) {
 }
 
 // The command line's spelling: "bf16".
-std::string state_name(DType dtype) { return dtype == DType::kF32 ? "f32" : dtype == DType::kI8 ? "q8" : "bf16"; }
+std::string state_name(const StateFormat& format) {
+  if (format.cache == CacheFormat::kReleased) return "released";
+  return format.dtype == DType::kF32 ? "f32" : format.dtype == DType::kI8 ? "q8" : "bf16";
+}
 
 bool is_computable(DType d) { return d == DType::kF32 || d == DType::kBF16; }
 
@@ -31,7 +34,8 @@ Status check_request(const PlanRequest& r) {
   LH_RETURN_IF_ERROR(check_range("the chunk", r.chunk, 1, 1 << 20));
   LH_RETURN_IF_ERROR(check_range("the rows of logits", r.logit_rows, 1, 1 << 20));
   LH_RETURN_IF_ERROR(check_range("the number of threads", r.n_threads, 1, 1 << 12));
-  if (!is_computable(r.kv) && r.kv != DType::kI8) return unsupported("the cache can be kept as f32, bf16 or q8, not {}", to_string(r.kv));
+  if (!is_computable(r.kv.dtype) && r.kv.dtype != DType::kI8)
+    return unsupported("the cache can be kept as f32, bf16 or q8, not {}", to_string(r.kv.dtype));
   return {};
 }
 
@@ -40,7 +44,7 @@ Result<uint64_t> narrow(Wide n, const char* what) {
   return static_cast<uint64_t>(n);
 }
 
-uint64_t state_bytes_of(const StateSpec& s, const PlanRequest& r, int64_t context) { return kv_bytes(s, context, r.kv, r.kv_format); }
+uint64_t state_bytes_of(const StateSpec& s, const PlanRequest& r, int64_t context) { return kv_bytes(s, context, r.kv); }
 
 Wide state_bytes_of(const Architecture& arch, const PlanRequest& r, int64_t context) {
   Wide bytes = 0;
@@ -54,7 +58,7 @@ Wide growing_bytes_of(const Architecture& arch, const PlanRequest& r) {
   return bytes * static_cast<Wide>(r.batch);
 }
 
-uint64_t row_bytes(const StateSpec& s, const PlanRequest& r) { return kv_layout(s, r.kv, r.kv_format).bytes_per_slot(); }
+uint64_t row_bytes(const StateSpec& s, const PlanRequest& r) { return kv_layout(s, r.kv).bytes_per_slot(); }
 // Of compressed rows a token's share.
 double bytes_per_token(const StateSpec& s, const PlanRequest& r) {
   return s.is_fixed() ? 0 : static_cast<double>(row_bytes(s, r)) / static_cast<double>(s.ratio);
@@ -84,7 +88,8 @@ double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRe
   const auto width = static_cast<double>(bytes_per_element(compute_dtype_of(r.weights)));
   double sum = 0;
   for (const ParameterPiece& p : pieces) {
-    const double all = is_plain || p.use == WeightUse::kLookup ? width * static_cast<double>(p.elements) : static_cast<double>(p.resident_bytes);
+    const double all =
+        is_plain || p.use == WeightUse::kLookup ? width * static_cast<double>(p.elements) : static_cast<double>(p.resident_bytes);
     if (p.use == WeightUse::kLookup) {
       sum += all / static_cast<double>(p.rows) * static_cast<double>(r.batch);
     } else if (p.use == WeightUse::kExpert) {
@@ -197,7 +202,7 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
          .batch = r.batch,
          .max_positions = arch.max_positions,
          .weights = option_name(r.weights),
-         .kv = r.kv_format == CacheFormat::kReleased ? "released" : state_name(r.kv),
+         .kv = state_name(r.kv),
          .what_if = r.what_if,
          .params_total = total_parameters(pieces),
          .params_active = active_parameters(pieces)};

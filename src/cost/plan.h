@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "mechanisms/env.h"
 #include "mechanisms/resident_weights.h"
+#include "tensor/state_format.h"
 
 namespace longhaul {
 
@@ -17,8 +18,7 @@ struct PlanRequest {
   int64_t context = 4096;  // tokens in a sequence, the one being computed included
   int64_t batch = 1;       // sequences
   WeightFormat weights = WeightFormat::kBF16;
-  DType kv = DType::kBF16;
-  CacheFormat kv_format = CacheFormat::kAsDtype;  // kReleased: kv is that of scratch, and of what has no such format
+  StateFormat kv;
   std::optional<DType> checkpoint;  // of the tables that stay in their file; as the weights where not given
   int64_t chunk = 512;              // rows a step
   int64_t logit_rows = 1;           // rows of logits computed at a time
@@ -58,21 +58,21 @@ struct Plan {
   uint64_t growing_state_bytes = 0;  // of these, what goes on growing: no rings and fixed blocks
   double state_bytes_per_token = 0;  // growth of one sequence, exact; a fraction where a compressed row has no whole share
   uint64_t scratch_bytes = 0;
-  uint64_t total_bytes = 0;                  // weight_bytes + state_bytes + scratch_bytes
-  uint64_t decode_flops_per_token = 0;       // at the end of the context
-  uint64_t decode_attention_flops = 0;       // of these, scores and value sums
-  uint64_t decode_fp8_equivalent_flops = 0;  // the same work by precision: FP8 1, BF16 and F32 2, FP4 1/2 (flops.h)
-  uint64_t prefill_flops = 0;                // one sequence: every row through every block, one row of logits
-  uint64_t prefill_flops_skip = 0;           // one sequence, as run: rows nobody reads stop at the last block that writes state
-  uint64_t decode_read_bytes = 0;            // one step of the whole batch at the end of the context
-  uint64_t decode_read_weight_bytes = 0;     // of these, weights; experts by expectation
-  uint64_t decode_read_cache_bytes = 0;      // of these, rows of cache that are looked at
+  uint64_t total_bytes = 0;                       // weight_bytes + state_bytes + scratch_bytes
+  uint64_t decode_flops_per_token = 0;            // at the end of the context
+  uint64_t decode_attention_flops = 0;            // of these, scores and value sums
+  uint64_t decode_fp8_equivalent_flops = 0;       // the same work by precision: FP8 1, BF16 and F32 2, FP4 1/2 (flops.h)
+  uint64_t prefill_flops = 0;                     // one sequence: every row through every block, one row of logits
+  uint64_t prefill_flops_skip = 0;                // one sequence, as run: rows nobody reads stop at the last block that writes state
+  uint64_t decode_read_bytes = 0;                 // one step of the whole batch at the end of the context
+  uint64_t decode_read_weight_bytes = 0;          // of these, weights; experts by expectation
+  uint64_t decode_read_cache_bytes = 0;           // of these, rows of cache that are looked at
   int64_t n_experts = 0;                          // of all layers
   std::optional<ExpertCacheLayout> expert_cache;  // given: experts stay in their files but for what it holds
   uint64_t expert_bytes = 0;                      // of all experts, as packed
   uint64_t expert_stream_bytes_cold = 0;          // that one step of the whole batch reads, as packed: with nothing held
   uint64_t expert_stream_bytes = 0;               // and with the cache full, were all experts chosen alike
-  std::optional<int64_t> max_context;        // the largest that fits the memory asked for; 0: none does
+  std::optional<int64_t> max_context;             // the largest that fits the memory asked for; 0: none does
   std::vector<LayerPlan> layers;
 };
 

@@ -80,7 +80,7 @@ TEST(Plan, EqualsTheGoldenFiguresInReleasedFormats) {
       EXPECT_EQ(plain.growing_state_bytes, integer(figures, "growing_bf16"));
       EXPECT_EQ(plain.decode_fp8_equivalent_flops, integer(figures, "fp8_equivalent_flops"));
       request.weights = WeightFormat::kReleased;
-      request.kv_format = CacheFormat::kReleased;
+      request.kv = {DType::kBF16, CacheFormat::kReleased};
       const Plan released = plan_of(arch, request);
       EXPECT_EQ(released.decode_flops_per_token, plain.decode_flops_per_token);
       EXPECT_EQ(released.growing_state_bytes, integer(figures, "growing"));
@@ -98,7 +98,8 @@ TEST(Plan, EqualsTheGoldenFiguresInReleasedFormats) {
 
 TEST(Plan, ReleasedFormatsOfAModelThatHasNoneAreBf16) {
   const Architecture arch = described("gemma-4-26B-A4B");
-  const Plan plain = plan_of(arch, {}), released = plan_of(arch, {.weights = WeightFormat::kReleased, .kv_format = CacheFormat::kReleased});
+  const Plan plain = plan_of(arch, {}),
+             released = plan_of(arch, {.weights = WeightFormat::kReleased, .kv = {DType::kBF16, CacheFormat::kReleased}});
   EXPECT_EQ(released.state_bytes, plain.state_bytes);
   EXPECT_EQ(released.weight_bytes, plain.weight_bytes);
   EXPECT_EQ(released.decode_fp8_equivalent_flops, 2 * released.decode_flops_per_token);

@@ -55,11 +55,11 @@ TEST(PlanJson, HasTheStableKeys) {
   const Json json = plan_json(*make_plan(arch, {.context = 4096, .kv = DType::kF32, .what_if = {"mha"}}));
   std::vector<std::string> keys;
   for (const auto& [key, value] : *json.as_object()) keys.push_back(key);
-  EXPECT_THAT(keys, testing::UnorderedElementsAre("name", "context", "batch", "weights", "kv", "what_if", "params_total", "params_active",
-                                                  "weight_bytes", "weight_bytes_mapped", "state_bytes", "growing_state_bytes",
-                                                  "state_bytes_per_token", "scratch_bytes", "total_bytes", "decode_flops_per_token",
-                                                  "decode_attention_flops", "decode_fp8_equivalent_flops", "prefill_flops",
-                                                  "prefill_flops_skip", "decode_read_bytes", "expert_cache", "max_context", "max_positions", "layers"));
+  EXPECT_THAT(keys, testing::UnorderedElementsAre(
+                        "name", "context", "batch", "weights", "kv", "what_if", "params_total", "params_active", "weight_bytes",
+                        "weight_bytes_mapped", "state_bytes", "growing_state_bytes", "state_bytes_per_token", "scratch_bytes",
+                        "total_bytes", "decode_flops_per_token", "decode_attention_flops", "decode_fp8_equivalent_flops", "prefill_flops",
+                        "prefill_flops_skip", "decode_read_bytes", "expert_cache", "max_context", "max_positions", "layers"));
   EXPECT_EQ(*json.find("kv")->as_string(), "f32");
   EXPECT_TRUE(json.find("max_context")->is_null());
   EXPECT_EQ(json.find("layers")->as_array()->size(), 35u);
@@ -68,7 +68,7 @@ TEST(PlanJson, HasTheStableKeys) {
 
 TEST(PlanReport, ShowsSharesOfAByteExactly) {
   const Architecture arch = described("deepseek-v4-flash");
-  const PlanRequest r{.context = 1 << 20, .weights = WeightFormat::kReleased, .kv_format = CacheFormat::kReleased};
+  const PlanRequest r{.context = 1 << 20, .weights = WeightFormat::kReleased, .kv = {DType::kBF16, CacheFormat::kReleased}};
   const Plan plan = *make_plan(arch, r);
   const std::string text = plan_report(arch, plan, r);
   EXPECT_THAT(text, HasSubstr("weights released, cache released"));

@@ -164,7 +164,7 @@ class Bench {
     r_.model = m_.arch.name;
     r_.kernels = m_.kernels->name;
     r_.weights = to_string(m_.limits.weights);
-    r_.kv = state_dtype_name(m_.limits.kv);
+    r_.kv = state_format_name(m_.limits.kv);
     r_.threads = m_.limits.n_threads;
     r_.context = m_.context;
     r_.scratch_bytes = m_.executor->scratch_bytes();

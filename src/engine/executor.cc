@@ -46,7 +46,7 @@ Status Executor::check(std::span<const SequenceInput> inputs) const {
       if (t < 0 || t >= arch_->vocab_size) return invalid("token id {} is outside of the vocabulary of {}", t, arch_->vocab_size);
     }
     rows += static_cast<int64_t>(in.tokens.size());
-    LH_CHECK(in.sequence->dtype() == env_.limits.kv);
+    LH_CHECK(in.sequence->format() == env_.limits.kv);
     LH_RETURN_IF_ERROR(in.sequence->reserve(in.sequence->length() + static_cast<int64_t>(in.tokens.size())));
   }
   if (rows > env_.limits.max_rows) return invalid("a step takes at most {} tokens, given {}", env_.limits.max_rows, rows);

@@ -41,7 +41,7 @@ Result<StepLimits> step_limits(const LoadOptions& options, int64_t vocab_size, W
   limits.max_rows = std::max(std::min(options.chunk, context), options.sequences);
   limits.max_logit_rows = logit_rows(options, vocab_size);
   limits.n_threads = options.threads > 0 ? std::min(options.threads, 1024) : default_thread_count();
-  LH_TRY(limits.kv, state_dtype(options.kv));
+  LH_TRY(limits.kv, state_format(options.kv));
   if (options.weights == "auto") {
     limits.weights = natural;
   } else {

@@ -15,11 +15,7 @@ namespace longhaul {
 
 static Status read_formats(const PlanOptions& options, PlanRequest& request) {
   LH_TRY(request.weights, weight_format(options.weights));
-  if (options.kv == kReleasedOption) {
-    request.kv_format = CacheFormat::kReleased;
-  } else {
-    LH_TRY(request.kv, state_dtype(options.kv));
-  }
+  LH_TRY(request.kv, state_format(options.kv));
   return {};
 }
 

@@ -4,27 +4,27 @@
 
 namespace longhaul {
 
-uint64_t state_bytes(const Architecture& arch, int64_t n_tokens, DType dtype) {
+uint64_t state_bytes(const Architecture& arch, int64_t n_tokens, const StateFormat& format) {
   uint64_t bytes = 0;
-  for (const StateSpec& spec : arch.states) bytes += kv_bytes(spec, n_tokens, dtype);
+  for (const StateSpec& spec : arch.states) bytes += kv_bytes(spec, n_tokens, format);
   return bytes;
 }
 
-Result<Sequence> Sequence::create(const Architecture& arch, DType dtype, int64_t max_tokens) {
+Result<Sequence> Sequence::create(const Architecture& arch, const StateFormat& format, int64_t max_tokens) {
   if (max_tokens < 1) return invalid("a sequence needs room for at least 1 token, asked for {}", max_tokens);
-  return allocate(arch, dtype, max_tokens, max_tokens);
+  return allocate(arch, format, max_tokens, max_tokens);
 }
 
-Result<Sequence> Sequence::allocate(const Architecture& arch, DType dtype, int64_t ring_tokens, int64_t max_tokens) {
+Result<Sequence> Sequence::allocate(const Architecture& arch, const StateFormat& format, int64_t ring_tokens, int64_t max_tokens) {
   Sequence s;
   s.arch_ = &arch;
-  s.dtype_ = dtype;
+  s.format_ = format;
   s.max_tokens_ = max_tokens;
   s.layers_.resize(arch.states.size());
   for (size_t i = 0; i < arch.states.size(); ++i) {
     Layer& layer = s.layers_[i];
     if (s.spec(i).is_fixed()) {
-      LH_TRY(layer.fixed, Buffer::allocate(kv_bytes(s.spec(i), max_tokens, dtype)));
+      LH_TRY(layer.fixed, Buffer::allocate(kv_bytes(s.spec(i), max_tokens, format)));
       continue;
     }
     if (!s.spec(i).is_ring()) {
@@ -63,7 +63,7 @@ static Result<Buffer> copy_of(const Buffer& from) {
 }
 
 Result<Sequence> Sequence::fork() const {
-  LH_TRY(Sequence copy, create(*arch_, dtype_, max_tokens_));
+  LH_TRY(Sequence copy, create(*arch_, format_, max_tokens_));
   copy.length_ = length_;
   copy.reserved_ = length_;
   for (size_t i = 0; i < layers_.size(); ++i) {
@@ -116,10 +116,12 @@ Status Sequence::fill_random(int64_t n_tokens, uint64_t seed) {
   LH_RETURN_IF_ERROR(reserve(n_tokens));
   UniformBits random(seed);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    for (auto& page : layers_[i].pages) random.fill(*page, dtype_, -1.0f, 1.0f);
-    random.fill(layers_[i].ring, dtype_, -1.0f, 1.0f);
+    // Bytes of coded rows are codes and scales of any size that is finite.
+    const DType element = layout(i).format.coding == RowCoding::kPlain ? format_.dtype : DType::kI8;
+    for (auto& page : layers_[i].pages) random.fill(*page, element, -1.0f, 1.0f);
+    random.fill(layers_[i].ring, element, -1.0f, 1.0f);
     // Some of what is kept in fixed blocks are sums of positive weights.
-    random.fill(layers_[i].fixed, fixed_dtype(spec(i), dtype_), 0.5f, 1.0f);
+    random.fill(layers_[i].fixed, fixed_dtype(spec(i), format_.dtype), 0.5f, 1.0f);
   }
   length_ = n_tokens;
   return {};

@@ -15,12 +15,12 @@
 namespace longhaul {
 
 // Bytes of all states of one sequence that may grow to n_tokens; what Sequence::create and reserve allocate.
-uint64_t state_bytes(const Architecture& arch, int64_t n_tokens, DType dtype);
+uint64_t state_bytes(const Architecture& arch, int64_t n_tokens, const StateFormat& format);
 
 class Sequence {
  public:
   // Allocates rings for max_tokens and no pages yet. `arch` must outlive the sequence.
-  static Result<Sequence> create(const Architecture& arch, DType dtype, int64_t max_tokens);
+  static Result<Sequence> create(const Architecture& arch, const StateFormat& format, int64_t max_tokens);
 
   // Makes room for n_tokens in all, so that steps up to there allocate nothing. kOverBudget beyond max_tokens or memory.
   Status reserve(int64_t n_tokens);
@@ -40,7 +40,7 @@ class Sequence {
 
   int64_t length() const { return length_; }
   int64_t max_tokens() const { return max_tokens_; }
-  DType dtype() const { return dtype_; }
+  const StateFormat& format() const { return format_; }
   uint64_t allocated_bytes() const;
 
  private:
@@ -53,12 +53,12 @@ class Sequence {
   };
 
   // Rings as for a sequence of ring_tokens, room for max_tokens.
-  static Result<Sequence> allocate(const Architecture& arch, DType dtype, int64_t ring_tokens, int64_t max_tokens);
+  static Result<Sequence> allocate(const Architecture& arch, const StateFormat& format, int64_t ring_tokens, int64_t max_tokens);
   const StateSpec& spec(size_t state) const { return arch_->states[state]; }
-  KvLayout layout(size_t state) const { return kv_layout(spec(state), dtype_); }
+  KvLayout layout(size_t state) const { return kv_layout(spec(state), format_); }
 
   const Architecture* arch_ = nullptr;
-  DType dtype_ = DType::kBF16;
+  StateFormat format_;
   int64_t max_tokens_ = 0, length_ = 0, reserved_ = 0;
   std::vector<Layer> layers_;
 };

@@ -1,6 +1,6 @@
 // A sequence's state in a file.
 //
-//   magic "LHSTATE1" | fingerprint of the state declarations u64 | dtype u32 | reserved u32 | max_tokens i64 | length i64
+//   magic "LHSTATE1" | fingerprint of the state declarations u64 | dtype u32 | cache format u32 | max_tokens i64 | length i64
 //   then per state: pages up to the length whole, or the ring whole; at the end XXH3-64 of everything before.
 // Little endian, as every machine this runs on.
 #include <xxhash.h>
@@ -17,7 +17,7 @@ namespace {
 struct Header {
   char magic[8];
   uint64_t fingerprint;
-  uint32_t dtype, reserved;
+  uint32_t dtype, cache;
   int64_t max_tokens, length;
 };
 static_assert(sizeof(Header) == 40);
@@ -68,6 +68,7 @@ Result<Header> checked_header(const Architecture& arch, std::span<const std::byt
   const auto dtype = static_cast<DType>(header.dtype);
   if (dtype != DType::kF32 && dtype != DType::kBF16 && dtype != DType::kI8)
     return corrupt("{}: unknown state dtype {}", where, header.dtype);
+  if (header.cache > static_cast<uint32_t>(CacheFormat::kReleased)) return corrupt("{}: unknown cache format {}", where, header.cache);
   if (header.max_tokens < 1 || header.length < 0 || header.length > header.max_tokens) {
     return corrupt("{}: length {} of at most {} tokens is impossible", where, header.length, header.max_tokens);
   }
@@ -75,10 +76,10 @@ Result<Header> checked_header(const Architecture& arch, std::span<const std::byt
 }
 
 // Bytes of state behind the header: rings whole, pages up to the length. Saturates: no file holds as much.
-uint64_t stored_bytes(const Architecture& arch, const Header& header, DType dtype) {
+uint64_t stored_bytes(const Architecture& arch, const Header& header, const StateFormat& format) {
   uint64_t bytes = 0;
   for (const StateSpec& spec : arch.states) {
-    bytes = checked_add(bytes, kv_bytes(spec, spec.is_ring() ? header.max_tokens : header.length, dtype)).value_or(UINT64_MAX);
+    bytes = checked_add(bytes, kv_bytes(spec, spec.is_ring() ? header.max_tokens : header.length, format)).value_or(UINT64_MAX);
   }
   return bytes;
 }
@@ -88,7 +89,7 @@ uint64_t stored_bytes(const Architecture& arch, const Header& header, DType dtyp
 Status Sequence::save(const std::string& path) const {
   LH_TRY(AtomicFile file, AtomicFile::create(path));
   ChecksummedFile out(std::move(file));
-  Header header{{}, fingerprint(*arch_), static_cast<uint32_t>(dtype_), 0, max_tokens_, length_};
+  Header header{{}, fingerprint(*arch_), static_cast<uint32_t>(format_.dtype), static_cast<uint32_t>(format_.cache), max_tokens_, length_};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   LH_RETURN_IF_ERROR(out.write(std::as_bytes(std::span(&header, 1))));
   for (size_t i = 0; i < layers_.size(); ++i) {
@@ -108,16 +109,16 @@ Result<Sequence> Sequence::restore(const Architecture& arch, const std::string& 
 Result<Sequence> Sequence::parse(const Architecture& arch, std::span<const std::byte> bytes, std::string_view where, int64_t max_tokens) {
   LH_TRY(const Header header, checked_header(arch, bytes, where));
   bytes = bytes.subspan(sizeof header, bytes.size() - sizeof header - sizeof(uint64_t));
-  const auto dtype = static_cast<DType>(header.dtype);
+  const StateFormat format{static_cast<DType>(header.dtype), static_cast<CacheFormat>(header.cache)};
   if (max_tokens < header.length) {
     return make_error(ErrorCode::kOverBudget, "{}: holds {} tokens, the context allows {}; start with a larger --context", where,
                       header.length, max_tokens);
   }
   // Nothing is allocated before the file has shown to hold as much.
-  const uint64_t expected = stored_bytes(arch, header, dtype);
+  const uint64_t expected = stored_bytes(arch, header, format);
   if (expected != bytes.size()) return corrupt("{}: {} bytes of state, expected {}", where, bytes.size(), expected);
   // Rings are as long as the saved context made them; a longer window would leave gaps.
-  LH_TRY(Sequence s, allocate(arch, dtype, header.max_tokens, std::min(max_tokens, header.max_tokens)));
+  LH_TRY(Sequence s, allocate(arch, format, header.max_tokens, std::min(max_tokens, header.max_tokens)));
   LH_RETURN_IF_ERROR(s.reserve(header.length));
   s.length_ = header.length;
   const auto take = [&](Buffer& into) {

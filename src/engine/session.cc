@@ -47,9 +47,9 @@ Result<Session> Session::create(const Model& model) {
 Result<Session> Session::restore(const Model& model, const std::string& path) {
   Model::Impl& m = model.impl();
   LH_TRY(Sequence sequence, Sequence::restore(m.arch, path, m.context));
-  if (sequence.dtype() != m.limits.kv) {
-    return invalid("{}: holds {} state, the model was loaded for {}; use the --kv it was saved with", path, to_string(sequence.dtype()),
-                   state_dtype_name(m.limits.kv));
+  if (sequence.format() != m.limits.kv) {
+    return invalid("{}: holds {} state, the model was loaded for {}; use the --kv it was saved with", path,
+                   state_format_name(sequence.format()), state_format_name(m.limits.kv));
   }
   LH_RETURN_IF_ERROR(sequence.reserve(std::min(m.context, sequence.max_tokens())));
   return Session(std::make_unique<Impl>(Impl{&m, std::move(sequence)}));

@@ -8,7 +8,7 @@ namespace longhaul {
 Result<StepState> StepState::create(const Architecture& arch, const StepLimits& limits) {
   StepState s;
   s.arch_ = &arch;
-  s.dtype_ = limits.kv;
+  s.format_ = limits.kv;
   s.plan_ = plan_in_flight(arch);
   s.in_flight_slots_ = in_flight_slots(limits.max_rows, limits.max_sequences);
   s.last_readers_ = longhaul::last_readers(arch);
@@ -87,17 +87,17 @@ void StepState::add_ring(size_t state, const Sequence& s, const SequenceRows& ro
 
 KvStep StepState::kv(StateId state) const {
   const StateViews& v = views_[static_cast<size_t>(state)];
-  return {kv_layout(arch_->state(state), dtype_), v.writes, v.by_sequence};
+  return {kv_layout(arch_->state(state), format_), v.writes, v.by_sequence};
 }
 
 FixedStep StepState::fixed(StateId state) const {
-  return {fixed_dtype(arch_->state(state), dtype_), views_[static_cast<size_t>(state)].fixed};
+  return {fixed_dtype(arch_->state(state), format_.dtype), views_[static_cast<size_t>(state)].fixed};
 }
 
 void StepState::commit(StateId state) {
   const auto i = static_cast<size_t>(state);
   if (plan_.buffer[i] == kNone) return;
-  const KvLayout layout = kv_layout(arch_->state(state), dtype_);
+  const KvLayout layout = kv_layout(arch_->state(state), format_);
   for (size_t n = 0; n < sequences_.size(); ++n) {
     Sequence& s = *sequences_[n];
     const KvWrite& w = views_[i].writes[n];

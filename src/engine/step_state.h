@@ -36,7 +36,7 @@ class StepState {
   void add_ring(size_t state, const Sequence& sequence, const SequenceRows& rows, int64_t in_flight_slot);
 
   const Architecture* arch_ = nullptr;
-  DType dtype_ = DType::kBF16;
+  StateFormat format_;
   InFlightPlan plan_;
   int64_t in_flight_slots_ = 0;
   std::vector<int64_t> last_readers_;

@@ -20,7 +20,8 @@ namespace longhaul {
 // Keys alone are the first of the two. Shared rows are neither: they lie one after another, and whoever multiplies packs them.
 // In 8 bits (kI8) a vector is codes times one f32 scale: codes lie as bf16 would; behind a head's vectors the scales of its keys and of its values
 // by slot, of a shared row the scale behind its codes.
-// Coded rows (format) have a size; they are not stored or read yet.
+// Rows with a format of their own (row_coding.h): shared rows one after another; keys in MXFP4 by 16, the scales of a panel's groups, then its codes
+// as in a block of kF4 (quant_blocks.h).
 struct KvLayout {
   int64_t n_kv_heads = 0, head_dim = 0;
   DType dtype = DType::kBF16;  // kF32, kBF16 or kI8
@@ -36,6 +37,7 @@ struct KvLayout {
   uint64_t vector_bytes() const {
     return static_cast<uint64_t>(padded_dim()) * bytes_per_element(dtype) + (dtype == DType::kI8 ? sizeof(float) : 0);
   }
+  bool is_coded() const { return dtype == DType::kI8 || format.coding != RowCoding::kPlain; }
   uint64_t block_bytes(int64_t slots) const { return bytes_per_slot() * static_cast<uint64_t>(slots); }
   Panels keys(const std::byte* block, int64_t slots, int64_t head, int64_t first_slot) const;    // first_slot: multiple of kPanel
   Panels values(const std::byte* block, int64_t slots, int64_t head, int64_t first_slot) const;  // likewise

@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "base/numbers.h"
 #include "kernels/attention.h"
+#include "kernels/quant_blocks.h"
+#include "kernels/row_coding.h"
 
 namespace longhaul {
 namespace {
@@ -138,8 +140,38 @@ const float* KvLayout::value_scales(const std::byte* block, int64_t slots, int64
   return key_scales(block, slots, head) + slots;
 }
 
+namespace {
+
+void store_fp4_key(const KvLayout& layout, std::byte* block, int64_t slot, const float* k) {
+  LH_DCHECK(layout.n_kv_heads == 1 && layout.head_dim == kQuantBlock);
+  float rotated[kQuantBlock];
+  std::copy_n(k, kQuantBlock, rotated);
+  hadamard(rotated, kQuantBlock);
+  auto* panel = reinterpret_cast<uint8_t*>(block) + slot / kPanel * kPanel * static_cast<int64_t>(layout.bytes_per_slot());
+  const int64_t lane = slot % kPanel;
+  for (int64_t g = 0; g < kBlockGroups; ++g) {
+    const Fp4Group group = encode_fp4_group(rotated + g * kQuantGroup);
+    panel[g * kPanel + lane] = group.scale;
+    for (int64_t i = 0; i < kQuantGroup; ++i) {
+      const int64_t input = g * kQuantGroup + i;
+      uint8_t& pair = panel[block_scale_bytes(DType::kF4) + code_at(DType::kF4, lane, input)];
+      const uint8_t code = group.codes[static_cast<size_t>(i)];
+      pair = input % 8 < 4 ? static_cast<uint8_t>((pair & 0xf0) | code) : static_cast<uint8_t>((pair & 0x0f) | code << 4);
+    }
+  }
+}
+
+void store_coded(const KvLayout& layout, std::byte* block, int64_t slot, const float* k) {
+  if (layout.format.coding == RowCoding::kMxFp4) return store_fp4_key(layout, block, slot, k);
+  LH_CHECK(layout.rows == RowKind::kShared && layout.n_kv_heads == 1 && layout.format.coding == RowCoding::kFp8ByE8M0);
+  encode_fp8_row(layout.format, k, layout.head_dim, block + static_cast<uint64_t>(slot) * layout.bytes_per_slot());
+}
+
+}  // namespace
+
 void store_kv(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v) {
   LH_DCHECK(slots % kPanel == 0 && slot >= 0 && slot < slots);
+  if (layout.format.coding != RowCoding::kPlain) return store_coded(layout, block, slot, k);
   switch (layout.dtype) {
     case DType::kF32: return store_slot<float>(layout, block, slots, slot, k, v, [](const float*) { return [](float x) { return x; }; });
     case DType::kBF16:

@@ -1,8 +1,11 @@
 #include "kernels/select_entries.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
+#include "kernels/quant_blocks.h"
+#include "kernels/row_coding.h"
 
 namespace longhaul {
 namespace {
@@ -72,7 +75,12 @@ struct Workspace {
   float* sums = nullptr;            // [kEntryTile]
   Element* keys = nullptr;          // of 8-bit state: a tile widened, in panels
   Candidate* candidates = nullptr;  // [2 top_k]
+  InputBlock* fp4_q = nullptr;      // [H] of state in MXFP4: the query in codes of the same kind
+  std::byte* fp4_keys = nullptr;    // likewise: a tile's panels, each behind its header
 };
+
+bool is_fp4(const EntrySelection& spec) { return spec.layout.format.coding == RowCoding::kMxFp4; }
+constexpr int64_t kFp4PanelBytes = block_panel_bytes(DType::kF4, kQuantBlock);
 
 template <class Element>
 Workspace<Element> take_workspace(ScratchCarver& carver, const EntrySelection& spec) {
@@ -82,6 +90,9 @@ Workspace<Element> take_workspace(ScratchCarver& carver, const EntrySelection& s
   w.sums = carver.take<float>(kEntryTile);
   w.candidates = carver.take<Candidate>(2 * spec.top_k);
   if (spec.layout.dtype == DType::kI8) w.keys = carver.take<Element>(kEntryTile * spec.layout.padded_dim());
+  if (!is_fp4(spec)) return w;
+  w.fp4_q = carver.take<InputBlock>(spec.n_heads);
+  w.fp4_keys = carver.take<std::byte>(kEntryTile / kPanel * kFp4PanelBytes);
   return w;
 }
 
@@ -99,6 +110,10 @@ class Scorer {
   Scorer(const KernelSet& kernels, const EntrySelection& spec, const SelectionQueries& s, int64_t token, const Workspace<Element>& work)
       : kernels_(kernels), spec_(spec), s_(s), work_(work), weights_(s.weights + token * spec.n_heads) {
     const int64_t dim = spec.layout.head_dim, padded = spec.layout.padded_dim();
+    if (is_fp4(spec)) {
+      encode_query(s.q + token * spec.n_heads * dim);
+      return;
+    }
     for (int64_t h = 0; h < spec.n_heads; ++h) {
       const float* from = s.q + (token * spec.n_heads + h) * dim;
       if constexpr (std::is_same_v<Element, float>) {
@@ -123,7 +138,45 @@ class Scorer {
   }
 
  private:
-  void score(const KvSegment& page, int64_t slot, int64_t n) {
+  // Keys were rotated and rounded when they were stored; the query is now, so that products are those of exact integers.
+  void encode_query(const float* q) {
+    for (int64_t h = 0; h < spec_.n_heads; ++h) {
+      float rotated[kQuantBlock];
+      std::copy_n(q + h * kQuantBlock, kQuantBlock, rotated);
+      hadamard(rotated, kQuantBlock);
+      InputBlock& out = work_.fp4_q[h];
+      for (int64_t g = 0; g < kBlockGroups; ++g) {
+        const Fp4Group group = encode_fp4_group(rotated + g * kQuantGroup);
+        int32_t sum = 0;
+        for (int64_t i = 0; i < kQuantGroup; ++i) {
+          const int8_t level = kF4Levels[group.codes[static_cast<size_t>(i)]];
+          out.codes[static_cast<size_t>(g * kQuantGroup + i)] = level;
+          sum += level;
+        }
+        out.scale[static_cast<size_t>(g)] = 0.5f * to_f32(e8m0{group.scale});  // levels are doubled
+        out.correction[static_cast<size_t>(g)] = -kCodeOffset * sum;
+      }
+    }
+    for (int64_t p = 0; p < kEntryTile / kPanel; ++p)
+      std::fill_n(reinterpret_cast<float*>(work_.fp4_keys + p * kFp4PanelBytes), kPanel, 0.5f);
+  }
+
+  void multiply_fp4(const KvSegment& page, int64_t slot, int64_t n) {
+    constexpr int64_t kHeader = panel_header_bytes(DType::kF4, kQuantBlock), kStored = kFp4PanelBytes - kHeader;
+    const std::byte* first = page.block + slot / kPanel * kStored;
+    for (int64_t p = 0; p < ceil_div(n, kPanel); ++p)
+      std::memcpy(work_.fp4_keys + p * kFp4PanelBytes + kHeader, first + p * kStored, static_cast<size_t>(kStored));
+    kernels_.matmul_f4({.a = work_.fp4_q,
+                        .a_stride = static_cast<int64_t>(sizeof(InputBlock)),
+                        .b = {work_.fp4_keys, kFp4PanelBytes, 0},
+                        .c = work_.scores,
+                        .c_stride = kEntryTile,
+                        .m = spec_.n_heads,
+                        .n = n,
+                        .k = kQuantBlock});
+  }
+
+  void multiply(const KvSegment& page, int64_t slot, int64_t n) {
     const int64_t padded = spec_.layout.padded_dim();
     const MatmulTile tile{.a = work_.q,
                           .a_stride = padded,
@@ -134,6 +187,10 @@ class Scorer {
                           .n = n,
                           .k = padded};
     std::is_same_v<Element, float> ? kernels_.matmul_f32(tile) : kernels_.matmul_bf16(tile);
+  }
+
+  void score(const KvSegment& page, int64_t slot, int64_t n) {
+    is_fp4(spec_) ? multiply_fp4(page, slot, n) : multiply(page, slot, n);
     std::fill_n(work_.sums, n, 0.0f);
     for (int64_t h = 0; h < spec_.n_heads; ++h) kernels_.add_scaled_relu(work_.sums, work_.scores + h * kEntryTile, weights_[h], n);
     // A scale is not negative: it may as well be applied behind the relu.

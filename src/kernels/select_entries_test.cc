@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "kernels/kernel_test_util.h"
+#include "kernels/quant_blocks.h"
+#include "kernels/row_coding.h"
 
 namespace longhaul {
 namespace {
@@ -225,6 +227,41 @@ TEST(SelectEntries, WhatIsANumberGoesBeforeWhatIsNone) {
       const SelectionQueries view = c.view();
       run(*set, 1, spec, {&view, 1});
       EXPECT_EQ(c.chosen, (std::vector<int32_t>{0, 1, static_cast<int32_t>(n / 2), static_cast<int32_t>(n - 1)})) << set->name;
+    }
+  }
+}
+
+// What a vector is in MXFP4 after its rotation.
+void round_to_fp4(float* x) {
+  hadamard(x, kQuantBlock);
+  for (int64_t g = 0; g < kBlockGroups; ++g) {
+    const Fp4Group group = encode_fp4_group(x + g * kQuantGroup);
+    for (int64_t i = 0; i < kQuantGroup; ++i)
+      x[g * kQuantGroup + i] = e2m1_to_f32(group.codes[static_cast<size_t>(i)]) * to_f32(e8m0{group.scale});
+  }
+}
+
+TEST(SelectEntries, Fp4KeysAreChosenByTheirRoundedScores) {
+  for (const int64_t heads : {1, 5, 64}) {
+    const EntrySelection spec{
+        .n_heads = heads, .layout = {1, kQuantBlock, DType::kBF16, RowKind::kKeys, {RowCoding::kMxFp4}}, .entry_ratio = 4, .top_k = 7};
+    EXPECT_EQ(spec.layout.bytes_per_slot(), 68u);
+    Case c(spec, 4 * 300, 3, 40);
+    c.keys = random_floats(static_cast<int64_t>(c.keys.size()), 41);
+    c.q = random_floats(static_cast<int64_t>(c.q.size()), 42);
+    c.weights = random_floats(static_cast<int64_t>(c.weights.size()), 43);
+    c.store(32);
+    Case rounded(spec, 4 * 300, 3, 40);
+    rounded.keys = c.keys;
+    rounded.q = c.q;
+    rounded.weights = c.weights;
+    for (int64_t i = 0; i < c.n_keys(); ++i) round_to_fp4(rounded.keys.data() + i * kQuantBlock);
+    for (size_t i = 0; i < c.q.size(); i += kQuantBlock) round_to_fp4(rounded.q.data() + i);
+    const auto expected = naive(spec, rounded);
+    for (const KernelSet* set : all_kernel_sets()) {
+      const SelectionQueries view = c.view();
+      run(*set, 1, spec, {&view, 1});
+      EXPECT_EQ(c.chosen, expected) << set->name << " with " << heads << " heads";
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "kernels/row_coding.h"
 
 namespace longhaul {
 namespace {
@@ -71,7 +72,7 @@ Workspace<Element> take_workspace(ScratchCarver& carver, const KvLayout& layout)
   w.scores = carver.take<float>(kRowBlock * kKeyTile);
   w.weights = carver.take<Element>(kRowBlock * kKeyTile);
   w.partial = take_partial(carver, kRowBlock, dim);
-  if (layout.dtype != DType::kI8) return w;
+  if (!layout.is_coded()) return w;
   w.rows = carver.take<Element>(kKeyTile * dim);
   w.scales = carver.take<float>(kKeyTile);
   w.row_weights = carver.take<float>(kKeyTile);
@@ -238,7 +239,8 @@ class TaskRunner {
 
   // Coded rows become rows of elements, each with a scale that belongs to its score as a key and to its weight as a value.
   const float* widen_rows(int64_t n) {
-    if (spec_.layout.dtype != DType::kI8) return nullptr;
+    if (!spec_.layout.is_coded()) return nullptr;
+    if (spec_.layout.format.coding != RowCoding::kPlain) return decode_rows(n);
     for (int64_t i = 0; i < n; ++i) {
       Element* row = work_.rows + i * dim_;
       if constexpr (!kIsF32) kernels_.bytes_to_bf16(reinterpret_cast<const int8_t*>(rows_[i]), dim_, row);
@@ -246,6 +248,17 @@ class TaskRunner {
       rows_[i] = reinterpret_cast<const std::byte*>(row);
     }
     return work_.scales;
+  }
+
+  // Formats whose values are bf16 as they are need no scale.
+  const float* decode_rows(int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+      Element* row = work_.rows + i * dim_;
+      if constexpr (!kIsF32) decode_fp8_row(spec_.layout.format, rows_[i], head_dim_, row);
+      std::fill(row + head_dim_, row + dim_, Element{});
+      rows_[i] = reinterpret_cast<const std::byte*>(row);
+    }
+    return nullptr;
   }
 
   void multiply(const MatmulTile& tile) const { kIsF32 ? kernels_.matmul_f32(tile) : kernels_.matmul_bf16(tile); }

@@ -107,7 +107,7 @@ void attend_rows(Env& env, const AttentionSpec& s, const KvStep& kv, const RowSe
 uint64_t attend_scratch_bytes(const AttentionSpec& s, const StepLimits& limits) {
   Arena arena;
   arena.take<AttentionQueries>(limits.max_sequences);
-  const KvLayout layout{s.n_kv_heads, s.head_dim, limits.kv, RowKind::kKeysAndValues};
+  const KvLayout layout{s.n_kv_heads, s.head_dim, limits.kv.dtype, RowKind::kKeysAndValues};
   arena.take_bytes(attention_scratch_bytes(kernel_spec(s, layout), limits.max_rows, limits.max_sequences, limits.n_threads));
   return arena.peak();
 }

@@ -201,12 +201,16 @@ uint64_t compressed_attention_scratch_bytes(const CompressedAttentionSpec& s, in
   stage(std::max(products(s.q_lora_rank), products(s.o_groups * s.o_lora_rank)));
   stage(grouped_linear_scratch_bytes(limits, s.o_groups, a.n_heads * a.head_dim / s.o_groups));
   if (s.compressor) stage(compress_scratch_bytes(*s.compressor, a.rope, limits));
-  const KvLayout rows{1, a.head_dim, limits.kv, RowKind::kShared};
+  // Rows in a format of the release need room to be widened, whatever it is.
+  const bool released = limits.kv.cache == CacheFormat::kReleased;
+  const RowFormat row_format{released ? RowCoding::kFp8ByE8M0 : RowCoding::kPlain},
+      key_format{released ? RowCoding::kMxFp4 : RowCoding::kPlain};
+  const KvLayout rows{1, a.head_dim, limits.kv.dtype, RowKind::kShared, row_format};
   stage(static_cast<uint64_t>(limits.max_sequences) * sizeof(SharedQueries),
         shared_attention_scratch_bytes(attention_kernel({}, s, rows), limits.max_rows, limits.max_sequences, limits.n_threads));
   if (!s.indexer) return arena.peak();
   stage(compress_scratch_bytes(s.indexer->keys, a.rope, limits));
-  const KvLayout keys{1, s.indexer->head_dim, limits.kv, RowKind::kKeys};
+  const KvLayout keys{1, s.indexer->head_dim, limits.kv.dtype, RowKind::kKeys, key_format};
   stage(static_cast<uint64_t>(limits.max_sequences) * sizeof(SelectionQueries),
         select_entries_scratch_bytes(selection_kernel(*s.indexer, keys), limits.max_sequences, limits.n_threads));
   return arena.peak();

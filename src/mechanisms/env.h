@@ -13,6 +13,7 @@
 #include "mechanisms/expert_source.h"
 #include "tensor/arena.h"
 #include "tensor/dtype.h"
+#include "tensor/state_format.h"
 #include "tensor/weight_format.h"
 
 namespace longhaul {
@@ -24,7 +25,7 @@ struct StepLimits {
   int64_t max_logit_rows = 1;  // rows of logits computed at a time
   int n_threads = 1;
   WeightFormat weights = WeightFormat::kBF16;
-  DType kv = DType::kBF16;
+  StateFormat kv;
 };
 
 // Scratch for the rounded inputs of products that share so many rows of so many inputs. Where matrices of one input are kept in several types, it is

@@ -9,6 +9,7 @@
 
 #include "arch/specs.h"
 #include "kernels/attention.h"
+#include "tensor/state_format.h"
 
 namespace longhaul {
 
@@ -16,8 +17,8 @@ inline constexpr int64_t kPageSlots = 256;
 inline constexpr int64_t kMaxPageTokens = 4096;
 
 // dtype: of rows in plain elements; those of a model without a format of its own stay plain whatever the format asked for.
-inline KvLayout kv_layout(const StateSpec& spec, DType dtype, CacheFormat format = CacheFormat::kAsDtype) {
-  return {spec.n_kv_heads, spec.head_dim, dtype, spec.rows, format == CacheFormat::kReleased ? spec.released : RowFormat{}};
+inline KvLayout kv_layout(const StateSpec& spec, const StateFormat& format) {
+  return {spec.n_kv_heads, spec.head_dim, format.dtype, spec.rows, format.cache == CacheFormat::kReleased ? spec.released : RowFormat{}};
 }
 
 inline int64_t page_slots(const StateSpec& spec) { return std::clamp(round_up(kMaxPageTokens / spec.ratio, kPanel), kPanel, kPageSlots); }
@@ -34,9 +35,9 @@ inline DType fixed_dtype(const StateSpec& spec, DType dtype) {
   return dtype == DType::kI8 ? DType::kBF16 : dtype;
 }
 
-inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, DType dtype, CacheFormat format = CacheFormat::kAsDtype) {
-  if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * bytes_per_element(fixed_dtype(spec, dtype));
-  return kv_layout(spec, dtype, format).block_bytes(kv_slots(spec, n_tokens));
+inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, const StateFormat& format) {
+  if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * bytes_per_element(fixed_dtype(spec, format.dtype));
+  return kv_layout(spec, format).block_bytes(kv_slots(spec, n_tokens));
 }
 
 // Slots of an in-flight buffer: every sequence's rows begin at a new panel.

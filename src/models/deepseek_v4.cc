@@ -327,7 +327,9 @@ class Builder {
     s.position_bias =
         add(name("ape", "position_bias"), {ratio, out}, {.use = WeightUse::kVector, .rows = ratio, .cols = out, .released = DType::kF32});
     s.norm = norm(name("norm.weight", "kv_norm.weight"), width);
-    const RowFormat released = rows == RowKind::kKeys ? RowFormat{RowCoding::kMxFp4} : released_row();
+    constexpr int64_t kFp4Width = 128;  // the released width of index keys; others stay plain
+    const RowFormat key{width == kFp4Width ? RowCoding::kMxFp4 : RowCoding::kPlain};
+    const RowFormat released = rows == RowKind::kKeys ? key : released_row();
     s.entries = state({.layer = l, .n_kv_heads = 1, .head_dim = width, .rows = rows, .ratio = ratio, .released = released});
     s.open = state({.layer = l, .fixed_elements = s.state_elements(), .fixed_f32 = true});
     return s;

@@ -139,7 +139,6 @@ logits "--chunk 0" "chunk" "$model" --chunk 0
 logits "--threads -1" "threads" "$model" --threads -1
 logits "--weights int3" "int3" "$model" --weights int3
 logits "--kv f16" "f16" "$model" --kv f16
-logits "--kv released" "--kv released can be planned, not run" "$model" --kv released
 refused "plan --against nothing" "no-such-model" plan "$model" --against no-such-model
 refused "synth of what is only planned" "described for the planner only" synth deepseek-v3.2 --out "$work/x"
 mkdir "$work/v32"
