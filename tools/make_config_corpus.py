@@ -241,6 +241,8 @@ MALFORMED |= {
     "v4_streams_one": other(V4, hc_mult=1), "v4_streams_nine": other(V4, hc_mult=9), "v4_streams_float": other(V4, hc_mult=4.0), "v4_sinkhorn_zero": other(V4, hc_sinkhorn_iters=0),
     "v4_sinkhorn_huge": other(V4, hc_sinkhorn_iters=10**9), "v4_hc_eps_negative": other(V4, hc_eps=-1e-6), "v4_vocab_huge": other(V4, vocab_size=2**31), "v4_hidden_huge": other(V4, hidden_size=2**40),
     "v4_experts_huge": other(V4, n_routed_experts=2**20), "v4_experts_zero": other(V4, n_routed_experts=0), "v4_experts_string": other(V4, n_routed_experts="6"),
+    "v4_experts_in_all_layers": other(V4, num_hidden_layers=65, compress_ratios=[0] * 65, n_routed_experts=1024),
+    "laguna_experts_in_all_layers": other(LAGUNA, num_hidden_layers=256, layer_types=[F] * 256, num_attention_heads_per_layer=[4] * 256, num_experts=257),
     "v4_top_k_above_experts": other(V4, num_experts_per_tok=7), "v4_expert_width_huge": other(V4, moe_intermediate_size=2**40), "v4_no_shared_expert": other(V4, n_shared_experts=0),
     "v4_two_shared_experts": other(V4, n_shared_experts=2), "v4_kv_heads": other(V4, num_key_value_heads=2), "v4_heads_huge": other(V4, num_attention_heads=2**40),
     "v4_groups_do_not_divide": other(V4, o_groups=3), "v4_groups_zero": other(V4, o_groups=0), "v4_groups_above_heads": other(V4, o_groups=8), "v4_latent_zero": other(V4, q_lora_rank=0),
@@ -269,8 +271,9 @@ GOOD |= {
     "v4_two_streams": other(V4, hc_mult=2), "v4_eight_streams": other(V4, hc_mult=8), "v4_all_ratios_one": other(MODERN_V4, compress_rates={CSA: 1, HCA: 1}), "v4_one_layer": other(V4, num_hidden_layers=1),
     # the largest of everything: no sum over it may leave 64 bits, and no list of it take long
     "v4_largest": other(V4, vocab_size=2**22, hidden_size=2**17, num_hidden_layers=256, compress_ratios=[4] * 256, num_attention_heads=2**12, head_dim=2**12, qk_rope_head_dim=2**12, q_lora_rank=2**17,
-        o_groups=2**10, o_lora_rank=2**17, sliding_window=2**32, index_n_heads=2**10, index_head_dim=2**12, index_topk=2**20, num_hash_layers=256, n_routed_experts=1024, num_experts_per_tok=1024,
+        o_groups=2**10, o_lora_rank=2**17, sliding_window=2**32, index_n_heads=2**10, index_head_dim=2**12, index_topk=2**20, num_hash_layers=256, n_routed_experts=256, num_experts_per_tok=256,
         moe_intermediate_size=2**20, hc_mult=8, hc_sinkhorn_iters=1000, max_position_embeddings=2**32),
+    "v4_most_experts": other(V4, num_hidden_layers=64, compress_ratios=[0] * 64, n_routed_experts=1024, num_experts_per_tok=1024, moe_intermediate_size=2**20, hidden_size=2**17),
     "v4_largest_rates": other(MODERN_V4, num_hidden_layers=8, layer_types=[CSA, HCA] * 4, mlp_layer_types=["moe"] * 8, compress_rates={CSA: 2**16, HCA: 2**16}, head_dim=2**12, index_head_dim=2**12,
         rope_parameters=None, num_attention_heads=2**12),
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <unordered_set>
 
 namespace longhaul {
 namespace {
@@ -349,12 +348,15 @@ const Edit* find_edit(std::string_view name) {
   return it == kEdits.end() ? nullptr : it;
 }
 
-// A checkpoint of the original still loads where only reading was given up.
+// A checkpoint of the original still loads where only reading was given up. Kept tensors stand in their old order, new ones behind them.
 void ignore_dropped_tensors(Architecture& arch, const std::vector<TensorSpec>& before, std::string_view name) {
-  std::unordered_set<std::string_view> kept;
-  for (const TensorSpec& t : arch.tensors) kept.insert(t.name);
+  auto kept = arch.tensors.begin();
   for (const TensorSpec& t : before) {
-    if (!kept.count(t.name)) arch.ignored.push_back({t.name, fmt::format("not read with what-if {}", name), false, false});
+    if (kept != arch.tensors.end() && kept->name == t.name) {
+      ++kept;
+    } else {
+      arch.ignored.push_back({t.name, fmt::format("not read with what-if {}", name), false, false});
+    }
   }
 }
 

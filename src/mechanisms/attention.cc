@@ -75,7 +75,8 @@ void store_rows(Env& env, const KvStep& kv, const float* k, const float* v) {
       const int64_t lead = w.first_slot % kPanel;
       const int64_t begin = std::max<int64_t>(0, chunk * kPanel - lead), end = std::min(w.n_rows, (chunk + 1) * kPanel - lead);
       for (int64_t i = begin; i < end; ++i) {
-        store_kv(kv.layout, w.block, w.slots, w.first_slot + i, k + (w.first_row + i) * width, v + (w.first_row + i) * width);
+        const int64_t at = (w.first_row + i) * width;
+        store_kv(kv.layout, w.block, w.slots, w.first_slot + i, k + at, v == nullptr ? nullptr : v + at);
       }
     });
   }

@@ -25,7 +25,7 @@ struct AttentionInput {
 };
 
 // The two halves of attention after the projections, for mechanisms that make queries, keys and values in their own way: rows of the step go to
-// the cache (k, v [rows.n, G, head_dim]), queries q [rows.n, H, head_dim] look it up.
+// the cache (k, v [rows.n, G, head_dim], v null where rows hold no values of their own), queries q [rows.n, H, head_dim] look it up.
 void store_rows(Env& env, const KvStep& kv, const float* k, const float* v);
 void attend_rows(Env& env, const AttentionSpec& spec, const KvStep& kv, const RowSet& rows, const float* q, float* out);
 // Scratch of attend_rows for so many rows.

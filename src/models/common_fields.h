@@ -1,6 +1,8 @@
 // Fields that any config.json may carry and that change nothing a model computes.
 #pragma once
 
+#include <fmt/format.h>
+
 #include "formats/config_reader.h"
 
 namespace longhaul {
@@ -31,5 +33,12 @@ inline constexpr IgnoredField kCommonIgnoredFields[] = {
     {"eos_token_id", "read with the generation defaults"},
     {"pad_token_id", "no padding"},
 };
+
+// Experts may stand in tensors of their own, and a name is kept for each: the largest model published has some 23,000.
+inline void check_number_of_experts(ConfigReader& config, std::string_view key, size_t n_layers, int64_t n_experts) {
+  constexpr int64_t kMost = 1 << 16;
+  const int64_t all = static_cast<int64_t>(n_layers) * n_experts;
+  if (all > kMost) config.refuse(key, fmt::format("makes {} experts in all layers, supported are {}", all, kMost));
+}
 
 }  // namespace longhaul

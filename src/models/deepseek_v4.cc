@@ -142,6 +142,7 @@ class Reader {
     c_.swiglu_limit = t_.number("swiglu_limit", {1e-6, 1e9}, 10.0);
     constexpr RouterScore kScores[] = {RouterScore::kSqrtSoftplus, RouterScore::kSigmoid, RouterScore::kSoftmax};
     c_.score = kScores[t_.choice("scoring_func", {"sqrtsoftplus", "sigmoid", "softmax"}, 0)];
+    check_number_of_experts(t_, "n_routed_experts", c_.layers.size(), c_.n_routed_experts);
     if (c_.num_experts_per_tok > c_.n_routed_experts) {
       t_.fail("num_experts_per_tok",
               fmt::format("must be at most n_routed_experts ({}), found {}", c_.n_routed_experts, c_.num_experts_per_tok));

@@ -137,6 +137,7 @@ class Reader {
       t_.refuse("moe_router_use_sigmoid", "only sigmoid scores are supported, expected true");
     if (t_.boolean("moe_apply_router_weight_on_input", false))
       t_.refuse("moe_apply_router_weight_on_input", "is not supported, expected false");
+    check_number_of_experts(t_, "num_experts", c_.layers.size(), c_.num_experts);
     if (c_.num_experts_per_tok > c_.num_experts) {
       t_.fail("num_experts_per_tok", fmt::format("must be at most num_experts ({}), found {}", c_.num_experts, c_.num_experts_per_tok));
     }

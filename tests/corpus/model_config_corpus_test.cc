@@ -226,6 +226,8 @@ constexpr Row kMalformed[] = {
     {"v4_activation", "hidden_act: is 'gelu', supported: 'silu'", kUnsupported},
     {"v4_bias", "attention_bias: biased projections are not supported, expected false", kUnsupported},
     {"v4_expert_width_huge", "moe_intermediate_size: is 1099511627776, expected an integer from 1 to 1048576"},
+    {"v4_experts_in_all_layers", "n_routed_experts: makes 66560 experts in all layers, supported are 65536", kUnsupported},
+    {"laguna_experts_in_all_layers", "num_experts: makes 65792 experts in all layers, supported are 65536", kUnsupported},
     {"v4_experts_huge", "n_routed_experts: is 1048576, expected an integer from 1 to 1024"},
     {"v4_experts_string", "n_routed_experts: is \"6\", expected an integer from 1 to 1024"},
     {"v4_experts_zero", "n_routed_experts: is 0, expected an integer from 1 to 1024"},
