@@ -7,9 +7,11 @@
 #include <filesystem>
 
 #include "base/atomic_file.h"
+#include "base/checked_math.h"
 #include "base/numbers.h"
 #include "engine/find_model.h"
 #include "formats/safetensors_writer.h"
+#include "formats/scaled_tensor.h"
 #include "longhaul/tools.h"
 #include "models/registry.h"
 
@@ -85,6 +87,70 @@ class Elements {
   DType dtype_;
 };
 
+// What is written to the file: a tensor of the description, or the scales of one.
+struct Output {
+  TensorDecl decl;
+  size_t tensor = 0;  // of the description
+  bool is_scales = false;
+
+  int64_t n_elements() const {
+    int64_t n = 1;
+    for (int64_t d : decl.shape) n *= d;
+    return n;
+  }
+};
+
+// Random codes of E4M3 around 1 or of E2M1, and one scale that brings their products to the size of their inputs.
+class Codes {
+ public:
+  Codes(const Output& output, uint64_t seed, const TensorSpec& tensor)
+      : random_(XXH3_64bits_withSeed(output.decl.name.data(), output.decl.name.size(), seed), {}), output_(output) {
+    const bool is_fp4 = output.decl.dtype == DType::kI8 || (output.is_scales && output.decl.shape.front() == tensor.shape.front());
+    const float deviation = is_fp4 ? 3.0f : 1.2f;  // of the codes' values
+    const double scale = std::round(std::log2(1.0 / (deviation * std::sqrt(static_cast<double>(tensor.shape.back())))));
+    scale_ = static_cast<uint8_t>(std::clamp(scale + 127.0, 1.0, 254.0));
+  }
+
+  void fill(int64_t n, std::vector<std::byte>& out) {
+    out.resize(static_cast<size_t>(n));
+    for (std::byte& b : out) {
+      const auto bits = static_cast<uint8_t>(random_.bits() >> 32);
+      constexpr uint8_t kSmallest = 0x30;  // of E4M3, 1/2; the next 16 codes reach nearly to 2
+      const bool is_e4m3 = output_.decl.dtype == DType::kF8E4M3;
+      b = static_cast<std::byte>(output_.is_scales ? scale_ : is_e4m3 ? (bits & 0x80u) | (kSmallest + (bits & 15u)) : bits);
+    }
+  }
+
+ private:
+  Random random_;
+  const Output& output_;
+  uint8_t scale_ = 127;
+};
+
+// The tensors of a checkpoint in one float type, or each as the model was released: E4M3 with a scale every 128 x 128, MXFP4 two codes to a byte.
+std::vector<Output> outputs(const Architecture& arch, std::optional<DType> dtype) {
+  std::vector<Output> all;
+  for (size_t i = 0; i < arch.tensors.size(); ++i) {
+    const TensorSpec& t = arch.tensors[i];
+    const WeightSpec* w = weight_of(arch, i);
+    const std::string name = t.is_absolute ? t.name : arch.prefixes.front() + t.name;
+    const DType released = w == nullptr ? DType::kBF16 : w->released;
+    if (w != nullptr && w->use == WeightUse::kIndex) {
+      all.push_back({{name, DType::kI64, t.shape}, i});
+    } else if (dtype || (released != DType::kF8E4M3 && released != DType::kF4)) {
+      all.push_back({{name, dtype.value_or(released), t.shape}, i});
+    } else {
+      const int64_t rows = t.shape[0], cols = t.shape[1];
+      const bool is_fp4 = released == DType::kF4;
+      const std::vector<int64_t> codes = is_fp4 ? std::vector{rows, cols / 2} : t.shape;
+      const std::vector<int64_t> scales = is_fp4 ? std::vector{rows, cols / 32} : std::vector{ceil_div(rows, 128), ceil_div(cols, 128)};
+      all.push_back({{name, is_fp4 ? DType::kI8 : DType::kF8E4M3, codes}, i});
+      all.push_back({{scale_names(name).front(), DType::kF8E8M0, scales}, i, true});
+    }
+  }
+  return all;
+}
+
 Status write_text(const std::string& path, std::string_view text) {
   LH_TRY(AtomicFile file, AtomicFile::create(path));
   LH_RETURN_IF_ERROR(file.write(text));
@@ -95,30 +161,31 @@ Status write_text(const std::string& path, std::string_view text) {
 
 Status synthesize(const std::string& model, const std::string& folder, const SynthOptions& options) {
   LH_TRY(const NamedConfig found, find_config(model, options.config_overrides));
+  const bool as_released = options.dtype == "released";
   const auto dtype = dtype_from_option(options.dtype);
-  if (!dtype || *dtype == DType::kF16) return invalid("--dtype '{}' cannot be written; use f32 or bf16", options.dtype);
-  LH_TRY(const Json config, rewrite_config(found.config, found.where, options.layers, *dtype == DType::kF32 ? "float32" : "bfloat16"));
+  if (!as_released && (!dtype || *dtype == DType::kF16))
+    return invalid("--dtype '{}' cannot be written; use f32, bf16 or released", options.dtype);
+  LH_TRY(const Json config, rewrite_config(found.config, found.where, options.layers, dtype == DType::kF32 ? "float32" : "bfloat16"));
   LH_TRY(const Architecture arch, read_architecture(config, found.where));
 
-  const std::string prefix = arch.prefixes.front();
+  const std::vector<Output> all = outputs(arch, dtype);
   std::vector<TensorDecl> tensors;
   uint64_t total = 0, done = 0;
-  for (size_t i = 0; i < arch.tensors.size(); ++i) {
-    const TensorSpec& t = arch.tensors[i];
-    const WeightSpec* weight = weight_of(arch, i);
-    const bool is_index = weight != nullptr && weight->use == WeightUse::kIndex;
-    tensors.push_back({t.is_absolute ? t.name : prefix + t.name, is_index ? DType::kI64 : *dtype, t.shape});
-    total += static_cast<uint64_t>(t.n_elements());
+  for (const Output& o : all) {
+    tensors.push_back(o.decl);
+    total += static_cast<uint64_t>(o.n_elements());
   }
   LH_TRY(CheckpointWriter out, CheckpointWriter::create(folder, tensors));
   std::vector<std::byte> piece;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const std::string& name = tensors[i].name;
-    Elements elements(name, options.seed, arch.tensors[i], weight_of(arch, i), tensors[i].dtype);
-    for (int64_t left = arch.tensors[i].n_elements(); left > 0;) {
+  for (const Output& o : all) {
+    const TensorSpec& tensor = arch.tensors[o.tensor];
+    const bool is_coded = o.is_scales || o.decl.dtype == DType::kI8 || o.decl.dtype == DType::kF8E4M3;
+    Elements elements(o.decl.name, options.seed, tensor, weight_of(arch, o.tensor), o.decl.dtype);
+    Codes codes(o, options.seed, tensor);
+    for (int64_t left = o.n_elements(); left > 0;) {
       const int64_t n = std::min<int64_t>(left, int64_t{1} << 22);
-      elements.fill(n, piece);
-      LH_RETURN_IF_ERROR(out.write(name, piece));
+      is_coded ? codes.fill(n, piece) : elements.fill(n, piece);
+      LH_RETURN_IF_ERROR(out.write(o.decl.name, piece));
       left -= n;
       done += static_cast<uint64_t>(n);
       if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(total));
