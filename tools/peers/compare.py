@@ -133,7 +133,7 @@ class Peer:
         self._generate, self._repeats = args.gen, args.repeats
         help_text = subprocess.run([str(args.peer), "--help"], capture_output=True, text=True, check=False)
         self._has_gp = "-gp " in help_text.stdout + help_text.stderr  # ik_llama.cpp; llama.cpp has -d instead
-        self.version = "unknown"
+        self.name, self.version = args.peer_name, "unknown"
 
     def command(self, case: Case) -> list[str]:
         if case.kind == "prefill":
@@ -151,7 +151,7 @@ class Peer:
         if not results:
             raise Failed(f"no result from: {shlex.join(command)}")
         row = results[-1]
-        self.version = f"{row.get('build_commit', '?')} ({row.get('build_number', '?')})"
+        self.version = f"{self.name} build {row.get('build_commit', '?')} ({row.get('build_number', '?')})".strip()
         detail = {k: row[k] for k in ("samples_ts", "model_type", "model_size", "type_k", "type_v") if k in row}
         return Run(statistics.median(row["samples_ts"]), rss, seconds, detail)
 
@@ -280,6 +280,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peer", type=Path, required=True, help="llama-bench of llama.cpp or ik_llama.cpp")
     parser.add_argument("--peer-model", type=Path, required=True, help="the GGUF file that write_gguf.py made of the checkpoint")
     parser.add_argument("--peer-flags", default="", help='more flags for the peer, such as "-rtr 1 -fa 1"')
+    parser.add_argument("--peer-name", default="", help="name and version to note, where the peer's build does not know its commit")
     parser.add_argument("--prompt", type=counts, default=[512, 2048], metavar="N,...", help="prompt lengths (default 512,2048)")
     parser.add_argument("--depth", type=counts, default=[0, 4096, 16384], metavar="N,...", help="depths of decoding (default 0,4096,16384)")
     parser.add_argument("--gen", type=int, default=64, help="tokens to decode (default %(default)s)")

@@ -3,6 +3,7 @@
 To add a family: a function from a Conversion to its keys that adds the tensors, and a row in FAMILIES.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -244,12 +245,13 @@ def laguna(c: Conversion) -> dict[str, Value]:
 
 
 def _yarn(rope: dict) -> dict[str, Value]:
+    by_itself = 1 + 0.1 * math.log(rope["factor"])  # ik_llama.cpp's rope multiplies cosines and sines by this too
     return {
         "$.rope.scaling.type": Value(STRING, "yarn"),
         "$.rope.scaling.factor": Value(FLOAT, rope["factor"]),
         "$.rope.scaling.original_context_length": Value(U32, rope["original_max_position_embeddings"]),
         "$.rope.scaling.yarn_ext_factor": Value(FLOAT, 1.0),
-        "$.rope.scaling.yarn_attn_factor": Value(FLOAT, rope.get("attention_factor", 1.0)),
+        "$.rope.scaling.yarn_attn_factor": Value(FLOAT, rope.get("attention_factor", by_itself) / by_itself),
         "$.rope.scaling.yarn_beta_fast": Value(FLOAT, rope.get("beta_fast", 32.0)),
         "$.rope.scaling.yarn_beta_slow": Value(FLOAT, rope.get("beta_slow", 1.0)),
     }
