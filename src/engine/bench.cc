@@ -36,16 +36,23 @@ class Bench {
   Bench(Model::Impl& model, const BenchOptions& options) : m_(model), o_(options) {}
 
   Result<BenchResults> run() {
-    const Compute compute{m_.kernels, m_.pool.get()};
-    LH_TRY(r_.before, measure_roofline(compute));
+    LH_TRY(r_.before, measure_machine());
     for (int64_t n : o_.prompts) LH_RETURN_IF_ERROR(time_prefill(n));
     LH_RETURN_IF_ERROR(walk_frontiers());
-    LH_TRY(r_.after, measure_roofline(compute));
+    LH_TRY(r_.after, measure_machine());
     describe();
     return std::move(r_);
   }
 
  private:
+  // The memory that measuring takes is not the model's.
+  Result<Roofline> measure_machine() {
+    peak_rss_ = std::max(peak_rss_, peak_resident_bytes());
+    auto roofline = measure_roofline({m_.kernels, m_.pool.get()});
+    reset_peak_resident();
+    return roofline;
+  }
+
   // Takes in n tokens, the logits of the last row wanted.
   Status feed(Executor& executor, Sequence& sequence, std::span<const int32_t> tokens) {
     while (!tokens.empty()) {
@@ -131,13 +138,13 @@ class Bench {
   // The first tokens warm up, the others are timed.
   Status time_decode(Sequence& sequence, std::span<const int32_t> tokens, FrontierResult& f) {
     for (int64_t i = 0; i < kWarmUp; ++i) LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, tokens.subspan(static_cast<size_t>(i), 1)));
-    LH_TRY(const Roofline before, measure_roofline({m_.kernels, m_.pool.get()}));
+    LH_TRY(const Roofline before, measure_machine());
     const auto experts = expert_stats();
     const double start = now_seconds();
     for (int64_t i = kWarmUp; i < kWarmUp + o_.generate; ++i)
       LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, tokens.subspan(static_cast<size_t>(i), 1)));
     f.decode_tokens_per_second = static_cast<double>(o_.generate) / (now_seconds() - start);
-    LH_TRY(const Roofline after, measure_roofline({m_.kernels, m_.pool.get()}));
+    LH_TRY(const Roofline after, measure_machine());
     f.bandwidth = (before.read_bytes_per_second + after.read_bytes_per_second) / 2;
     PlanRequest request{
         .context = sequence.length() - o_.generate / 2, .weights = m_.limits.weights, .kv = m_.limits.kv, .n_threads = m_.limits.n_threads};
@@ -168,7 +175,7 @@ class Bench {
     r_.threads = m_.limits.n_threads;
     r_.context = m_.context;
     r_.scratch_bytes = m_.executor->scratch_bytes();
-    r_.peak_rss_bytes = peak_resident_bytes();
+    r_.peak_rss_bytes = std::max(peak_rss_, peak_resident_bytes());
     r_.planned_bytes = m_.plan.total_bytes;
   }
 
@@ -176,6 +183,7 @@ class Bench {
   const BenchOptions& o_;
   BenchResults r_;
   double done_ = 0;
+  uint64_t peak_rss_ = 0;
 };
 
 }  // namespace
