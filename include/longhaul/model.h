@@ -16,8 +16,8 @@
 namespace longhaul {
 
 struct LoadOptions {
-  std::string weights = "auto";    // auto (as in the checkpoint), f32, bf16
-  std::string kv = "bf16";         // dtype of keys and values: bf16, f32
+  std::string weights = "auto";    // auto (as in the checkpoint), f32, bf16, q8, q4, released (each in its type in the checkpoint)
+  std::string kv = "bf16";         // how keys and values are kept: bf16, f32, q8
   int threads = 0;                 // 0: the processors this process may use
   int64_t context = 0;             // tokens a session may hold; 0: 4096, or the model's maximum where that is less
   int64_t chunk = 512;             // tokens of a prompt per step

@@ -1,4 +1,4 @@
-// What the program offers besides running a model: plans, descriptions, random checkpoints, benchmarks, logits files.
+// What the program offers besides running a model: plans, descriptions, random and quantised checkpoints, benchmarks, logits files.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct Report {
 struct PlanOptions {
   int64_t context = 0;  // tokens; 0: the model's maximum
   int64_t batch = 1;
-  std::string weights = "bf16";      // f32, bf16, released: as in the published checkpoint
-  std::string kv = "bf16";           // f32, bf16, released: in the cache format of the release
+  std::string weights = "bf16";      // f32, bf16, q8, q4, released: as in the published checkpoint
+  std::string kv = "bf16";           // f32, bf16, q8, released: in the cache format of the release
   std::string against = {};          // another model, as `model` below: the report is then of both side by side
   std::vector<std::string> what_if;  // edits of the description, by name
   uint64_t memory = 0;               // bytes to fit; 0: what the system has available
@@ -47,6 +47,15 @@ struct SynthOptions {
 };
 // Writes a random checkpoint of a bundled model or of a config.json, with the real tensor names and shapes.
 Status synthesize(const std::string& model, const std::string& folder, const SynthOptions& options);
+
+struct QuantizeOptions {
+  std::string weights = "q4";  // q4, q8, bf16
+  int threads = 0;             // 0: the processors this process may use
+  std::function<void(double fraction)> progress;
+};
+// Writes the checkpoint in a folder as a new folder of weights packed as the kernels read them, which loads without work; tokenizer and templates are
+// copied along. The report tells what rounding did to each kind of weight. Nothing is left where it fails; a folder that is there is an error.
+Result<Report> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options);
 
 // Logits of all positions into a safetensors file, tensor "logits" [T, V] f32. From position decode_from on (< 0: never) one token at a time.
 Status write_logits(const Model& model, const std::vector<int32_t>& tokens, const std::string& path, int64_t chunk, int64_t decode_from);

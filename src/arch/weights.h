@@ -40,9 +40,9 @@ enum class WeightUse {
 
 // How far a matrix may be rounded when weights are quantised.
 enum class Rounding {
-  kFully,   // to the width asked for
-  kFiner,   // no further than to 8 bits
-  kNever,   // stays bf16: small, and errors in it spread
+  kFully,  // to the width asked for
+  kFiner,  // no further than to 8 bits
+  kNever,  // stays bf16: small, and errors in it spread
 };
 
 // What a mechanism uses: all of a tensor, or rows [first_row, first_row + rows) of it. Of a stack of experts those rows of each expert; or the experts
@@ -56,14 +56,15 @@ struct WeightSpec {
   int64_t first_row = 0;
   int64_t rows = 1, cols = 0;  // [out, in]; a vector is one row
   Rounding rounding = Rounding::kFully;
-  float offset = 0.0f;         // added when loading (norms stored as w, used as 1 + w)
-  int64_t limit = 0;           // of kIndex
-  bool is_alias = false;       // a second use of a tensor counted elsewhere (tied embeddings)
+  float offset = 0.0f;    // added when loading (norms stored as w, used as 1 + w)
+  int64_t limit = 0;      // of kIndex
+  bool is_alias = false;  // a second use of a tensor counted elsewhere (tied embeddings)
   // What the model is released in, or a checkpoint at hand holds: kF8E4M3 with a scale every 128 x 128, kF4 with one every 32 inputs of an output, or plain elements.
   DType released = DType::kBF16;
   DType released_scales = DType::kF8E8M0;
 
   int64_t n_elements() const { return n_experts * rows * cols; }
+  bool is_packed() const { return use == WeightUse::kMatrix || use == WeightUse::kExpert || use == WeightUse::kFine; }
   bool is_f32() const { return use == WeightUse::kVector || use == WeightUse::kTaps; }
 };
 

@@ -95,6 +95,20 @@ void MappedFile::drop(std::span<const std::byte> range) const {
   advise_touched(bytes(), range, kLargestBlock, MADV_DONTNEED);
 }
 void MappedFile::will_need(std::span<const std::byte> range) const { advise_touched(bytes(), range, page_size(), MADV_WILLNEED); }
+Status MappedFile::populate(std::span<const std::byte> range) const {
+#ifdef MADV_POPULATE_READ
+  const auto begin = static_cast<size_t>(range.data() - data_) / page_size() * page_size();
+  const auto end = static_cast<size_t>(range.data() - data_) + range.size();
+  int result = 0;
+  do {
+    result = ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_POPULATE_READ);
+  } while (result != 0 && (errno == EINTR || errno == EAGAIN));
+  if (result == 0) return {};
+  if (errno != EINVAL) return io_error("read", path_);  // EINVAL: the kernel is older than this advice
+#endif
+  will_need(range);
+  return {};
+}
 void MappedFile::expect_random_access(std::span<const std::byte> range) const { advise_filled(bytes(), range, page_size(), MADV_RANDOM); }
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {

@@ -25,6 +25,8 @@ class MappedFile {
   void drop(std::span<const std::byte> range) const;
   // Tells the kernel that this range will be read soon: it begins to, and this call need not wait for it.
   void will_need(std::span<const std::byte> range) const;
+  // Brings this range into the process before it returns, so that reading it faults no more. What cannot be read is an error.
+  Status populate(std::span<const std::byte> range) const;
   // Tells the kernel that rows will be read here and there: no read-ahead.
   void expect_random_access(std::span<const std::byte> range) const;
 

@@ -60,7 +60,10 @@ CLI::Option* add_bytes(CLI::App& command, const std::string& name, uint64_t& val
 }
 
 void add_load_options(CLI::App& command, LoadOptions& o) {
-  command.add_option("--weights", o.weights, "dtype of the weights in memory: auto (the checkpoint's), bf16, f32")->capture_default_str();
+  command
+      .add_option("--weights", o.weights,
+                  "how weights are kept: auto (as in the checkpoint), f32, bf16, q8, q4, or released: each in its type in the checkpoint")
+      ->capture_default_str();
   command.add_option("--kv", o.kv, "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector)")->capture_default_str();
   command.add_option("--threads", o.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024))->capture_default_str();
   add_count(command, "--context", o.context,

@@ -18,6 +18,7 @@ void add_score(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_plan(CLI::App& app, Run& run);
 void add_synth(CLI::App& app, Run& run);
+void add_quantize(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
 // One line on standard error, "longhaul: ...", and the exit status for it.

@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
       " --out random --layers 10 && longhaul bench random\n"
       "`longhaul COMMAND --help` tells more.");
   Run run;
-  for (const auto add : {add_run, add_chat, add_logits, add_score, add_inspect, add_plan, add_synth, add_bench}) add(app, run);
+  for (const auto add : {add_run, add_chat, add_logits, add_score, add_inspect, add_plan, add_synth, add_quantize, add_bench})
+    add(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -1,4 +1,4 @@
-// longhaul inspect, plan, synth: what needs no loaded weights.
+// longhaul inspect, plan, synth, quantize: what needs no loaded weights.
 #include <fmt/format.h>
 
 #include "cli/command.h"
@@ -41,8 +41,10 @@ void add_plan(CLI::App& app, Run& run) {
   c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
   add_count(*c, "--context", f->options.context, "tokens of context, such as 128k (default: the model's maximum)", 1);
   add_count(*c, "--batch", f->options.batch, "sequences side by side (default 1)", 1);
-  c->add_option("--weights", f->options.weights, "dtype of the weights: bf16, f32, or released: as published")->capture_default_str();
-  c->add_option("--kv", f->options.kv, "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or released: as published")
+  c->add_option("--weights", f->options.weights, "how weights are kept: f32, bf16, q8, q4, or released: as published")
+      ->capture_default_str();
+  c->add_option("--kv", f->options.kv,
+                "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or released: as published")
       ->capture_default_str();
   c->add_option("--against", f->options.against, "another model to set beside it, figure by figure")->type_name("MODEL");
   c->add_option("--what-if", f->options.what_if, "edit the model and price the result: " + join(what_if_edits()));
@@ -74,6 +76,31 @@ void add_synth(CLI::App& app, Run& run) {
       f->options.progress = [&](double fraction) { progress("writing", fraction); };
       const Status status = synthesize(f->model, f->out, f->options);
       return status.ok() ? 0 : fail(status.error());
+    };
+  });
+}
+
+void add_quantize(CLI::App& app, Run& run) {
+  struct Flags {
+    std::string model, out;
+    QuantizeOptions options;
+    bool json = false;
+  };
+  auto f = std::make_shared<Flags>();
+  CLI::App* c = app.add_subcommand("quantize", "a checkpoint as a folder of packed weights, which loads without work");
+  c->add_option("MODEL", f->model, "model folder")->required();
+  c->add_option("--weights", f->options.weights, "q4, q8, bf16")->capture_default_str();
+  c->add_option("--out", f->out, "folder to write")->required();
+  c->add_option("--threads", f->options.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024));
+  c->add_flag("--json", f->json, "print JSON with the error of each weight");
+  c->callback([f, &run] {
+    run = [f] {
+      Result<Report> report = [&] {
+        Progress progress;
+        f->options.progress = [&](double fraction) { progress("quantizing", fraction); };
+        return quantize(f->model, f->out, f->options);
+      }();
+      return print(report, f->json);
     };
   });
 }

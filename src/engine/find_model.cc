@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "engine/packed_folder.h"
 #include "formats/config_override.h"
 #include "formats/config_reader.h"
 #include "models/registry.h"
@@ -38,7 +39,8 @@ Result<NamedConfig> find_config(const std::string& model, std::span<const std::s
 }
 
 Result<Architecture> find_architecture(const std::string& model, std::span<const std::string> overrides) {
-  LH_TRY(const NamedConfig found, find_config(model, overrides));
+  LH_TRY(NamedConfig found, find_config(model, overrides));
+  LH_RETURN_IF_ERROR(take_packed_format(found.config, found.where));
   LH_TRY(Architecture arch, read_architecture(found.config, found.where));
   arch.name = found.name;
   return arch;

@@ -3,124 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <unordered_set>
 
-#include "base/printable.h"
+#include "base/check.h"
+#include "engine/match_tensors.h"
 #include "engine/pack.h"
 #include "mechanisms/resident_weights.h"
 
 namespace longhaul {
 namespace {
-
-bool is_float(DType d) { return d == DType::kF32 || d == DType::kF16 || d == DType::kBF16; }
-
-// Which tensor of the checkpoint is which of the description's.
-class TensorMatcher {
- public:
-  TensorMatcher(const Architecture& arch, const TensorSource& source) : arch_(arch), source_(source) {
-    // The prefix is that under which most tensors are found: one missing tensor must not hide the layout.
-    size_t best = 0;
-    for (const std::string& prefix : arch.prefixes) {
-      const auto found = static_cast<size_t>(std::count_if(arch.tensors.begin(), arch.tensors.end(), [&](const TensorSpec& t) {
-        const auto stands = [&](const std::string& name) { return source.find(prefix + name) != nullptr; };
-        return stands(t.name) || std::any_of(t.other_names.begin(), t.other_names.end(), stands);
-      }));
-      if (found > best) prefix_ = prefix;
-      best = std::max(best, found);
-    }
-  }
-
-  Result<std::vector<ScaledTensor>> match() {
-    const std::vector<WeightUse> uses = uses_of_tensors();
-    std::vector<ScaledTensor> found;
-    for (size_t i = 0; i < arch_.tensors.size(); ++i) found.push_back(match_one(arch_.tensors[i], uses[i]));
-    for (const TensorInfo& t : source_.all()) {
-      if (!claimed_.count(t.name) && !is_ignored(t.name))
-        problems_.push_back(fmt::format("unclaimed tensor '{}' {}", printable(t.name), shape_text(t.shape)));
-    }
-    if (problems_.empty()) return found;
-    constexpr size_t kShown = 20;
-    const size_t n = problems_.size();
-    if (n > kShown) problems_.resize(kShown);
-    return corrupt("the checkpoint does not fit its config ({} problems{}):\n  {}", n, n > kShown ? ", the first 20 are" : "",
-                   fmt::join(problems_, "\n  "));
-  }
-
- private:
-  const TensorInfo* find(const TensorSpec& spec) const {
-    const TensorInfo* t = source_.find(prefix_ + spec.name);
-    if (t == nullptr) t = source_.find(spec.name);
-    // The head stands beside the model in whatever wraps both.
-    if (t == nullptr && spec.is_absolute) t = source_.find(outer_prefix() + spec.name);
-    for (const std::string& other : spec.other_names) {
-      if (t == nullptr) t = source_.find(spec.is_absolute ? other : prefix_ + other);
-    }
-    return t;
-  }
-
-  std::string outer_prefix() const {
-    constexpr std::string_view kModel = "model.";
-    return prefix_.ends_with(kModel) ? prefix_.substr(0, prefix_.size() - kModel.size()) : prefix_;
-  }
-
-  std::vector<WeightUse> uses_of_tensors() const {
-    std::vector<WeightUse> uses(arch_.tensors.size(), WeightUse::kVector);
-    for (const WeightSpec& w : arch_.weights) {
-      // A table is read as it stands in the file, whatever else the tensor serves as.
-      if (uses[static_cast<size_t>(w.tensor)] != WeightUse::kLookup) std::fill_n(uses.begin() + w.tensor, w.n_tensors, w.use);
-    }
-    return uses;
-  }
-
-  const TensorInfo* find_scales(const TensorInfo& weight) {
-    for (const std::string& name : scale_names(weight.name)) {
-      if (const TensorInfo* scales = source_.find(name)) {
-        claimed_.insert(scales->name);
-        return scales;
-      }
-    }
-    return nullptr;
-  }
-
-  ScaledTensor match_one(const TensorSpec& spec, WeightUse use) {
-    const TensorInfo* t = find(spec);
-    if (t == nullptr) {
-      problems_.push_back(fmt::format("missing tensor '{}{}' {}", spec.is_absolute ? "" : prefix_, spec.name, shape_text(spec.shape)));
-      return {};
-    }
-    claimed_.insert(t->name);
-    if (needs_scales(t->dtype) && (use == WeightUse::kMatrix || use == WeightUse::kExpert)) {
-      const ScaledTensor scaled{t, find_scales(*t)};
-      if (const Status status = check_scaled(scaled, spec.shape); !status.ok()) problems_.push_back(status.error().message);
-      return scaled;
-    }
-    // A buffer of one element may be stored as a scalar.
-    const bool scalar = t->shape.empty() && spec.n_elements() == 1;
-    if (t->shape != spec.shape && !scalar) {
-      problems_.push_back(fmt::format("tensor '{}' is {}, expected {}", t->name, shape_text(t->shape), shape_text(spec.shape)));
-    }
-    if (use == WeightUse::kIndex) {
-      if (t->dtype != DType::kI64 && t->dtype != DType::kI32)
-        problems_.push_back(fmt::format("tensor '{}' has dtype {}, expected I64 or I32", t->name, to_string(t->dtype)));
-    } else if (!is_float(t->dtype)) {
-      problems_.push_back(fmt::format("tensor '{}' has dtype {}; F32, F16 and BF16 can be computed with", t->name, to_string(t->dtype)));
-    }
-    return {t};
-  }
-
-  bool is_ignored(const std::string& name) const {
-    return std::any_of(arch_.ignored.begin(), arch_.ignored.end(), [&](const IgnoredTensor& i) {
-      const std::string full = i.is_absolute ? i.name : prefix_ + i.name;
-      return i.is_prefix ? name.compare(0, full.size(), full) == 0 : name == full;
-    });
-  }
-
-  const Architecture& arch_;
-  const TensorSource& source_;
-  std::string prefix_;
-  std::unordered_set<std::string> claimed_;
-  std::vector<std::string> problems_;
-};
 
 float element(const std::byte* data, DType dtype, int64_t i) {
   if (dtype == DType::kF32) {
@@ -194,11 +84,12 @@ void LoadedWeights::rows_read(int64_t n_rows) {
   rows_since_release_ += n_rows;
   if (rows_since_release_ < kReleaseEvery) return;
   rows_since_release_ = 0;
-  for (const auto& file : source.files()) file->drop(file->bytes());
+  for (const TensorInfo* table : tables) table->file->drop(table->bytes);
 }
 
 Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source) {
-  LH_TRY(const auto tensors, TensorMatcher(arch, source).match());
+  LH_TRY(const MatchedTensors matched, match_tensors(arch, source));
+  const std::vector<ScaledTensor>& tensors = matched.tensors;
   bool has_scales = false;
   for (WeightSpec& w : arch.weights) {
     if (w.use != WeightUse::kMatrix && w.use != WeightUse::kExpert) continue;
@@ -214,55 +105,115 @@ Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& s
   return plain_format(stored_dtype(tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)]));
 }
 
+namespace {
+
+// Fills in what is not packed: vectors are widened, tables stay where they are.
+Status load_others(const Architecture& arch, std::span<const ScaledTensor> tensors, LoadedWeights& model) {
+  uint64_t bytes = 0;
+  for (const WeightSpec& w : arch.weights) {
+    if (w.is_f32()) bytes += resident_bytes(w, model.weights.format);
+  }
+  LH_TRY(model.vectors, Buffer::allocate(bytes));
+  auto* next = reinterpret_cast<float*>(model.vectors.data());
+  for (size_t i = 0; i < arch.weights.size(); ++i) {
+    const WeightSpec& w = arch.weights[i];
+    if (w.is_packed()) continue;
+    const TensorInfo& t = *tensors[static_cast<size_t>(w.tensor)].weight;
+    if (w.is_f32()) {
+      load_vector(t, w, next);
+      model.weights.vectors[i] = next;
+      next += w.n_elements();
+      continue;
+    }
+    if (w.use == WeightUse::kIndex) LH_RETURN_IF_ERROR(check_index(t, w));
+    model.weights.tables[i] = {t.bytes.data(), t.dtype, w.rows, w.cols};
+    t.file->expect_random_access(t.bytes);
+    model.tables.push_back(&t);
+    model.mapped_bytes += t.bytes.size();
+  }
+  return {};
+}
+
+// Packs all but the experts that are streamed.
+Status pack_matrices(const Architecture& arch, std::span<const ScaledTensor> tensors, bool stream_experts, ThreadPool& pool,
+                     const LoadProgress& progress, LoadedWeights& model) {
+  const WeightFormat format = model.weights.format;
+  const auto is_packed_now = [&](const WeightSpec& w) { return w.is_packed() && !(stream_experts && w.use == WeightUse::kExpert); };
+  uint64_t bytes = 0;
+  for (const WeightSpec& w : arch.weights) {
+    if (is_packed_now(w)) bytes += resident_bytes(w, format);
+  }
+  LH_TRY(model.packed, Buffer::allocate(bytes));
+  std::vector<PackTask> tasks;
+  std::byte* next = model.packed.data();
+  for (size_t i = 0; i < arch.weights.size(); ++i) {
+    const WeightSpec& w = arch.weights[i];
+    if (!w.is_packed()) continue;
+    const DType dtype = packed_dtype(w, format);
+    model.weights.matrices[i] = {is_packed_now(w) ? next : nullptr, dtype, w.rows, w.cols};
+    if (!is_packed_now(w)) continue;
+    add_tasks(tensors.subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, dtype, next, tasks);
+    next += resident_bytes(w, format);
+  }
+  return run_tasks(tasks, pool, bytes, progress);
+}
+
+// Brings the pages of packed tensors in, some megabytes a task. The first error in order.
+Status populate(std::span<const TensorInfo* const> packed, ThreadPool& pool, uint64_t total_bytes, const LoadProgress& progress) {
+  constexpr uint64_t kPiece = uint64_t{16} << 20;
+  std::vector<std::pair<const MappedFile*, std::span<const std::byte>>> pieces;
+  for (const TensorInfo* t : packed) {
+    if (t == nullptr) continue;
+    for (uint64_t at = 0; at < t->bytes.size(); at += kPiece) {
+      pieces.emplace_back(t->file, t->bytes.subspan(at, std::min<uint64_t>(kPiece, t->bytes.size() - at)));
+    }
+  }
+  std::vector<Status> results(pieces.size());
+  std::atomic<uint64_t> done{0};
+  pool.run(static_cast<int64_t>(pieces.size()), [&](int64_t task, int thread) {
+    const auto& [file, bytes] = pieces[static_cast<size_t>(task)];
+    results[static_cast<size_t>(task)] = file->populate(bytes);
+    const uint64_t now = done += bytes.size();
+    if (thread == 0 && progress) progress(now, total_bytes);
+  });
+  for (Status& result : results) LH_RETURN_IF_ERROR(std::move(result));
+  return {};
+}
+
+// Points the matrices into the files.
+Status map_matrices(const Architecture& arch, std::span<const TensorInfo* const> packed, ThreadPool& pool, const LoadProgress& progress,
+                    LoadedWeights& model) {
+  for (size_t i = 0; i < arch.weights.size(); ++i) {
+    const WeightSpec& w = arch.weights[i];
+    if (!w.is_packed()) continue;
+    model.weights.matrices[i] = {packed[i]->bytes.data(), packed_dtype(w, model.weights.format), w.rows, w.cols};
+    model.packed_in_files += packed[i]->bytes.size();
+  }
+  return populate(packed, pool, model.packed_in_files, progress);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, WeightFormat format, ThreadPool& pool,
-                                                    const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts) {
+                                                    const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts,
+                                                    bool is_packed) {
+  LH_CHECK(!(is_packed && experts));
   auto model = std::make_unique<LoadedWeights>();
   model->source = std::move(source);
-  LH_TRY(auto tensors, TensorMatcher(arch, model->source).match());
-
+  LH_TRY(MatchedTensors matched, match_tensors(arch, model->source, is_packed ? std::optional(format) : std::nullopt));
   const size_t n = arch.weights.size();
-  uint64_t packed = 0, vectors = 0;
-  const auto is_streamed = [&](const WeightSpec& w) { return experts && w.use == WeightUse::kExpert; };
-  for (const WeightSpec& w : arch.weights) {
-    if (is_streamed(w)) continue;
-    (w.is_f32() ? vectors : packed) += resident_bytes(w, format);
-  }
-  LH_TRY(model->packed, Buffer::allocate(packed));
-  LH_TRY(model->vectors, Buffer::allocate(vectors));
   model->weights = {.format = format,
                     .matrices = std::vector<PackedMatrix>(n),
                     .vectors = std::vector<const float*>(n),
                     .tables = std::vector<LookupTable>(n)};
-
-  std::vector<PackTask> tasks;
-  std::byte* next = model->packed.data();
-  auto* next_vector = reinterpret_cast<float*>(model->vectors.data());
-  for (size_t i = 0; i < n; ++i) {
-    const WeightSpec& w = arch.weights[i];
-    const TensorInfo& t = *tensors[static_cast<size_t>(w.tensor)].weight;
-    if (w.is_f32()) {
-      load_vector(t, w, next_vector);
-      model->weights.vectors[i] = next_vector;
-      next_vector += w.n_elements();
-    } else if (w.use == WeightUse::kLookup || w.use == WeightUse::kIndex) {
-      if (w.use == WeightUse::kIndex) LH_RETURN_IF_ERROR(check_index(t, w));
-      model->weights.tables[i] = {t.bytes.data(), t.dtype, w.rows, w.cols};
-      t.file->expect_random_access(t.bytes);
-      model->mapped_bytes += t.bytes.size();
-    } else {
-      const DType packed_as = packed_dtype(w, format);
-      model->weights.matrices[i] = {is_streamed(w) ? nullptr : next, packed_as, w.rows, w.cols};
-      if (is_streamed(w)) continue;
-      add_tasks(std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, packed_as, next, tasks);
-      next += resident_bytes(w, format);
-    }
-  }
-  LH_RETURN_IF_ERROR(run_tasks(tasks, pool, packed, progress));
-  // Pages around the edges of what was packed, and those the kernel mapped ahead, are not needed either; tables come back row by row.
+  LH_RETURN_IF_ERROR(load_others(arch, matched.tensors, *model));
+  if (!is_packed) LH_RETURN_IF_ERROR(pack_matrices(arch, matched.tensors, experts.has_value(), pool, progress, *model));
+  // Pages around the edges of what was read, and those the kernel mapped ahead, are not needed either; tables come back row by row.
   for (const auto& file : model->source.files()) file->drop(file->bytes());
-  if (progress) progress(packed, packed);
+  if (is_packed) LH_RETURN_IF_ERROR(map_matrices(arch, matched.packed, pool, progress, *model));
+  if (progress) progress(1, 1);
   if (experts) {
-    LH_TRY(model->experts, ExpertCache::create(arch, std::move(tensors), model->weights.matrices, *experts, pool));
+    LH_TRY(model->experts, ExpertCache::create(arch, std::move(matched.tensors), model->weights.matrices, *experts, pool));
     model->weights.experts = model->experts.get();
   }
   return model;

@@ -15,16 +15,19 @@
 namespace longhaul {
 
 // Loaded weights and the memory behind them: one packed copy of what is multiplied, f32 vectors (together resident_weight_bytes of the
-// description), and the mapped files for the tables. Experts are packed too, or stay in the files behind a cache.
+// description), and the mapped files for the tables. Experts are packed too, or stay in the files behind a cache. A folder of packed weights is their
+// memory itself.
 struct LoadedWeights {
   Weights weights;
   TensorSource source;
   Buffer packed;
   Buffer vectors;
-  std::unique_ptr<ExpertCache> experts;  // null: they are packed
-  uint64_t mapped_bytes = 0;             // of tables read by row
+  std::unique_ptr<ExpertCache> experts;   // null: they are packed
+  uint64_t packed_in_files = 0;           // bytes of packed weights that are read where the files are mapped
+  std::vector<const TensorInfo*> tables;  // read by row
+  uint64_t mapped_bytes = 0;              // of the tables
 
-  uint64_t resident_bytes() const { return packed.size() + vectors.size() + (experts ? experts->bytes() : 0); }
+  uint64_t resident_bytes() const { return packed.size() + packed_in_files + vectors.size() + (experts ? experts->bytes() : 0); }
 
   // To be told of rows read. A table row drags its neighbours' pages into the process; every so many rows they are let go, so that the
   // process stays as large as planned. The system's file cache keeps them.
@@ -36,10 +39,13 @@ struct LoadedWeights {
 
 using LoadProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
-// Finds the tensor for every weight, checks shapes and dtypes, and packs. Missing, misshapen and unclaimed tensors are reported together in one error.
-//   experts  given: they stay in the files behind such a cache, and pool must outlive it
+// Finds the tensor for every weight (match_tensors.h), and packs; or, where they are packed already, takes them where they are mapped and brings their
+// pages in.
+//   experts    given: they stay in the files behind such a cache, and pool must outlive it; not where packed
+//   is_packed  the files hold the weights packed in this format (packed_folder.h)
 Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, WeightFormat format, ThreadPool& pool,
-                                                    const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts = {});
+                                                    const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts = {},
+                                                    bool is_packed = false);
 
 // Notes for every matrix of the description in what type the checkpoint holds it, and returns how matrices are kept unless the user says otherwise:
 // in the type of the head, f16 widened to f32; where some are quantised, each in its own.

@@ -6,6 +6,7 @@
 #include "engine/compute_dtype.h"
 #include "engine/find_model.h"
 #include "engine/model_impl.h"
+#include "engine/packed_folder.h"
 #include "formats/config_override.h"
 #include "formats/config_reader.h"
 #include "formats/safetensors.h"
@@ -34,7 +35,16 @@ int64_t logit_rows(const LoadOptions& options, int64_t vocab_size) {
   return std::clamp<int64_t>((int64_t{1} << 23) / vocab_size, options.sequences, 64);
 }
 
-Result<StepLimits> step_limits(const LoadOptions& options, int64_t vocab_size, WeightFormat natural, int64_t context) {
+// natural: how weights are kept unless the user says otherwise; packed: the only way that the folder has them.
+Result<WeightFormat> choose_format(const std::string& option, WeightFormat natural, bool is_packed, const std::string& folder) {
+  if (option == "auto") return natural;
+  LH_TRY(const WeightFormat format, weight_format(option));
+  if (!is_packed || format == natural) return format;
+  return invalid("{}: its weights are packed in {}; --weights {} needs the checkpoint that they were made from", folder,
+                 option_name(natural), option);
+}
+
+Result<StepLimits> step_limits(const LoadOptions& options, int64_t vocab_size, int64_t context) {
   StepLimits limits;
   if (options.chunk < 1 || options.sequences < 1) return invalid("chunk and sequences must be at least 1");
   limits.max_sequences = options.sequences;
@@ -42,11 +52,6 @@ Result<StepLimits> step_limits(const LoadOptions& options, int64_t vocab_size, W
   limits.max_logit_rows = logit_rows(options, vocab_size);
   limits.n_threads = options.threads > 0 ? std::min(options.threads, 1024) : default_thread_count();
   LH_TRY(limits.kv, state_format(options.kv));
-  if (options.weights == "auto") {
-    limits.weights = natural;
-  } else {
-    LH_TRY(limits.weights, weight_format(options.weights));
-  }
   return limits;
 }
 
@@ -95,8 +100,14 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   LH_TRY(Json config, read_json_file(folder + "/config.json", kMaxConfigBytes));
   LH_RETURN_IF_ERROR(override_fields(config, options.config_overrides));
   LH_RETURN_IF_ERROR(check_runnable(config, folder + "/config.json"));
+  LH_TRY(const std::optional<WeightFormat> packed, take_packed_format(config, folder + "/config.json"));
+  if (packed && options.expert_cache > 0) {
+    return unsupported("{}: --expert-cache needs the original checkpoint; here experts are packed, and mapped where they lie", folder);
+  }
   LH_TRY(TensorSource source, open_checkpoint(folder));
-  const ShapeOf shape_of = [&source](std::string_view name) {
+  const auto origins = packed ? packed_origins(source) : std::map<std::string, std::vector<int64_t>, std::less<>>();
+  const ShapeOf shape_of = [&](std::string_view name) {
+    if (const auto it = origins.find(name); it != origins.end()) return &it->second;
     const TensorInfo* t = source.find(name);
     return t == nullptr ? nullptr : &t->shape;
   };
@@ -104,8 +115,9 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   if (m->arch.name.empty()) m->arch.name = std::filesystem::path(folder).filename().string();
   LH_TRY(m->defaults, read_generation_defaults(folder, config));
   m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
-  LH_TRY(const WeightFormat natural, note_stored_types(m->arch, source));
-  LH_TRY(m->limits, step_limits(options, m->arch.vocab_size, natural, m->context));
+  LH_TRY(m->limits, step_limits(options, m->arch.vocab_size, m->context));
+  LH_TRY(const WeightFormat natural, packed ? Result<WeightFormat>(*packed) : note_stored_types(m->arch, source));
+  LH_TRY(m->limits.weights, choose_format(options.weights, natural, packed.has_value(), folder));
 
   const PlanRequest request{.context = m->context,
                             .batch = options.sequences,
@@ -124,7 +136,8 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   const auto progress = [&](uint64_t done, uint64_t total) {
     if (options.progress) options.progress("loading weights", total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total));
   };
-  LH_TRY(m->weights, load_weights(m->arch, std::move(source), m->limits.weights, *m->pool, progress, m->plan.expert_cache));
+  LH_TRY(m->weights,
+         load_weights(m->arch, std::move(source), m->limits.weights, *m->pool, progress, m->plan.expert_cache, packed.has_value()));
   LH_TRY(Executor executor, Executor::create(m->arch, m->weights->weights, *m->kernels, *m->pool, m->limits,
                                              {.skip_unneeded_rows = options.skip_unneeded_rows}));
   m->executor = std::make_unique<Executor>(std::move(executor));

@@ -31,7 +31,8 @@ Result<std::string> header_text(const std::vector<TensorDecl>& tensors, const st
     offset = *end;
   }
   text += '}';
-  text.resize(static_cast<size_t>(round_up(static_cast<int64_t>(text.size()), 8)), ' ');
+  constexpr int64_t kLengthBytes = 8, kDataAlignment = 64;
+  text.resize(static_cast<size_t>(round_up(kLengthBytes + static_cast<int64_t>(text.size()), kDataAlignment) - kLengthBytes), ' ');
   return text;
 }
 

@@ -22,7 +22,7 @@ struct TensorDecl {
   std::vector<int64_t> shape;
 };
 
-// One file. The data starts at a multiple of 8 bytes and keeps the declared order: to have every tensor aligned for its
+// One file. The data starts at a multiple of 64 bytes and keeps the declared order: to have every tensor aligned for its
 // type, declare wider types first.
 class SafetensorsWriter {
  public:

@@ -210,6 +210,37 @@ grep -q "bytes are the least" "$work/err" || fail "does not tell the least"
 longhaul run "$demo" -p "In the beginning" --expert-cache 1GiB
 expect_one_clear_error
 
+begin "quantize writes a folder that runs as weights quantised while loading"
+longhaul quantize "$demo" --weights q4 --out "$work/q4"
+expect_status 0
+grep -q 'mlp.down_proj.weight' "$work/out" || fail "no line for a kind of weight"
+[[ -s $work/q4/config.json && -s $work/q4/tokenizer.json && -s $work/q4/chat_template.jinja ]] || fail "not all files were copied"
+longhaul run "$demo" -p "In the beginning" -n 40 --seed 7 --weights q4
+expect_status 0
+cp "$work/out" "$work/on_the_fly"
+longhaul run "$work/q4" -p "In the beginning" -n 40 --seed 7
+expect_status 0
+cmp -s "$work/on_the_fly" "$work/out" || fail "another text than --weights q4 gives"
+longhaul score "$work/q4" -f "$demo/heldout.txt" --json
+expect_status 0
+bound=$(number "$demo/card.json" heldout_perplexity)
+awk -v e="$bound" -v f="$(number "$work/out" perplexity)" 'BEGIN { exit !(f > 0 && f < 1.02 * e) }' || fail "q4 costs more than 2 % of perplexity"
+longhaul quantize "$demo" --weights q8 --out "$work/q8" --json
+expect_status 0
+expect_json
+awk -v e="$(number "$work/out" relative_rms_error)" 'BEGIN { exit !(e > 0 && e < 0.01) }' || fail "the error of q8 is $(number "$work/out" relative_rms_error)"
+longhaul plan "$work/q4" --weights q4
+expect_status 0
+longhaul quantize "$demo" --weights q4 --out "$work/q4"
+expect_one_clear_error
+longhaul quantize "$work/q4" --weights q8 --out "$work/again"
+expect_one_clear_error
+longhaul quantize "$demo" --weights q5 --out "$work/again"
+expect_one_clear_error
+[[ ! -e $work/again ]] || fail "something was written"
+longhaul run "$work/q4" -p "In the beginning" --weights bf16
+expect_one_clear_error
+
 begin "logits of every position"
 vocab=$(number "$demo/config.json" vocab_size)
 printf '[2, 17, 300, 42, 17, 301, 5, 999, 1000, 1001]' >"$work/tokens.json"

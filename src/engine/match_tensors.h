@@ -1,0 +1,23 @@
+// Which tensor of a checkpoint is which of the description's.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "arch/architecture.h"
+#include "formats/scaled_tensor.h"
+#include "tensor/weight_format.h"
+
+namespace longhaul {
+
+struct MatchedTensors {
+  std::vector<ScaledTensor> tensors;      // by index of the description's tensors; empty where a folder of packed weights has no need of it
+  std::vector<const TensorInfo*> packed;  // by weight id: of such a folder, the weights that are packed; else null
+};
+
+// Finds every tensor and checks shapes, dtypes and, of packed weights, their alignment. Missing, misshapen and unclaimed tensors are reported together in
+// one error.
+//   packed  the format of a folder of packed weights (packed_folder.h)
+Result<MatchedTensors> match_tensors(const Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed = {});
+
+}  // namespace longhaul

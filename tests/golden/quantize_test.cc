@@ -1,0 +1,190 @@
+// Folders of packed weights: what `quantize` writes gives the logits of weights packed while loading, to the bit, and what is wrong with a folder is said.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/mapped_file.h"
+#include "engine/packed_folder.h"
+#include "formats/formats_testing.h"
+#include "formats/safetensors_writer.h"
+#include "longhaul/tools.h"
+#include "testing/checkpoint.h"
+
+namespace longhaul::testing {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+LoadOptions options(const std::string& weights) {
+  LoadOptions o;
+  o.weights = weights;
+  o.context = 512;
+  o.all_logits = true;
+  return o;
+}
+
+std::string read_text_of(const std::string& path) {
+  auto text = read_file(path, size_t{16} << 20);
+  EXPECT_TRUE(text.ok());
+  return text.ok() ? *text : "";
+}
+
+class Quantize : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Quantize, GivesTheLogitsOfPackingWhileLoading) {
+  const TemporaryFolder folder;
+  for (const std::string weights : {"q4", "q8", "bf16"}) {
+    const std::string out = folder.path() + "/" + weights;
+    const auto report = quantize(golden_folder(GetParam()), out, {.weights = weights});
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    const auto packed = Model::load(out, options("auto")), plain = Model::load(golden_folder(GetParam()), options(weights));
+    ASSERT_TRUE(packed.ok()) << packed.error().message;
+    ASSERT_TRUE(plain.ok()) << plain.error().message;
+    EXPECT_EQ(packed->load_stats().weight_bytes_resident, packed->load_stats().planned_weight_bytes);
+    EXPECT_EQ(packed->load_stats().weight_bytes_resident, plain->load_stats().weight_bytes_resident);
+    EXPECT_EQ(packed->load_stats().weight_bytes_mapped, plain->load_stats().weight_bytes_mapped);
+    for (const GoldenCase& c : golden_cases(GetParam()))
+      EXPECT_EQ(run_logits(*packed, c.prompt, 0), run_logits(*plain, c.prompt, 0)) << weights;
+  }
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Quantize);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Quantize, ::testing::ValuesIn(golden_checkpoints()), test_name);
+
+// A packed folder that each test damages.
+class PackedFolder : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto report = quantize(golden_folder("gemma/e2b"), path(), {.weights = "q4"});
+    ASSERT_TRUE(report.ok()) << report.error().message;
+  }
+  std::string path() const { return folder_.path() + "/packed"; }
+  std::string problem(const LoadOptions& o = options("auto")) const {
+    const auto model = Model::load(path(), o);
+    return model.ok() ? "loaded" : model.error().message;
+  }
+  // Writes the tensors again, edited.
+  void rewrite(const std::function<void(std::vector<TensorDecl>&, std::vector<std::vector<std::byte>>&)>& edit) const {
+    const std::string file = path() + "/model.safetensors", edited = path() + "/edited";
+    std::vector<TensorDecl> decls;
+    std::vector<std::vector<std::byte>> data;
+    {
+      const auto source = open_safetensors(file);
+      ASSERT_TRUE(source.ok());
+      for (const TensorInfo& t : source->all()) {
+        decls.push_back({t.name, t.dtype, t.shape});
+        data.emplace_back(t.bytes.begin(), t.bytes.end());
+      }
+    }
+    edit(decls, data);
+    auto writer = SafetensorsWriter::create(edited, decls);
+    ASSERT_TRUE(writer.ok()) << writer.error().message;
+    for (size_t i = 0; i < decls.size(); ++i) ASSERT_TRUE(writer->write(decls[i].name, data[i]).ok());
+    ASSERT_TRUE(writer->finish().ok());
+    fs::rename(edited, file);
+  }
+  void edit_config(const std::string& from, const std::string& to) const {
+    std::string text = read_text_of(path() + "/config.json");
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << text;
+    text.replace(at, from.size(), to);
+    std::ofstream(path() + "/config.json", std::ios::binary) << text;
+  }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+TEST_F(PackedFolder, LoadsInItsOwnFormatAlone) {
+  EXPECT_EQ(problem(options("q4")), "loaded");
+  EXPECT_THAT(problem(options("q8")), HasSubstr("packed in q4"));
+  EXPECT_THAT(problem(options("bf16")), HasSubstr("packed in q4"));
+  LoadOptions cache = options("auto");
+  cache.expert_cache = 1 << 20;
+  EXPECT_THAT(problem(cache), HasSubstr("--expert-cache"));
+}
+
+TEST_F(PackedFolder, OtherVersionsFormatsAndBlocksAreRefused) {
+  edit_config("\"layout_version\": 1", "\"layout_version\": 2");
+  EXPECT_THAT(problem(), HasSubstr("quantization_config.layout_version is 2"));
+  edit_config("\"layout_version\": 2", "\"layout_version\": 1");
+  edit_config("\"group\": 32", "\"group\": \"32\"");
+  EXPECT_THAT(problem(), HasSubstr("quantization_config.group"));
+  edit_config("\"group\": \"32\"", "\"group\": 32");
+  edit_config("\"format\": \"q4\"", "\"format\": \"q3\"");
+  EXPECT_THAT(problem(), HasSubstr("quantization_config.format is \"q3\""));
+  edit_config("\"format\": \"q3\"", "\"format\": \"q8\"");  // not what the tensors are
+  EXPECT_THAT(problem(), HasSubstr("missing tensor"));
+  edit_config("\"quant_method\": \"longhaul\"", "\"quant_method\": \"gptq\"");
+  EXPECT_THAT(problem(), HasSubstr("quantization_config"));
+}
+
+TEST_F(PackedFolder, MissingTensorsAndUnclaimedOnesAreRefused) {
+  rewrite([](auto& decls, auto& data) {
+    decls.erase(decls.begin());
+    data.erase(data.begin());
+  });
+  EXPECT_THAT(problem(), HasSubstr("missing tensor"));
+  rewrite([](auto& decls, auto&) { decls.front().name = "model.something.q4.0-16x128"; });
+  EXPECT_THAT(problem(), HasSubstr("unclaimed tensor 'model.something.q4.0-16x128'"));
+}
+
+TEST_F(PackedFolder, TensorsOfOtherSizesAreRefused) {
+  rewrite([](auto& decls, auto& data) {
+    decls.front().shape.back() += 64;
+    data.front().resize(static_cast<size_t>(decls.front().shape[0] * decls.front().shape[1] * decls.front().shape[2]));
+  });
+  EXPECT_THAT(problem(), HasSubstr("expected U8"));
+}
+
+TEST_F(PackedFolder, TensorsOfOtherTypesAreRefused) {
+  rewrite([](auto& decls, auto&) { decls.front().dtype = DType::kI8; });
+  EXPECT_THAT(problem(), HasSubstr("is I8"));
+}
+
+TEST_F(PackedFolder, UnalignedTensorsAreRefused) {
+  rewrite([](auto& decls, auto& data) {
+    decls.insert(decls.begin(), {"model.vision_tower.odd", DType::kU8, {32}});
+    data.insert(data.begin(), std::vector<std::byte>(32));
+  });
+  EXPECT_THAT(problem(), HasSubstr("does not begin at a multiple of 64 bytes"));
+}
+
+TEST_F(PackedFolder, IsNotQuantisedAgainAndNotOverwritten) {
+  const auto again = quantize(path(), path() + "-again", {});
+  ASSERT_FALSE(again.ok());
+  EXPECT_THAT(again.error().message, HasSubstr("give the original checkpoint"));
+  const auto onto = quantize(golden_folder("gemma/e2b"), path(), {});
+  ASSERT_FALSE(onto.ok());
+  EXPECT_THAT(onto.error().message, HasSubstr("is there already"));
+  EXPECT_EQ(problem(), "loaded");
+}
+
+// A weight that is no number is found half way; nothing may be left.
+TEST(QuantizeFails, LeavesNothing) {
+  const TemporaryFolder folder;
+  const std::string model = folder.path() + "/model", out = folder.path() + "/out";
+  fs::copy(golden_folder("gemma/e2b"), model, fs::copy_options::recursive);
+  uint64_t at = 0;
+  {
+    const auto source = open_safetensors(model + "/model.safetensors");
+    ASSERT_TRUE(source.ok());
+    for (const TensorInfo& t : source->all()) {
+      if (t.name.ends_with("layers.1.mlp.down_proj.weight")) at = static_cast<uint64_t>(t.bytes.data() - t.file->bytes().data());
+    }
+  }
+  ASSERT_GT(at, 0u);
+  std::fstream file(model + "/model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(at));
+  file.write("\xff\xff\xff\xff", 4);
+  file.close();
+  const auto report = quantize(model, out, {.weights = "q4"});
+  ASSERT_FALSE(report.ok());
+  EXPECT_THAT(report.error().message, HasSubstr("down_proj"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
+}
+
+}  // namespace
+}  // namespace longhaul::testing
