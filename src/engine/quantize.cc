@@ -1,6 +1,4 @@
 // A checkpoint into a folder of packed weights, a piece at a time: some megabytes of panels are in memory, whatever its size.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -8,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/atomic_file.h"
+#include "base/atomic_folder.h"
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "engine/compute_dtype.h"
@@ -130,49 +129,6 @@ class ItemWriter {
   ThreadPool& pool_;
   OnBytes on_bytes_;
   std::vector<std::byte> buffer_;
-};
-
-// A folder beside its target that takes the target's name when all is in it, and is removed where that does not come about.
-class AtomicFolder {
- public:
-  static Result<AtomicFolder> create(const std::string& target) {
-    fs::path path = fs::path(target).lexically_normal();
-    if (!path.has_filename()) path = path.parent_path();
-    std::error_code failed;
-    if (fs::exists(path, failed) && !(fs::is_directory(path, failed) && fs::is_empty(path, failed))) {
-      return invalid("{}: is there already; --out takes the name of a new folder", target);
-    }
-    AtomicFolder folder;
-    folder.target_ = path;
-    folder.temporary_ = fmt::format("{}.{}.partial", path.string(), ::getpid());
-    if (!path.parent_path().empty()) fs::create_directories(path.parent_path(), failed);
-    if (!fs::create_directory(folder.temporary_, failed)) {
-      return make_error(ErrorCode::kIo, "{}: cannot make the folder: {}", folder.temporary_.string(),
-                        failed ? failed.message() : "it is there already");
-    }
-    folder.is_open_ = true;
-    return folder;
-  }
-  AtomicFolder(AtomicFolder&& other) noexcept
-      : target_(std::move(other.target_)), temporary_(std::move(other.temporary_)), is_open_(std::exchange(other.is_open_, false)) {}
-  ~AtomicFolder() {
-    std::error_code ignored;
-    if (is_open_) fs::remove_all(temporary_, ignored);
-  }
-
-  const fs::path& path() const { return temporary_; }
-  Status commit() {
-    std::error_code failed;
-    fs::rename(temporary_, target_, failed);
-    if (failed) return make_error(ErrorCode::kIo, "{}: cannot rename to {}: {}", temporary_.string(), target_.string(), failed.message());
-    is_open_ = false;
-    return {};
-  }
-
- private:
-  AtomicFolder() = default;
-  fs::path target_, temporary_;
-  bool is_open_ = false;
 };
 
 // Tokenizer, templates and defaults; what is not there is not missed.

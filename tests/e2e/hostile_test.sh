@@ -179,6 +179,29 @@ refused "a run without a prompt" "no prompt" run "$model"
 
 # --- prompts --------------------------------------------------------------------------------------------------------
 
+# --- quantize -------------------------------------------------------------------------------------------------------
+
+refused "quantize: no folder" "nowhere/config.json" quantize "$work/nowhere" --out "$work/packed"
+refused "quantize: an unknown format" "q5" quantize "$model" --weights q5 --out "$work/packed"
+refused "quantize: --out is a file" "tiny.json" quantize "$model" --out "$work/tiny.json"
+refused "quantize: --out below a file" "cannot make the folder" quantize "$model" --out "$work/tiny.json/packed"
+refused "quantize: --out holds a checkpoint" "is there already" quantize "$model" --out "$model"
+[[ ! -e $work/packed ]] || fail "a folder is there"
+# The system ends the program at the first byte beyond 8 KiB of a file: what is left must not load.
+test_name="quantize: killed half way"
+(ulimit -f 8 && exec timeout 60 "$program" quantize "$model" --out "$work/packed") >"$work/out" 2>"$work/err"
+[[ $? -gt 128 ]] || fail "was not killed"
+[[ ! -e $work/packed ]] || fail "a folder is there under its final name"
+left=$(find "$work" -maxdepth 1 -name 'packed.*.partial')
+[[ -d $left ]] || fail "no unfinished folder"
+mv "$left" "$work/unfinished"
+rm -f "$work/unfinished"/*.partial
+logits "quantize: an unfinished folder" "unfinished/config.json" "$work/unfinished"
+"$program" quantize "$model" --weights q4 --out "$work/packed" >"$work/out" 2>"$work/err" || fail "cannot quantize"
+logits "packed weights in another format" "packed in q4" "$work/packed" --weights q8
+truncate -s -64 "$work/packed/model.safetensors"
+logits "packed weights cut short" "incomplete download?" "$work/packed"
+
 if [[ -f $demo/tokenizer.json ]]; then
   cp "$demo"/tokenizer*.json "$model/"
   refused "a prompt longer than the context" "--context" run "$model" -p "$(seq -s ' ' 1 200)" --context 16
