@@ -34,7 +34,8 @@ std::string frontier_lines(const BenchResults& r) {
     const std::string prefill = f.prefill_tokens == 0 ? "" : fmt::format("{:.1f}", f.prefill_tokens_per_second());
     out += fmt::format("{:>7}  {:>11}  {:>10.2f}  {:>9.2f}  {:>11.2f}  {:>11}  {:>7.1f}  {:>7.1f}  {:>5.1f} %  {}{}\n", f.depth, prefill,
                        f.decode_tokens_per_second, 1e3 / f.decode_tokens_per_second, static_cast<double>(f.flops) / 1e9, f.read_bytes,
-                       f.bytes_per_second() / 1e9, f.bandwidth / 1e9, 100 * f.share_of_bandwidth(), format_bytes(f.state_bytes), experts_text(f.experts));
+                       f.bytes_per_second() / 1e9, f.bandwidth / 1e9, 100 * f.share_of_bandwidth(), format_bytes(f.state_bytes),
+                       experts_text(f.experts));
   }
   return out;
 }

@@ -27,8 +27,8 @@ void mlp_forward(Env& env, const GatedMlpSpec& s, const float* x, int64_t n_rows
 uint64_t mlp_scratch_bytes(const GatedMlpSpec& s, int64_t hidden_size, const StepLimits& limits) {
   Arena arena;
   take_buffers(arena, s, limits.max_rows);
-  arena.take_bytes(std::max(product_scratch_bytes(limits, limits.max_rows, hidden_size),
-                            product_scratch_bytes(limits, limits.max_rows, s.width)));
+  arena.take_bytes(
+      std::max(product_scratch_bytes(limits, limits.max_rows, hidden_size), product_scratch_bytes(limits, limits.max_rows, s.width)));
   return arena.peak();
 }
 

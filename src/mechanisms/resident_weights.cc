@@ -24,8 +24,7 @@ DType packed_dtype(const WeightSpec& w, WeightFormat format) {
     case WeightFormat::kBF16: return DType::kBF16;
     case WeightFormat::kReleased: return as_released(w);
     case WeightFormat::kQ8: return w.rounding == Rounding::kNever ? DType::kBF16 : DType::kQ8;
-    case WeightFormat::kQ4:
-      return w.rounding == Rounding::kNever ? DType::kBF16 : w.rounding == Rounding::kFiner ? DType::kQ8 : DType::kQ4;
+    case WeightFormat::kQ4: return w.rounding == Rounding::kNever ? DType::kBF16 : w.rounding == Rounding::kFiner ? DType::kQ8 : DType::kQ4;
   }
   return DType::kBF16;
 }

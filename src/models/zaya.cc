@@ -358,8 +358,9 @@ class Builder {
     s.conv_depthwise = a_.add_weight(tensor(depthwise + ".weight", depthwise_legacy + ".weight", {c, 1, c_.time0}),
                                      {.use = WeightUse::kTaps, .rows = c, .cols = c_.time0});
     s.conv_depthwise_bias = vector(depthwise + ".bias", depthwise_legacy + ".bias", c);
-    s.conv_grouped = a_.add_weight(tensor(grouped + ".weight", grouped_legacy + ".weight", {c, k, c_.time1}),
-                                   {.use = WeightUse::kMatrix, .n_experts = c / k, .expert_stride = k, .rows = k, .cols = k * c_.time1, .rounding = Rounding::kNever});
+    s.conv_grouped = a_.add_weight(
+        tensor(grouped + ".weight", grouped_legacy + ".weight", {c, k, c_.time1}),
+        {.use = WeightUse::kMatrix, .n_experts = c / k, .expert_stride = k, .rows = k, .cols = k * c_.time1, .rounding = Rounding::kNever});
     s.conv_grouped_bias = vector(grouped + ".bias", grouped_legacy + ".bias", c);
     if (c_.clamp_temp) s.log_temperature = Clamp{1e-7f, 2.0f};
     const auto [temperature, temperature_legacy] = at("qk_norm.temp", "qkv.temp");

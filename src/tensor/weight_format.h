@@ -16,10 +16,10 @@ enum class WeightFormat {
   kReleased,  // each in the type in which the checkpoint holds it: E4M3 with block scales, MXFP4, bf16
 };
 
-const char* to_string(WeightFormat format);                                   // "BF16"
-const char* option_name(WeightFormat format);                                 // the command line's spelling: "bf16"
+const char* to_string(WeightFormat format);    // "BF16"
+const char* option_name(WeightFormat format);  // the command line's spelling: "bf16"
 std::optional<WeightFormat> weight_format_from_option(std::string_view name);
-bool is_quantised(WeightFormat format);                                       // kQ8, kQ4
+bool is_quantised(WeightFormat format);  // kQ8, kQ4
 
 // The type of what is computed with beside the matrices.
 inline DType compute_dtype_of(WeightFormat format) { return format == WeightFormat::kF32 ? DType::kF32 : DType::kBF16; }
