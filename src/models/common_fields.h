@@ -1,7 +1,9 @@
-// Fields that any config.json may carry and that change nothing a model computes.
+// Fields that many a config.json carries: those that change nothing a model computes, and refusals that families share.
 #pragma once
 
 #include <fmt/format.h>
+
+#include <initializer_list>
 
 #include "formats/config_reader.h"
 
@@ -33,6 +35,13 @@ inline constexpr IgnoredField kCommonIgnoredFields[] = {
     {"eos_token_id", "read with the generation defaults"},
     {"pad_token_id", "no padding"},
 };
+
+// Projections have no bias in any model here; a config may say so.
+inline void refuse_biases(ConfigReader& config, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    if (config.boolean(key, false)) config.refuse(key, "biased projections are not supported, expected false");
+  }
+}
 
 // Experts may stand in tensors of their own, and a name is kept for each: the largest model published has some 23,000.
 inline void check_number_of_experts(ConfigReader& config, std::string_view key, size_t n_layers, int64_t n_experts) {

@@ -65,9 +65,7 @@ class Reader {
     c_.rope_theta = t_.number("rope_theta", {1.0, 1e12}, 10000.0);
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", false);
     t_.choice("hidden_act", {"silu"}, 0);
-    for (const char* bias : {"attention_bias", "mlp_bias"}) {
-      if (t_.boolean(bias, false)) t_.refuse(bias, "biased projections are not supported, expected false");
-    }
+    refuse_biases(t_, {"attention_bias", "mlp_bias"});
     read_attention();
     read_layers();
     LH_RETURN_IF_ERROR(t_.finish());

@@ -63,9 +63,7 @@ class Reader {
     c_.rms_norm_eps = t_.number("rms_norm_eps", {0.0, 1.0}, 1e-6);
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", false);
     t_.choice("hidden_act", {"silu"}, 0);
-    for (const char* bias : {"attention_bias", "mlp_bias"}) {
-      if (t_.boolean(bias, false)) t_.refuse(bias, "biased projections are not supported, expected false");
-    }
+    refuse_biases(t_, {"attention_bias", "mlp_bias"});
     read_attention();
     read_layers();
     read_experts();

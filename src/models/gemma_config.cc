@@ -81,7 +81,7 @@ class GemmaReader {
     c_.final_logit_softcapping = t_.optional_number("final_logit_softcapping", {1e-3, 1e9});
     if (t_.has("attn_logit_softcapping")) t_.refuse("attn_logit_softcapping", "capped attention scores are not supported, expected null");
     t_.optional_number("attn_logit_softcapping");
-    if (t_.boolean("attention_bias", false)) t_.refuse("attention_bias", "biased projections are not supported, expected false");
+    refuse_biases(t_, {"attention_bias"});
     read_causality();
   }
 

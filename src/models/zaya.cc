@@ -56,7 +56,7 @@ class Reader {
     c_.time0 = t_.integer("cca_time0", {1, 16}, 2);
     c_.time1 = t_.integer("cca_time1", {1, 16}, 2);
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", true);
-    if (t_.boolean("attention_bias", false)) t_.refuse("attention_bias", "biased projections are not supported, expected false");
+    refuse_biases(t_, {"attention_bias"});
     if (t_.boolean("lm_head_bias", false)) t_.refuse("lm_head_bias", "a biased head is not supported, expected false");
     if (c_.legacy) {
       read_legacy();
@@ -138,7 +138,7 @@ class Reader {
     // The code of that time looked its router's epsilon up under a name that no config has, and so used this one.
     if (listed) c_.router_eps = t_.number("layernorm_epsilon", {0.0, 1.0}, 1e-6);
     if (t_.integer("moe_router_topk", {1, 4096}, 1) != 1) t_.refuse("moe_router_topk", "only 1 is supported");
-    if (t_.boolean("add_bias_linear", false)) t_.refuse("add_bias_linear", "biased projections are not supported, expected false");
+    refuse_biases(t_, {"add_bias_linear"});
     for (const char* always : {"cca", "zaya_use_mod", "zaya_use_eda", "scale_residual_merge", "gated_linear_unit"}) {
       if (!t_.boolean(always, true)) t_.refuse(always, "only true is supported");
     }
