@@ -25,4 +25,24 @@ struct RegisterTiles {
 // Panels outside, rows inside: a group of panels (one k-block of it) stays in L1 while all rows pass.
 void run_register_tiles(const RegisterTiles& tiles, const MatmulTile& tile);
 
+template <class Kernels, int kRows = 1, int kPanels = 1>
+constexpr void add_microkernels(RegisterTiles& tiles) {
+  if constexpr (Kernels::fits(kRows, kPanels)) tiles.by_shape[kRows][kPanels] = Kernels::template kernel<kRows, kPanels>();
+  if constexpr (kPanels < kMaxTilePanels) {
+    add_microkernels<Kernels, kRows, kPanels + 1>(tiles);
+  } else if constexpr (kRows < kMaxTileRows) {
+    add_microkernels<Kernels, kRows + 1>(tiles);
+  }
+}
+
+// The table of the microkernels that `Kernels` makes: fits(rows, panels) says which, kernel<rows, panels>() gives each.
+// A larger M is cut into tiles of `best_rows`, or of as many as fit.
+template <class Kernels>
+constexpr RegisterTiles make_register_tiles(int best_rows) {
+  RegisterTiles tiles;
+  add_microkernels<Kernels>(tiles);
+  while (tiles.best_rows < best_rows && Kernels::fits(tiles.best_rows + 1, 1)) ++tiles.best_rows;
+  return tiles;
+}
+
 }  // namespace longhaul

@@ -224,41 +224,27 @@ void f8_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   totals.store(t, row, panel);
 }
 
-// Sums, next to what turns a vector of codes into operands.
-constexpr bool block_sums_fit(int rows, int panels) { return rows * panels * kPanelVectors + 8 <= kRegisters || rows * panels == 1; }
-
+struct BlockTile {
+  // Sums, next to what turns a vector of codes into operands.
+  static constexpr bool fits(int rows, int panels) { return rows * panels * kPanelVectors + 8 <= kRegisters || rows * panels == 1; }
+};
 template <class Codes>
-struct IntegerTile {
+struct IntegerTile : BlockTile {
   template <int kRows, int kPanels>
   static constexpr Microkernel kernel() {
     return integer_microkernel<Codes, kRows, kPanels>;
   }
 };
-struct F8Tile {
+struct F8Tile : BlockTile {
   template <int kRows, int kPanels>
   static constexpr Microkernel kernel() {
     return f8_microkernel<kRows, kPanels>;
   }
 };
 
-template <class Tile, int kRows, int kPanels>
-constexpr void add_block_microkernels(RegisterTiles& tiles) {
-  if constexpr (block_sums_fit(kRows, kPanels)) tiles.by_shape[kRows][kPanels] = Tile::template kernel<kRows, kPanels>();
-  if constexpr (kPanels < kMaxTilePanels) {
-    add_block_microkernels<Tile, kRows, kPanels + 1>(tiles);
-  } else if constexpr (kRows < kMaxTileRows) {
-    add_block_microkernels<Tile, kRows + 1, 1>(tiles);
-  }
-}
-
 template <class Tile>
 HWY_INLINE void multiply_blocks(const MatmulTile& tile) {
-  static constexpr RegisterTiles tiles = [] {
-    RegisterTiles t;
-    add_block_microkernels<Tile, 1, 1>(t);
-    while (t.best_rows < 6 && block_sums_fit(t.best_rows + 1, 1)) ++t.best_rows;
-    return t;
-  }();
+  static constexpr RegisterTiles tiles = make_register_tiles<Tile>(kBestRows);
   run_register_tiles(tiles, tile);
 }
 

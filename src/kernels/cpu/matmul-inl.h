@@ -113,31 +113,24 @@ constexpr bool fits_registers(int rows, int panels) {
   return rows * vectors + Step::kInputs * (std::min(rows, vectors) + 1) <= kRegisters;
 }
 
-template <class Step, int kRows, int kPanels>
-constexpr void add_microkernels(RegisterTiles& tiles) {
-  if constexpr (fits_registers<Step>(kRows, kPanels)) tiles.by_shape[kRows][kPanels] = microkernel<Step, kRows, kPanels>;
-  if constexpr (kPanels < kMaxTilePanels) {
-    add_microkernels<Step, kRows, kPanels + 1>(tiles);
-  } else if constexpr (kRows < kMaxTileRows) {
-    add_microkernels<Step, kRows + 1, 1>(tiles);
-  }
-}
+constexpr int kBestRows = 6;
 
 template <class Step>
-constexpr RegisterTiles make_register_tiles() {
-  RegisterTiles tiles;
-  add_microkernels<Step, 1, 1>(tiles);
-  while (tiles.best_rows < 6 && fits_registers<Step>(tiles.best_rows + 1, 1)) ++tiles.best_rows;
-  return tiles;
-}
+struct StepKernels {
+  static constexpr bool fits(int rows, int panels) { return fits_registers<Step>(rows, panels); }
+  template <int kRows, int kPanels>
+  static constexpr Microkernel kernel() {
+    return microkernel<Step, kRows, kPanels>;
+  }
+};
 
 void matmul_f32(const MatmulTile& tile) {
-  static constexpr RegisterTiles tiles = make_register_tiles<F32Step>();
+  static constexpr RegisterTiles tiles = make_register_tiles<StepKernels<F32Step>>(kBestRows);
   run_register_tiles(tiles, tile);
 }
 
 void matmul_bf16(const MatmulTile& tile) {
-  static constexpr RegisterTiles tiles = make_register_tiles<Bf16Step>();
+  static constexpr RegisterTiles tiles = make_register_tiles<StepKernels<Bf16Step>>(kBestRows);
   run_register_tiles(tiles, tile);
 }
 

@@ -13,6 +13,7 @@
 
 #include "kernels/register_tiles.h"
 #include "kernels/unroll.h"
+#include "kernels/x86/block_tiles.h"
 
 // A target attribute on each function: a -m flag for the file would let the linker keep wide copies of shared inline functions.
 #define LH_BF16_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
@@ -43,12 +44,6 @@ LH_BF16_TARGET __attribute__((always_inline)) inline __m512i broadcast_pair(cons
   int32_t pair;
   std::memcpy(&pair, a, sizeof pair);
   return _mm512_set1_epi32(pair);
-}
-
-// The lanes of `panel` that are columns of C.
-inline __mmask16 column_mask(const MatmulTile& t, int64_t panel) {
-  const int64_t columns = std::min(t.n - panel * kPanel, kPanel);
-  return static_cast<__mmask16>((1u << columns) - 1);
 }
 
 template <int kRows, int kPanels>
@@ -85,26 +80,16 @@ LH_BF16_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
   }
 }
 
-template <int kRows, int kPanels>
-constexpr void add_microkernels(RegisterTiles& tiles) {
-  constexpr int kLimit = kRows > kManyRows ? kSumRegistersManyRows : kSumRegisters;
-  if constexpr (kRows * kPanels <= kLimit) tiles.by_shape[kRows][kPanels] = microkernel<kRows, kPanels>;
-  if constexpr (kPanels < kMaxTilePanels) {
-    add_microkernels<kRows, kPanels + 1>(tiles);
-  } else if constexpr (kRows < kMaxTileRows) {
-    add_microkernels<kRows + 1, 1>(tiles);
+struct Kernels {
+  static constexpr bool fits(int rows, int panels) { return rows * panels <= (rows > kManyRows ? kSumRegistersManyRows : kSumRegisters); }
+  template <int kRows, int kPanels>
+  static constexpr Microkernel kernel() {
+    return microkernel<kRows, kPanels>;
   }
-}
-
-constexpr RegisterTiles make_register_tiles() {
-  RegisterTiles tiles;
-  add_microkernels<1, 1>(tiles);
-  tiles.best_rows = kManyRows;
-  return tiles;
-}
+};
 
 void matmul_bf16(const MatmulTile& tile) {
-  static constexpr RegisterTiles tiles = make_register_tiles();
+  static constexpr RegisterTiles tiles = make_register_tiles<Kernels>(kManyRows);
   run_register_tiles(tiles, tile);
 }
 

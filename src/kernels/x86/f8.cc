@@ -17,6 +17,7 @@
 #include "base/numbers.h"
 #include "kernels/register_tiles.h"
 #include "kernels/unroll.h"
+#include "kernels/x86/block_tiles.h"
 
 #define LH_F8_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16")))
 #define LH_F8_INLINE LH_F8_TARGET __attribute__((always_inline)) inline
@@ -89,11 +90,6 @@ LH_F8_INLINE __m512i broadcast_pair(const bf16* a) {
   return _mm512_set1_epi32(pair);
 }
 
-inline __mmask16 column_mask(const MatmulTile& t, int64_t panel) {
-  const int64_t columns = std::min(t.n - panel * kPanel, kPanel);
-  return static_cast<__mmask16>((1u << columns) - 1);
-}
-
 template <class Source, int kRows, int kPanels>
 LH_F8_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   const bf16* const a = static_cast<const bf16*>(t.a) + row * t.a_stride;
@@ -141,30 +137,23 @@ LH_F8_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   }
 }
 
-constexpr int kFewRowsPanels = 1, kManyRowsPanels = 2;  // as in vnni.cc
-constexpr int kBestRows = 4;                            // times two panels, three registers an output
-
-template <class Source, int kMaxPanels, int kRows = 1, int kPanels = 1>
-constexpr void add_microkernels(RegisterTiles& tiles) {
-  if constexpr (kRows * kPanels <= kBestRows * kManyRowsPanels) tiles.by_shape[kRows][kPanels] = microkernel<Source, kRows, kPanels>;
-  if constexpr (kPanels < kMaxPanels) {
-    add_microkernels<Source, kMaxPanels, kRows, kPanels + 1>(tiles);
-  } else if constexpr (kRows < kMaxTileRows) {
-    add_microkernels<Source, kMaxPanels, kRows + 1>(tiles);
-  }
-}
+constexpr int kBestRows = 4;  // times two panels, three registers an output
 
 template <class Source, int kMaxPanels>
-constexpr RegisterTiles make_register_tiles() {
-  RegisterTiles tiles;
-  add_microkernels<Source, kMaxPanels>(tiles);
-  tiles.best_rows = kBestRows;
-  return tiles;
-}
+struct Kernels {
+  static constexpr bool fits(int rows, int panels) { return panels <= kMaxPanels && rows * panels <= kBestRows * kManyRowsPanels; }
+  template <int kRows, int kPanels>
+  static constexpr Microkernel kernel() {
+    return microkernel<Source, kRows, kPanels>;
+  }
+};
 
-constexpr int64_t kDecodedBlocks = 2;
+struct Decoder {
+  static constexpr int64_t kBlocks = 2, kBlockBytes = Decoded::kBlockBytes, kInputBytes = kQuantBlock * static_cast<int64_t>(sizeof(bf16));
+  static void decode(const std::byte* panel, int64_t k, int64_t first, int64_t n, std::byte* out);
+};
 
-LH_F8_TARGET void decode(const std::byte* panel, int64_t k, int64_t first, int64_t n, std::byte* out) {
+LH_F8_TARGET void Decoder::decode(const std::byte* panel, int64_t k, int64_t first, int64_t n, std::byte* out) {
   const F8::Table table = F8::table();
   for (int64_t b = first; b < first + n; ++b) {
     const std::byte* from = panel + F8::header_bytes(k) + b * F8::kBlockBytes;
@@ -179,33 +168,10 @@ LH_F8_TARGET void decode(const std::byte* panel, int64_t k, int64_t first, int64
   }
 }
 
-void multiply_many_rows(const MatmulTile& t) {
-  static constexpr RegisterTiles tiles = make_register_tiles<Decoded, kManyRowsPanels>();
-  constexpr int64_t kPanelBytes = kDecodedBlocks * Decoded::kBlockBytes;
-  alignas(64) std::byte decoded[kManyRowsPanels * kPanelBytes];
-  for (int64_t panel = 0; panel * kPanel < t.n; panel += kManyRowsPanels) {
-    const int64_t columns = std::min(t.n - panel * kPanel, kManyRowsPanels * kPanel);
-    for (int64_t block = 0; block < blocks_of(t.k); block += kDecodedBlocks) {
-      const int64_t n_blocks = std::min(kDecodedBlocks, blocks_of(t.k) - block);
-      for (int64_t p = 0; p < ceil_div(columns, kPanel); ++p) {
-        decode(t.b.data + (panel + p) * t.b.panel_stride, t.k, block, n_blocks, decoded + p * kPanelBytes);
-      }
-      run_register_tiles(tiles, {.a = static_cast<const bf16*>(t.a) + block * kQuantBlock,
-                                 .a_stride = t.a_stride,
-                                 .b = {decoded, kPanelBytes, 0},
-                                 .c = t.c + panel * kPanel,
-                                 .c_stride = t.c_stride,
-                                 .m = t.m,
-                                 .n = columns,
-                                 .k = n_blocks * kQuantBlock,
-                                 .accumulate = t.accumulate || block > 0});
-    }
-  }
-}
-
 void matmul_f8(const MatmulTile& t) {
-  static constexpr RegisterTiles tiles = make_register_tiles<F8, kFewRowsPanels>();
-  t.m <= tiles.max_rows() || t.k == 0 ? run_register_tiles(tiles, t) : multiply_many_rows(t);
+  static constexpr RegisterTiles few = make_register_tiles<Kernels<F8, kFewRowsPanels>>(kBestRows);
+  static constexpr RegisterTiles many = make_register_tiles<Kernels<Decoded, kManyRowsPanels>>(kBestRows);
+  t.m <= few.max_rows() || t.k == 0 ? run_register_tiles(few, t) : multiply_many_rows<Decoder>(t, many);
 }
 
 }  // namespace

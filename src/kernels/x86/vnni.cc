@@ -17,6 +17,7 @@
 
 #include "kernels/register_tiles.h"
 #include "kernels/unroll.h"
+#include "kernels/x86/block_tiles.h"
 
 #define LH_VNNI_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define LH_VNNI_INLINE LH_VNNI_TARGET __attribute__((always_inline)) inline
@@ -93,11 +94,6 @@ LH_VNNI_INLINE __m512i broadcast_step(const int8_t* codes) {
   return _mm512_set1_epi32(step);
 }
 
-inline __mmask16 column_mask(const MatmulTile& t, int64_t panel) {
-  const int64_t columns = std::min(t.n - panel * kPanel, kPanel);
-  return static_cast<__mmask16>((1u << columns) - 1);
-}
-
 template <class Source, int kRows, int kPanels>
 LH_VNNI_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   const std::byte* const a = static_cast<const std::byte*>(t.a) + row * t.a_stride;
@@ -156,78 +152,42 @@ LH_VNNI_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
   }
 }
 
-// Few rows read one panel after another: one stream from memory, which hardware prefetches best (measured: two streams of short panels
-// reach half of its speed).
-constexpr int kFewRowsPanels = 1;
-constexpr int kManyRowsPanels = 2;
 constexpr int kBestRows = 6;  // times two panels: 12 exact sums and 12 totals in registers, next to bytes and scales
 
-template <class Source, int kMaxPanels, int kRows = 1, int kPanels = 1>
-constexpr void add_microkernels(RegisterTiles& tiles) {
-  if constexpr (kRows * kPanels <= kBestRows * kManyRowsPanels) tiles.by_shape[kRows][kPanels] = microkernel<Source, kRows, kPanels>;
-  if constexpr (kPanels < kMaxPanels) {
-    add_microkernels<Source, kMaxPanels, kRows, kPanels + 1>(tiles);
-  } else if constexpr (kRows < kMaxTileRows) {
-    add_microkernels<Source, kMaxPanels, kRows + 1>(tiles);
-  }
-}
-
 template <class Source, int kMaxPanels>
-constexpr RegisterTiles make_register_tiles() {
-  RegisterTiles tiles;
-  add_microkernels<Source, kMaxPanels>(tiles);
-  tiles.best_rows = kBestRows;
-  return tiles;
-}
-
-constexpr int64_t kDecodedBlocks = 4;  // of two panels: 18 KiB
-
-// Blocks [first, first + n) of a panel.
-template <class Source>
-LH_VNNI_TARGET void decode(const std::byte* panel, int64_t first, int64_t n, std::byte* out) {
-  const typename Source::Table table = Source::table();
-  for (int64_t b = 0; b < n; ++b) {
-    const std::byte* block = panel + Source::kHeaderBytes + (first + b) * Source::kBlockBytes;
-    std::byte* to = out + b * Decoded::kBlockBytes;
-    for (int64_t g = 0; g < kBlockGroups; ++g) _mm512_store_ps(to + g * kLine, Source::scales(panel, block, g));
-    to += Decoded::kCodesAt;
-    for (int64_t line = 0; line < kBlockGroups * kGroupSteps / Source::kLineSteps; ++line) {
-      __m512i bytes[Source::kLineSteps];
-      Source::bytes(block + Source::kCodesAt + line * kLine, table, bytes);
-      LH_UNROLL for (int s = 0; s < Source::kLineSteps; ++s, to += kLine) _mm512_store_si512(to, bytes[s]);
-    }
+struct Kernels {
+  static constexpr bool fits(int rows, int panels) { return panels <= kMaxPanels && rows * panels <= kBestRows * kManyRowsPanels; }
+  template <int kRows, int kPanels>
+  static constexpr Microkernel kernel() {
+    return microkernel<Source, kRows, kPanels>;
   }
-}
+};
 
 template <class Source>
-void multiply_many_rows(const MatmulTile& t) {
-  static constexpr RegisterTiles tiles = make_register_tiles<Decoded, kManyRowsPanels>();
-  constexpr int64_t kPanelBytes = kDecodedBlocks * Decoded::kBlockBytes;
-  alignas(64) std::byte decoded[kManyRowsPanels * kPanelBytes];
-  for (int64_t panel = 0; panel * kPanel < t.n; panel += kManyRowsPanels) {
-    const int64_t columns = std::min(t.n - panel * kPanel, kManyRowsPanels * kPanel);
-    for (int64_t block = 0; block < blocks_of(t.k); block += kDecodedBlocks) {
-      const int64_t n_blocks = std::min(kDecodedBlocks, blocks_of(t.k) - block);
-      for (int64_t p = 0; p < ceil_div(columns, kPanel); ++p) {
-        decode<Source>(t.b.data + (panel + p) * t.b.panel_stride, block, n_blocks, decoded + p * kPanelBytes);
+struct Decoder {
+  static constexpr int64_t kBlocks = 4, kBlockBytes = Decoded::kBlockBytes, kInputBytes = static_cast<int64_t>(sizeof(InputBlock));
+
+  LH_VNNI_TARGET static void decode(const std::byte* panel, int64_t, int64_t first, int64_t n, std::byte* out) {
+    const typename Source::Table table = Source::table();
+    for (int64_t b = 0; b < n; ++b) {
+      const std::byte* block = panel + Source::kHeaderBytes + (first + b) * Source::kBlockBytes;
+      std::byte* to = out + b * Decoded::kBlockBytes;
+      for (int64_t g = 0; g < kBlockGroups; ++g) _mm512_store_ps(to + g * kLine, Source::scales(panel, block, g));
+      to += Decoded::kCodesAt;
+      for (int64_t line = 0; line < kBlockGroups * kGroupSteps / Source::kLineSteps; ++line) {
+        __m512i bytes[Source::kLineSteps];
+        Source::bytes(block + Source::kCodesAt + line * kLine, table, bytes);
+        LH_UNROLL for (int s = 0; s < Source::kLineSteps; ++s, to += kLine) _mm512_store_si512(to, bytes[s]);
       }
-      run_register_tiles(tiles, {.a = static_cast<const std::byte*>(t.a) + block * static_cast<int64_t>(sizeof(InputBlock)),
-                                 .a_stride = t.a_stride,
-                                 .b = {decoded, kPanelBytes, 0},
-                                 .c = t.c + panel * kPanel,
-                                 .c_stride = t.c_stride,
-                                 .m = t.m,
-                                 .n = columns,
-                                 .k = n_blocks * kQuantBlock,
-                                 .accumulate = t.accumulate || block > 0});
     }
   }
-}
+};
 
 template <class Source>
 void matmul(const MatmulTile& t) {
-  static constexpr RegisterTiles tiles = make_register_tiles<Source, kFewRowsPanels>();
-  t.m <= tiles.max_rows() || t.k == 0 ? run_register_tiles(tiles, t) : multiply_many_rows<Source>(t);
+  static constexpr RegisterTiles few = make_register_tiles<Kernels<Source, kFewRowsPanels>>(kBestRows);
+  static constexpr RegisterTiles many = make_register_tiles<Kernels<Decoded, kManyRowsPanels>>(kBestRows);
+  t.m <= few.max_rows() || t.k == 0 ? run_register_tiles(few, t) : multiply_many_rows<Decoder<Source>>(t, many);
 }
 
 LH_VNNI_TARGET int64_t peak_int8(int64_t rounds) {
