@@ -1,52 +1,66 @@
-"""Finds the 16 levels of kQ4 (src/kernels/quant_blocks.h) and prints how they compare with 16 even steps.
+"""Finds the 16 levels of kQ4 (src/kernels/quant_blocks.h): integers that, times an integer multiplier for each group of 32 weights, fit 8 bits, under one
+scale for a block of four groups.
 
-Lloyd's method on groups of 32 normal numbers: each group takes the scale with the least squared error, each level becomes the mean
-of what is rounded to it (weighted by the squared scale), until nothing moves; then the largest magnitude is made 127, all is rounded
-and the level next to 0 becomes 0. Needs numpy:  python tools/quant_levels.py
+For each pair of largest level and largest multiplier whose product fits, Lloyd's levels for normal weights are rounded to integers and then moved one
+by one while that lessens the squared error on a sample: normal weights, some with the tails of Student's t of 8 degrees, some whose groups differ in
+size. Prints levels and errors relative to the weights (root mean square), beside levels and scales without grids. Needs numpy and some minutes:
+    python tools/quant_levels.py
 """
 import numpy as np
 
-GROUP, TOP_LEVELS = 32, np.linspace(85, 140, 24)  # what a group's largest magnitude is divided by, to try scales
+GROUPS, GROUP = 4, 32
+IDEAL = np.array([-127, -100, -80, -63, -49, -35, -23, -11, 0, 13, 26, 39, 54, 70, 91, 120]) / 127
+SPANS = [(8, 15), (9, 14), (10, 12), (11, 11), (12, 10), (14, 9), (18, 7), (21, 6), (25, 5)]
 
 
-def round_groups(x, levels):
-    """Codes and scales of the groups, and their squared errors."""
-    largest, middle = np.abs(x).max(1), (levels[1:] + levels[:-1]) / 2
-    best, scales = np.full(len(x), np.inf), np.ones(len(x))
-    for top in TOP_LEVELS:
-        scale = largest / top
-        error = ((x - levels[np.searchsorted(middle, x / scale[:, None])] * scale[:, None]) ** 2).sum(1)
-        scales[error < best], best = scale[error < best], np.minimum(error, best)
-    return np.searchsorted(middle, x / scales[:, None]), scales, best
+def sample(random, n=200):
+    normal = random.standard_normal((2 * n, GROUPS, GROUP))
+    normal[n : n + n // 2] = random.standard_t(8, size=(n // 2, GROUPS, GROUP))
+    normal[n + n // 2 :] *= np.exp(0.3 * random.standard_normal((n - n // 2, GROUPS, 1)))
+    return normal / np.sqrt((normal**2).mean((1, 2), keepdims=True))
 
 
-def find_levels(x, rounds=40):
-    levels = np.linspace(-127, 113, 16)
-    for _ in range(rounds):
-        codes, scales, _ = round_groups(x, levels)
-        weights = np.repeat(scales[:, None] ** 2, GROUP, 1)
-        levels = np.array([np.average(x[codes == c] / np.repeat(scales[:, None], GROUP, 1)[codes == c], weights=weights[codes == c])
-                           for c in range(16)])
-        levels *= 127 / np.abs(levels).max()
-    levels = np.round(levels)
-    levels[np.abs(levels).argmin()] = 0
-    return levels
+def relative_error(x, levels, largest_multiplier, tries=16):
+    levels = np.sort(np.asarray(levels, float))
+    middle, top = (levels[1:] + levels[:-1]) / 2, np.abs(levels).max()
+    largest, best = np.abs(x).max(-1), np.full(len(x), np.inf)
+    for factor in np.linspace(0.8, 1.5, tries):
+        scale = largest.max(-1) * factor / (top * largest_multiplier)
+        wanted, of_groups = largest / (scale[:, None] * top), np.full(largest.shape, np.inf)
+        for near in (0.8, 0.9, 1.0, 1.12, 1.25):
+            step = np.clip(np.round(wanted * near), 1, largest_multiplier) * scale[:, None]
+            scaled = x / step[:, :, None]
+            error = ((scaled - levels[np.searchsorted(middle, scaled)]) ** 2).sum(-1) * step**2
+            of_groups = np.minimum(of_groups, error)
+        best = np.minimum(best, of_groups.sum(-1))
+    return np.sqrt(best.sum() / (x**2).sum())
 
 
-def even_steps_error(x):
-    """A scale of the largest magnitude over 8, codes -8 .. 7: what GGML's Q4_0 does."""
-    largest = np.take_along_axis(x, np.abs(x).argmax(1)[:, None], 1)
-    scale = largest / -8
-    return ((x - np.clip(np.floor(x / scale + 8.5) - 8, -8, 7) * scale) ** 2).sum()
+def find_levels(x, top, largest_multiplier):
+    levels = sorted(set(np.round(IDEAL * top).astype(int).tolist()))
+    while len(levels) < 16:  # rounding made some alike
+        missing = [v for v in range(-top, top + 1) if v not in levels]
+        levels = sorted(levels + [min(missing, key=lambda v: relative_error(x, levels + [v], largest_multiplier, 6))])
+    error, moved = relative_error(x, levels, largest_multiplier), True
+    while moved:
+        moved = False
+        for i in range(16):
+            for step in (-1, 1):
+                tried = sorted(levels[:i] + [levels[i] + step] + levels[i + 1 :])
+                if len(set(tried)) < 16 or max(map(abs, tried)) > top or 0 not in tried:
+                    continue
+                new = relative_error(x, tried, largest_multiplier)
+                if new < error - 1e-6:
+                    levels, error, moved = tried, new, True
+    return levels, error
 
 
 def main():
-    random = np.random.default_rng(0)
-    levels = find_levels(random.standard_normal((30000, GROUP)))
-    print("levels", levels.astype(int).tolist())
-    for name, x in (("normal", random.standard_normal((30000, GROUP))), ("laplace", random.laplace(size=(30000, GROUP)))):
-        energy = (x ** 2).sum()
-        print(f"{name:8} relative squared error {round_groups(x, levels)[2].sum() / energy:.5f}, even steps {even_steps_error(x) / energy:.5f}")
+    x = sample(np.random.default_rng(1))
+    print(f"without grids: {relative_error(x, IDEAL * 127, 10000):.5f}")
+    for top, largest_multiplier in SPANS:
+        levels, error = find_levels(x, top, largest_multiplier)
+        print(f"levels to {top:2}, multipliers to {largest_multiplier:2}: {error:.5f} {levels}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-// Speeds beside the machine's own limits, measured in the same run: on shared machines bandwidth changes by the minute, so it is taken right before and
-// right after each decode.
+// Speeds beside the machine's own limits, measured in the same run: on shared machines bandwidth changes by the minute, or sooner, so it is taken every
+// few decoded tokens.
 #include <algorithm>
+#include <cmath>
 
 #include "base/atomic_file.h"
 #include "base/system.h"
@@ -30,6 +31,19 @@ std::vector<int32_t> some_tokens(int64_t n, int64_t vocab) {
 }
 
 constexpr int64_t kWarmUp = 2;
+constexpr size_t kTokensPerLook = 8;
+constexpr double kSteady = 0.05;  // by so much bandwidth may differ before and after tokens that count
+
+struct Timing {
+  double tokens = 0, seconds = 0;
+  double readable_bytes = 0;  // in that time, at the bandwidth that was seen around it
+
+  void operator+=(const Timing& t) {
+    tokens += t.tokens;
+    seconds += t.seconds;
+    readable_bytes += t.readable_bytes;
+  }
+};
 
 class Bench {
  public:
@@ -48,10 +62,12 @@ class Bench {
   // The memory that measuring takes is not the model's.
   Result<Roofline> measure_machine() {
     peak_rss_ = std::max(peak_rss_, peak_resident_bytes());
-    auto roofline = measure_roofline({m_.kernels, m_.pool.get()});
+    auto roofline = measure_roofline(compute());
     reset_peak_resident();
     return roofline;
   }
+
+  Compute compute() const { return {m_.kernels, m_.pool.get()}; }
 
   // Takes in n tokens, the logits of the last row wanted.
   Status feed(Executor& executor, Sequence& sequence, std::span<const int32_t> tokens) {
@@ -62,6 +78,11 @@ class Bench {
       m_.weights->rows_read(static_cast<int64_t>(n));
       tokens = tokens.subspan(n);
     }
+    return {};
+  }
+
+  Status feed_one_by_one(Sequence& sequence, std::span<const int32_t> tokens) {
+    for (size_t i = 0; i < tokens.size(); ++i) LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, tokens.subspan(i, 1)));
     return {};
   }
 
@@ -135,17 +156,34 @@ class Bench {
     return {};
   }
 
-  // The first tokens warm up, the others are timed.
+  // The first tokens warm up; the others are timed a few at a time, with a look at the bandwidth before and after. Those count around which it
+  // stood still, if they are half of the tokens or more.
   Status time_decode(Sequence& sequence, std::span<const int32_t> tokens, FrontierResult& f) {
-    for (int64_t i = 0; i < kWarmUp; ++i) LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, tokens.subspan(static_cast<size_t>(i), 1)));
-    LH_TRY(const Roofline before, measure_machine());
+    LH_RETURN_IF_ERROR(feed_one_by_one(sequence, tokens.first(kWarmUp)));
+    tokens = tokens.subspan(kWarmUp);
     const auto experts = expert_stats();
-    const double start = now_seconds();
-    for (int64_t i = kWarmUp; i < kWarmUp + o_.generate; ++i)
-      LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, tokens.subspan(static_cast<size_t>(i), 1)));
-    f.decode_tokens_per_second = static_cast<double>(o_.generate) / (now_seconds() - start);
-    LH_TRY(const Roofline after, measure_machine());
-    f.bandwidth = (before.read_bytes_per_second + after.read_bytes_per_second) / 2;
+    Timing all, steady;
+    {
+      peak_rss_ = std::max(peak_rss_, peak_resident_bytes());
+      LH_TRY(ReadProbe probe, ReadProbe::create());
+      double before = probe.now(compute());
+      for (size_t n = 0; !tokens.empty(); tokens = tokens.subspan(n)) {
+        n = std::min(tokens.size(), kTokensPerLook);
+        const double start = now_seconds();
+        LH_RETURN_IF_ERROR(feed_one_by_one(sequence, tokens.first(n)));
+        const double seconds = now_seconds() - start, after = probe.now(compute());
+        const Timing timing{static_cast<double>(n), seconds, (before + after) / 2 * seconds};
+        all += timing;
+        if (std::abs(after - before) <= kSteady * before) steady += timing;
+        before = after;
+      }
+      peak_rss_ = std::max(peak_rss_, peak_resident_bytes() - ReadProbe::kBytes);  // the probe's memory is not the model's
+    }
+    reset_peak_resident();
+    f.is_steady = steady.tokens >= all.tokens / 2;
+    const Timing& counted = f.is_steady ? steady : all;
+    f.decode_tokens_per_second = counted.tokens / counted.seconds;
+    f.bandwidth = counted.readable_bytes / counted.seconds;
     PlanRequest request{
         .context = sequence.length() - o_.generate / 2, .weights = m_.limits.weights, .kv = m_.limits.kv, .n_threads = m_.limits.n_threads};
     LH_TRY(const Plan plan, make_plan(m_.arch, request));

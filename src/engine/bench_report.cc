@@ -35,7 +35,7 @@ std::string frontier_lines(const BenchResults& r) {
     out += fmt::format("{:>7}  {:>11}  {:>10.2f}  {:>9.2f}  {:>11.2f}  {:>11}  {:>7.1f}  {:>7.1f}  {:>5.1f} %  {}{}\n", f.depth, prefill,
                        f.decode_tokens_per_second, 1e3 / f.decode_tokens_per_second, static_cast<double>(f.flops) / 1e9, f.read_bytes,
                        f.bytes_per_second() / 1e9, f.bandwidth / 1e9, 100 * f.share_of_bandwidth(), format_bytes(f.state_bytes),
-                       experts_text(f.experts));
+                       experts_text(f.experts) + (f.is_steady ? "" : "   bandwidth moved"));
   }
   return out;
 }
@@ -73,6 +73,7 @@ Json frontier_json(const BenchResults& r) {
                              {"bytes_per_second", f.bytes_per_second()},
                              {"read_bandwidth", f.bandwidth},
                              {"share_of_bandwidth", f.share_of_bandwidth()},
+                             {"bandwidth_was_steady", f.is_steady},
                              {"state_bytes", f.state_bytes}});
     if (f.prefill_tokens > 0) {
       row.set("prefill_tokens", f.prefill_tokens);

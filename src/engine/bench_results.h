@@ -34,7 +34,8 @@ struct FrontierResult {
   double decode_tokens_per_second = 0;
   uint64_t read_bytes = 0, flops = 0;  // of a decoded token, as planned
   uint64_t state_bytes = 0;            // allocated
-  double bandwidth = 0;                // of memory, mean of right before and right after decoding
+  double bandwidth = 0;                // of memory, taken every few tokens
+  bool is_steady = true;               // else bandwidth moved around most of the tokens, and all of them count
   std::optional<ExpertUse> experts = {};
 
   double prefill_tokens_per_second() const { return prefill_tokens == 0 ? 0 : static_cast<double>(prefill_tokens) / prefill_seconds; }

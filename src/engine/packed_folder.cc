@@ -10,7 +10,7 @@ namespace longhaul {
 namespace {
 
 constexpr const char* kMethod = "longhaul";
-constexpr int64_t kLayoutVersion = 1;  // of the panels' insides (quant_blocks.h, panels.h) and the names here
+constexpr int64_t kLayoutVersion = 2;  // of the panels' insides (quant_blocks.h, panels.h) and the names here
 
 struct Kind {
   DType dtype;

@@ -1,7 +1,7 @@
 // Products of the block formats: every set against ref, and the rules that hold for all products.
 #include <gtest/gtest.h>
 
-#include <bit>
+#include <numeric>
 
 #include "kernels/kernel_test_util.h"
 #include "kernels/matmul.h"
@@ -10,6 +10,23 @@ namespace longhaul {
 namespace {
 
 constexpr DType kFormats[] = {DType::kQ8, DType::kQ4, DType::kF4, DType::kF8E4M3};
+
+// Of one block, whose bytes are random.
+void set_scales(DType dtype, std::span<const float> noise, std::byte* block) {
+  for (size_t o = 0; o < static_cast<size_t>(kPanel); ++o) {
+    if (dtype == DType::kQ8) std::memcpy(block + o * sizeof(float), &noise[o], sizeof(float));
+    if (dtype != DType::kQ4) continue;
+    auto& scales = *reinterpret_cast<Q4Scales*>(block);
+    scales.scale[o] = to_bf16(noise[o]);
+    int multipliers = 0;
+    for (int64_t g = 0; g < kBlockGroups; ++g)
+      multipliers |= q4_multiplier(scales.multipliers[o], g) % (kLargestQ4Multiplier + 1) << (4 * g);
+    scales.multipliers[o] = static_cast<uint16_t>(multipliers);
+  }
+  for (int64_t i = 0; dtype == DType::kF4 && i < block_scale_bytes(dtype); ++i) {
+    block[i] = std::byte{static_cast<uint8_t>(120 + (static_cast<int>(block[i]) & 15))};
+  }
+}
 
 // Any bytes are codes of all formats but E4M3, whose NaN is left out; scales and headers get values of the size that they have.
 AlignedBytes random_weights(DType dtype, int64_t n, int64_t k, uint64_t seed) {
@@ -23,17 +40,9 @@ AlignedBytes random_weights(DType dtype, int64_t n, int64_t k, uint64_t seed) {
   for (int64_t panel = 0; panel < ceil_div(n, kPanel); ++panel) {
     std::byte* at = packed.data() + panel * matrix.panel_bytes();
     const int64_t header = panel_header_bytes(dtype, k);
-    for (int64_t i = 0; i < header / 4; ++i) {
-      const float factor = noise[static_cast<size_t>(panel * 16 + i)] * (is_integer_format(dtype) && dtype != DType::kF4 ? 0x1p112f : 1.0f);
-      std::memcpy(at + 4 * i, &factor, 4);
-    }
-    for (int64_t b = 0; b < blocks_of(k); ++b) {
-      for (int64_t i = 0; i < block_scale_bytes(dtype); ++i) {
-        std::byte& scale = at[header + b * block_bytes(dtype) + i];
-        scale =
-            dtype == DType::kF4 ? std::byte{static_cast<uint8_t>(120 + (static_cast<int>(scale) & 15))} : scale | std::byte{kLeastScale};
-      }
-    }
+    for (int64_t i = 0; i < header / 4; ++i) std::memcpy(at + 4 * i, &noise[static_cast<size_t>(panel * 16 + i)], 4);
+    for (int64_t b = 0; b < blocks_of(k); ++b)
+      set_scales(dtype, std::span(noise).subspan(static_cast<size_t>(b)), at + header + b * block_bytes(dtype));
   }
   return packed;
 }
@@ -170,11 +179,11 @@ TEST(QuantiseInputs, EverySetWritesTheBytesOfRef) {
     auto x = random_floats(k, 3);
     x[0] = 0.5f;
     if (k > 200) {
-      std::fill_n(x.begin() + 32, 32, 0.0f);
-      std::fill_n(x.begin() + 64, 32, 1e-38f);
-      std::fill_n(x.begin() + 96, 32, -3e38f);
-      for (size_t i = 0; i < 32; ++i) x[128 + i] = static_cast<float>(i) - 16.5f;  // with 127 * 2^-n: ties
-      x[128] = 127.0f;
+      std::fill_n(x.begin() + 128, 128, 0.0f);
+      std::fill_n(x.begin() + 256, 128, 1e-38f);
+      std::fill_n(x.begin() + 384, 128, -3e38f);
+      for (size_t i = 0; i < 128; ++i) x[512 + i] = static_cast<float>(i) - 64.5f;  // with 127 * 2^-n: ties
+      x[512] = 127.0f;
     }
     std::vector<InputBlock> expected(static_cast<size_t>(blocks_of(k)));
     ref_kernels().quantise_inputs(x.data(), k, expected.data());
@@ -187,21 +196,25 @@ TEST(QuantiseInputs, EverySetWritesTheBytesOfRef) {
   }
 }
 
-TEST(QuantiseInputs, KeepsEachInputWithinHalfAStepOfItsGroup) {
+TEST(QuantiseInputs, KeepsEachInputWithinHalfAStepOfItsBlock) {
   const int64_t k = 300;
   const auto x = random_floats(k, 5);
   std::vector<InputBlock> blocks(static_cast<size_t>(blocks_of(k)));
   ref_kernels().quantise_inputs(x.data(), k, blocks.data());
-  for (int64_t g = 0; g < blocks_of(k) * kBlockGroups; ++g) {
-    const InputBlock& block = blocks[static_cast<size_t>(g / kBlockGroups)];
-    const float scale = block.scale[static_cast<size_t>(g % kBlockGroups)];
-    int32_t sum = 0;
-    for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; ++i) {
-      const int8_t code = block.codes[static_cast<size_t>(i % kQuantBlock)];
-      EXPECT_NEAR(scale * static_cast<float>(code), i < k ? x[static_cast<size_t>(i)] : 0.0f, 0.5001f * scale);
-      sum += code;
+  for (int64_t b = 0; b < blocks_of(k); ++b) {
+    const InputBlock& block = blocks[static_cast<size_t>(b)];
+    std::array<int32_t, kBlockGroups> sums{};
+    for (int64_t i = 0; i < kQuantBlock; ++i) {
+      const int8_t code = block.codes[static_cast<size_t>(i)];
+      const float input = b * kQuantBlock + i < k ? x[static_cast<size_t>(b * kQuantBlock + i)] : 0.0f;
+      EXPECT_NEAR(block.scale[0] * static_cast<float>(code), input, 0.5001f * block.scale[0]);
+      sums[static_cast<size_t>(i / kQuantGroup)] += code;
     }
-    EXPECT_EQ(block.correction[static_cast<size_t>(g % kBlockGroups)], -kCodeOffset * sum);
+    for (size_t g = 0; g < sums.size(); ++g) {
+      EXPECT_EQ(block.scale[g], block.scale[0]);
+      EXPECT_EQ(block.correction[g], -kCodeOffset * sums[g]);
+    }
+    EXPECT_EQ(block.block_correction, -kCodeOffset * std::accumulate(sums.begin(), sums.end(), 0));
   }
 }
 

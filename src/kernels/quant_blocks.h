@@ -1,17 +1,19 @@
 // Block formats: what a panel of quantised weights looks like. Quantiser, kernels, loader and planner all go by this file.
 //
 // A panel (16 outputs, panels.h) is a header, then one block after another, each of 128 inputs of all 16 outputs; K is padded with
-// zeros to whole blocks. A group is 32 inputs of a block: what shares a scale, in the weights and in the inputs they meet.
+// zeros to whole blocks. A group is 32 inputs of a block.
 //
-//            header            block                              weight of output o and input i, in group g
-//   kQ8      16 f32 factors    4 x 16 scale bytes, 2048 codes     factor[o] * scale(byte[g][o]) * (code - 128)
-//   kQ4      16 f32 factors    4 x 16 scale bytes, 1024 bytes     factor[o] * scale(byte[g][o]) * kQ4Levels[code]
-//   kF4      16 f32 factors    4 x 16 scale bytes, 1024 bytes     factor[o] * scale(byte[g][o]) * kF4Levels[code]
-//   kF8E4M3  a f32 a block     2048 codes                         header[block] * e4m3(code)
+//            header            block                                            weight of output o and input i, in group g
+//   kQ8      none              16 f32 scales, 2048 codes                        scale[o] * (code - 128)
+//   kQ4      none              16 bf16 scales, 16 multipliers, 1024 bytes       scale[o] * multiplier[o][g] * kQ4Levels[code]
+//   kF4      16 f32 factors    4 x 16 scale bytes, 1024 bytes                   factor[o] * 2^(byte[g][o] - 127) * kF4Levels[code]
+//   kF8E4M3  a f32 a block     2048 codes                                       header[block] * e4m3(code)
 //
+// Multipliers are 4 bits a group, 16 bits an output: multiplier times level is an integer of 8 bits, so a whole block has one scale, as
+// in kQ8, and exact sums run over all of it; only kF4's run over groups.
 // kF4 is MXFP4 (OCP Microscaling Formats 1.0): E2M1 codes, E8M0 scales. Its levels are doubled to be integers, its factors are 1/2.
 // kF8E4M3 is E4M3 without infinities, scaled by squares of 128 x 128: the 16 outputs of a panel lie in one square.
-// The first three hold integers of 8 bits, of which exact sums are made with inputs quantised to 8 bits, group by group.
+// The first three meet inputs quantised to 8 bits.
 //
 // Codes stand in lines of 64 bytes, output by output, so that a line is what one dot instruction (or two) eats:
 //   8-bit integers   4 inputs a line: byte  (i / 4) * 64 + o * 4 + i % 4  of the codes
@@ -26,6 +28,7 @@
 #include <cstdint>
 
 #include "base/checked_math.h"
+#include "base/numbers.h"
 #include "tensor/dtype.h"
 
 namespace longhaul {
@@ -38,9 +41,11 @@ inline constexpr int64_t kBlockGroups = kQuantBlock / kQuantGroup;
 // The codes of integers are 0 .. 255 and mean 128 less: the dot instruction multiplies unsigned by signed bytes.
 inline constexpr int kCodeOffset = 128;
 
-// Found by Lloyd's method on groups of 32 normal numbers with the best scale for each, 0 held fixed: squared errors are 20 % below
-// those of 16 even steps (30 % where tails are as heavy as Laplace's). tools/quant_levels.py. Ascending.
-inline constexpr std::array<int8_t, 16> kQ4Levels = {-127, -100, -80, -63, -49, -35, -23, -11, 0, 13, 26, 39, 54, 70, 91, 120};
+// The integers up to 10 that, with multipliers up to 12, leave the least squared error on normal weights, some with heavier tails and some with
+// groups of different sizes: 3 % more than the best levels and scales without grids. Ascending. tools/quant_levels.py finds them.
+inline constexpr std::array<int8_t, 16> kQ4Levels = {-10, -8, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 7, 10};
+inline constexpr int kLargestQ4Multiplier = 12;
+static_assert(kLargestQ4Multiplier * kQ4Levels.back() <= 127);
 inline constexpr std::array<int8_t, 16> kF4Levels = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 inline constexpr bool is_integer_format(DType d) { return d == DType::kQ8 || d == DType::kQ4 || d == DType::kF4; }
@@ -50,19 +55,26 @@ inline constexpr int64_t blocks_of(int64_t k) { return ceil_div(k, kQuantBlock);
 
 inline constexpr int64_t panel_header_bytes(DType d, int64_t k) {
   constexpr int64_t kLineBytes = 64;
-  return is_integer_format(d) ? kLineBytes : round_up(blocks_of(k) * static_cast<int64_t>(sizeof(float)), kLineBytes);
+  if (d == DType::kF8E4M3) return round_up(blocks_of(k) * static_cast<int64_t>(sizeof(float)), kLineBytes);
+  return d == DType::kF4 ? kLineBytes : 0;
 }
-inline constexpr int64_t block_scale_bytes(DType d) { return is_integer_format(d) ? kBlockGroups * kPanel : 0; }
+inline constexpr int64_t block_scale_bytes(DType d) { return is_integer_format(d) ? 64 : 0; }
 inline constexpr int64_t block_bytes(DType d) {
   return block_scale_bytes(d) + kPanel * kQuantBlock / (d == DType::kQ4 || d == DType::kF4 ? 2 : 1);
 }
 inline constexpr int64_t block_panel_bytes(DType d, int64_t k) { return panel_header_bytes(d, k) + blocks_of(k) * block_bytes(d); }
 
-// A scale byte is the top of a f32's bits: E8M0 the exponent, else 4 bits of exponent and 4 of mantissa at the low end of f32's range
-// (2^-126 .. 2^-111), where 0 is zero and 1 .. 15 do not occur. The factors bring the range back to where the weights are.
-inline constexpr int scale_shift(DType d) { return d == DType::kF4 ? 23 : 19; }
-inline float scale_of(DType d, uint8_t byte) { return std::bit_cast<float>(static_cast<uint32_t>(byte) << scale_shift(d)); }
-inline constexpr uint8_t kLeastScale = 16;
+// What stands before the codes of a block of kQ4.
+struct Q4Scales {
+  std::array<bf16, kPanel> scale;
+  std::array<uint16_t, kPanel> multipliers;  // of group g in bits 4 g .. 4 g + 3
+};
+static_assert(sizeof(Q4Scales) == 64);
+
+inline int q4_multiplier(uint16_t multipliers, int64_t g) { return multipliers >> (4 * g) & 15; }
+
+// 2^(byte - 127); 0 for 0.
+inline float f4_scale(uint8_t byte) { return std::bit_cast<float>(static_cast<uint32_t>(byte) << 23); }
 
 inline constexpr int64_t code_at(DType d, int64_t o, int64_t i) {  // byte within the codes of a block
   if (d == DType::kF8E4M3) return i / 4 * 64 + o / 4 * 16 + i % 4 / 2 * 8 + o % 4 * 2 + i % 2;
@@ -77,16 +89,18 @@ inline float e4m3_to_f32(uint8_t code) {
   return sign != 0 ? -value : value;
 }
 
-// A row of inputs for the integer formats: 128 of them to 8 bits, each group with its scale. `correction` is what takes the offset
-// of the codes out of a group's sum: -kCodeOffset times the sum of its input codes.
+// A row of inputs for the integer formats: 128 of them to 8 bits. A correction is what takes the offset of the weights' codes out of a sum:
+// -kCodeOffset times the sum of the input codes.
 struct InputBlock {
   std::array<int8_t, kQuantBlock> codes;  // -127 .. 127
-  std::array<float, kBlockGroups> scale;  // input = scale * code
-  std::array<int32_t, kBlockGroups> correction;
+  // Input = scale * code. One scale for all groups where quantise_inputs wrote it, and kQ8 and kQ4 rely on that; kF4 takes each group's.
+  std::array<float, kBlockGroups> scale;
+  std::array<int32_t, kBlockGroups> correction;  // of each group
+  int32_t block_correction;                      // of all
 };
-static_assert(sizeof(InputBlock) == 160);
+static_assert(sizeof(InputBlock) == 164);
 
-// A group of inputs all smaller than this becomes zeros: 127 / x would leave f32's range.
+// A block of inputs all smaller than this becomes zeros: 127 / x would leave f32's range.
 inline constexpr float kLeastInput = 0x1p-100f;
 
 }  // namespace longhaul

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/check.h"
@@ -42,121 +43,214 @@ void put_code(DType dtype, uint8_t* codes, int64_t output, int64_t input, int co
   byte = static_cast<uint8_t>(is_whole ? code : byte | (input % 8 < 4 ? code : code << 4));
 }
 
-// Rounding to the nearest of kQ4Levels, ties upwards: code = how many of the midpoints are at most x.
-constexpr std::array<float, 15> kMidpoints = [] {
-  std::array<float, 15> midpoints{};
-  for (size_t i = 0; i < midpoints.size(); ++i) midpoints[i] = 0.5f * static_cast<float>(kQ4Levels[i] + kQ4Levels[i + 1]);
-  return midpoints;
-}();
-
-// The bounds of the search for a scale: the group's largest magnitude falls between these.
-constexpr float kLeastTopLevel = 85.0f, kLargestTopLevel = 140.0f;
-
-// The code of every x in [-256, 256) by floor(2 x): midpoints are whole or half numbers.
-constexpr float kTableReach = 256.0f;
+// Rounding to the nearest of kQ4Levels, ties upwards, by floor(2 x): midpoints are whole or half numbers.
+constexpr float kTableReach = 32.0f;  // for |x| below this
 struct Nearest {
-  std::array<uint8_t, 1024> code{};
-  std::array<float, 1024> level{};
+  std::array<uint8_t, 128> code{};
+  std::array<float, 128> level{};
 };
 constexpr Nearest kNearest = [] {
   Nearest nearest{};
-  uint8_t code = 0;
+  size_t code = 0;
   for (size_t i = 0; i < nearest.code.size(); ++i) {
     const float x = 0.5f * static_cast<float>(i) - kTableReach;
-    while (code < kMidpoints.size() && x >= kMidpoints[code]) ++code;
-    nearest.code[i] = code;
+    while (code + 1 < kQ4Levels.size() && x >= 0.5f * static_cast<float>(kQ4Levels[code] + kQ4Levels[code + 1])) ++code;
+    nearest.code[i] = static_cast<uint8_t>(code);
     nearest.level[i] = static_cast<float>(kQ4Levels[code]);
   }
   return nearest;
 }();
-static_assert(kLargestTopLevel * 1.5f < kTableReach);
 
 size_t place(float x) { return static_cast<size_t>(static_cast<int>(2.0f * x + 2.0f * kTableReach)); }
 
-double squared_error(const Group& w, float scale) {
-  const float inverse = 1.0f / scale;
+// Of rounding a group with this scale, which must reach its weights. At scale 0 all of it is lost.
+float squared_error(const Group& w, float scale) {
+  const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
   std::array<float, 4> sums{};  // in turn: one sum would wait for itself
   for (size_t i = 0; i < kGroupSize; i += sums.size()) {
     LH_UNROLL for (size_t j = 0; j < sums.size(); ++j) {
-      const float x = w[i + j] * inverse, error = x - kNearest.level[place(x)];
+      const float error = w[i + j] - scale * kNearest.level[place(w[i + j] * inverse)];
       sums[j] += error * error;
     }
   }
-  return (double{sums[0]} + double{sums[1]} + double{sums[2]} + double{sums[3]}) * double{scale} * double{scale};
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-constexpr float kLargestQ8Code = 127.0f;
+float largest_of(std::span<const float> w) {
+  float largest = 0.0f;
+  for (float x : w) largest = std::max(largest, std::abs(x));
+  return largest;
+}
 
-struct Scale {
-  uint8_t byte = 0;
-  float value = 0.0f;
+// A group's error at scales from a fine to a coarse one, a constant factor apart, so that many scales of the block can be weighed at once.
+class ErrorCurve {
+ public:
+  ErrorCurve(const Group& w, float largest) : log_finest_(std::log2(largest / kFinestTop)), all_lost_(squared_error(w, 0.0f)) {
+    float scale = largest / kFinestTop;
+    for (float& error : errors_) {
+      error = squared_error(w, scale);
+      scale *= kStep;
+    }
+  }
+
+  // Between the points it is a straight line; scales that are finer or coarser than all of them are never best.
+  float at(float log_scale) const {
+    const float x = (log_scale - log_finest_) * kPointsPerOctave;
+    if (!(x >= 0.0f)) return std::numeric_limits<float>::infinity();
+    const auto i = static_cast<size_t>(x);
+    if (i + 1 >= errors_.size()) return all_lost_;
+    return errors_[i] + (x - static_cast<float>(i)) * (errors_[i + 1] - errors_[i]);
+  }
+
+  float all_lost() const { return all_lost_; }
+
+ private:
+  // The level that the largest weight of the group falls on, at the finest scale.
+  static constexpr float kFinestTop = 12.0f, kStep = 1.0905077f, kPointsPerOctave = 8.0f;  // 2^(1/8)
+  std::array<float, 12> errors_;
+  float log_finest_, all_lost_;
 };
 
-// The smallest byte whose scale, times the row's factor, is at least `wanted` (but for a rounding of the last bit).
-uint8_t byte_reaching(DType dtype, float factor, float wanted) {
-  const uint32_t step = uint32_t{1} << scale_shift(dtype);
-  const uint32_t byte = (std::bit_cast<uint32_t>(wanted / factor) + step - 1) / step;
-  return static_cast<uint8_t>(std::clamp<uint32_t>(byte, kLeastScale, 255));
-}
+constexpr size_t kGroups = static_cast<size_t>(kBlockGroups);
+using BlockWeights = std::array<Group, kGroups>;
 
-Scale best_q4_scale(const Group& w, float largest, float factor) {
-  Scale best;
-  double least = 0.0;
-  for (int byte = byte_reaching(DType::kQ4, factor, largest / kLargestTopLevel); byte <= 255; ++byte) {
-    const float value = factor * scale_of(DType::kQ4, static_cast<uint8_t>(byte));
-    const double error = squared_error(w, value);
-    if (best.byte == 0 || error < least) {
-      best = {static_cast<uint8_t>(byte), value};
-      least = error;
-    }
-    if (value * kLeastTopLevel > largest) break;
+// A scale on which the largest weight of a group is beyond this is not tried; from there to the table's reach a scale may still be refitted.
+constexpr float kFarthest = 20.0f;
+
+struct Q4Choice {
+  bf16 scale{0};
+  std::array<int, kGroups> multipliers{};
+};
+
+constexpr auto kLog2Multiplier = [] {
+  return std::array<float, kLargestQ4Multiplier + 1>{0.0f,       0.0f, 1.0f,      1.5849625f, 2.0f,       2.3219281f, 2.5849625f,
+                                                     2.8073549f, 3.0f, 3.169925f, 3.3219281f, 3.4594316f, 3.5849625f};
+}();
+
+// The multiplier with the least error on the curve, and that error.
+std::pair<int, float> best_multiplier(const ErrorCurve& curve, float log_scale) {
+  std::pair<int, float> best{0, curve.all_lost()};
+  for (int m = 1; m <= kLargestQ4Multiplier; ++m) {
+    const float error = curve.at(log_scale + kLog2Multiplier[static_cast<size_t>(m)]);
+    if (error < best.second) best = {m, error};
   }
   return best;
 }
 
-Scale scale_of_group(DType dtype, const Group& w, float factor) {
-  float largest = 0.0f;
-  for (float x : w) largest = std::max(largest, std::abs(x));
-  if (largest == 0.0f || factor == 0.0f) return {};
-  if (dtype == DType::kQ4) return best_q4_scale(w, largest, factor);
-  const uint8_t byte = byte_reaching(dtype, factor, largest / kLargestQ8Code);
-  return {byte, factor * scale_of(dtype, byte)};
+float squared_error(const BlockWeights& w, const Q4Choice& choice) {
+  float error = 0.0f;
+  for (size_t g = 0; g < kGroups; ++g) error += squared_error(w[g], to_f32(choice.scale) * static_cast<float>(choice.multipliers[g]));
+  return error;
 }
 
-int q8_code(float x) { return kCodeOffset + static_cast<int>(std::clamp(std::nearbyint(x), -kLargestQ8Code, kLargestQ8Code)); }
+// With the scale that suits the codes best, by least squares, if the block errs less for it.
+Q4Choice refit(const BlockWeights& w, const Q4Choice& choice) {
+  float products = 0.0f, squares = 0.0f;
+  for (size_t g = 0; g < kGroups; ++g) {
+    const auto m = static_cast<float>(choice.multipliers[g]);
+    const float scale = to_f32(choice.scale) * m, inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+    for (float x : w[g]) {
+      const float integer = m * kNearest.level[place(x * inverse)];
+      products += x * integer;
+      squares += integer * integer;
+    }
+  }
+  if (squares == 0.0f) return choice;
+  const Q4Choice refitted{to_bf16(products / squares), choice.multipliers};
+  if (to_f32(refitted.scale) < to_f32(choice.scale) * (kFarthest / kTableReach)) return choice;  // the table would not reach
+  return squared_error(w, refitted) < squared_error(w, choice) ? refitted : choice;
+}
 
-QuantError quantise_group(DType dtype, const Group& w, float factor, int64_t output, int64_t g, uint8_t* block) {
-  const Scale scale = scale_of_group(dtype, w, factor);
-  block[g * kPanel + output] = scale.byte;
-  const float inverse = scale.byte == 0 ? 0.0f : 1.0f / scale.value;
+// The scale with which the block's groups, each with its best multiplier, err least together; then each multiplier once more beside its neighbours,
+// exactly.
+Q4Choice choose_q4(const BlockWeights& w, float largest) {
+  // From the finest scale of the group with the largest weight, which takes the largest multiplier, in steps to one with which it takes a smaller one.
+  constexpr float kFirstTop = 11.5f, kStep = 1.0307f;
+  constexpr int kTries = 24;
+  std::vector<ErrorCurve> curves;
+  curves.reserve(kGroups);
+  for (const Group& group : w) curves.emplace_back(group, std::max(largest_of(group), largest * 1e-6f));
+  bf16 best{0};
+  float least = std::numeric_limits<float>::infinity(), wanted = largest / (kFirstTop * kLargestQ4Multiplier);
+  for (int i = 0; i < kTries; ++i, wanted *= kStep) {
+    const bf16 scale = to_bf16(wanted);
+    const float log_scale = std::log2(to_f32(scale));
+    float error = 0.0f;
+    for (const ErrorCurve& curve : curves) error += best_multiplier(curve, log_scale).second;
+    if (error < least) {
+      least = error;
+      best = scale;
+    }
+  }
+  Q4Choice choice{.scale = best};
+  for (size_t g = 0; g < kGroups; ++g) {
+    const int near = best_multiplier(curves[g], std::log2(to_f32(best))).first;
+    float least_of_group = std::numeric_limits<float>::infinity();
+    for (int m = std::max(near - 1, 0); m <= std::min(near + 1, kLargestQ4Multiplier); ++m) {
+      const float scale = to_f32(best) * static_cast<float>(m);
+      const bool reaches = m == 0 || largest_of(w[g]) < kFarthest * scale;
+      const float error = reaches ? squared_error(w[g], scale) : least_of_group;
+      if (error >= least_of_group) continue;
+      least_of_group = error;
+      choice.multipliers[g] = m;
+    }
+  }
+  return refit(w, choice);
+}
+
+void add_error(QuantError& error, float w, float rounded) {
+  error.squared_error += (double{w} - double{rounded}) * (double{w} - double{rounded});
+  error.squared_weights += double{w} * double{w};
+}
+
+QuantError quantise_q4_block(const BlockWeights& w, float largest, int64_t output, uint8_t* block) {
+  const Q4Choice choice = largest < kLeastInput ? Q4Choice{} : choose_q4(w, largest);
+  auto& scales = *reinterpret_cast<Q4Scales*>(block);
+  scales.scale[static_cast<size_t>(output)] = choice.scale;
+  uint16_t multipliers = 0;
   QuantError error;
-  for (size_t i = 0; i < kGroupSize; ++i) {
-    const int code = dtype == DType::kQ4 ? kNearest.code[place(w[i] * inverse)] : q8_code(w[i] * inverse);
-    const int level = dtype == DType::kQ4 ? kQ4Levels[static_cast<size_t>(code)] : code - kCodeOffset;
-    put_code(dtype, block + block_scale_bytes(dtype), output, g * kQuantGroup + static_cast<int64_t>(i), code);
-    const double difference = double{w[i]} - double{scale.value} * level;
-    error.squared_error += difference * difference;
-    error.squared_weights += double{w[i]} * double{w[i]};
+  for (size_t g = 0; g < kGroups; ++g) {
+    multipliers = static_cast<uint16_t>(multipliers | choice.multipliers[g] << (4 * g));
+    const float scale = to_f32(choice.scale) * static_cast<float>(choice.multipliers[g]);
+    const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+    for (size_t i = 0; i < kGroupSize; ++i) {
+      const size_t at = place(w[g][i] * inverse);
+      const auto input = static_cast<int64_t>(g * kGroupSize + i);
+      put_code(DType::kQ4, block + block_scale_bytes(DType::kQ4), output, input, kNearest.code[at]);
+      add_error(error, w[g][i], scale * kNearest.level[at]);
+    }
+  }
+  scales.multipliers[static_cast<size_t>(output)] = multipliers;
+  return error;
+}
+
+QuantError quantise_q8_block(const BlockWeights& w, float largest, int64_t output, uint8_t* block) {
+  constexpr float kLargestCode = 127.0f;
+  const float scale = largest < kLeastInput ? 0.0f : largest / kLargestCode, inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+  reinterpret_cast<float*>(block)[output] = scale;
+  QuantError error;
+  for (size_t g = 0; g < kGroups; ++g) {
+    for (size_t i = 0; i < kGroupSize; ++i) {
+      const float code = std::clamp(std::nearbyint(w[g][i] * inverse), -kLargestCode, kLargestCode);
+      const auto input = static_cast<int64_t>(g * kGroupSize + i);
+      put_code(DType::kQ8, block + block_scale_bytes(DType::kQ8), output, input, kCodeOffset + static_cast<int>(code));
+      add_error(error, w[g][i], scale * code);
+    }
   }
   return error;
 }
 
-// The factor with which the largest byte is the largest scale that a group of the row may want; 0 where all of the row becomes 0.
-float factor_of_row(DType dtype, float largest) {
-  if (largest < kLeastInput) return 0.0f;
-  const float top_level = dtype == DType::kQ4 ? kLeastTopLevel : kLargestQ8Code;
-  return largest / top_level / scale_of(dtype, 255);
-}
-
-QuantError quantise_row(const float* w, DType dtype, int64_t row, int64_t k, float largest, std::byte* out) {
-  const float factor = factor_of_row(dtype, largest);
-  header_of(out, dtype, k, row)[row % kPanel] = factor;
+QuantError quantise_row(const float* w, DType dtype, int64_t row, int64_t k, std::byte* out) {
   QuantError error;
-  for (int64_t first = 0; first < round_up(k, kQuantBlock); first += kQuantGroup) {
-    Group group{};
-    if (first < k) std::copy_n(w + first, std::min(kQuantGroup, k - first), group.begin());
+  for (int64_t first = 0; first < k; first += kQuantBlock) {
+    BlockWeights weights{};
+    for (int64_t i = first; i < std::min(first + kQuantBlock, k); ++i) {
+      weights[static_cast<size_t>((i - first) / kQuantGroup)][static_cast<size_t>(i % kQuantGroup)] = w[i];
+    }
+    const float largest = largest_of({w + first, static_cast<size_t>(std::min(kQuantBlock, k - first))});
     uint8_t* block = block_of(out, dtype, k, row, first / kQuantBlock);
-    error += quantise_group(dtype, group, factor, row % kPanel, first % kQuantBlock / kQuantGroup, block);
+    error += dtype == DType::kQ4 ? quantise_q4_block(weights, largest, row % kPanel, block)
+                                 : quantise_q8_block(weights, largest, row % kPanel, block);
   }
   return error;
 }
@@ -183,16 +277,14 @@ Result<QuantError> quantise_rows(const void* source, DType source_dtype, int64_t
   std::vector<float> row(static_cast<size_t>(k));
   QuantError error;
   for (int64_t r = 0; r < n_rows; ++r) {
-    float largest = 0.0f;
     for (int64_t i = 0; i < k; ++i) {
       float& w = row[static_cast<size_t>(i)] = load(static_cast<const std::byte*>(source), source_dtype, r * k + i);
       if (!(std::abs(w) <= kLargestWeight)) {
         return corrupt("row {}, column {} holds {}, which cannot be quantised (at most {} in magnitude)", first_row + r, i, w,
                        kLargestWeight);
       }
-      largest = std::max(largest, std::abs(w));
     }
-    error += quantise_row(row.data(), packed, first_row + r, k, largest, out);
+    error += quantise_row(row.data(), packed, first_row + r, k, out);
   }
   return error;
 }
@@ -236,6 +328,20 @@ Status pack_f8_rows(const std::byte* codes, std::span<const float> scales, int64
   return {};
 }
 
+// Of an integer format: what a code means without its scale, and the scale of a group.
+static int level_of(DType dtype, uint8_t byte, int64_t in_block) {
+  if (dtype == DType::kQ8) return byte - kCodeOffset;
+  const auto code = static_cast<size_t>(in_block % 8 < 4 ? byte & 15 : byte >> 4);
+  return dtype == DType::kQ4 ? kQ4Levels[code] : kF4Levels[code];
+}
+static float scale_of(const PackedMatrix& m, const float* header, const uint8_t* block, int64_t output, int64_t g) {
+  if (m.dtype == DType::kQ8) return reinterpret_cast<const float*>(block)[output];
+  if (m.dtype == DType::kF4) return header[output] * f4_scale(block[g * kPanel + output]);
+  const auto& scales = *reinterpret_cast<const Q4Scales*>(block);
+  const auto o = static_cast<size_t>(output);
+  return to_f32(scales.scale[o]) * static_cast<float>(q4_multiplier(scales.multipliers[o], g));
+}
+
 void unpack_row(const PackedMatrix& m, int64_t row, float* out) {
   LH_CHECK(is_block_format(m.dtype));
   const std::byte* panel = m.data + row / kPanel * m.panel_bytes();
@@ -249,10 +355,7 @@ void unpack_row(const PackedMatrix& m, int64_t row, float* out) {
       out[i] = header[b] * e4m3_to_f32(byte);
       continue;
     }
-    const auto half = static_cast<size_t>(in_block % 8 < 4 ? byte & 15 : byte >> 4);
-    const int level = m.dtype == DType::kQ8 ? byte - kCodeOffset : m.dtype == DType::kQ4 ? kQ4Levels[half] : kF4Levels[half];
-    const float scale = header[output] * scale_of(m.dtype, block[in_block / kQuantGroup * kPanel + output]);
-    out[i] = scale * static_cast<float>(level);
+    out[i] = scale_of(m, header, block, output, in_block / kQuantGroup) * static_cast<float>(level_of(m.dtype, byte, in_block));
   }
 }
 

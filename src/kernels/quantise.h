@@ -14,12 +14,12 @@ struct QuantError {
   QuantError& operator+=(const QuantError& other);
 };
 
-// Weights beyond this are refused: no scale of the formats reaches them.
+// Weights beyond this are refused: they are damaged, and products with them would leave f32's range.
 inline constexpr float kLargestWeight = 65536.0f;
 
 // Quantises rows [first_row, first_row + n_rows) of a row-major matrix with k columns to kQ8 or kQ4, into `out` (the place of the whole
 // packed matrix). first_row is a multiple of kPanel; the source (f32, f16 or bf16, at any byte) starts at that row.
-// Of kQ4 each group gets the scale with the least squared error that its byte can express.
+// Of kQ4 a block gets the scale, and its groups the multipliers, with the least squared error of those tried.
 // kCorruptFile where a weight is not finite or beyond kLargestWeight.
 Result<QuantError> quantise_rows(const void* source, DType source_dtype, int64_t first_row, int64_t n_rows, int64_t k, DType packed,
                                  std::byte* out);

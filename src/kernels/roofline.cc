@@ -1,19 +1,19 @@
 #include "kernels/roofline.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <numeric>
 #include <vector>
-
-#include "base/buffer.h"
 
 namespace longhaul {
 namespace {
 
-constexpr int64_t kBufferBytes = int64_t{512} << 20;
-constexpr int64_t kPassBytes = int64_t{64} << 20;  // a pass of a few ms often escapes other programs; passes go round the buffer
+constexpr int64_t kPassBytes = int64_t{64} << 20;  // passes go round the buffer
 constexpr int64_t kChunkBytes = int64_t{1} << 20;
 constexpr int64_t kPeakRounds = 100'000;
-constexpr double kSecondsPerMark = 0.3;
+constexpr auto kMarkTime = std::chrono::milliseconds(300);
 
 double seconds_of(auto&& body) {
   const auto start = std::chrono::steady_clock::now();
@@ -21,57 +21,65 @@ double seconds_of(auto&& body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Reads every byte: plain sums that the compiler turns into 16-byte loads, many times faster than memory is.
+// A word of every cache line: whole lines come from memory, and even one load after another is many times faster than they do.
 uint64_t read_chunk(const uint64_t* words, int64_t n_words) {
-  uint64_t sums[8] = {};
-  for (int64_t i = 0; i < n_words; i += 8) {
-    for (int64_t j = 0; j < 8; ++j) sums[j] += words[i + j];
+  constexpr int64_t kWordsALine = 8, kLines = 8;
+  uint64_t sums[kLines] = {};
+  for (int64_t i = 0; i < n_words; i += kLines * kWordsALine) {
+    for (int64_t line = 0; line < kLines; ++line) sums[line] += words[i + line * kWordsALine];
   }
-  uint64_t total = 0;
-  for (uint64_t sum : sums) total += sum;
-  return total;
+  return std::accumulate(std::begin(sums), std::end(sums), uint64_t{0});
 }
 
-// Units per second of one pass after another.
-std::vector<double> speeds_of(double units_per_pass, auto&& pass) {
+// What one pass after another returns, for a while; ascending.
+std::vector<double> speeds_of(auto&& pass) {
   std::vector<double> speeds;
-  double total = 0.0;
-  for (int64_t i = 0; total < kSecondsPerMark; ++i) {
-    const double seconds = seconds_of([&] { pass(i); });
-    speeds.push_back(units_per_pass / seconds);
-    total += seconds;
-  }
+  const auto end = std::chrono::steady_clock::now() + kMarkTime;
+  while (std::chrono::steady_clock::now() < end) speeds.push_back(pass());
   std::sort(speeds.begin(), speeds.end());
   return speeds;
-}
-
-Status measure_reads(const Compute& compute, Roofline& roofline) {
-  constexpr int64_t kWords = kChunkBytes / static_cast<int64_t>(sizeof(uint64_t));
-  constexpr int64_t kChunks = kPassBytes / kChunkBytes, kPasses = kBufferBytes / kPassBytes;
-  LH_TRY(const Buffer buffer, Buffer::allocate(kBufferBytes));  // huge pages, as weights and caches have them
-  auto* const words = reinterpret_cast<uint64_t*>(buffer.data());
-  std::fill_n(words, kWords * kChunks * kPasses, uint64_t{1});  // pages that were never written would all be the same page of zeros
-  std::atomic<uint64_t> total{0};
-  const auto speeds = speeds_of(static_cast<double>(kPassBytes), [&](int64_t pass) {
-    const uint64_t* part = words + pass % kPasses * kChunks * kWords;
-    compute.pool->run(kChunks, [&](int64_t chunk, int) { total += read_chunk(part + chunk * kWords, kWords); });
-  });
-  roofline.read_bytes_per_second = speeds.back();
-  roofline.median_read_bytes_per_second = speeds[speeds.size() / 2];
-  return {};
 }
 
 double measure_peak(const Compute& compute, int64_t (*peak)(int64_t rounds)) {
   const int n_threads = compute.pool->n_threads();
   const double flops = 2.0 * static_cast<double>(peak(1) * kPeakRounds * n_threads);
-  return speeds_of(flops, [&](int64_t) { compute.pool->run(n_threads, [&](int64_t, int) { peak(kPeakRounds); }); }).back();
+  const auto pass = [&] { compute.pool->run(n_threads, [&](int64_t, int) { peak(kPeakRounds); }); };
+  return speeds_of([&] { return flops / seconds_of(pass); }).back();
 }
 
 }  // namespace
 
+Result<ReadProbe> ReadProbe::create() {
+  ReadProbe probe;
+  LH_TRY(probe.buffer_, Buffer::allocate(kBytes));  // huge pages, as weights and caches have them
+  // Pages that were never written would all be the same page of zeros.
+  std::fill_n(reinterpret_cast<uint64_t*>(probe.buffer_.data()), kBytes / static_cast<int64_t>(sizeof(uint64_t)), uint64_t{1});
+  return probe;
+}
+
+double ReadProbe::pass(const Compute& compute) {
+  constexpr int64_t kWords = kChunkBytes / static_cast<int64_t>(sizeof(uint64_t)), kChunks = kPassBytes / kChunkBytes;
+  const auto* part = reinterpret_cast<const uint64_t*>(buffer_.data()) + passes_++ % (kBytes / kPassBytes) * kChunks * kWords;
+  std::atomic<uint64_t> total{0};
+  return static_cast<double>(kPassBytes) /
+         seconds_of([&] { compute.pool->run(kChunks, [&](int64_t chunk, int) { total += read_chunk(part + chunk * kWords, kWords); }); });
+}
+
+double ReadProbe::now(const Compute& compute) {
+  std::array<double, 5> speeds;
+  for (double& speed : speeds) speed = pass(compute);
+  std::sort(speeds.begin(), speeds.end());
+  return speeds[speeds.size() / 2];
+}
+
 Result<Roofline> measure_roofline(const Compute& compute) {
   Roofline roofline;
-  LH_RETURN_IF_ERROR(measure_reads(compute, roofline));
+  {
+    LH_TRY(ReadProbe probe, ReadProbe::create());
+    const auto reads = speeds_of([&] { return probe.pass(compute); });
+    roofline.read_bytes_per_second = reads.back();
+    roofline.median_read_bytes_per_second = reads[reads.size() / 2];
+  }
   roofline.bf16_flops_per_second = measure_peak(compute, compute.kernels->peak_bf16);
   roofline.f32_flops_per_second = measure_peak(compute, compute.kernels->peak_f32);
   roofline.int8_flops_per_second = measure_peak(compute, compute.kernels->peak_int8);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "base/check.h"
 #include "kernels/quant_blocks.h"
@@ -156,6 +157,7 @@ class Scorer {
         out.scale[static_cast<size_t>(g)] = 0.5f * to_f32(e8m0{group.scale});  // levels are doubled
         out.correction[static_cast<size_t>(g)] = -kCodeOffset * sum;
       }
+      out.block_correction = std::accumulate(out.correction.begin(), out.correction.end(), 0);
     }
     for (int64_t p = 0; p < kEntryTile / kPanel; ++p)
       std::fill_n(reinterpret_cast<float*>(work_.fp4_keys + p * kFp4PanelBytes), kPanel, 0.5f);

@@ -71,8 +71,42 @@ HWY_INLINE void widen_inputs(const int8_t* codes, GroupInputs& out) {
   }
 }
 
+// What stands before a block's codes, as each format has it. sums() turns the exact sums of a block's groups into ones that share a scale and
+// adds them; scale() is that scale for a vector of outputs. Of kF4 each group has its own.
+struct Q8Scales {
+  static constexpr bool kByGroup = false;
+  static HWY_INLINE Ints multiplied(Ints sum, const std::byte*, int64_t, int64_t) { return sum; }
+  static HWY_INLINE V scale(const std::byte*, const std::byte* block, int64_t, int64_t vector) {
+    return hn::LoadU(F32(), reinterpret_cast<const float*>(block) + vector * kLanes);
+  }
+};
+struct Q4ScalesAndMultipliers {
+  static constexpr bool kByGroup = false;
+  static HWY_INLINE Ints halves(const void* words, int64_t vector) {
+    return hn::PromoteTo(I32(), hn::LoadU(hn::Rebind<uint16_t, F32>(), static_cast<const uint16_t*>(words) + vector * kLanes));
+  }
+  static HWY_INLINE Ints multiplied(Ints sum, const std::byte* block, int64_t g, int64_t vector) {
+    const auto words = hn::BitCast(U32(), halves(reinterpret_cast<const Q4Scales*>(block)->multipliers.data(), vector));
+    return hn::Mul(sum, hn::BitCast(I32(), hn::And(hn::ShiftRightSame(words, static_cast<int>(4 * g)), hn::Set(U32(), 15))));
+  }
+  static HWY_INLINE V scale(const std::byte*, const std::byte* block, int64_t, int64_t vector) {
+    return hn::BitCast(F32(), hn::ShiftLeft<16>(halves(reinterpret_cast<const Q4Scales*>(block)->scale.data(), vector)));
+  }
+};
+struct F4Scales {
+  static constexpr bool kByGroup = true;
+  static HWY_INLINE Ints multiplied(Ints sum, const std::byte*, int64_t, int64_t) { return sum; }
+  static HWY_INLINE V scale(const std::byte* header, const std::byte* block, int64_t g, int64_t vector) {
+    const hn::Rebind<uint8_t, F32> d8;
+    const auto bytes = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(block) + g * kPanel + vector * kLanes);
+    const auto power = hn::BitCast(F32(), hn::ShiftLeft<23>(hn::PromoteTo(U32(), bytes)));
+    return hn::Mul(hn::LoadU(F32(), reinterpret_cast<const float*>(header) + vector * kLanes), power);
+  }
+};
+
 // How lines of codes become lines of bytes.
 struct ByteCodes {
+  using Scales = Q8Scales;
   static constexpr DType kFormat = DType::kQ8;
   static constexpr int kLineSteps = 1;
   static HWY_INLINE void bytes(const std::byte* codes, Bytes, Bytes* out) {
@@ -83,6 +117,7 @@ struct ByteCodes {
 
 template <DType kNibbleFormat>
 struct NibbleCodes {
+  using Scales = std::conditional_t<kNibbleFormat == DType::kQ4, Q4ScalesAndMultipliers, F4Scales>;
   static constexpr DType kFormat = kNibbleFormat;
   static constexpr int kLineSteps = 2;
   static HWY_INLINE Bytes table() {
@@ -97,13 +132,6 @@ struct NibbleCodes {
     out[1] = hn::TableLookupBytes(levels, hn::And(upper, low_half));
   }
 };
-
-HWY_INLINE V load_scales(const std::byte* bytes, int64_t vector, const std::byte* header, int shift) {
-  const hn::Rebind<uint8_t, F32> d8;
-  const auto wide = hn::PromoteTo(U32(), hn::LoadU(d8, reinterpret_cast<const uint8_t*>(bytes) + vector * kLanes));
-  const auto scale = shift == 23 ? hn::ShiftLeft<23>(wide) : hn::ShiftLeft<19>(wide);
-  return hn::Mul(hn::LoadU(F32(), reinterpret_cast<const float*>(header) + vector * kLanes), hn::BitCast(F32(), scale));
-}
 
 // The totals of a tile while it is computed: whole panels, whatever C has.
 template <int kRows, int kPanels>
@@ -125,51 +153,74 @@ struct Totals {
   }
 };
 
+// The exact sums of group g of a block, added to `sum`: those of each row and vector of outputs.
+template <class Codes, int kRows, int kVectors>
+HWY_INLINE void add_group(const std::byte* codes, int64_t panel_stride, const InputBlock* const* in, int64_t g, Bytes table,
+                          Ints (&sum)[kRows][kVectors]) {
+  GroupInputs inputs[kRows];
+  LH_UNROLL for (int r = 0; r < kRows; ++r) widen_inputs(in[r]->codes.data() + g * kQuantGroup, inputs[r]);
+  codes += g * kGroupSteps / Codes::kLineSteps * kLineBytes;
+  for (int line = 0; line < kGroupSteps / Codes::kLineSteps; ++line) {
+    LH_UNROLL for (int v = 0; v < kVectors; ++v) {
+      Bytes bytes[Codes::kLineSteps];
+      Codes::bytes(codes + line * kLineBytes + v / kPanelVectors * panel_stride + v % kPanelVectors * kVectorBytes, table, bytes);
+      LH_UNROLL for (int s = 0; s < Codes::kLineSteps; ++s) {
+        const int step = line * Codes::kLineSteps + s;
+        const auto even = hn::And(hn::BitCast(I16(), bytes[s]), hn::Set(I16(), 0xff));
+        const auto odd = hn::BitCast(I16(), hn::ShiftRight<8>(hn::BitCast(hn::RebindToUnsigned<I16>(), bytes[s])));
+        LH_UNROLL for (int r = 0; r < kRows; ++r) {
+          const auto first = pair_products(even, hn::BitCast(I16(), hn::Set(I32(), inputs[r].even[step])));
+          const auto second = pair_products(odd, hn::BitCast(I16(), hn::Set(I32(), inputs[r].odd[step])));
+          sum[r][v] = hn::Add(sum[r][v], hn::Add(first, second));
+        }
+      }
+    }
+  }
+}
+
 template <class Codes, int kRows, int kPanels>
 void integer_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
+  using Scales = typename Codes::Scales;
   constexpr DType kFormat = Codes::kFormat;
   constexpr int kVectors = kPanels * kPanelVectors;
   const auto* a = static_cast<const std::byte*>(t.a) + row * t.a_stride;
   const std::byte* const b = t.b.data + panel * t.b.panel_stride;
-  const auto input_block = [&](int64_t r, int64_t block) { return reinterpret_cast<const InputBlock*>(a + r * t.a_stride) + block; };
   const Bytes table = Codes::table();
   Totals<kRows, kPanels> totals;
   totals.load(t, row, panel);
-  for (int64_t group = 0; group < blocks_of(t.k) * kBlockGroups; ++group) {
-    const int64_t block = group / kBlockGroups, g = group % kBlockGroups;
-    const std::byte* const scales = b + panel_header_bytes(kFormat, 0) + block * block_bytes(kFormat);
-    const std::byte* const codes = scales + block_scale_bytes(kFormat) + g * kGroupSteps / Codes::kLineSteps * kLineBytes;
-    GroupInputs inputs[kRows];
-    Ints sum[kRows][kVectors];
-    LH_UNROLL for (int r = 0; r < kRows; ++r) {
-      const InputBlock& in = *input_block(r, block);
-      widen_inputs(in.codes.data() + g * kQuantGroup, inputs[r]);
-      LH_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Set(I32(), in.correction[static_cast<size_t>(g)]);
-    }
-    for (int line = 0; line < kGroupSteps / Codes::kLineSteps; ++line) {
+  for (int64_t k_block = 0; k_block < blocks_of(t.k); ++k_block) {
+    const std::byte* const block = b + panel_header_bytes(kFormat, 0) + k_block * block_bytes(kFormat);
+    const InputBlock* in[kRows];
+    LH_UNROLL for (int r = 0; r < kRows; ++r) in[r] = reinterpret_cast<const InputBlock*>(a + r * t.a_stride) + k_block;
+    const auto add_to_totals = [&](const Ints(&sum)[kRows][kVectors], int64_t g) HWY_ATTR {
       LH_UNROLL for (int v = 0; v < kVectors; ++v) {
-        Bytes bytes[Codes::kLineSteps];
-        Codes::bytes(codes + line * kLineBytes + v / kPanelVectors * t.b.panel_stride + v % kPanelVectors * kVectorBytes, table, bytes);
-        LH_UNROLL for (int s = 0; s < Codes::kLineSteps; ++s) {
-          const int step = line * Codes::kLineSteps + s;
-          const auto even = hn::And(hn::BitCast(I16(), bytes[s]), hn::Set(I16(), 0xff));
-          const auto odd = hn::BitCast(I16(), hn::ShiftRight<8>(hn::BitCast(hn::RebindToUnsigned<I16>(), bytes[s])));
-          LH_UNROLL for (int r = 0; r < kRows; ++r) {
-            const auto first = pair_products(even, hn::BitCast(I16(), hn::Set(I32(), inputs[r].even[step])));
-            const auto second = pair_products(odd, hn::BitCast(I16(), hn::Set(I32(), inputs[r].odd[step])));
-            sum[r][v] = hn::Add(sum[r][v], hn::Add(first, second));
-          }
+        const int64_t skipped = v / kPanelVectors * t.b.panel_stride;
+        const V scale = Scales::scale(b + skipped, block + skipped, g, v % kPanelVectors);
+        LH_UNROLL for (int r = 0; r < kRows; ++r) {
+          totals.add(r, v, hn::ConvertTo(F32(), sum[r][v]), hn::Mul(scale, hn::Set(F32(), in[r]->scale[static_cast<size_t>(g)])));
+        }
+      }
+    };
+    Ints whole[kRows][kVectors];
+    LH_UNROLL for (int r = 0; r < kRows; ++r) { LH_UNROLL for (int v = 0; v < kVectors; ++v) whole[r][v] = hn::Zero(I32()); }
+    for (int64_t g = 0; g < kBlockGroups; ++g) {
+      Ints sum[kRows][kVectors];
+      LH_UNROLL for (int r = 0; r < kRows; ++r) {
+        LH_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Set(I32(), in[r]->correction[static_cast<size_t>(g)]);
+      }
+      add_group<Codes>(block + block_scale_bytes(kFormat), t.b.panel_stride, in, g, table, sum);
+      if constexpr (Scales::kByGroup) {
+        add_to_totals(sum, g);
+        continue;
+      }
+      LH_UNROLL for (int v = 0; v < kVectors; ++v) {
+        const std::byte* own = block + v / kPanelVectors * t.b.panel_stride;
+        LH_UNROLL for (int r = 0; r < kRows; ++r) {
+          whole[r][v] = hn::Add(whole[r][v], Scales::multiplied(sum[r][v], own, g, v % kPanelVectors));
         }
       }
     }
-    LH_UNROLL for (int v = 0; v < kVectors; ++v) {
-      const int64_t skipped = v / kPanelVectors * t.b.panel_stride;
-      const V scale = load_scales(scales + skipped + g * kPanel, v % kPanelVectors, b + skipped, scale_shift(kFormat));
-      LH_UNROLL for (int r = 0; r < kRows; ++r) {
-        const V both = hn::Mul(scale, hn::Set(F32(), input_block(r, block)->scale[static_cast<size_t>(g)]));
-        totals.add(r, v, hn::ConvertTo(F32(), sum[r][v]), both);
-      }
-    }
+    if constexpr (!Scales::kByGroup) add_to_totals(whole, 0);
   }
   totals.store(t, row, panel);
 }
@@ -255,31 +306,36 @@ void matmul_f8(const MatmulTile& tile) { multiply_blocks<F8Tile>(tile); }
 
 HWY_INLINE float largest_magnitude(const float* x) {
   V largest = hn::Zero(F32());
-  for (int64_t i = 0; i < kQuantGroup; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(F32(), x + i)));
+  for (int64_t i = 0; i < kQuantBlock; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(F32(), x + i)));
   return hn::GetLane(hn::MaxOfLanes(F32(), largest));
 }
 
-HWY_INLINE void quantise_group(const float* x, int64_t g, InputBlock& out) {
+HWY_INLINE void quantise_block(const float* x, InputBlock& out) {
   const float largest = largest_magnitude(x);
   const bool is_zero = largest < kLeastInput;
   const V to_code = hn::Set(F32(), is_zero ? 0.0f : 127.0f / largest);
-  Ints sum = hn::Zero(I32());
-  for (int64_t i = 0; i < kQuantGroup; i += kLanes) {
-    const auto code = hn::Min(hn::NearestInt(hn::Mul(hn::LoadU(F32(), x + i), to_code)), hn::Set(I32(), 127));
-    const auto clamped = hn::Max(code, hn::Set(I32(), -127));
-    sum = hn::Add(sum, clamped);
-    hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, F32>(), clamped), hn::Rebind<int8_t, F32>(), out.codes.data() + g * kQuantGroup + i);
+  out.scale.fill(is_zero ? 0.0f : largest / 127.0f);
+  out.block_correction = 0;
+  for (int64_t g = 0; g < kBlockGroups; ++g) {
+    Ints sum = hn::Zero(I32());
+    for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; i += kLanes) {
+      const auto code = hn::Min(hn::NearestInt(hn::Mul(hn::LoadU(F32(), x + i), to_code)), hn::Set(I32(), 127));
+      const auto clamped = hn::Max(code, hn::Set(I32(), -127));
+      sum = hn::Add(sum, clamped);
+      hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, F32>(), clamped), hn::Rebind<int8_t, F32>(), out.codes.data() + i);
+    }
+    const int32_t correction = -kCodeOffset * hn::GetLane(hn::SumOfLanes(I32(), sum));
+    out.correction[static_cast<size_t>(g)] = correction;
+    out.block_correction += correction;
   }
-  out.scale[static_cast<size_t>(g)] = is_zero ? 0.0f : largest / 127.0f;
-  out.correction[static_cast<size_t>(g)] = -kCodeOffset * hn::GetLane(hn::SumOfLanes(I32(), sum));
 }
 
 void quantise_inputs(const float* x, int64_t k, InputBlock* out) {
-  for (int64_t group = 0; group < blocks_of(k) * kBlockGroups; ++group) {
-    const int64_t first = group * kQuantGroup, count = std::clamp(k - first, int64_t{0}, kQuantGroup);
-    float tail[kQuantGroup] = {};
-    if (count < kQuantGroup && count > 0) std::copy_n(x + first, count, tail);
-    quantise_group(count == kQuantGroup ? x + first : tail, group % kBlockGroups, out[group / kBlockGroups]);
+  for (int64_t b = 0; b < blocks_of(k); ++b) {
+    const int64_t first = b * kQuantBlock, count = std::min(k - first, kQuantBlock);
+    float tail[kQuantBlock] = {};
+    if (count < kQuantBlock) std::copy_n(x + first, count, tail);
+    quantise_block(count == kQuantBlock ? x + first : tail, out[b]);
   }
 }
 

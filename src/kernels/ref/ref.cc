@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "kernels/kernels.h"
 
@@ -36,17 +37,29 @@ int level_of(DType dtype, const uint8_t* codes, int64_t output, int64_t input) {
   return levels[input % 8 < 4 ? byte & 15 : byte >> 4];
 }
 
+int32_t group_product(DType dtype, const uint8_t* codes, int64_t output, const InputBlock& in, int64_t g) {
+  int32_t dot = 0;
+  for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; ++i)
+    dot += level_of(dtype, codes, output, i) * in.codes[static_cast<size_t>(i)];
+  return dot;
+}
+
+// What each group's product is multiplied by, without the inputs' scales.
+double scale_of_group(DType dtype, const std::byte* panel, const uint8_t* block, int64_t output, int64_t g) {
+  if (dtype == DType::kQ8) return double{reinterpret_cast<const float*>(block)[output]};
+  if (dtype == DType::kF4) return double{reinterpret_cast<const float*>(panel)[output]} * double{f4_scale(block[g * kPanel + output])};
+  const auto& scales = *reinterpret_cast<const Q4Scales*>(block);
+  const auto o = static_cast<size_t>(output);
+  return double{to_f32(scales.scale[o])} * q4_multiplier(scales.multipliers[o], g);
+}
+
 double integer_product(DType dtype, const std::byte* panel, int64_t output, const InputBlock* inputs, int64_t n_blocks) {
-  const auto factor = double{reinterpret_cast<const float*>(panel)[output]};
   double sum = 0.0;
   for (int64_t b = 0; b < n_blocks; ++b) {
     const auto* block = reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(dtype, 0) + b * block_bytes(dtype);
     for (int64_t g = 0; g < kBlockGroups; ++g) {
-      int32_t dot = 0;
-      for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; ++i) {
-        dot += level_of(dtype, block + block_scale_bytes(dtype), output, i) * inputs[b].codes[static_cast<size_t>(i)];
-      }
-      sum += factor * double{scale_of(dtype, block[g * kPanel + output])} * double{inputs[b].scale[static_cast<size_t>(g)]} * dot;
+      const double scale = scale_of_group(dtype, panel, block, output, g) * double{inputs[b].scale[static_cast<size_t>(g)]};
+      sum += scale * group_product(dtype, block + block_scale_bytes(dtype), output, inputs[b], g);
     }
   }
   return sum;
@@ -81,26 +94,23 @@ void matmul_blocks(const MatmulTile& t) {
   }
 }
 
-void quantise_group(const float* x, int64_t n, int64_t g, InputBlock& out) {
+void quantise_block(const float* x, int64_t n, InputBlock& out) {
   float largest = 0.0f;
   for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
   const bool is_zero = largest < kLeastInput;
   const float to_code = is_zero ? 0.0f : 127.0f / largest;
-  int32_t sum = 0;
-  for (int64_t i = 0; i < kQuantGroup; ++i) {
+  out.scale.fill(is_zero ? 0.0f : largest / 127.0f);
+  out.correction.fill(0);
+  for (int64_t i = 0; i < kQuantBlock; ++i) {
     const float code = i < n ? std::clamp(std::nearbyint(x[i] * to_code), -127.0f, 127.0f) : 0.0f;
-    out.codes[static_cast<size_t>(g * kQuantGroup + i)] = static_cast<int8_t>(code);
-    sum += static_cast<int32_t>(code);
+    out.codes[static_cast<size_t>(i)] = static_cast<int8_t>(code);
+    out.correction[static_cast<size_t>(i / kQuantGroup)] -= kCodeOffset * static_cast<int32_t>(code);
   }
-  out.scale[static_cast<size_t>(g)] = is_zero ? 0.0f : largest / 127.0f;
-  out.correction[static_cast<size_t>(g)] = -kCodeOffset * sum;
+  out.block_correction = std::accumulate(out.correction.begin(), out.correction.end(), 0);
 }
 
 void quantise_inputs(const float* x, int64_t k, InputBlock* out) {
-  for (int64_t group = 0; group < blocks_of(k) * kBlockGroups; ++group) {
-    const int64_t first = group * kQuantGroup;
-    quantise_group(x + std::min(first, k), std::clamp(k - first, int64_t{0}, kQuantGroup), group % kBlockGroups, out[group / kBlockGroups]);
-  }
+  for (int64_t b = 0; b < blocks_of(k); ++b) quantise_block(x + b * kQuantBlock, std::min(k - b * kQuantBlock, kQuantBlock), out[b]);
 }
 
 void round_to_bf16(const float* x, int64_t n, bf16* out) {

@@ -149,7 +149,10 @@ struct Kernels {
 };
 
 struct Decoder {
+  static constexpr DType kFormat = DType::kF8E4M3;
   static constexpr int64_t kBlocks = 2, kBlockBytes = Decoded::kBlockBytes, kInputBytes = kQuantBlock * static_cast<int64_t>(sizeof(bf16));
+  static constexpr int64_t kStrideBytes = sizeof(bf16);
+  static constexpr bool kInPlace = false;
   static void decode(const std::byte* panel, int64_t k, int64_t first, int64_t n, std::byte* out);
 };
 
