@@ -256,9 +256,10 @@ void run_task(const KernelSet& kernels, const Attention& spec, std::span<const A
   if (plan.splits > 1) {
     task.rows = plan.rows;
     task.keys = {plan.split_begin + part * plan.split_keys, plan.split_begin + (part + 1) * plan.split_keys};
+    TaskRunner<Element>(kernels, spec, task, work, work.partial).run();
+    // Running maxima of several threads would share cache lines: they are kept apart until they are final.
     const int64_t row = place.first_partial + (task.kv_head * plan.splits + part) * plan.rows;
-    const SoftmaxPartial partial = partials.rows_from(row, spec.layout.padded_dim());
-    TaskRunner<Element>(kernels, spec, task, work, partial).run();
+    work.partial.copy_to(partials.rows_from(row, spec.layout.padded_dim()), plan.rows, spec.layout.padded_dim());
   } else {
     task.first_row = part * kRowBlock;
     task.rows = std::min(kRowBlock, plan.rows - task.first_row);
@@ -280,11 +281,12 @@ void merge_row(const KernelSet& kernels, const Attention& spec, std::span<const 
 
 template <class Element>
 void attend(const Compute& compute, const Attention& spec, std::span<const AttentionQueries> sequences, std::span<std::byte> scratch) {
-  int64_t n_tasks = 0, n_merged = 0, n_partials = 0;
+  int64_t n_tasks = 0, n_merged = 0, n_partials = 0, most_parts = 0;
   for (const AttentionQueries& s : sequences) {
     const Plan plan = plan_of(spec, s);
     n_tasks += plan.tasks_per_head() * spec.layout.n_kv_heads;
     n_merged += plan.split_rows() * spec.layout.n_kv_heads;
+    most_parts = std::max(most_parts, plan.splits);
     n_partials += plan.split_rows() * plan.splits * spec.layout.n_kv_heads;
   }
   const int64_t dim = spec.layout.padded_dim();
@@ -299,9 +301,14 @@ void attend(const Compute& compute, const Attention& spec, std::span<const Atten
     const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.tasks_per_head() * spec.layout.n_kv_heads; });
     run_task(*compute.kernels, spec, sequences, place, work, partials);
   });
-  compute.pool->run(n_merged, [&](int64_t index, int) {
-    const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.split_rows() * spec.layout.n_kv_heads; });
-    merge_row(*compute.kernels, spec, sequences, place, partials);
+  // Few rows of few parts are merged sooner here than shared out.
+  constexpr int64_t kMergedElements = 16384;
+  const int64_t rows_per_chunk = std::max<int64_t>(1, kMergedElements / std::max<int64_t>(1, most_parts * dim));
+  compute.pool->run(ceil_div(n_merged, rows_per_chunk), [&](int64_t chunk, int) {
+    for (int64_t index = chunk * rows_per_chunk; index < std::min(n_merged, (chunk + 1) * rows_per_chunk); ++index) {
+      const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.split_rows() * spec.layout.n_kv_heads; });
+      merge_row(*compute.kernels, spec, sequences, place, partials);
+    }
   });
 }
 

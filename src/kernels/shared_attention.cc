@@ -330,10 +330,10 @@ void attend(const Compute& compute, const SharedAttention& spec, std::span<const
     const auto work = take_workspace<Element>(own, spec.layout);
     const Place place = find(spec, sequences, index, [](const Plan& p) { return p.tasks(); });
     TaskRunner<Element> task(*compute.kernels, spec, sequences[place.sequence], place.plan, place.index, work);
-    if (place.plan.splits > 1) {
-      task.run(partials.rows_from(place.first_partial + task.split() * task.rows(), dim));
+    task.run(work.partial);
+    if (place.plan.splits > 1) {  // running maxima of several threads would share cache lines: they are kept apart until they are final
+      work.partial.copy_to(partials.rows_from(place.first_partial + task.split() * task.rows(), dim), task.rows(), dim);
     } else {
-      task.run(work.partial);
       task.write();
     }
   });

@@ -1,6 +1,7 @@
 // Attention of query rows over a part of their keys, and how parts are put together.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -22,6 +23,11 @@ struct SoftmaxPartial {
     std::fill_n(sums, rows * dim, 0.0f);
     std::fill_n(max, rows, kMinusInfinity);
     std::fill_n(weight, rows, 0.0f);
+  }
+  void copy_to(const SoftmaxPartial& to, int64_t rows, int64_t dim) const {
+    std::copy_n(sums, rows * dim, to.sums);
+    std::copy_n(max, rows, to.max);
+    std::copy_n(weight, rows, to.weight);
   }
 };
 
