@@ -87,24 +87,6 @@ void LoadedWeights::rows_read(int64_t n_rows) {
   for (const TensorInfo* table : tables) table->file->drop(table->bytes);
 }
 
-Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source) {
-  LH_TRY(const MatchedTensors matched, match_tensors(arch, source));
-  const std::vector<ScaledTensor>& tensors = matched.tensors;
-  bool has_scales = false;
-  for (WeightSpec& w : arch.weights) {
-    if (w.use != WeightUse::kMatrix && w.use != WeightUse::kExpert) continue;
-    const auto own = std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors));
-    w.released = stored_dtype(own.front());
-    const bool alike = std::all_of(own.begin(), own.end(), [&](const ScaledTensor& t) { return stored_dtype(t) == w.released; });
-    if (!alike) w.released = DType::kBF16;
-    if (own.front().scales == nullptr) continue;
-    has_scales = true;
-    w.released_scales = own.front().scales->dtype;
-  }
-  if (has_scales) return WeightFormat::kReleased;
-  return plain_format(stored_dtype(tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)]));
-}
-
 namespace {
 
 // Fills in what is not packed: vectors are widened, tables stay where they are.

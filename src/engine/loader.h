@@ -47,8 +47,4 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
                                                     const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts = {},
                                                     bool is_packed = false);
 
-// Notes for every matrix of the description in what type the checkpoint holds it, and returns how matrices are kept unless the user says otherwise:
-// in the type of the head, f16 widened to f32; where some are quantised, each in its own.
-Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source);
-
 }  // namespace longhaul

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "base/printable.h"
+#include "engine/pack.h"
 #include "engine/packed_folder.h"
 #include "mechanisms/resident_weights.h"
 
@@ -153,6 +154,32 @@ class TensorMatcher {
 
 Result<MatchedTensors> match_tensors(const Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed) {
   return TensorMatcher(arch, source, packed).match();
+}
+
+// Whether the weight's tensors have scales.
+static bool note_stored_type(WeightSpec& w, std::span<const ScaledTensor> own) {
+  w.released = stored_dtype(own.front());
+  const bool alike = std::all_of(own.begin(), own.end(), [&](const ScaledTensor& t) { return stored_dtype(t) == w.released; });
+  if (!alike) w.released = DType::kBF16;
+  if (own.front().scales == nullptr) return false;
+  w.released_scales = own.front().scales->dtype;
+  return true;
+}
+
+Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed) {
+  LH_TRY(const MatchedTensors matched, match_tensors(arch, source, packed));
+  const auto tensors_of = [&](const WeightSpec& w) {
+    return std::span(matched.tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors));
+  };
+  bool has_scales = false;
+  for (WeightSpec& w : arch.weights) {
+    if (w.is_table()) w.released = tensors_of(w).front().weight->dtype;
+    const bool is_matrix = w.use == WeightUse::kMatrix || w.use == WeightUse::kExpert;
+    if (is_matrix && !packed) has_scales |= note_stored_type(w, tensors_of(w));
+  }
+  if (packed) return *packed;
+  if (has_scales) return WeightFormat::kReleased;
+  return plain_format(stored_dtype(tensors_of(arch.weight(arch.head.matrix)).front()));
 }
 
 }  // namespace longhaul

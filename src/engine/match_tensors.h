@@ -20,4 +20,8 @@ struct MatchedTensors {
 //   packed  the format of a folder of packed weights (packed_folder.h)
 Result<MatchedTensors> match_tensors(const Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed = {});
 
+// Notes for every matrix and table of the description in what type the files hold it, and returns how matrices are kept unless the user says otherwise: as
+// they are packed; else in the type of the head, f16 widened to f32; where some are quantised, each in its own.
+Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed = {});
+
 }  // namespace longhaul

@@ -229,8 +229,20 @@ longhaul quantize "$demo" --weights q8 --out "$work/q8" --json
 expect_status 0
 expect_json
 awk -v e="$(number "$work/out" relative_rms_error)" 'BEGIN { exit !(e > 0 && e < 0.01) }' || fail "the error of q8 is $(number "$work/out" relative_rms_error)"
+longhaul run "$work/q4" -p "In the beginning" -n 4 --json
+expect_status 0
+cp "$work/out" "$work/ran"
+longhaul plan "$work/q4" --json
+expect_status 0
+grep -q '"weights": "q4"' "$work/out" || fail "plan does not price the folder's format"
+for key in weight_bytes scratch_bytes; do
+  allocated=$(number "$work/ran" "${key/weight_bytes/weight_bytes_resident}")
+  [[ $(number "$work/out" $key) == "$allocated" ]] || fail "plan says $(number "$work/out" $key) $key, run allocated $allocated"
+done
 longhaul plan "$work/q4" --weights q4
 expect_status 0
+longhaul plan "$work/q4" --weights q8
+expect_one_clear_error
 longhaul quantize "$demo" --weights q4 --out "$work/q4"
 expect_one_clear_error
 longhaul quantize "$work/q4" --weights q8 --out "$work/again"

@@ -99,8 +99,8 @@ class PackedFolder : public ::testing::Test {
 
 TEST_F(PackedFolder, LoadsInItsOwnFormatAlone) {
   EXPECT_EQ(problem(options("q4")), "loaded");
-  EXPECT_THAT(problem(options("q8")), HasSubstr("packed in q4"));
-  EXPECT_THAT(problem(options("bf16")), HasSubstr("packed in q4"));
+  EXPECT_THAT(problem(options("q8")), HasSubstr("packed as q4"));
+  EXPECT_THAT(problem(options("bf16")), HasSubstr("packed as q4"));
   LoadOptions cache = options("auto");
   cache.expert_cache = 1 << 20;
   EXPECT_THAT(problem(cache), HasSubstr("--expert-cache"));
