@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstring>
 
-#include "base/check.h"
 #include "engine/match_tensors.h"
 #include "engine/pack.h"
 #include "mechanisms/resident_weights.h"
@@ -116,11 +115,13 @@ Status load_others(const Architecture& arch, std::span<const ScaledTensor> tenso
   return {};
 }
 
+bool is_streamed(const WeightSpec& w, bool stream_experts) { return stream_experts && w.use == WeightUse::kExpert; }
+
 // Packs all but the experts that are streamed.
 Status pack_matrices(const Architecture& arch, std::span<const ScaledTensor> tensors, bool stream_experts, ThreadPool& pool,
                      const LoadProgress& progress, LoadedWeights& model) {
   const WeightFormat format = model.weights.format;
-  const auto is_packed_now = [&](const WeightSpec& w) { return w.is_packed() && !(stream_experts && w.use == WeightUse::kExpert); };
+  const auto is_packed_now = [&](const WeightSpec& w) { return w.is_packed() && !is_streamed(w, stream_experts); };
   uint64_t bytes = 0;
   for (const WeightSpec& w : arch.weights) {
     if (is_packed_now(w)) bytes += resident_bytes(w, format);
@@ -145,7 +146,6 @@ Status populate(std::span<const TensorInfo* const> packed, ThreadPool& pool, uin
   constexpr uint64_t kPiece = uint64_t{16} << 20;
   std::vector<std::pair<const MappedFile*, std::span<const std::byte>>> pieces;
   for (const TensorInfo* t : packed) {
-    if (t == nullptr) continue;
     for (uint64_t at = 0; at < t->bytes.size(); at += kPiece) {
       pieces.emplace_back(t->file, t->bytes.subspan(at, std::min<uint64_t>(kPiece, t->bytes.size() - at)));
     }
@@ -162,16 +162,20 @@ Status populate(std::span<const TensorInfo* const> packed, ThreadPool& pool, uin
   return {};
 }
 
-// Points the matrices into the files.
-Status map_matrices(const Architecture& arch, std::span<const TensorInfo* const> packed, ThreadPool& pool, const LoadProgress& progress,
-                    LoadedWeights& model) {
+// Points the matrices into the files, all but the experts that are streamed.
+Status map_matrices(const Architecture& arch, std::span<const TensorInfo* const> packed, bool stream_experts, ThreadPool& pool,
+                    const LoadProgress& progress, LoadedWeights& model) {
+  std::vector<const TensorInfo*> mapped;
   for (size_t i = 0; i < arch.weights.size(); ++i) {
     const WeightSpec& w = arch.weights[i];
     if (!w.is_packed()) continue;
-    model.weights.matrices[i] = {packed[i]->bytes.data(), packed_dtype(w, model.weights.format), w.rows, w.cols};
+    const bool is_mapped = !is_streamed(w, stream_experts);
+    model.weights.matrices[i] = {is_mapped ? packed[i]->bytes.data() : nullptr, packed_dtype(w, model.weights.format), w.rows, w.cols};
+    if (!is_mapped) continue;
+    mapped.push_back(packed[i]);
     model.packed_in_files += packed[i]->bytes.size();
   }
-  return populate(packed, pool, model.packed_in_files, progress);
+  return populate(mapped, pool, model.packed_in_files, progress);
 }
 
 }  // namespace
@@ -179,7 +183,6 @@ Status map_matrices(const Architecture& arch, std::span<const TensorInfo* const>
 Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, WeightFormat format, ThreadPool& pool,
                                                     const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts,
                                                     bool is_packed) {
-  LH_CHECK(!(is_packed && experts));
   auto model = std::make_unique<LoadedWeights>();
   model->source = std::move(source);
   LH_TRY(MatchedTensors matched, match_tensors(arch, model->source, is_packed ? std::optional(format) : std::nullopt));
@@ -192,10 +195,10 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   if (!is_packed) LH_RETURN_IF_ERROR(pack_matrices(arch, matched.tensors, experts.has_value(), pool, progress, *model));
   // Pages around the edges of what was read, and those the kernel mapped ahead, are not needed either; tables come back row by row.
   for (const auto& file : model->source.files()) file->drop(file->bytes());
-  if (is_packed) LH_RETURN_IF_ERROR(map_matrices(arch, matched.packed, pool, progress, *model));
+  if (is_packed) LH_RETURN_IF_ERROR(map_matrices(arch, matched.packed, experts.has_value(), pool, progress, *model));
   if (progress) progress(1, 1);
   if (experts) {
-    LH_TRY(model->experts, ExpertCache::create(arch, std::move(matched.tensors), model->weights.matrices, *experts, pool));
+    LH_TRY(model->experts, ExpertCache::create(arch, std::move(matched), model->weights.matrices, *experts, pool));
     model->weights.experts = model->experts.get();
   }
   return model;

@@ -85,9 +85,6 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   m->folder = folder;
   LH_RETURN_IF_ERROR(refuse_bundled_name(folder));
   LH_TRY(ModelFolder opened, open_model_folder(folder, options.config_overrides));
-  if (opened.weights.is_packed && options.expert_cache > 0) {
-    return unsupported("{}: --expert-cache needs the original checkpoint; here experts are packed, and mapped where they lie", folder);
-  }
   m->arch = std::move(opened.arch);
   LH_TRY(m->defaults, read_generation_defaults(folder, opened.config));
   m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);

@@ -210,6 +210,26 @@ grep -q "bytes are the least" "$work/err" || fail "does not tell the least"
 longhaul run "$demo" -p "In the beginning" --expert-cache 1GiB
 expect_one_clear_error
 
+begin "an expert cache over packed weights gives the same text"
+longhaul quantize "$work/experts" --weights q4 --out "$work/packed_experts"
+expect_status 0
+longhaul run "$work/packed_experts" -p "In the beginning" -n 24 --seed 3 --ignore-eos
+expect_status 0
+cp "$work/out" "$work/resident"
+longhaul run "$work/packed_experts" -p "In the beginning" -n 24 --seed 3 --ignore-eos --expert-cache 200kB
+expect_status 0
+cmp -s "$work/resident" "$work/out" || fail "experts read as they are chosen give another text"
+longhaul run "$work/packed_experts" -p "In the beginning" -n 24 --seed 3 --ignore-eos --expert-cache 200kB --context 1k --json
+expect_json
+cp "$work/out" "$work/ran"
+for key in hits misses read_bytes; do
+  awk -v n="$(number "$work/ran" $key)" 'BEGIN { exit !(n > 0) }' || fail "$key is $(number "$work/ran" $key), expected some"
+done
+longhaul plan "$work/packed_experts" --context 1k --expert-cache 200kB --json
+expect_json
+[[ $(number "$work/out" weight_bytes) == "$(number "$work/ran" weight_bytes_resident)" ]] ||
+  fail "plan says $(number "$work/out" weight_bytes) bytes of weights, run allocated $(number "$work/ran" weight_bytes_resident)"
+
 begin "quantize writes a folder that runs as weights quantised while loading"
 longhaul quantize "$demo" --weights q4 --out "$work/q4"
 expect_status 0

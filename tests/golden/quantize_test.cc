@@ -103,7 +103,7 @@ TEST_F(PackedFolder, LoadsInItsOwnFormatAlone) {
   EXPECT_THAT(problem(options("bf16")), HasSubstr("packed as q4"));
   LoadOptions cache = options("auto");
   cache.expert_cache = 1 << 20;
-  EXPECT_THAT(problem(cache), HasSubstr("--expert-cache"));
+  EXPECT_THAT(problem(cache), HasSubstr("has no experts"));
 }
 
 TEST_F(PackedFolder, OtherVersionsFormatsAndBlocksAreRefused) {
