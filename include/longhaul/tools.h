@@ -50,7 +50,7 @@ struct SynthOptions {
 Status synthesize(const std::string& model, const std::string& folder, const SynthOptions& options);
 
 struct QuantizeOptions {
-  std::string weights = "q4";  // q4, q8, bf16
+  std::string weights = "q4";  // q4, q8, bf16, released: each in its type in the checkpoint
   int threads = 0;             // 0: the processors this process may use
   std::function<void(double fraction)> progress;
 };

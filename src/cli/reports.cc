@@ -91,7 +91,7 @@ void add_quantize(CLI::App& app, Run& run) {
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand("quantize", "a checkpoint as a folder of packed weights, which loads without work");
   c->add_option("MODEL", f->model, "model folder")->required();
-  c->add_option("--weights", f->options.weights, "q4, q8, bf16")->capture_default_str();
+  c->add_option("--weights", f->options.weights, "q4, q8, bf16, or released: each in its type in the checkpoint")->capture_default_str();
   c->add_option("--out", f->out, "folder to write")->required();
   c->add_option("--threads", f->options.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024));
   c->add_flag("--json", f->json, "print JSON with the error of each weight");

@@ -43,7 +43,7 @@ void ExpertCache::add_mixture(const Architecture& arch, const MoeSpec& moe, std:
   for (size_t i = 0; i < ids.size(); ++i) {
     const auto id = static_cast<size_t>(ids[i]);
     const WeightSpec& w = arch.weights[id];
-    m.parts[i] = {w, matrices[id], matched_.packed[id], offset, rows_per_task(w.cols, kElementsPerTask)};
+    m.parts[i] = {w, matrices[id], matched_.packed[id].tensor, offset, rows_per_task(w.cols, kElementsPerTask)};
     offset += packed_bytes(matrices[id].dtype, w.rows, w.cols);
     places_[id] = {static_cast<int32_t>(mixtures_.size()), static_cast<int32_t>(i)};
   }

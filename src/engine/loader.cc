@@ -163,17 +163,18 @@ Status populate(std::span<const TensorInfo* const> packed, ThreadPool& pool, uin
 }
 
 // Points the matrices into the files, all but the experts that are streamed.
-Status map_matrices(const Architecture& arch, std::span<const TensorInfo* const> packed, bool stream_experts, ThreadPool& pool,
+Status map_matrices(const Architecture& arch, std::span<const PackedTensor> packed, bool stream_experts, ThreadPool& pool,
                     const LoadProgress& progress, LoadedWeights& model) {
   std::vector<const TensorInfo*> mapped;
   for (size_t i = 0; i < arch.weights.size(); ++i) {
     const WeightSpec& w = arch.weights[i];
     if (!w.is_packed()) continue;
     const bool is_mapped = !is_streamed(w, stream_experts);
-    model.weights.matrices[i] = {is_mapped ? packed[i]->bytes.data() : nullptr, packed_dtype(w, model.weights.format), w.rows, w.cols};
+    const auto& [tensor, dtype] = packed[i];
+    model.weights.matrices[i] = {is_mapped ? tensor->bytes.data() : nullptr, dtype, w.rows, w.cols};
     if (!is_mapped) continue;
-    mapped.push_back(packed[i]);
-    model.packed_in_files += packed[i]->bytes.size();
+    mapped.push_back(tensor);
+    model.packed_in_files += tensor->bytes.size();
   }
   return populate(mapped, pool, model.packed_in_files, progress);
 }

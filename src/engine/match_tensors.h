@@ -10,9 +10,15 @@
 
 namespace longhaul {
 
+// A weight as a folder holds it packed.
+struct PackedTensor {
+  const TensorInfo* tensor = nullptr;
+  DType dtype = DType::kF32;  // of the panels inside
+};
+
 struct MatchedTensors {
-  std::vector<ScaledTensor> tensors;      // by index of the description's tensors; empty where a folder of packed weights has no need of it
-  std::vector<const TensorInfo*> packed;  // by weight id: of such a folder, the weights that are packed; else null
+  std::vector<ScaledTensor> tensors;  // by index of the description's tensors; empty where a folder of packed weights has no need of it
+  std::vector<PackedTensor> packed;   // by weight id: of such a folder, the weights that are packed; else null
 };
 
 // Finds every tensor and checks shapes, dtypes and, of packed weights, their alignment. Missing, misshapen and unclaimed tensors are reported together in

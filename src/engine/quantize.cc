@@ -212,8 +212,10 @@ Report report(const std::string& folder, WeightFormat format, std::span<const It
                                   {"bytes", row.bytes},
                                   {"relative_rms_error", relative_error(row.error)}}));
   }
-  text += fmt::format("{}: {} of packed weights, rounded with an error of {:.3f} % of their size; {} of tables and vectors as they were",
-                      folder, format_bytes(packed), 100 * relative_error(total), format_bytes(copied));
+  const std::string rounding =
+      total.squared_weights > 0 ? fmt::format(", rounded with an error of {:.3f} % of their size", 100 * relative_error(total)) : "";
+  text += fmt::format("{}: {} of packed weights{}; {} of tables and vectors as they were", folder, format_bytes(packed), rounding,
+                      format_bytes(copied));
   const Json json = Json::object({{"folder", folder},
                                   {"format", option_name(format)},
                                   {"packed_bytes", packed},
@@ -226,8 +228,7 @@ Report report(const std::string& folder, WeightFormat format, std::span<const It
 
 Result<WeightFormat> target_format(const std::string& option) {
   const auto format = weight_format_from_option(option);
-  const bool is_target = format && (is_quantised(*format) || *format == WeightFormat::kBF16);
-  if (!is_target) return invalid("--weights '{}' cannot be written; use q4, q8 or bf16", option);
+  if (!format || *format == WeightFormat::kF32) return invalid("--weights '{}' cannot be written; use q4, q8, bf16 or released", option);
   return *format;
 }
 

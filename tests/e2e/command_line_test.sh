@@ -347,6 +347,25 @@ expect_status 0
 [[ $(wc -c <"$work/compressed.safetensors") == "$size" ]] || fail "logits of another size"
 longhaul logits "$work/compressed" --tokens-file "$work/tokens.json" --output "$work/compressed.safetensors" --chunk 3 --decode-from 7
 expect_status 0
+begin "weights as released, packed: the logits of the checkpoint's own types"
+released_sizes=(--set hidden_size=64 --set q_lora_rank=32 --set moe_intermediate_size=32 --set o_lora_rank=32)
+longhaul synth "$work/compressed.json" --out "$work/released" --seed 1 --dtype released "${released_sizes[@]}"
+expect_status 0
+longhaul quantize "$work/released" --weights released --out "$work/packed_released"
+expect_status 0
+for folder in released packed_released; do
+  longhaul logits "$work/$folder" --tokens-file "$work/tokens.json" --output "$work/$folder.safetensors"
+  expect_status 0
+done
+cmp -s "$work/released.safetensors" "$work/packed_released.safetensors" || fail "other logits than those of the checkpoint"
+longhaul plan "$work/released" --context 1k --json
+cp "$work/out" "$work/planned"
+longhaul plan "$work/packed_released" --context 1k --json
+expect_status 0
+grep -q '"weights": "released"' "$work/out" || fail "plan does not price the folder's format"
+[[ $(number "$work/out" total_bytes) == "$(number "$work/planned" total_bytes)" ]] || fail "packed weights have another plan"
+
+begin "inspect shows streams and entries"
 longhaul inspect "$work/compressed"
 expect_status 0
 grep -q '4 residual streams joined by hyper-connections' "$work/out" || fail "no word about the streams"

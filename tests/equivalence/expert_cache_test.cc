@@ -183,7 +183,7 @@ class PackedExperts : public ExpertCacheOf {
 };
 
 TEST_P(PackedExperts, AreThoseOfTheFolderMappedWhole) {
-  for (const std::string weights : {"q4", "q8", "bf16"}) {
+  for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
     write(weights);
     const Model resident = load(path(weights), {});
     const ExpertCacheLayout layout = layout_of(resident, resident.impl().limits.weights);
@@ -199,7 +199,7 @@ TEST_P(PackedExperts, AreThoseOfTheFolderMappedWhole) {
 }
 
 TEST_P(PackedExperts, AreHitMissedAndReadLikeTheOriginals) {
-  for (const std::string weights : {"q4", "bf16"}) {
+  for (const std::string weights : {"q4", "bf16", "released"}) {
     write(weights);
     LoadOptions options;
     options.weights = weights;
@@ -220,7 +220,7 @@ TEST_P(PackedExperts, AreHitMissedAndReadLikeTheOriginals) {
 }
 
 TEST_P(PackedExperts, AllocatedBytesAreThePlannedOnes) {
-  for (const std::string weights : {"q4", "q8", "bf16"}) {
+  for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
     write(weights);
     const Model resident = load(path(weights), {});
     const ExpertCacheLayout layout = layout_of(resident, resident.impl().limits.weights);

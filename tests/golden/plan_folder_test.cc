@@ -77,14 +77,16 @@ TEST_P(PlanOfFolder, IsWhatLoadingAllocates) {
 
 TEST_P(PlanOfFolder, OfPackedWeightsIsWhatMappingThemTakes) {
   const TemporaryFolder folder;
-  for (const std::string weights : {"q4", "q8", "bf16"}) {
+  for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
     SCOPED_TRACE(weights);
     const std::string packed = folder.path() + "/" + weights;
     ASSERT_TRUE(quantize(golden_folder(GetParam()), packed, {.weights = weights}).ok());
     const Json plan = plan_of(packed);
     EXPECT_EQ(weights_of(plan), weights);
     expect_allocated(plan, packed, plan_options());
-    EXPECT_EQ(integer(plan, "weight_bytes"), integer(plan_of(golden_folder(GetParam()), plan_options(weights)), "weight_bytes"));
+    const Json original = plan_of(golden_folder(GetParam()), plan_options(weights));
+    for (const char* key : {"weight_bytes", "weight_bytes_mapped", "scratch_bytes", "total_bytes", "decode_read_bytes"})
+      EXPECT_EQ(integer(plan, key), integer(original, key)) << key;
   }
 }
 
@@ -94,6 +96,11 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, PlanOfFolder, ::testing::ValuesIn(golden_c
 TEST(PlanOfFolder, ReleasedAsFp8IsPricedSo) {
   EXPECT_EQ(weights_of(plan_of(golden_folder("deepseek_v4/fp8_fp4"))), "released");
   EXPECT_EQ(weights_of(plan_of(golden_folder("deepseek_v4/odd"))), "f32");
+  const TemporaryFolder folder;
+  const std::string packed = folder.path() + "/packed";
+  ASSERT_TRUE(quantize(golden_folder("deepseek_v4/fp8_fp4"), packed, {.weights = "released"}).ok());
+  EXPECT_EQ(weights_of(plan_of(packed)), "released");
+  EXPECT_THAT(problem(packed, plan_options("bf16")), HasSubstr("packed as released; --weights bf16 needs the checkpoint"));
 }
 
 // Where there are no weights the description is priced, in bf16 unless it tells of packed ones.
