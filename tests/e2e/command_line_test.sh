@@ -364,6 +364,10 @@ longhaul plan "$work/packed_released" --context 1k --json
 expect_status 0
 grep -q '"weights": "released"' "$work/out" || fail "plan does not price the folder's format"
 [[ $(number "$work/out" total_bytes) == "$(number "$work/planned" total_bytes)" ]] || fail "packed weights have another plan"
+longhaul synth "$work/packed_released" --out "$work/plain_again" --seed 1
+expect_status 0
+longhaul logits "$work/plain_again" --tokens-file "$work/tokens.json" --output "$work/plain_again.safetensors"
+expect_status 0
 
 begin "inspect shows streams and entries"
 longhaul inspect "$work/compressed"
