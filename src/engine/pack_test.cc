@@ -11,7 +11,8 @@ namespace {
 
 // An E4M3 matrix with a scale a block, all different.
 struct Fp8 {
-  Fp8(int64_t rows, int64_t cols) : codes(static_cast<size_t>(rows * cols)), scales(static_cast<size_t>(blocks_of(rows) * blocks_of(cols))) {
+  Fp8(int64_t rows, int64_t cols)
+      : codes(static_cast<size_t>(rows * cols)), scales(static_cast<size_t>(blocks_of(rows) * blocks_of(cols))) {
     std::mt19937 random(1);
     for (std::byte& code : codes) code = static_cast<std::byte>(random() % 0x70);
     for (size_t i = 0; i < scales.size(); ++i) scales[i] = 1.0f + static_cast<float>(i);
