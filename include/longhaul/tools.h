@@ -21,7 +21,7 @@ struct Report {
 struct PlanOptions {
   int64_t context = 0;  // tokens; 0: the model's maximum
   int64_t batch = 1;
-  std::string weights = "bf16";      // f32, bf16, q8, q4, released: as in the published checkpoint
+  std::string weights = "auto";      // auto (as loading would keep them, bf16 where there are none), f32, bf16, q8, q4, released
   std::string kv = "bf16";           // f32, bf16, q8, released: in the cache format of the release
   std::string against = {};          // another model, as `model` below: the report is then of both side by side
   std::vector<std::string> what_if;  // edits of the description, by name
@@ -32,7 +32,8 @@ struct PlanOptions {
   std::vector<std::string> config_overrides = {};  // as in LoadOptions
 };
 
-// model: a folder with a config.json, a config.json, or the name of a bundled model. Weights are not read.
+// model: a folder with a config.json, a config.json, or the name of a bundled model. Weights are not read, but plans read what the files of a folder with a
+// checkpoint say of them: what a plan says of such a folder is what loading it takes, and what could not be loaded is an error.
 Result<Report> plan_model(const std::string& model, const PlanOptions& options);
 Result<Report> inspect_model(const std::string& model, const std::vector<std::string>& config_overrides = {});
 std::vector<std::string> bundled_model_names();
@@ -49,7 +50,7 @@ struct SynthOptions {
 Status synthesize(const std::string& model, const std::string& folder, const SynthOptions& options);
 
 struct QuantizeOptions {
-  std::string weights = "q4";  // q4, q8, bf16
+  std::string weights = "q4";  // q4, q8, bf16, released: each in its type in the checkpoint
   int threads = 0;             // 0: the processors this process may use
   std::function<void(double fraction)> progress;
 };

@@ -65,6 +65,7 @@ struct WeightSpec {
 
   int64_t n_elements() const { return n_experts * rows * cols; }
   bool is_packed() const { return use == WeightUse::kMatrix || use == WeightUse::kExpert || use == WeightUse::kFine; }
+  bool is_table() const { return use == WeightUse::kLookup || use == WeightUse::kIndex; }
   bool is_f32() const { return use == WeightUse::kVector || use == WeightUse::kTaps; }
 };
 

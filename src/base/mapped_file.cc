@@ -26,6 +26,7 @@ class Descriptor {
   }
   Descriptor(const Descriptor&) = delete;
   int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;
@@ -43,7 +44,7 @@ Result<size_t> regular_size(const Descriptor& fd, const std::string& path) {
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
-  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   LH_TRY(const size_t size, regular_size(fd, path));
   MappedFile file;
   file.path_ = path;
@@ -52,6 +53,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (data == MAP_FAILED) return io_error("map", path);
   file.data_ = static_cast<const std::byte*>(data);
+  file.fd_ = fd.release();
   return file;
 }
 
@@ -61,11 +63,13 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(fd_, other.fd_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (fd_ >= 0) ::close(fd_);
 }
 
 namespace {
@@ -107,6 +111,18 @@ Status MappedFile::populate(std::span<const std::byte> range) const {
   if (errno != EINVAL) return io_error("read", path_);  // EINVAL: the kernel is older than this advice
 #endif
   will_need(range);
+  return {};
+}
+Status MappedFile::read(std::span<const std::byte> range, std::byte* out) const {
+  auto at = range.data() - data_;
+  for (size_t done = 0; done < range.size();) {
+    const ssize_t n = ::pread(fd_, out + done, range.size() - done, at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return io_error("read", path_);
+    if (n == 0) return corrupt("{}: ends at byte {}, it had {} when it was opened", path_, at, size_);
+    done += static_cast<size_t>(n);
+    at += n;
+  }
   return {};
 }
 void MappedFile::expect_random_access(std::span<const std::byte> range) const { advise_filled(bytes(), range, page_size(), MADV_RANDOM); }

@@ -27,6 +27,9 @@ class MappedFile {
   void will_need(std::span<const std::byte> range) const;
   // Brings this range into the process before it returns, so that reading it faults no more. What cannot be read is an error.
   Status populate(std::span<const std::byte> range) const;
+  // Copies this range out without mapping it: the process holds no more pages than before. A file that has become shorter is an error. Any thread may
+  // call it, and no heap is used but for an error's message.
+  Status read(std::span<const std::byte> range, std::byte* out) const;
   // Tells the kernel that rows will be read here and there: no read-ahead.
   void expect_random_access(std::span<const std::byte> range) const;
 
@@ -35,6 +38,7 @@ class MappedFile {
   std::string path_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+  int fd_ = -1;
 };
 
 // Reads a small text file whole; larger than max_bytes is an error naming both sizes.

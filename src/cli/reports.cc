@@ -41,7 +41,9 @@ void add_plan(CLI::App& app, Run& run) {
   c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
   add_count(*c, "--context", f->options.context, "tokens of context, such as 128k (default: the model's maximum)", 1);
   add_count(*c, "--batch", f->options.batch, "sequences side by side (default 1)", 1);
-  c->add_option("--weights", f->options.weights, "how weights are kept: f32, bf16, q8, q4, or released: as published")
+  c->add_option(
+       "--weights", f->options.weights,
+       "how weights are kept: auto (as loading the folder would; bf16 without weights), f32, bf16, q8, q4, or released: as published")
       ->capture_default_str();
   c->add_option("--kv", f->options.kv,
                 "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or released: as published")
@@ -89,7 +91,7 @@ void add_quantize(CLI::App& app, Run& run) {
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand("quantize", "a checkpoint as a folder of packed weights, which loads without work");
   c->add_option("MODEL", f->model, "model folder")->required();
-  c->add_option("--weights", f->options.weights, "q4, q8, bf16")->capture_default_str();
+  c->add_option("--weights", f->options.weights, "q4, q8, bf16, or released: each in its type in the checkpoint")->capture_default_str();
   c->add_option("--out", f->out, "folder to write")->required();
   c->add_option("--threads", f->options.threads, "threads; 0: the processors at hand")->check(CLI::Range(0, 1024));
   c->add_flag("--json", f->json, "print JSON with the error of each weight");

@@ -54,6 +54,11 @@ std::string value_text(const ComparedFigure& f, double value) {
 
 std::string name_of(const Plan& p) { return p.what_if.empty() ? p.name : fmt::format("{} with {}", p.name, fmt::join(p.what_if, ", ")); }
 
+std::string weights_text(const Plan& model, const Plan& against) {
+  const auto text = [](const Plan& p) { return p.weights == "released" ? std::string("as released") : "in " + p.weights; };
+  return model.weights == against.weights ? text(model) : text(model) + " and " + text(against);
+}
+
 void add_note(Out out, const Plan& p) {
   if (p.context > p.max_positions) {
     fmt::format_to(out, "the context is beyond the {} positions {} was made for\n", format_exact(static_cast<uint64_t>(p.max_positions)),
@@ -63,11 +68,13 @@ void add_note(Out out, const Plan& p) {
 
 }  // namespace
 
-Result<Comparison> compare(const Architecture& model, const Architecture& against, const PlanRequest& request) {
+Result<Comparison> compare(const Architecture& model, const Architecture& against, const PlanRequest& request,
+                           std::optional<WeightFormat> against_weights) {
   PlanRequest r = request;
   r.memory.reset();  // no search for the largest context
   LH_TRY(Comparison::Side first, price_side(model, r));
   r.what_if.clear();
+  r.weights = against_weights.value_or(r.weights);
   LH_TRY(Comparison::Side second, price_side(against, r));
   return Comparison{std::move(first), std::move(second)};
 }
@@ -97,8 +104,8 @@ std::vector<ComparedFigure> compared_figures(const Comparison& c) {
       {"released_decode_read_cache_bytes", "  released", "bytes", "rows that a step looks at, cache as released",
        number(released.decode_read_cache_bytes), number(other.decode_read_cache_bytes)},
       {"decode_read_bytes", "read per step", "bytes",
-       fmt::format("weights {}, experts by expectation, and {}", m.weights == "released" ? "as released" : "in " + m.weights, as_asked),
-       number(m.decode_read_bytes), number(a.decode_read_bytes)},
+       fmt::format("weights {}, experts by expectation, and {}", weights_text(m, a), as_asked), number(m.decode_read_bytes),
+       number(a.decode_read_bytes)},
   };
 }
 
@@ -107,7 +114,7 @@ std::string comparison_report(const Comparison& c) {
   std::string text;
   const Out out(text);
   fmt::format_to(out, "{} against {}\ncontext {}, batch {}, weights {}, cache {}\n", name_of(m), a.name, format_tokens(m.context), m.batch,
-                 m.weights, m.kv);
+                 m.weights == a.weights ? m.weights : m.weights + " and " + a.weights, m.kv);
   add_note(out, m);
   add_note(out, a);
   fmt::format_to(out, "\n  {:<14}{:>20}{:>20}{:>9}{:>10}\n", "", m.name, a.name, "share", "less");
@@ -133,6 +140,7 @@ Json comparison_json(const Comparison& c) {
                        {"context", m.context},
                        {"batch", m.batch},
                        {"weights", m.weights},
+                       {"against_weights", a.weights},
                        {"kv", m.kv},
                        {"what_if", std::move(what_if)},
                        {"figures", std::move(figures)}});

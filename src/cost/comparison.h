@@ -1,6 +1,7 @@
 // Two models side by side at the same context, each figure with the convention it is counted by.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,9 @@ struct Comparison {
 };
 
 // The request's what-ifs edit the first model alone.
-Result<Comparison> compare(const Architecture& model, const Architecture& against, const PlanRequest& request);
+//   against_weights  how the second one's are kept, as the first one's where not given
+Result<Comparison> compare(const Architecture& model, const Architecture& against, const PlanRequest& request,
+                           std::optional<WeightFormat> against_weights = {});
 
 // One figure of both. Values are whole, bytes a token excepted.
 struct ComparedFigure {

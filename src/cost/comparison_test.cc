@@ -90,7 +90,8 @@ TEST(Comparison, JsonHasTheStableKeys) {
   const Json json = comparison_json(comparison("deepseek-v4-flash", "deepseek-v3.2", {.context = 1 << 20, .what_if = {"no-top-k"}}));
   std::vector<std::string> keys, figures;
   for (const auto& [key, value] : *json.as_object()) keys.push_back(key);
-  EXPECT_THAT(keys, testing::UnorderedElementsAre("model", "against", "context", "batch", "weights", "kv", "what_if", "figures"));
+  EXPECT_THAT(keys, testing::UnorderedElementsAre("model", "against", "context", "batch", "weights", "against_weights", "kv", "what_if",
+                                                  "figures"));
   for (const auto& [key, value] : *json.find("figures")->as_object()) {
     figures.push_back(key);
     std::vector<std::string> parts;

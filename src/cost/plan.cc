@@ -65,18 +65,16 @@ double bytes_per_token(const StateSpec& s, const PlanRequest& r) {
 }
 double growth_per_token(const StateSpec& s, const PlanRequest& r) { return s.is_paged() ? bytes_per_token(s, r) : 0; }
 
-bool is_table(const WeightSpec& w) { return w.use == WeightUse::kLookup || w.use == WeightUse::kIndex; }
-
-uint64_t mapped_bytes(const Architecture& arch, const PlanRequest& r) {
-  const DType dtype = r.checkpoint.value_or(compute_dtype_of(r.weights));
+// Tables stay in their file as they are, whatever becomes of the matrices.
+uint64_t mapped_bytes(const Architecture& arch) {
   std::vector<bool> seen(arch.tensors.size(), false);
   uint64_t bytes = 0;
   for_each_weight(arch, [&](WeightId id) {
     const WeightSpec& w = arch.weight(id);
     const auto tensor = static_cast<size_t>(w.tensor);
-    if (!is_table(w) || seen[tensor]) return;
+    if (!w.is_table() || seen[tensor]) return;
     seen[tensor] = true;
-    bytes += static_cast<uint64_t>(arch.tensors[tensor].n_elements()) * bytes_per_element(w.use == WeightUse::kIndex ? DType::kI64 : dtype);
+    bytes += static_cast<uint64_t>(arch.tensors[tensor].n_elements()) * bytes_per_element(w.released);
   });
   return bytes;
 }
@@ -207,7 +205,7 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
          .params_total = total_parameters(pieces),
          .params_active = active_parameters(pieces)};
   LH_RETURN_IF_ERROR(price_experts(arch, r, p));
-  p.weight_bytes_mapped = mapped_bytes(arch, r);
+  p.weight_bytes_mapped = mapped_bytes(arch);
   p.scratch_bytes = scratch_bytes(arch, step_limits(r));
   LH_TRY(p.state_bytes, narrow(state_bytes_of(arch, r, r.context), "state bytes"));
   LH_TRY(p.growing_state_bytes, narrow(growing_bytes_of(arch, r), "state bytes"));

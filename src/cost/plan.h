@@ -19,9 +19,8 @@ struct PlanRequest {
   int64_t batch = 1;       // sequences
   WeightFormat weights = WeightFormat::kBF16;
   StateFormat kv;
-  std::optional<DType> checkpoint;  // of the tables that stay in their file; as the weights where not given
-  int64_t chunk = 512;              // rows a step
-  int64_t logit_rows = 1;           // rows of logits computed at a time
+  int64_t chunk = 512;     // rows a step
+  int64_t logit_rows = 1;  // rows of logits computed at a time
   int n_threads = 1;
   std::optional<uint64_t> memory;    // bytes to fit in
   std::optional<double> bandwidth;   // bytes a second of memory, for the bound on speed

@@ -205,11 +205,12 @@ TEST(Plan, LargestContextIsZeroWhereWeightsAloneAreTooLarge) {
 }
 
 TEST(Plan, TablesCountAtTheCheckpointsWidth) {
-  const Architecture arch = described("gemma-4-E2B");
+  Architecture arch = described("gemma-4-E2B");
   const uint64_t elements = 262144ull * 1536 + 262144ull * 35 * 256;
-  EXPECT_EQ(plan_of(arch, {}).weight_bytes_mapped, 2 * elements);
-  EXPECT_EQ(plan_of(arch, {.weights = WeightFormat::kF32}).weight_bytes_mapped, 4 * elements);
-  EXPECT_EQ(plan_of(arch, {.weights = WeightFormat::kF32, .checkpoint = DType::kBF16}).weight_bytes_mapped, 2 * elements);
+  for (const WeightFormat weights : {WeightFormat::kBF16, WeightFormat::kF32, WeightFormat::kQ4})
+    EXPECT_EQ(plan_of(arch, {.weights = weights}).weight_bytes_mapped, 2 * elements);
+  for (WeightSpec& w : arch.weights) w.released = DType::kF32;
+  EXPECT_EQ(plan_of(arch, {}).weight_bytes_mapped, 4 * elements);
 }
 
 TEST(Plan, SharingLayersNameTheirSource) {

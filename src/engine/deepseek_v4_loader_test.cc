@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "engine/loader.h"
+#include "engine/match_tensors.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"

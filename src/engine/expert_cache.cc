@@ -13,14 +13,14 @@ constexpr int64_t kElementsPerTask = int64_t{1} << 17;  // enough pieces of one 
 
 }  // namespace
 
-Result<std::unique_ptr<ExpertCache>> ExpertCache::create(const Architecture& arch, std::vector<ScaledTensor> tensors,
+Result<std::unique_ptr<ExpertCache>> ExpertCache::create(const Architecture& arch, MatchedTensors matched,
                                                          std::span<const PackedMatrix> matrices, const ExpertCacheLayout& layout,
                                                          ThreadPool& pool) {
   auto cache = std::make_unique<ExpertCache>();
   cache->layout_ = layout;
   cache->stats_ = {.n_experts = layout.n_experts, .n_slots = layout.n_slots};
   cache->pool_ = &pool;
-  cache->tensors_ = std::move(tensors);
+  cache->matched_ = std::move(matched);
   cache->places_.resize(arch.weights.size());
   for_each_moe(arch, [&](const MoeSpec& moe) { cache->add_mixture(arch, moe, matrices); });
   LH_TRY(cache->slots_, Buffer::allocate(static_cast<uint64_t>(layout.n_slots) * layout.slot_bytes));
@@ -43,7 +43,7 @@ void ExpertCache::add_mixture(const Architecture& arch, const MoeSpec& moe, std:
   for (size_t i = 0; i < ids.size(); ++i) {
     const auto id = static_cast<size_t>(ids[i]);
     const WeightSpec& w = arch.weights[id];
-    m.parts[i] = {w, matrices[id], offset, rows_per_task(w.cols, kElementsPerTask)};
+    m.parts[i] = {w, matrices[id], matched_.packed[id].tensor, offset, rows_per_task(w.cols, kElementsPerTask)};
     offset += packed_bytes(matrices[id].dtype, w.rows, w.cols);
     places_[id] = {static_cast<int32_t>(mixtures_.size()), static_cast<int32_t>(i)};
   }
@@ -51,9 +51,19 @@ void ExpertCache::add_mixture(const Architecture& arch, const MoeSpec& moe, std:
   mixtures_.push_back(m);
 }
 
+std::span<const std::byte> ExpertCache::Part::packed_rows(int64_t e, int64_t row, int64_t n) const {
+  const uint64_t one = packed_bytes(packed.dtype, weight.rows, weight.cols);
+  const uint64_t from = static_cast<uint64_t>(e) * one + packed_bytes(packed.dtype, row, weight.cols);
+  return in_file->bytes.subspan(from, packed_bytes(packed.dtype, n, weight.cols));
+}
+
 StoredMatrix ExpertCache::stored(const Part& part, int64_t e) const {
   const WeightSpec& w = part.weight;
-  return stored_matrix(std::span(tensors_).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, e);
+  return stored_matrix(std::span(matched_.tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w, e);
+}
+
+uint64_t ExpertCache::read_bytes(const Part& part, int64_t e) const {
+  return part.in_file != nullptr ? part.packed_rows(e, 0, part.weight.rows).size() : stored(part, e).stored_bytes();
 }
 
 int64_t ExpertCache::acquire(const MoeSpec& moe, std::span<ExpertRows> wanted) {
@@ -90,6 +100,10 @@ void ExpertCache::read_ahead(const Mixture& mixture, std::span<const ExpertRows>
     if (asked != 0) continue;
     asked = 1;
     for (const Part& part : mixture.parts) {
+      if (part.in_file != nullptr) {
+        part.in_file->file->will_need(part.packed_rows(w.expert, 0, part.weight.rows));
+        continue;
+      }
       const StoredMatrix m = stored(part, w.expert);
       m.tensor.weight->file->will_need(m.bytes());
     }
@@ -125,12 +139,13 @@ void ExpertCache::bring(const Mixture& mixture, std::span<const ExpertRows> miss
     if (tasks_left_[i].fetch_sub(1, std::memory_order_acq_rel) == 1) drop_stored(mixture, missing[i].expert);
   });
   for (const ExpertRows& w : missing) {
-    for (const Part& part : mixture.parts) stats_.read_bytes += stored(part, w.expert).stored_bytes();
+    for (const Part& part : mixture.parts) stats_.read_bytes += read_bytes(part, w.expert);
   }
 }
 
 void ExpertCache::drop_stored(const Mixture& mixture, int64_t e) const {
   for (const Part& part : mixture.parts) {
+    if (part.in_file != nullptr) continue;  // read without being mapped
     const StoredMatrix m = stored(part, e);
     m.tensor.weight->file->drop(m.bytes());
   }
@@ -142,14 +157,20 @@ void ExpertCache::run_task(const Mixture& mixture, int64_t e, int64_t task, int 
       task -= part.n_tasks();
       continue;
     }
-    const StoredMatrix m = stored(part, e);
-    const int64_t row = task * part.rows_per_task, n = std::min(part.rows_per_task, m.rows - row);
+    const int64_t row = task * part.rows_per_task, n = std::min(part.rows_per_task, part.weight.rows - row);
     std::byte* out = slot_data(slot_of_[static_cast<size_t>(mixture.first_expert + e)]) + part.offset;
-    const uint64_t widen_bytes = layout_.widen_bytes / static_cast<uint64_t>(pool_->n_threads());
-    auto* widened = reinterpret_cast<float*>(widened_.data() + static_cast<uint64_t>(thread) * widen_bytes);
-    if (!pack(m, row, n, part.packed.dtype, out, widened).ok()) damaged_.store(true, std::memory_order_relaxed);
+    if (!bring_rows(part, e, row, n, out, thread)) damaged_.store(true, std::memory_order_relaxed);
     return;
   }
+}
+
+bool ExpertCache::bring_rows(const Part& part, int64_t e, int64_t row, int64_t n, std::byte* out, int thread) {
+  if (part.in_file != nullptr) {
+    return part.in_file->file->read(part.packed_rows(e, row, n), out + packed_bytes(part.packed.dtype, row, part.weight.cols)).ok();
+  }
+  const uint64_t widen_bytes = layout_.widen_bytes / static_cast<uint64_t>(pool_->n_threads());
+  auto* widened = reinterpret_cast<float*>(widened_.data() + static_cast<uint64_t>(thread) * widen_bytes);
+  return pack(stored(part, e), row, n, part.packed.dtype, out, widened).ok();
 }
 
 void ExpertCache::count_use(const Mixture& mixture, std::span<const ExpertRows> used) {

@@ -1,9 +1,9 @@
 // Experts that stay in the checkpoint's files until tokens choose them: bigger than memory, at the price of reading.
 //
 // A bounded number of slots, shared over all layers, holds whole experts packed as the loader packs them, so results are those of resident experts
-// to the bit. A missing expert takes the slot of the least used one. Uses are counted for every expert, in a slot or not, a use a row, and fade with a
-// half-life of some hundred tokens: what is chosen often stays while a long prompt or the walk over the layers passes through the rest (counting
-// recency alone, a cache smaller than one token's walk would never hit).
+// to the bit. What a folder holds packed is read into them as it is. A missing expert takes the slot of the least used one. Uses are counted for every
+// expert, in a slot or not, a use a row, and fade with a half-life of some hundred tokens: what is chosen often stays while a long prompt or the walk
+// over the layers passes through the rest (counting recency alone, a cache smaller than one token's walk would never hit).
 //
 // Memory is allocated at creation. A step takes no lock and no heap; a miss costs page faults and advice to the kernel.
 #pragma once
@@ -16,6 +16,7 @@
 #include "arch/architecture.h"
 #include "base/buffer.h"
 #include "base/thread_pool.h"
+#include "engine/match_tensors.h"
 #include "engine/pack.h"
 #include "longhaul/model.h"
 #include "mechanisms/expert_source.h"
@@ -25,9 +26,9 @@ namespace longhaul {
 
 class ExpertCache final : public ExpertSource {
  public:
-  //   tensors   those of the description; their files must outlive the cache, as must pool
+  //   matched   the tensors of the description, or of packed weights; their files must outlive the cache, as must pool
   //   matrices  by weight id: dtype and shape of one expert's
-  static Result<std::unique_ptr<ExpertCache>> create(const Architecture& arch, std::vector<ScaledTensor> tensors,
+  static Result<std::unique_ptr<ExpertCache>> create(const Architecture& arch, MatchedTensors matched,
                                                      std::span<const PackedMatrix> matrices, const ExpertCacheLayout& layout,
                                                      ThreadPool& pool);
 
@@ -42,11 +43,14 @@ class ExpertCache final : public ExpertSource {
   // One matrix of each expert of a mixture.
   struct Part {
     WeightSpec weight;
-    PackedMatrix packed;  // without data
-    uint64_t offset = 0;  // in a slot
+    PackedMatrix packed;                  // without data
+    const TensorInfo* in_file = nullptr;  // of all experts, in a folder of packed weights
+    uint64_t offset = 0;                  // in a slot
     int64_t rows_per_task = 0;
 
     int64_t n_tasks() const { return ceil_div(weight.rows, rows_per_task); }
+    // Rows [row, row + n) of expert e in the file, from a panel's first on.
+    std::span<const std::byte> packed_rows(int64_t e, int64_t row, int64_t n) const;
   };
   struct Mixture {
     int64_t first_expert = 0;  // in the numbering of all experts
@@ -60,17 +64,20 @@ class ExpertCache final : public ExpertSource {
 
   void add_mixture(const Architecture& arch, const MoeSpec& moe, std::span<const PackedMatrix> matrices);
   StoredMatrix stored(const Part& part, int64_t e) const;
+  uint64_t read_bytes(const Part& part, int64_t e) const;
   std::byte* slot_data(int32_t slot) const { return slots_.data() + static_cast<uint64_t>(slot) * layout_.slot_bytes; }
   void read_ahead(const Mixture& mixture, std::span<const ExpertRows> missing);
   void take_slots(const Mixture& mixture, std::span<const ExpertRows> missing);
   void bring(const Mixture& mixture, std::span<const ExpertRows> missing);
   void run_task(const Mixture& mixture, int64_t e, int64_t task, int thread);
+  // Rows of an expert's matrix into their place in `out`, which is that of all of it; whether that went well.
+  bool bring_rows(const Part& part, int64_t e, int64_t row, int64_t n, std::byte* out, int thread);
   void drop_stored(const Mixture& mixture, int64_t e) const;
   void count_use(const Mixture& mixture, std::span<const ExpertRows> used);
 
   ExpertCacheLayout layout_;
   ThreadPool* pool_ = nullptr;
-  std::vector<ScaledTensor> tensors_;
+  MatchedTensors matched_;
   std::vector<Mixture> mixtures_;
   std::vector<Place> places_;  // by weight id
   Buffer slots_, widened_;

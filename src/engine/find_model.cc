@@ -5,6 +5,7 @@
 #include "engine/packed_folder.h"
 #include "formats/config_override.h"
 #include "formats/config_reader.h"
+#include "formats/safetensors.h"
 #include "models/registry.h"
 
 namespace longhaul {
@@ -38,12 +39,26 @@ Result<NamedConfig> find_config(const std::string& model, std::span<const std::s
   return found;
 }
 
-Result<Architecture> find_architecture(const std::string& model, std::span<const std::string> overrides) {
-  LH_TRY(NamedConfig found, find_config(model, overrides));
-  LH_RETURN_IF_ERROR(take_packed_format(found.config, found.where));
+static Result<NamedModel> describe(NamedConfig found) {
+  LH_TRY(const std::optional<WeightFormat> packed, take_packed_format(found.config, found.where));
   LH_TRY(Architecture arch, read_architecture(found.config, found.where));
   arch.name = found.name;
-  return arch;
+  return NamedModel{std::move(arch), packed ? KeptWeights{*packed, true} : KeptWeights{}};
+}
+
+Result<Architecture> find_architecture(const std::string& model, std::span<const std::string> overrides) {
+  LH_TRY(NamedConfig found, find_config(model, overrides));
+  LH_TRY(NamedModel described, describe(std::move(found)));
+  return std::move(described.arch);
+}
+
+Result<NamedModel> find_model(const std::string& model, std::span<const std::string> overrides) {
+  LH_TRY(NamedConfig found, find_config(model, overrides));
+  const bool is_loadable = has_checkpoint(model) && check_runnable(found.config, found.where).ok();
+  if (!is_loadable) return describe(std::move(found));
+  LH_TRY(ModelFolder folder, open_model_folder(model, overrides));
+  folder.arch.name = found.name;
+  return NamedModel{std::move(folder.arch), folder.weights};
 }
 
 }  // namespace longhaul

@@ -7,6 +7,7 @@
 #include "arch/architecture.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "engine/model_folder.h"
 
 namespace longhaul {
 
@@ -20,6 +21,15 @@ struct NamedConfig {
 Status refuse_bundled_name(const std::string& model);
 // overrides: fields of the config to change, FIELD=VALUE (formats/config_override.h).
 Result<NamedConfig> find_config(const std::string& model, std::span<const std::string> overrides);
+// By its config alone.
 Result<Architecture> find_architecture(const std::string& model, std::span<const std::string> overrides);
+
+struct NamedModel {
+  Architecture arch;
+  KeptWeights weights;
+};
+// To be priced: of a folder that holds a checkpoint, as loading reads it; else by the config alone, which tells of packed weights that they are, and
+// bf16 is natural.
+Result<NamedModel> find_model(const std::string& model, std::span<const std::string> overrides);
 
 }  // namespace longhaul

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstring>
 
-#include "base/check.h"
 #include "engine/match_tensors.h"
 #include "engine/pack.h"
 #include "mechanisms/resident_weights.h"
@@ -87,24 +86,6 @@ void LoadedWeights::rows_read(int64_t n_rows) {
   for (const TensorInfo* table : tables) table->file->drop(table->bytes);
 }
 
-Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source) {
-  LH_TRY(const MatchedTensors matched, match_tensors(arch, source));
-  const std::vector<ScaledTensor>& tensors = matched.tensors;
-  bool has_scales = false;
-  for (WeightSpec& w : arch.weights) {
-    if (w.use != WeightUse::kMatrix && w.use != WeightUse::kExpert) continue;
-    const auto own = std::span(tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors));
-    w.released = stored_dtype(own.front());
-    const bool alike = std::all_of(own.begin(), own.end(), [&](const ScaledTensor& t) { return stored_dtype(t) == w.released; });
-    if (!alike) w.released = DType::kBF16;
-    if (own.front().scales == nullptr) continue;
-    has_scales = true;
-    w.released_scales = own.front().scales->dtype;
-  }
-  if (has_scales) return WeightFormat::kReleased;
-  return plain_format(stored_dtype(tensors[static_cast<size_t>(arch.weight(arch.head.matrix).tensor)]));
-}
-
 namespace {
 
 // Fills in what is not packed: vectors are widened, tables stay where they are.
@@ -134,11 +115,13 @@ Status load_others(const Architecture& arch, std::span<const ScaledTensor> tenso
   return {};
 }
 
+bool is_streamed(const WeightSpec& w, bool stream_experts) { return stream_experts && w.use == WeightUse::kExpert; }
+
 // Packs all but the experts that are streamed.
 Status pack_matrices(const Architecture& arch, std::span<const ScaledTensor> tensors, bool stream_experts, ThreadPool& pool,
                      const LoadProgress& progress, LoadedWeights& model) {
   const WeightFormat format = model.weights.format;
-  const auto is_packed_now = [&](const WeightSpec& w) { return w.is_packed() && !(stream_experts && w.use == WeightUse::kExpert); };
+  const auto is_packed_now = [&](const WeightSpec& w) { return w.is_packed() && !is_streamed(w, stream_experts); };
   uint64_t bytes = 0;
   for (const WeightSpec& w : arch.weights) {
     if (is_packed_now(w)) bytes += resident_bytes(w, format);
@@ -163,7 +146,6 @@ Status populate(std::span<const TensorInfo* const> packed, ThreadPool& pool, uin
   constexpr uint64_t kPiece = uint64_t{16} << 20;
   std::vector<std::pair<const MappedFile*, std::span<const std::byte>>> pieces;
   for (const TensorInfo* t : packed) {
-    if (t == nullptr) continue;
     for (uint64_t at = 0; at < t->bytes.size(); at += kPiece) {
       pieces.emplace_back(t->file, t->bytes.subspan(at, std::min<uint64_t>(kPiece, t->bytes.size() - at)));
     }
@@ -180,16 +162,21 @@ Status populate(std::span<const TensorInfo* const> packed, ThreadPool& pool, uin
   return {};
 }
 
-// Points the matrices into the files.
-Status map_matrices(const Architecture& arch, std::span<const TensorInfo* const> packed, ThreadPool& pool, const LoadProgress& progress,
-                    LoadedWeights& model) {
+// Points the matrices into the files, all but the experts that are streamed.
+Status map_matrices(const Architecture& arch, std::span<const PackedTensor> packed, bool stream_experts, ThreadPool& pool,
+                    const LoadProgress& progress, LoadedWeights& model) {
+  std::vector<const TensorInfo*> mapped;
   for (size_t i = 0; i < arch.weights.size(); ++i) {
     const WeightSpec& w = arch.weights[i];
     if (!w.is_packed()) continue;
-    model.weights.matrices[i] = {packed[i]->bytes.data(), packed_dtype(w, model.weights.format), w.rows, w.cols};
-    model.packed_in_files += packed[i]->bytes.size();
+    const bool is_mapped = !is_streamed(w, stream_experts);
+    const auto& [tensor, dtype] = packed[i];
+    model.weights.matrices[i] = {is_mapped ? tensor->bytes.data() : nullptr, dtype, w.rows, w.cols};
+    if (!is_mapped) continue;
+    mapped.push_back(tensor);
+    model.packed_in_files += tensor->bytes.size();
   }
-  return populate(packed, pool, model.packed_in_files, progress);
+  return populate(mapped, pool, model.packed_in_files, progress);
 }
 
 }  // namespace
@@ -197,7 +184,6 @@ Status map_matrices(const Architecture& arch, std::span<const TensorInfo* const>
 Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, WeightFormat format, ThreadPool& pool,
                                                     const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts,
                                                     bool is_packed) {
-  LH_CHECK(!(is_packed && experts));
   auto model = std::make_unique<LoadedWeights>();
   model->source = std::move(source);
   LH_TRY(MatchedTensors matched, match_tensors(arch, model->source, is_packed ? std::optional(format) : std::nullopt));
@@ -210,10 +196,10 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   if (!is_packed) LH_RETURN_IF_ERROR(pack_matrices(arch, matched.tensors, experts.has_value(), pool, progress, *model));
   // Pages around the edges of what was read, and those the kernel mapped ahead, are not needed either; tables come back row by row.
   for (const auto& file : model->source.files()) file->drop(file->bytes());
-  if (is_packed) LH_RETURN_IF_ERROR(map_matrices(arch, matched.packed, pool, progress, *model));
+  if (is_packed) LH_RETURN_IF_ERROR(map_matrices(arch, matched.packed, experts.has_value(), pool, progress, *model));
   if (progress) progress(1, 1);
   if (experts) {
-    LH_TRY(model->experts, ExpertCache::create(arch, std::move(matched.tensors), model->weights.matrices, *experts, pool));
+    LH_TRY(model->experts, ExpertCache::create(arch, std::move(matched), model->weights.matrices, *experts, pool));
     model->weights.experts = model->experts.get();
   }
   return model;

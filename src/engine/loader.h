@@ -41,14 +41,10 @@ using LoadProgress = std::function<void(uint64_t done_bytes, uint64_t total_byte
 
 // Finds the tensor for every weight (match_tensors.h), and packs; or, where they are packed already, takes them where they are mapped and brings their
 // pages in.
-//   experts    given: they stay in the files behind such a cache, and pool must outlive it; not where packed
+//   experts    given: they stay in the files behind such a cache, and pool must outlive it
 //   is_packed  the files hold the weights packed in this format (packed_folder.h)
 Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source, WeightFormat format, ThreadPool& pool,
                                                     const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts = {},
                                                     bool is_packed = false);
-
-// Notes for every matrix of the description in what type the checkpoint holds it, and returns how matrices are kept unless the user says otherwise:
-// in the type of the head, f16 widened to f32; where some are quantised, each in its own.
-Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source);
 
 }  // namespace longhaul

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "base/printable.h"
+#include "engine/pack.h"
 #include "engine/packed_folder.h"
 #include "mechanisms/resident_weights.h"
 
@@ -29,7 +30,7 @@ class TensorMatcher {
   }
 
   Result<MatchedTensors> match() {
-    MatchedTensors found{std::vector<ScaledTensor>(arch_.tensors.size()), std::vector<const TensorInfo*>(arch_.weights.size())};
+    MatchedTensors found{std::vector<ScaledTensor>(arch_.tensors.size()), std::vector<PackedTensor>(arch_.weights.size())};
     const std::vector<std::optional<WeightUse>> uses = uses_of_tensors();
     for (size_t i = 0; i < uses.size(); ++i) {
       if (uses[i]) found.tensors[i] = match_one(arch_.tensors[i], *uses[i]);
@@ -114,15 +115,23 @@ class TensorMatcher {
     return {t};
   }
 
-  const TensorInfo* match_packed(const WeightSpec& w) {
-    const DType dtype = packed_dtype(w, *packed_);
-    const TensorSpec& spec = arch_.tensors[static_cast<size_t>(w.tensor)];
+  // The first type in which the weight is there. Were it there in two, the other would be unclaimed.
+  PackedTensor find_packed(const WeightSpec& w) const {
+    for (const DType dtype : possible_dtypes(w, *packed_)) {
+      const TensorInfo* t = find(arch_.tensors[static_cast<size_t>(w.tensor)], packed_suffix(w, dtype));
+      if (t != nullptr) return {t, dtype};
+    }
+    return {nullptr, packed_dtype(w, *packed_)};
+  }
+
+  PackedTensor match_packed(const WeightSpec& w) {
+    const auto [t, dtype] = find_packed(w);
     const std::vector<int64_t> shape = packed_shape(w, dtype);
-    const TensorInfo* t = find(spec, packed_suffix(w, dtype));
     if (t == nullptr) {
+      const TensorSpec& spec = arch_.tensors[static_cast<size_t>(w.tensor)];
       problems_.push_back(fmt::format("missing tensor '{}{}{}' {}", spec.is_absolute ? "" : prefix_, spec.name, packed_suffix(w, dtype),
                                       shape_text(shape)));
-      return nullptr;
+      return {};
     }
     claimed_.insert(t->name);
     if (t->dtype != DType::kU8 || t->shape != shape) {
@@ -131,7 +140,7 @@ class TensorMatcher {
     } else if (reinterpret_cast<uintptr_t>(t->bytes.data()) % kPackedAlignment != 0) {
       problems_.push_back(fmt::format("tensor '{}' does not begin at a multiple of {} bytes", t->name, kPackedAlignment));
     }
-    return t;
+    return {t, dtype};
   }
 
   bool is_ignored(const std::string& name) const {
@@ -153,6 +162,34 @@ class TensorMatcher {
 
 Result<MatchedTensors> match_tensors(const Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed) {
   return TensorMatcher(arch, source, packed).match();
+}
+
+// Whether the weight's tensors have scales.
+static bool note_stored_type(WeightSpec& w, std::span<const ScaledTensor> own) {
+  w.released = stored_dtype(own.front());
+  const bool alike = std::all_of(own.begin(), own.end(), [&](const ScaledTensor& t) { return stored_dtype(t) == w.released; });
+  if (!alike) w.released = DType::kBF16;
+  if (own.front().scales == nullptr) return false;
+  w.released_scales = own.front().scales->dtype;
+  return true;
+}
+
+Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed) {
+  LH_TRY(const MatchedTensors matched, match_tensors(arch, source, packed));
+  const auto tensors_of = [&](const WeightSpec& w) {
+    return std::span(matched.tensors).subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors));
+  };
+  bool has_scales = false;
+  for (size_t i = 0; i < arch.weights.size(); ++i) {
+    WeightSpec& w = arch.weights[i];
+    if (w.is_table()) w.released = tensors_of(w).front().weight->dtype;
+    const bool is_matrix = w.use == WeightUse::kMatrix || w.use == WeightUse::kExpert;
+    if (is_matrix && !packed) has_scales |= note_stored_type(w, tensors_of(w));
+    if (is_matrix && packed == WeightFormat::kReleased) w.released = matched.packed[i].dtype;
+  }
+  if (packed) return *packed;
+  if (has_scales) return WeightFormat::kReleased;
+  return plain_format(stored_dtype(tensors_of(arch.weight(arch.head.matrix)).front()));
 }
 
 }  // namespace longhaul

@@ -10,14 +10,24 @@
 
 namespace longhaul {
 
+// A weight as a folder holds it packed.
+struct PackedTensor {
+  const TensorInfo* tensor = nullptr;
+  DType dtype = DType::kF32;  // of the panels inside
+};
+
 struct MatchedTensors {
-  std::vector<ScaledTensor> tensors;      // by index of the description's tensors; empty where a folder of packed weights has no need of it
-  std::vector<const TensorInfo*> packed;  // by weight id: of such a folder, the weights that are packed; else null
+  std::vector<ScaledTensor> tensors;  // by index of the description's tensors; empty where a folder of packed weights has no need of it
+  std::vector<PackedTensor> packed;   // by weight id: of such a folder, the weights that are packed; else null
 };
 
 // Finds every tensor and checks shapes, dtypes and, of packed weights, their alignment. Missing, misshapen and unclaimed tensors are reported together in
 // one error.
 //   packed  the format of a folder of packed weights (packed_folder.h)
 Result<MatchedTensors> match_tensors(const Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed = {});
+
+// Notes for every matrix and table of the description in what type the files hold it, and returns how matrices are kept unless the user says otherwise: as
+// they are packed; else in the type of the head, f16 widened to f32; where some are quantised, each in its own.
+Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed = {});
 
 }  // namespace longhaul

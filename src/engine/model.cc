@@ -6,11 +6,7 @@
 #include "engine/compute_dtype.h"
 #include "engine/find_model.h"
 #include "engine/model_impl.h"
-#include "engine/packed_folder.h"
-#include "formats/config_override.h"
 #include "formats/config_reader.h"
-#include "formats/safetensors.h"
-#include "models/registry.h"
 
 namespace longhaul {
 namespace {
@@ -33,15 +29,6 @@ Result<Json> optional_json(const std::string& path) {
 int64_t logit_rows(const LoadOptions& options, int64_t vocab_size) {
   if (!options.all_logits) return options.sequences;
   return std::clamp<int64_t>((int64_t{1} << 23) / vocab_size, options.sequences, 64);
-}
-
-// natural: how weights are kept unless the user says otherwise; packed: the only way that the folder has them.
-Result<WeightFormat> choose_format(const std::string& option, WeightFormat natural, bool is_packed, const std::string& folder) {
-  if (option == "auto") return natural;
-  LH_TRY(const WeightFormat format, weight_format(option));
-  if (!is_packed || format == natural) return format;
-  return invalid("{}: its weights are packed in {}; --weights {} needs the checkpoint that they were made from", folder,
-                 option_name(natural), option);
 }
 
 Result<StepLimits> step_limits(const LoadOptions& options, int64_t vocab_size, int64_t context) {
@@ -97,27 +84,12 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   auto m = std::make_unique<Impl>();
   m->folder = folder;
   LH_RETURN_IF_ERROR(refuse_bundled_name(folder));
-  LH_TRY(Json config, read_json_file(folder + "/config.json", kMaxConfigBytes));
-  LH_RETURN_IF_ERROR(override_fields(config, options.config_overrides));
-  LH_RETURN_IF_ERROR(check_runnable(config, folder + "/config.json"));
-  LH_TRY(const std::optional<WeightFormat> packed, take_packed_format(config, folder + "/config.json"));
-  if (packed && options.expert_cache > 0) {
-    return unsupported("{}: --expert-cache needs the original checkpoint; here experts are packed, and mapped where they lie", folder);
-  }
-  LH_TRY(TensorSource source, open_checkpoint(folder));
-  const auto origins = packed ? packed_origins(source) : std::map<std::string, std::vector<int64_t>, std::less<>>();
-  const ShapeOf shape_of = [&](std::string_view name) {
-    if (const auto it = origins.find(name); it != origins.end()) return &it->second;
-    const TensorInfo* t = source.find(name);
-    return t == nullptr ? nullptr : &t->shape;
-  };
-  LH_TRY(m->arch, read_architecture(config, folder + "/config.json", shape_of));
-  if (m->arch.name.empty()) m->arch.name = std::filesystem::path(folder).filename().string();
-  LH_TRY(m->defaults, read_generation_defaults(folder, config));
+  LH_TRY(ModelFolder opened, open_model_folder(folder, options.config_overrides));
+  m->arch = std::move(opened.arch);
+  LH_TRY(m->defaults, read_generation_defaults(folder, opened.config));
   m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
   LH_TRY(m->limits, step_limits(options, m->arch.vocab_size, m->context));
-  LH_TRY(const WeightFormat natural, packed ? Result<WeightFormat>(*packed) : note_stored_types(m->arch, source));
-  LH_TRY(m->limits.weights, choose_format(options.weights, natural, packed.has_value(), folder));
+  LH_TRY(m->limits.weights, opened.weights.choose(options.weights, folder));
 
   const PlanRequest request{.context = m->context,
                             .batch = options.sequences,
@@ -136,8 +108,8 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   const auto progress = [&](uint64_t done, uint64_t total) {
     if (options.progress) options.progress("loading weights", total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total));
   };
-  LH_TRY(m->weights,
-         load_weights(m->arch, std::move(source), m->limits.weights, *m->pool, progress, m->plan.expert_cache, packed.has_value()));
+  LH_TRY(m->weights, load_weights(m->arch, std::move(opened.source), m->limits.weights, *m->pool, progress, m->plan.expert_cache,
+                                  opened.weights.is_packed));
   LH_TRY(Executor executor, Executor::create(m->arch, m->weights->weights, *m->kernels, *m->pool, m->limits,
                                              {.skip_unneeded_rows = options.skip_unneeded_rows}));
   m->executor = std::make_unique<Executor>(std::move(executor));

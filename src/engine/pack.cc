@@ -30,12 +30,18 @@ DType stored_dtype(const ScaledTensor& t) {
   return t.scales->dtype == DType::kF8E8M0 ? DType::kF4 : DType::kBF16;
 }
 
-// E4M3 as stored: the scales of the matrix's blocks are gathered in `scales`.
+// E4M3 as stored, the rows of one row of blocks at a time: their scales are gathered in `scales`, [ceil(cols / 128)].
 static Status pack_e4m3(const StoredMatrix& m, int64_t first, int64_t n, std::byte* out, float* scales) {
-  const int64_t per_row = blocks_of(m.cols), first_block = m.first_row / kQuantBlock * per_row;
-  const int64_t count = ceil_div(m.rows, kQuantBlock) * per_row;
-  for (int64_t i = 0; i < count; ++i) scales[i] = scale_at(*m.tensor.scales, first_block + i);
-  return pack_f8_rows(m.bytes(first, n).data(), {scales, static_cast<size_t>(count)}, first, n, m.cols, out);
+  const int64_t per_row = blocks_of(m.cols), panel_bytes = PackedMatrix{nullptr, DType::kF8E4M3, 0, m.cols}.panel_bytes();
+  for (const int64_t end = first + n; first < end;) {
+    const int64_t in_block = (m.first_row + first) % kQuantBlock, rows = std::min(kQuantBlock - in_block, end - first);
+    for (int64_t i = 0; i < per_row; ++i) scales[i] = scale_at(*m.tensor.scales, (m.first_row + first) / kQuantBlock * per_row + i);
+    const Status status = pack_f8_rows(m.bytes(first, rows).data(), {scales, static_cast<size_t>(per_row)}, 0, rows, m.cols,
+                                       out + first / kPanel * panel_bytes);
+    if (!status.ok()) return corrupt("from row {} on, {}", m.first_row + first, status.error().message);
+    first += rows;
+  }
+  return {};
 }
 
 static Status pack_e2m1(const StoredMatrix& m, int64_t first, int64_t n, std::byte* out) {

@@ -5,6 +5,7 @@
 
 #include "base/printable.h"
 #include "kernels/panels.h"
+#include "mechanisms/resident_weights.h"
 
 namespace longhaul {
 namespace {
@@ -16,7 +17,8 @@ struct Kind {
   DType dtype;
   std::string_view name;
 };
-constexpr std::array kKinds = {Kind{DType::kF32, "f32"}, Kind{DType::kBF16, "bf16"}, Kind{DType::kQ8, "q8"}, Kind{DType::kQ4, "q4"}};
+constexpr std::array kKinds = {Kind{DType::kF32, "f32"}, Kind{DType::kBF16, "bf16"},      Kind{DType::kQ8, "q8"},
+                               Kind{DType::kQ4, "q4"},   Kind{DType::kF8E4M3, "f8_e4m3"}, Kind{DType::kF4, "mxfp4"}};
 
 std::string_view kind_name(DType dtype) {
   for (const Kind& kind : kKinds) {
@@ -65,6 +67,17 @@ std::vector<int64_t> packed_shape(const WeightSpec& w, DType packed) {
   return {w.n_experts, ceil_div(w.rows, kPanel), PackedMatrix{nullptr, packed, w.rows, w.cols}.panel_bytes()};
 }
 
+std::vector<DType> possible_dtypes(const WeightSpec& w, WeightFormat format) {
+  if (format != WeightFormat::kReleased) return {packed_dtype(w, format)};
+  std::vector<DType> possible;
+  for (const DType stored : {DType::kF32, DType::kBF16, DType::kF8E4M3, DType::kF4}) {
+    WeightSpec as_stored = w;
+    as_stored.released = stored;
+    if (packed_dtype(as_stored, format) == stored) possible.push_back(stored);
+  }
+  return possible;
+}
+
 Json packed_config(WeightFormat format) {
   Json config = Json::object({{"quant_method", kMethod}, {"format", option_name(format)}});
   for (const BlockFact& fact : kFacts) config.set(fact.key, fact.value);
@@ -84,8 +97,8 @@ Result<std::optional<WeightFormat>> take_packed_format(Json& config, const std::
   }
   const Json* name = found->find("format");
   const auto format = name == nullptr || name->as_string() == nullptr ? std::nullopt : weight_format_from_option(*name->as_string());
-  if (!format || *format == WeightFormat::kReleased) {
-    return unsupported("{}: quantization_config.format is {}, expected \"bf16\", \"q8\" or \"q4\"", where,
+  if (!format) {
+    return unsupported("{}: quantization_config.format is {}, expected \"bf16\", \"q8\", \"q4\" or \"released\"", where,
                        name == nullptr ? "missing" : printable(name->dump()));
   }
   std::erase_if(*config.as_object(), [](const Json::Member& member) { return member.first == "quantization_config"; });

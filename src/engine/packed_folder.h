@@ -3,7 +3,7 @@
 // Every weight that is multiplied is one tensor of bytes, U8 [matrices, panels, bytes of a panel], at a multiple of 64 bytes in its file. Its name is that
 // of the tensor it was taken from, of the first of them where experts stand in tensors of their own, with a suffix that tells what is inside:
 //   model.layers.3.mlp.down_proj.weight.q4.0-1536x6144     rows 0 to 1536, 6144 columns
-// All other tensors stand as they were. config.json tells the format and its version.
+// All other tensors stand as they were. config.json tells the format and its version; in a folder of weights as released, names alone tell their types.
 #pragma once
 
 #include <map>
@@ -23,6 +23,8 @@ inline constexpr uint64_t kPackedAlignment = 64;  // of a packed tensor, in its 
 
 std::string packed_suffix(const WeightSpec& weight, DType packed);
 std::vector<int64_t> packed_shape(const WeightSpec& weight, DType packed);
+// The types in which a folder of this format may hold a weight: one, or where each is in the type of its checkpoint those that a checkpoint may have.
+std::vector<DType> possible_dtypes(const WeightSpec& weight, WeightFormat format);
 
 // The quantization_config of such a folder.
 Json packed_config(WeightFormat format);

@@ -12,15 +12,13 @@
 #include "engine/compute_dtype.h"
 #include "engine/loader.h"
 #include "engine/match_tensors.h"
+#include "engine/model_folder.h"
 #include "engine/pack.h"
 #include "engine/packed_folder.h"
-#include "formats/config_reader.h"
-#include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
 #include "longhaul/tools.h"
 #include "longhaul/units.h"
 #include "mechanisms/resident_weights.h"
-#include "models/registry.h"
 
 namespace longhaul {
 namespace {
@@ -214,8 +212,10 @@ Report report(const std::string& folder, WeightFormat format, std::span<const It
                                   {"bytes", row.bytes},
                                   {"relative_rms_error", relative_error(row.error)}}));
   }
-  text += fmt::format("{}: {} of packed weights, rounded with an error of {:.3f} % of their size; {} of tables and vectors as they were",
-                      folder, format_bytes(packed), 100 * relative_error(total), format_bytes(copied));
+  const std::string rounding =
+      total.squared_weights > 0 ? fmt::format(", rounded with an error of {:.3f} % of their size", 100 * relative_error(total)) : "";
+  text += fmt::format("{}: {} of packed weights{}; {} of tables and vectors as they were", folder, format_bytes(packed), rounding,
+                      format_bytes(copied));
   const Json json = Json::object({{"folder", folder},
                                   {"format", option_name(format)},
                                   {"packed_bytes", packed},
@@ -228,8 +228,7 @@ Report report(const std::string& folder, WeightFormat format, std::span<const It
 
 Result<WeightFormat> target_format(const std::string& option) {
   const auto format = weight_format_from_option(option);
-  const bool is_target = format && (is_quantised(*format) || *format == WeightFormat::kBF16);
-  if (!is_target) return invalid("--weights '{}' cannot be written; use q4, q8 or bf16", option);
+  if (!format || *format == WeightFormat::kF32) return invalid("--weights '{}' cannot be written; use q4, q8, bf16 or released", option);
   return *format;
 }
 
@@ -244,21 +243,12 @@ Status write_config(const fs::path& folder, Json config, WeightFormat format) {
 
 Result<Report> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options) {
   LH_TRY(const WeightFormat format, target_format(options.weights));
-  const std::string where = model + "/config.json";
-  constexpr size_t kMaxConfigBytes = size_t{16} << 20;
-  LH_TRY(Json config, read_json_file(where, kMaxConfigBytes));
-  LH_RETURN_IF_ERROR(check_runnable(config, where));
-  LH_TRY(const auto packed, take_packed_format(config, where));
-  if (packed) return invalid("{}: its weights are packed in {} already; give the original checkpoint", model, option_name(*packed));
-  LH_TRY(const TensorSource source, open_checkpoint(model));
-  const ShapeOf shape_of = [&source](std::string_view name) {
-    const TensorInfo* t = source.find(name);
-    return t == nullptr ? nullptr : &t->shape;
-  };
-  LH_TRY(const Architecture arch, read_architecture(config, where, shape_of));
-  LH_TRY(const MatchedTensors matched, match_tensors(arch, source));
+  LH_TRY(ModelFolder from, open_model_folder(model, {}));
+  if (from.weights.is_packed)
+    return invalid("{}: its weights are packed as {} already; give the original checkpoint", model, option_name(from.weights.natural));
+  LH_TRY(const MatchedTensors matched, match_tensors(from.arch, from.source));
 
-  std::vector<Item> items = list_items(arch, matched, format);
+  std::vector<Item> items = list_items(from.arch, matched, format);
   std::vector<TensorDecl> decls;
   uint64_t total = 0, done = 0;
   for (const Item& item : items) {
@@ -275,7 +265,7 @@ Result<Report> quantize(const std::string& model, const std::string& out, const 
   });
   for (Item& item : items) LH_RETURN_IF_ERROR(item_writer.write(item));
   LH_RETURN_IF_ERROR(writer.finish());
-  LH_RETURN_IF_ERROR(write_config(folder.path(), std::move(config), format));  // last: without it nothing loads
+  LH_RETURN_IF_ERROR(write_config(folder.path(), std::move(from.config), format));  // last: without it nothing loads
   LH_RETURN_IF_ERROR(folder.commit());
   return report(out, format, items);
 }

@@ -13,19 +13,15 @@
 
 namespace longhaul {
 
-static Status read_formats(const PlanOptions& options, PlanRequest& request) {
-  LH_TRY(request.weights, weight_format(options.weights));
-  LH_TRY(request.kv, state_format(options.kv));
-  return {};
-}
-
 Result<Report> plan_model(const std::string& model, const PlanOptions& options) {
-  LH_TRY(const Architecture arch, find_architecture(model, options.config_overrides));
+  LH_TRY(const NamedModel named, find_model(model, options.config_overrides));
+  const Architecture& arch = named.arch;
   PlanRequest request;
   if (options.context < 0 || options.batch < 1 || options.chunk < 1) return invalid("--context, --batch and --chunk must be positive");
   request.context = options.context > 0 ? options.context : arch.max_positions;
   request.batch = options.batch;
-  LH_RETURN_IF_ERROR(read_formats(options, request));
+  LH_TRY(request.weights, named.weights.choose(options.weights, model));
+  LH_TRY(request.kv, state_format(options.kv));
   request.chunk = std::min(options.chunk, request.context);
   request.logit_rows = options.batch;
   request.n_threads = options.threads > 0 ? options.threads : default_thread_count();
@@ -33,8 +29,9 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
   request.expert_cache = options.expert_cache;
   request.what_if = options.what_if;
   if (!options.against.empty()) {
-    LH_TRY(const Architecture other, find_architecture(options.against, {}));
-    LH_TRY(const Comparison comparison, compare(arch, other, request));
+    LH_TRY(const NamedModel other, find_model(options.against, {}));
+    LH_TRY(const WeightFormat other_weights, other.weights.choose(options.weights, options.against));
+    LH_TRY(const Comparison comparison, compare(arch, other.arch, request, other_weights));
     return Report{comparison_report(comparison), comparison_json(comparison).dump(2)};
   }
   LH_TRY(const Plan plan, make_plan(arch, request));

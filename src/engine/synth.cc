@@ -10,6 +10,7 @@
 #include "base/checked_math.h"
 #include "base/numbers.h"
 #include "engine/find_model.h"
+#include "engine/packed_folder.h"
 #include "formats/safetensors_writer.h"
 #include "formats/scaled_tensor.h"
 #include "longhaul/tools.h"
@@ -160,7 +161,8 @@ Status write_text(const std::string& path, std::string_view text) {
 }  // namespace
 
 Status synthesize(const std::string& model, const std::string& folder, const SynthOptions& options) {
-  LH_TRY(const NamedConfig found, find_config(model, options.config_overrides));
+  LH_TRY(NamedConfig found, find_config(model, options.config_overrides));
+  LH_RETURN_IF_ERROR(take_packed_format(found.config, found.where));  // what is written is not packed
   const bool as_released = options.dtype == "released";
   const auto dtype = dtype_from_option(options.dtype);
   if (!as_released && (!dtype || *dtype == DType::kF16))

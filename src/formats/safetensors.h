@@ -29,6 +29,8 @@ Result<TensorSource> open_safetensors(const std::string& path);
 
 // A checkpoint folder: model.safetensors, or the shards that model.safetensors.index.json names.
 Result<TensorSource> open_checkpoint(const std::string& folder);
+// Whether either is there.
+bool has_checkpoint(const std::string& folder);
 
 inline constexpr const char* kSafetensorsFile = "model.safetensors";
 inline constexpr const char* kSafetensorsIndex = "model.safetensors.index.json";

@@ -14,6 +14,11 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxIndexBytes = 100'000'000;
 
+bool is_there(const fs::path& file) {
+  std::error_code ignored;
+  return fs::exists(file, ignored);
+}
+
 bool is_in(const fs::path& file, const fs::path& folder) { return file.parent_path() == folder; }
 
 // A shard may be a symbolic link only within its folder or, in a Hugging Face cache, where every file of
@@ -79,11 +84,13 @@ Result<TensorSource> open_safetensors(const std::string& path) {
   return source;
 }
 
+bool has_checkpoint(const std::string& folder) {
+  return is_there(fs::path(folder) / kSafetensorsFile) || is_there(fs::path(folder) / kSafetensorsIndex);
+}
+
 Result<TensorSource> open_checkpoint(const std::string& folder) {
   const fs::path home(folder);
-  std::error_code ignored;
-  const bool has_file = fs::exists(home / kSafetensorsFile, ignored);
-  const bool has_index = fs::exists(home / kSafetensorsIndex, ignored);
+  const bool has_file = is_there(home / kSafetensorsFile), has_index = is_there(home / kSafetensorsIndex);
   if (has_file && has_index) {
     return invalid("{}: holds both {} and {}; remove the one that is not the model", folder, kSafetensorsFile, kSafetensorsIndex);
   }

@@ -40,18 +40,26 @@ class Allocation : public ::testing::Test {
     auto streamed = Model::load(name + "/model", {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
     ASSERT_TRUE(streamed.ok()) << streamed.error().message;
     streamed_ = new Model(std::move(*streamed));
+    // The same read from packed weights.
+    const auto quantized = quantize(name + "/model", name + "/packed", {.weights = "bf16"});
+    ASSERT_TRUE(quantized.ok()) << quantized.error().message;
+    auto packed = Model::load(name + "/packed", {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
+    ASSERT_TRUE(packed.ok()) << packed.error().message;
+    packed_ = new Model(std::move(*packed));
     std::filesystem::remove_all(name);
   }
   static void TearDownTestSuite() {
     delete model_;
     delete streamed_;
+    delete packed_;
   }
 
-  static Model *model_, *streamed_;
+  static Model *model_, *streamed_, *packed_;
 };
 
 Model* Allocation::model_ = nullptr;
 Model* Allocation::streamed_ = nullptr;
+Model* Allocation::packed_ = nullptr;
 
 // Allocations of n steps of one token each, the sequence being reserved for them.
 uint64_t allocations_of_steps(Model::Impl& m, Sequence& sequence, int n) {
@@ -100,13 +108,15 @@ TEST_F(Allocation, StepsAfterAPromptAllocateNothing) {
 }
 
 TEST_F(Allocation, BringingExpertsAllocatesNothing) {
-  Model::Impl& m = streamed_->impl();
-  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
-  ASSERT_TRUE(sequence.ok() && sequence->reserve(600).ok());
-  EXPECT_LT(allocations_of_steps(m, *sequence, 1), 1000u);
-  const int64_t before = m.weights->experts->stats().misses;
-  EXPECT_EQ(allocations_of_steps(m, *sequence, 300), 0u);
-  EXPECT_GE(m.weights->experts->stats().misses, before + 300);
+  for (const Model* model : {streamed_, packed_}) {
+    Model::Impl& m = model->impl();
+    auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+    ASSERT_TRUE(sequence.ok() && sequence->reserve(600).ok());
+    EXPECT_LT(allocations_of_steps(m, *sequence, 1), 1000u);
+    const int64_t before = m.weights->experts->stats().misses;
+    EXPECT_EQ(allocations_of_steps(m, *sequence, 300), 0u);
+    EXPECT_GE(m.weights->experts->stats().misses, before + 300);
+  }
 }
 
 TEST_F(Allocation, SamplingAllocatesNothing) {

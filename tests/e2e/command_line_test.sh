@@ -210,6 +210,26 @@ grep -q "bytes are the least" "$work/err" || fail "does not tell the least"
 longhaul run "$demo" -p "In the beginning" --expert-cache 1GiB
 expect_one_clear_error
 
+begin "an expert cache over packed weights gives the same text"
+longhaul quantize "$work/experts" --weights q4 --out "$work/packed_experts"
+expect_status 0
+longhaul run "$work/packed_experts" -p "In the beginning" -n 24 --seed 3 --ignore-eos
+expect_status 0
+cp "$work/out" "$work/resident"
+longhaul run "$work/packed_experts" -p "In the beginning" -n 24 --seed 3 --ignore-eos --expert-cache 200kB
+expect_status 0
+cmp -s "$work/resident" "$work/out" || fail "experts read as they are chosen give another text"
+longhaul run "$work/packed_experts" -p "In the beginning" -n 24 --seed 3 --ignore-eos --expert-cache 200kB --context 1k --json
+expect_json
+cp "$work/out" "$work/ran"
+for key in hits misses read_bytes; do
+  awk -v n="$(number "$work/ran" $key)" 'BEGIN { exit !(n > 0) }' || fail "$key is $(number "$work/ran" $key), expected some"
+done
+longhaul plan "$work/packed_experts" --context 1k --expert-cache 200kB --json
+expect_json
+[[ $(number "$work/out" weight_bytes) == "$(number "$work/ran" weight_bytes_resident)" ]] ||
+  fail "plan says $(number "$work/out" weight_bytes) bytes of weights, run allocated $(number "$work/ran" weight_bytes_resident)"
+
 begin "quantize writes a folder that runs as weights quantised while loading"
 longhaul quantize "$demo" --weights q4 --out "$work/q4"
 expect_status 0
@@ -229,8 +249,20 @@ longhaul quantize "$demo" --weights q8 --out "$work/q8" --json
 expect_status 0
 expect_json
 awk -v e="$(number "$work/out" relative_rms_error)" 'BEGIN { exit !(e > 0 && e < 0.01) }' || fail "the error of q8 is $(number "$work/out" relative_rms_error)"
+longhaul run "$work/q4" -p "In the beginning" -n 4 --json
+expect_status 0
+cp "$work/out" "$work/ran"
+longhaul plan "$work/q4" --json
+expect_status 0
+grep -q '"weights": "q4"' "$work/out" || fail "plan does not price the folder's format"
+for key in weight_bytes scratch_bytes; do
+  allocated=$(number "$work/ran" "${key/weight_bytes/weight_bytes_resident}")
+  [[ $(number "$work/out" $key) == "$allocated" ]] || fail "plan says $(number "$work/out" $key) $key, run allocated $allocated"
+done
 longhaul plan "$work/q4" --weights q4
 expect_status 0
+longhaul plan "$work/q4" --weights q8
+expect_one_clear_error
 longhaul quantize "$demo" --weights q4 --out "$work/q4"
 expect_one_clear_error
 longhaul quantize "$work/q4" --weights q8 --out "$work/again"
@@ -315,6 +347,29 @@ expect_status 0
 [[ $(wc -c <"$work/compressed.safetensors") == "$size" ]] || fail "logits of another size"
 longhaul logits "$work/compressed" --tokens-file "$work/tokens.json" --output "$work/compressed.safetensors" --chunk 3 --decode-from 7
 expect_status 0
+begin "weights as released, packed: the logits of the checkpoint's own types"
+released_sizes=(--set hidden_size=64 --set q_lora_rank=32 --set moe_intermediate_size=32 --set o_lora_rank=32)
+longhaul synth "$work/compressed.json" --out "$work/released" --seed 1 --dtype released "${released_sizes[@]}"
+expect_status 0
+longhaul quantize "$work/released" --weights released --out "$work/packed_released"
+expect_status 0
+for folder in released packed_released; do
+  longhaul logits "$work/$folder" --tokens-file "$work/tokens.json" --output "$work/$folder.safetensors"
+  expect_status 0
+done
+cmp -s "$work/released.safetensors" "$work/packed_released.safetensors" || fail "other logits than those of the checkpoint"
+longhaul plan "$work/released" --context 1k --json
+cp "$work/out" "$work/planned"
+longhaul plan "$work/packed_released" --context 1k --json
+expect_status 0
+grep -q '"weights": "released"' "$work/out" || fail "plan does not price the folder's format"
+[[ $(number "$work/out" total_bytes) == "$(number "$work/planned" total_bytes)" ]] || fail "packed weights have another plan"
+longhaul synth "$work/packed_released" --out "$work/plain_again" --seed 1
+expect_status 0
+longhaul logits "$work/plain_again" --tokens-file "$work/tokens.json" --output "$work/plain_again.safetensors"
+expect_status 0
+
+begin "inspect shows streams and entries"
 longhaul inspect "$work/compressed"
 expect_status 0
 grep -q '4 residual streams joined by hyper-connections' "$work/out" || fail "no word about the streams"

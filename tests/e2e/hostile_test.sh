@@ -198,7 +198,7 @@ mv "$left" "$work/unfinished"
 rm -f "$work/unfinished"/*.partial
 logits "quantize: an unfinished folder" "unfinished/config.json" "$work/unfinished"
 "$program" quantize "$model" --weights q4 --out "$work/packed" >"$work/out" 2>"$work/err" || fail "cannot quantize"
-logits "packed weights in another format" "packed in q4" "$work/packed" --weights q8
+logits "packed weights in another format" "packed as q4" "$work/packed" --weights q8
 truncate -s -64 "$work/packed/model.safetensors"
 logits "packed weights cut short" "incomplete download?" "$work/packed"
 

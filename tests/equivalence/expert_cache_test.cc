@@ -1,9 +1,13 @@
 // A cache smaller than the experts changes what is read and when, and no bit of the result: for every checkpoint of experts under tests/golden.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "engine/executor.h"
 #include "engine/find_model.h"
 #include "engine/model_impl.h"
+#include "formats/formats_testing.h"
+#include "longhaul/tools.h"
 #include "testing/checkpoint.h"
 
 namespace longhaul::testing {
@@ -157,6 +161,91 @@ TEST_P(ExpertCacheOf, TooSmallIsRefusedWithTheLeastThatWorks) {
     EXPECT_NE(model.error().message.find(least), std::string::npos) << model.error().message;
   }
 }
+
+// A folder of packed weights: what is read as it lies there is what was mapped whole, and what the original's cache packs.
+class PackedExperts : public ExpertCacheOf {
+ protected:
+  void write(const std::string& weights) {
+    const auto report = quantize(golden_folder(GetParam()), path(weights), {.weights = weights});
+    ASSERT_TRUE(report.ok()) << report.error().message;
+  }
+  std::string path(const std::string& weights) const { return folder_.path() + "/" + weights; }
+  static Model load(const std::string& folder, LoadOptions options) {
+    options.context = 512;
+    options.all_logits = true;
+    auto model = Model::load(folder, options);
+    LH_CHECK(model.ok());
+    return std::move(*model);
+  }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+TEST_P(PackedExperts, AreThoseOfTheFolderMappedWhole) {
+  for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
+    write(weights);
+    const Model resident = load(path(weights), {});
+    const ExpertCacheLayout layout = layout_of(resident, resident.impl().limits.weights);
+    for (const int64_t chunk : {0, 5, 1}) {
+      const std::vector<float> expected = run_logits(resident, prompt_, chunk);
+      for (const int64_t n_slots : sizes(layout)) {
+        const Model model = load(path(weights), with_slots(layout, n_slots));
+        ASSERT_EQ(stats(model).n_slots, n_slots);
+        EXPECT_EQ(run_logits(model, prompt_, chunk), expected) << weights << ", " << n_slots << " slots, chunks of " << chunk;
+      }
+    }
+  }
+}
+
+TEST_P(PackedExperts, AreHitMissedAndReadLikeTheOriginals) {
+  for (const std::string weights : {"q4", "bf16", "released"}) {
+    write(weights);
+    LoadOptions options;
+    options.weights = weights;
+    const Model original = load(golden_folder(GetParam()), options);
+    const ExpertCacheLayout layout = layout_of(original, original.impl().limits.weights);
+    for (const int64_t n_slots : {layout.max_top_k, layout.n_experts}) {
+      options.expert_cache = with_slots(layout, n_slots).expert_cache;
+      options.threads = 2;
+      const Model packing = load(golden_folder(GetParam()), options), reading = load(path(weights), options);
+      EXPECT_EQ(run_logits(reading, prompt_, 3), run_logits(packing, prompt_, 3));
+      EXPECT_GT(stats(reading).misses, 0);
+      EXPECT_EQ(stats(reading).misses, stats(packing).misses);
+      EXPECT_EQ(stats(reading).hits, stats(packing).hits);
+      EXPECT_EQ(stats(reading).read_bytes, static_cast<uint64_t>(stats(reading).misses) * layout.slot_bytes)
+          << "all experts are of one size";
+    }
+  }
+}
+
+TEST_P(PackedExperts, AllocatedBytesAreThePlannedOnes) {
+  for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
+    write(weights);
+    const Model resident = load(path(weights), {});
+    const ExpertCacheLayout layout = layout_of(resident, resident.impl().limits.weights);
+    for (const int64_t n_slots : sizes(layout)) {
+      const LoadOptions options = with_slots(layout, n_slots);
+      const Model model = load(path(weights), options);
+      const Plan& plan = model.impl().plan;
+      const LoadedWeights& loaded = *model.impl().weights;
+      EXPECT_EQ(plan.weight_bytes, loaded.resident_bytes());
+      EXPECT_EQ(plan.weight_bytes, resident.impl().weights->resident_bytes() - plan.expert_bytes + loaded.experts->bytes());
+      EXPECT_EQ(plan.expert_cache->bytes(), loaded.experts->bytes());
+      EXPECT_EQ(loaded.packed.size(), 0u) << "what is not behind the cache stays mapped";
+      PlanOptions asked;
+      asked.context = 512;
+      asked.threads = options.threads;
+      asked.expert_cache = options.expert_cache;
+      const auto report = plan_model(path(weights), asked);
+      ASSERT_TRUE(report.ok()) << report.error().message;
+      EXPECT_NE(report->json.find(fmt::format("\"weight_bytes\": {},", loaded.resident_bytes())), std::string::npos) << report->json;
+    }
+  }
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PackedExperts);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, PackedExperts, ::testing::ValuesIn(checkpoints_of_experts()), test_name);
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ExpertCacheOf);
 INSTANTIATE_TEST_SUITE_P(Checkpoints, ExpertCacheOf, ::testing::ValuesIn(checkpoints_of_experts()), test_name);

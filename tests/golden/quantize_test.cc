@@ -15,6 +15,7 @@ namespace longhaul::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 namespace fs = std::filesystem;
 
 LoadOptions options(const std::string& weights) {
@@ -35,7 +36,7 @@ class Quantize : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Quantize, GivesTheLogitsOfPackingWhileLoading) {
   const TemporaryFolder folder;
-  for (const std::string weights : {"q4", "q8", "bf16"}) {
+  for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
     const std::string out = folder.path() + "/" + weights;
     const auto report = quantize(golden_folder(GetParam()), out, {.weights = weights});
     ASSERT_TRUE(report.ok()) << report.error().message;
@@ -99,11 +100,11 @@ class PackedFolder : public ::testing::Test {
 
 TEST_F(PackedFolder, LoadsInItsOwnFormatAlone) {
   EXPECT_EQ(problem(options("q4")), "loaded");
-  EXPECT_THAT(problem(options("q8")), HasSubstr("packed in q4"));
-  EXPECT_THAT(problem(options("bf16")), HasSubstr("packed in q4"));
+  EXPECT_THAT(problem(options("q8")), HasSubstr("packed as q4"));
+  EXPECT_THAT(problem(options("bf16")), HasSubstr("packed as q4"));
   LoadOptions cache = options("auto");
   cache.expert_cache = 1 << 20;
-  EXPECT_THAT(problem(cache), HasSubstr("--expert-cache"));
+  EXPECT_THAT(problem(cache), HasSubstr("has no experts"));
 }
 
 TEST_F(PackedFolder, OtherVersionsFormatsAndBlocksAreRefused) {
@@ -160,6 +161,78 @@ TEST_F(PackedFolder, IsNotQuantisedAgainAndNotOverwritten) {
   ASSERT_FALSE(onto.ok());
   EXPECT_THAT(onto.error().message, HasSubstr("is there already"));
   EXPECT_EQ(problem(), "loaded");
+}
+
+// Weights in the types of their checkpoint: FP8 and FP4 panels hold its codes and scales.
+class ReleasedFolder : public PackedFolder {
+ protected:
+  void SetUp() override {
+    const auto report = quantize(golden_folder("deepseek_v4/fp8_fp4"), path(), {.weights = "released"});
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    text_ = report->text;
+  }
+  // The first weight of this type.
+  static size_t find(const std::vector<TensorDecl>& decls, const std::string& type) {
+    const auto it = std::find_if(decls.begin(), decls.end(), [&](const TensorDecl& t) { return t.name.find(type) != std::string::npos; });
+    EXPECT_NE(it, decls.end()) << type;
+    return static_cast<size_t>(it - decls.begin());
+  }
+  std::string text_;
+};
+
+TEST_F(ReleasedFolder, HoldsEachWeightInItsOwnType) {
+  EXPECT_EQ(problem(), "loaded");
+  EXPECT_EQ(problem(options("released")), "loaded");
+  EXPECT_THAT(problem(options("q8")), HasSubstr("packed as released"));
+  EXPECT_THAT(text_, HasSubstr("F8_E4M3"));
+  EXPECT_THAT(text_, HasSubstr(" F4 "));
+  EXPECT_THAT(text_, Not(HasSubstr("rounded")));
+  const auto source = open_safetensors(path() + "/model.safetensors");
+  ASSERT_TRUE(source.ok());
+  std::map<std::string, int> n;
+  for (const TensorInfo& t : source->all()) {
+    for (const char* type : {".f8_e4m3.", ".mxfp4.", ".bf16.", ".f32.", ".q8.", ".q4."}) n[type] += t.name.find(type) != std::string::npos;
+    EXPECT_FALSE(t.name.ends_with(".scale")) << "scales are in the panels";
+  }
+  for (const char* type : {".f8_e4m3.", ".mxfp4.", ".bf16.", ".f32."}) EXPECT_GT(n[type], 0) << type;
+  for (const char* type : {".q8.", ".q4."}) EXPECT_EQ(n[type], 0) << type;
+}
+
+TEST_F(ReleasedFolder, AWeightInATypeThatItCannotHaveIsRefused) {
+  rewrite([](auto& decls, auto&) {  // a mixing matrix of hyper-connections is f32 in every format
+    std::string& name = decls[find(decls, "hc_attn_fn")].name;
+    name.replace(name.find(".f32."), 5, ".f8_e4m3.");
+  });
+  EXPECT_THAT(problem(), HasSubstr("missing tensor 'layers.0.hc_attn_fn.f32."));
+  EXPECT_THAT(problem(), HasSubstr("unclaimed tensor 'layers.0.hc_attn_fn.f8_e4m3."));
+}
+
+TEST_F(ReleasedFolder, AWeightThatIsThereTwiceIsRefused) {
+  rewrite([](auto& decls, auto& data) {
+    const size_t i = find(decls, ".f8_e4m3.");
+    decls.push_back(decls[i]);
+    data.push_back(data[i]);
+    decls.back().name.replace(decls.back().name.find(".f8_e4m3."), 9, ".mxfp4.");
+  });
+  EXPECT_THAT(problem(), HasSubstr("unclaimed tensor"));
+}
+
+TEST_F(ReleasedFolder, AWeightNamedOtherwiseThanItIsIsRefused) {
+  rewrite([](auto& decls, auto&) {
+    std::string& name = decls[find(decls, ".f8_e4m3.")].name;
+    name.replace(name.find(".f8_e4m3."), 9, ".mxfp4.");
+  });
+  EXPECT_THAT(problem(), HasSubstr("expected U8"));
+}
+
+TEST_F(ReleasedFolder, AMissingWeightIsNamed) {
+  rewrite([](auto& decls, auto& data) {
+    const size_t i = find(decls, ".mxfp4.");
+    decls.erase(decls.begin() + static_cast<int64_t>(i));
+    data.erase(data.begin() + static_cast<int64_t>(i));
+  });
+  EXPECT_THAT(problem(), HasSubstr("missing tensor"));
+  EXPECT_THAT(problem(), HasSubstr(".mxfp4."));
 }
 
 // A weight that is no number is found half way; nothing may be left.

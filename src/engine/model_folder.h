@@ -1,0 +1,35 @@
+// A folder with a checkpoint, opened: what its config describes, and how its files hold the weights. Loading, pricing and quantising go by this.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "arch/architecture.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "formats/tensor_source.h"
+#include "tensor/weight_format.h"
+
+namespace longhaul {
+
+// How a model's weights are kept in memory.
+struct KeptWeights {
+  WeightFormat natural = WeightFormat::kBF16;  // unless the user says otherwise
+  bool is_packed = false;                      // the files hold them so, and can be read in no other format (packed_folder.h)
+
+  // option: the command line's spelling, "auto" for the natural one. where: names the model in messages.
+  Result<WeightFormat> choose(const std::string& option, const std::string& where) const;
+};
+
+struct ModelFolder {
+  Json config;  // with the fields changed, without what a folder of packed weights says of itself
+  KeptWeights weights;
+  TensorSource source;
+  Architecture arch;  // with the types in which the files hold weights (match_tensors.h)
+};
+
+// Reads config.json and the headers of the weights' files, which must fit each other; of the weights themselves nothing.
+// overrides: fields of the config to change, FIELD=VALUE (formats/config_override.h).
+Result<ModelFolder> open_model_folder(const std::string& folder, std::span<const std::string> overrides);
+
+}  // namespace longhaul

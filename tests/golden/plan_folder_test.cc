@@ -1,0 +1,167 @@
+// The plan of a folder is what loading it allocates: original checkpoints of every kind, folders of packed weights, and what neither can be kept as.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/json.h"
+#include "engine/model_impl.h"
+#include "formats/formats_testing.h"
+#include "longhaul/tools.h"
+#include "testing/checkpoint.h"
+
+namespace longhaul::testing {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+constexpr int64_t kContext = 96;
+
+uint64_t integer(const Json& json, const char* key) {
+  const Json* value = json.find(key);
+  EXPECT_TRUE(value != nullptr && value->as_int() != nullptr) << key;
+  return value == nullptr || value->as_int() == nullptr ? 0 : static_cast<uint64_t>(*value->as_int());
+}
+
+PlanOptions plan_options(const std::string& weights = "auto") {
+  PlanOptions o;
+  o.context = kContext;
+  o.weights = weights;
+  return o;
+}
+
+Json plan_of(const std::string& model, const PlanOptions& options = plan_options()) {
+  const auto report = plan_model(model, options);
+  EXPECT_TRUE(report.ok()) << report.error().message;
+  auto json = parse_json(report.ok() ? report->json : "{}", "plan");
+  EXPECT_TRUE(json.ok());
+  return std::move(*json);
+}
+
+std::string weights_of(const Json& plan) { return *plan.find("weights")->as_string(); }
+
+std::string problem(const std::string& model, const PlanOptions& options = plan_options()) {
+  const auto report = plan_model(model, options);
+  return report.ok() ? "priced" : report.error().message;
+}
+
+// Loads as the plan was asked and compares what was allocated.
+void expect_allocated(const Json& plan, const std::string& folder, const PlanOptions& asked) {
+  LoadOptions options;
+  options.weights = asked.weights;
+  options.context = asked.context;
+  options.expert_cache = asked.expert_cache;
+  const auto model = Model::load(folder, options);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const Model::Impl& m = model->impl();
+  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  ASSERT_TRUE(sequence.ok() && sequence->reserve(m.context).ok());
+  EXPECT_EQ(weights_of(plan), option_name(m.limits.weights));
+  EXPECT_EQ(integer(plan, "weight_bytes"), m.weights->resident_bytes());
+  EXPECT_EQ(integer(plan, "weight_bytes_mapped"), m.weights->mapped_bytes);
+  EXPECT_EQ(integer(plan, "state_bytes"), sequence->allocated_bytes());
+  EXPECT_EQ(integer(plan, "scratch_bytes"), m.executor->scratch_bytes());
+  EXPECT_EQ(integer(plan, "total_bytes"), m.plan.total_bytes);
+}
+
+class PlanOfFolder : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(PlanOfFolder, IsWhatLoadingAllocates) {
+  const std::string folder = golden_folder(GetParam());
+  for (const std::string weights : {"auto", "f32", "bf16", "q8", "q4", "released"}) {
+    SCOPED_TRACE(weights);
+    expect_allocated(plan_of(folder, plan_options(weights)), folder, plan_options(weights));
+  }
+}
+
+TEST_P(PlanOfFolder, OfPackedWeightsIsWhatMappingThemTakes) {
+  const TemporaryFolder folder;
+  for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
+    SCOPED_TRACE(weights);
+    const std::string packed = folder.path() + "/" + weights;
+    ASSERT_TRUE(quantize(golden_folder(GetParam()), packed, {.weights = weights}).ok());
+    const Json plan = plan_of(packed);
+    EXPECT_EQ(weights_of(plan), weights);
+    expect_allocated(plan, packed, plan_options());
+    const Json original = plan_of(golden_folder(GetParam()), plan_options(weights));
+    for (const char* key : {"weight_bytes", "weight_bytes_mapped", "scratch_bytes", "total_bytes", "decode_read_bytes"})
+      EXPECT_EQ(integer(plan, key), integer(original, key)) << key;
+  }
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PlanOfFolder);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, PlanOfFolder, ::testing::ValuesIn(golden_checkpoints()), test_name);
+
+TEST(PlanOfFolder, ReleasedAsFp8IsPricedSo) {
+  EXPECT_EQ(weights_of(plan_of(golden_folder("deepseek_v4/fp8_fp4"))), "released");
+  EXPECT_EQ(weights_of(plan_of(golden_folder("deepseek_v4/odd"))), "f32");
+  const TemporaryFolder folder;
+  const std::string packed = folder.path() + "/packed";
+  ASSERT_TRUE(quantize(golden_folder("deepseek_v4/fp8_fp4"), packed, {.weights = "released"}).ok());
+  EXPECT_EQ(weights_of(plan_of(packed)), "released");
+  EXPECT_THAT(problem(packed, plan_options("bf16")), HasSubstr("packed as released; --weights bf16 needs the checkpoint"));
+}
+
+// Where there are no weights the description is priced, in bf16 unless it tells of packed ones.
+TEST(PlanOfFolder, WithoutWeightsIsThatOfTheDescription) {
+  const std::string config = golden_folder("deepseek_v4/fp8_fp4") + "/config.json";
+  EXPECT_EQ(weights_of(plan_of(config)), "bf16");
+  EXPECT_EQ(weights_of(plan_of("gemma-4-E2B")), "bf16");
+  const TemporaryFolder folder;
+  fs::copy(config, folder.path() + "/config.json");
+  EXPECT_EQ(weights_of(plan_of(folder.path())), "bf16");
+  EXPECT_EQ(weights_of(plan_of(folder.path(), plan_options("q8"))), "q8");
+
+  ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), folder.path() + "/q8", {.weights = "q8"}).ok());
+  const std::string packed_config = folder.path() + "/q8/config.json";
+  EXPECT_EQ(weights_of(plan_of(packed_config)), "q8");
+  EXPECT_EQ(integer(plan_of(packed_config), "weight_bytes"), integer(plan_of(folder.path() + "/q8"), "weight_bytes"));
+  EXPECT_THAT(problem(packed_config, plan_options("bf16")), HasSubstr("packed as q8"));
+}
+
+TEST(PlanOfFolder, PackedWeightsArePricedInTheirOwnFormatAlone) {
+  const TemporaryFolder folder;
+  const std::string packed = folder.path() + "/q4";
+  ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), packed, {.weights = "q4"}).ok());
+  EXPECT_EQ(problem(packed, plan_options("q4")), "priced");
+  for (const std::string weights : {"bf16", "f32", "q8", "released"})
+    EXPECT_THAT(problem(packed, plan_options(weights)), HasSubstr("packed as q4; --weights " + weights + " needs the checkpoint"));
+  PlanOptions against = plan_options("bf16");
+  against.against = packed;
+  EXPECT_THAT(problem("gemma-4-E2B", against), HasSubstr("packed as q4"));
+  EXPECT_THAT(problem(packed, plan_options("q5")), HasSubstr("'q5' is not known"));
+}
+
+// Side by side, each as it would be loaded.
+TEST(PlanOfFolder, ComparedModelsAreEachKeptAsTheyAre) {
+  const TemporaryFolder folder;
+  const std::string packed = folder.path() + "/q4";
+  ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), packed, {.weights = "q4"}).ok());
+  PlanOptions options = plan_options();
+  options.against = packed;
+  const auto report = plan_model("gemma-4-E2B", options);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  EXPECT_THAT(report->text, HasSubstr("weights bf16 and q4"));
+  EXPECT_THAT(report->text, HasSubstr("weights in bf16 and in q4"));
+  const auto json = parse_json(report->json, "plan");
+  ASSERT_TRUE(json.ok());
+  EXPECT_EQ(*json->find("weights")->as_string(), "bf16");
+  EXPECT_EQ(*json->find("against_weights")->as_string(), "q4");
+  const Json* read = json->find("figures")->find("decode_read_bytes");
+  EXPECT_EQ(integer(*read, "against"), integer(plan_of(packed), "decode_read_bytes"));
+}
+
+TEST(PlanOfFolder, WhatCouldNotBeLoadedIsNotPriced) {
+  const TemporaryFolder folder;
+  for (const char* file : {"config.json", "model-00001-of-00003.safetensors", "model.safetensors.index.json"})
+    fs::copy(golden_folder("deepseek_v4/odd") + "/" + file, folder.path() + "/" + file);
+  EXPECT_THAT(problem(folder.path()), HasSubstr("model-00003-of-00003.safetensors"));
+  EXPECT_EQ(problem(folder.path() + "/config.json"), "priced");
+  PlanOptions options = plan_options();
+  options.config_overrides = {"intermediate_size=32"};
+  EXPECT_THAT(problem(golden_folder("gemma/e2b"), options), HasSubstr("does not fit its config"));
+}
+
+}  // namespace
+}  // namespace longhaul::testing
