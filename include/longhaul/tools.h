@@ -42,7 +42,8 @@ std::vector<std::string> what_if_edits();
 struct SynthOptions {
   int64_t layers = 0;  // 0: all; fewer keep the last of each kind of layer as long as possible
   uint64_t seed = 0;
-  std::string dtype = "bf16";                      // f32, bf16
+  std::string dtype = "bf16";                      // f32, bf16, released
+  std::string weights = {};                        // q4, q8, bf16: a packed folder as quantize would write it; empty: a plain checkpoint
   std::vector<std::string> config_overrides = {};  // as in LoadOptions; written into the new config.json
   std::function<void(double fraction)> progress;
 };
