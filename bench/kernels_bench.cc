@@ -59,7 +59,7 @@ void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype,
   const double seconds = best_seconds([&](int pass) {
     for (int64_t i = 0; i < copies_per_pass; ++i) {
       const int64_t copy = (pass * copies_per_pass + i) % copies;
-      const Matmul product{.x = reinterpret_cast<const float*>(x.data()),
+      Matmul product{.x = reinterpret_cast<const float*>(x.data()),
                            .x_stride = k,
                            .w = {weights.data() + static_cast<uint64_t>(copy) * bytes, dtype, n, k},
                            .y = reinterpret_cast<float*>(y.data()),

@@ -229,7 +229,7 @@ GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k,
   const AlignedBytes w1 = random_weights(first, 301, k, 16), w2 = random_weights(second, 20, k, 17), w3 = random_weights(first, 50, 33, 18);
   GroupResult result{std::vector<float>(static_cast<size_t>(m * 301)), std::vector<float>(static_cast<size_t>(m * 20)),
                      std::vector<float>(2 * 50)};
-  const Matmul group[] = {
+  Matmul group[] = {
       {.x = x.data(), .x_stride = k + 3, .w = {w1.data(), first, 301, k}, .y = result.y1.data(), .y_stride = 301, .m = m},
       {.x = other.data(), .x_stride = 33, .w = {w3.data(), first, 50, 33}, .y = result.y3.data(), .y_stride = 50, .m = 2},
       {.x = x.data(), .x_stride = k + 3, .w = {w2.data(), second, 20, k}, .y = result.y2.data(), .y_stride = 20, .m = m},
@@ -274,7 +274,7 @@ TEST(BlockMatmul, NoInputsGiveZeros) {
   for (DType dtype : kFormats) {
     AlignedBytes weights(packed_bytes(dtype, 20, 0));
     std::vector<float> y(2 * 20, 3.0f);
-    const Matmul product{.x = y.data(), .x_stride = 0, .w = {weights.data(), dtype, 20, 0}, .y = y.data(), .y_stride = 20, .m = 2};
+    Matmul product{.x = y.data(), .x_stride = 0, .w = {weights.data(), dtype, 20, 0}, .y = y.data(), .y_stride = 20, .m = 2};
     AlignedBytes scratch(matmul_scratch_bytes(dtype, 2, 0));
     matmul({all_kernel_sets().back(), &pool}, {&product, 1}, scratch.span());
     EXPECT_EQ(y, std::vector<float>(40, 0.0f));

@@ -75,26 +75,53 @@ bool shares_input(const Matmul& a, const Matmul& b) {
   return a.x == b.x && a.x_stride == b.x_stride && a.m == b.m && a.w.k == b.w.k && same_rounding;
 }
 
-// The first product of the group that has the same input; its rounded copy serves all of them.
-size_t owner_of_input(std::span<const Matmul> group, size_t i) {
-  size_t owner = 0;
-  while (!shares_input(group[owner], group[i])) ++owner;
-  return owner;
-}
-
-bool owns_rounded_input(std::span<const Matmul> group, size_t i) {
-  return rounds_inputs(group[i].w.dtype) && owner_of_input(group, i) == i;
-}
-
-std::byte* rounded_input(std::span<const Matmul> group, size_t i, std::span<std::byte> scratch) {
-  const auto bytes_of = [&](size_t j) { return matmul_scratch_bytes(group[j].w.dtype, group[j].m, group[j].w.k); };
-  const size_t owner = owner_of_input(group, i);
-  uint64_t offset = 0;
-  for (size_t j = 0; j < owner; ++j) {
-    if (owns_rounded_input(group, j)) offset += bytes_of(j);
+// A product before the i-th that has the same input, whose rounded copy then serves both; i where there is none. Groups of experts are long, and those
+// that share stand side by side.
+size_t sharer_of(std::span<const Matmul> group, size_t i) {
+  constexpr size_t kNear = 8;
+  for (size_t j = i; j > 0 && j + kNear > i; --j) {
+    if (shares_input(group[j - 1], group[i])) return j - 1;
   }
-  LH_CHECK(offset + bytes_of(owner) <= scratch.size());
-  return scratch.data() + offset;
+  return i;
+}
+
+bool owns_rounded_input(std::span<const Matmul> group, size_t i) { return rounds_inputs(group[i].w.dtype) && sharer_of(group, i) == i; }
+
+int64_t rows_per_rounding(const Matmul& p) { return std::max<int64_t>(1, kRoundElementsPerChunk / std::max<int64_t>(p.w.k, 1)); }
+
+struct Group {
+  std::span<Matmul> products;
+  int64_t n_roundings = 0, n_blocks = 0, rounded_elements = 0;
+};
+
+Group plan_group(std::span<Matmul> products, std::span<std::byte> scratch) {
+  Group group{products};
+  uint64_t used = 0;
+  for (size_t i = 0; i < products.size(); ++i) {
+    Matmul& p = products[i];
+    p.place = {.first_rounding = group.n_roundings, .first_block = group.n_blocks};
+    group.n_blocks += cut_of(p).chunks();
+    if (!rounds_inputs(p.w.dtype)) continue;
+    if (const size_t sharer = sharer_of(products, i); sharer != i) {
+      p.place.inputs = products[sharer].place.inputs;
+      continue;
+    }
+    const uint64_t bytes = matmul_scratch_bytes(p.w.dtype, p.m, p.w.k);
+    LH_CHECK(bytes <= scratch.size() - used);
+    p.place.inputs = scratch.data() + used;
+    p.place.rounds_inputs = true;
+    used += bytes;
+    group.n_roundings += ceil_div(p.m, rows_per_rounding(p));
+    group.rounded_elements += p.m * p.w.k;
+  }
+  return group;
+}
+
+// The product that the index-th piece of work belongs to: the last that begins at or before it.
+const Matmul& product_at(const Group& group, int64_t Matmul::Place::*first, int64_t index) {
+  const auto after =
+      std::partition_point(group.products.begin(), group.products.end(), [&](const Matmul& p) { return p.place.*first <= index; });
+  return *(after - 1);
 }
 
 void round_row(const KernelSet& kernels, const float* x, DType weights, int64_t k, std::byte* out) {
@@ -104,17 +131,20 @@ void round_row(const KernelSet& kernels, const float* x, DType weights, int64_t 
   std::fill(to + k, to + round_up(k, is_block_format(weights) ? kQuantBlock : inputs_per_step(weights)), bf16{0});
 }
 
-void round_inputs(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
-  for (size_t i = 0; i < group.size(); ++i) {
-    if (!owns_rounded_input(group, i)) continue;
-    const Matmul& p = group[i];
-    std::byte* out = rounded_input(group, i, scratch);
-    const int64_t stride = rounded_stride_bytes(p.w.dtype, p.w.k);
-    const int64_t rows = std::max<int64_t>(1, kRoundElementsPerChunk / std::max<int64_t>(p.w.k, 1));
-    compute.pool->run(ceil_div(p.m, rows), [&](int64_t chunk, int) {
-      const int64_t end = std::min((chunk + 1) * rows, p.m);
-      for (int64_t r = chunk * rows; r < end; ++r) round_row(*compute.kernels, p.x + r * p.x_stride, p.w.dtype, p.w.k, out + r * stride);
-    });
+void round_some(const KernelSet& kernels, const Group& group, int64_t index) {
+  const Matmul& p = product_at(group, &Matmul::Place::first_rounding, index);
+  const int64_t rows = rows_per_rounding(p), first = (index - p.place.first_rounding) * rows,
+                stride = rounded_stride_bytes(p.w.dtype, p.w.k);
+  auto* out = const_cast<std::byte*>(p.place.inputs);
+  for (int64_t r = first; r < std::min(first + rows, p.m); ++r)
+    round_row(kernels, p.x + r * p.x_stride, p.w.dtype, p.w.k, out + r * stride);
+}
+
+void round_inputs(const Compute& compute, const Group& group) {
+  if (group.rounded_elements <= kRoundElementsPerChunk) {  // sooner done here than shared out
+    for (int64_t i = 0; i < group.n_roundings; ++i) round_some(*compute.kernels, group, i);
+  } else {
+    compute.pool->run(group.n_roundings, [&](int64_t i, int) { round_some(*compute.kernels, group, i); });
   }
 }
 
@@ -129,11 +159,11 @@ struct Block {
 };
 
 // One block of C. k runs in blocks outside the rows; since C holds the f32 sum between blocks, the result is that of one pass.
-void multiply_block(const KernelSet& kernels, const Matmul& p, const std::byte* rounded, const Block& block) {
+void multiply_block(const KernelSet& kernels, const Matmul& p, const Block& block) {
   const DType dtype = p.w.dtype;
   const auto element_bytes = static_cast<int64_t>(dtype == DType::kF32 ? sizeof(float) : is_integer_format(dtype) ? 1 : sizeof(bf16));
   const int64_t stride_bytes = rounds_inputs(dtype) ? rounded_stride_bytes(dtype, p.w.k) : p.x_stride * element_bytes;
-  const std::byte* inputs = (rounds_inputs(dtype) ? rounded : reinterpret_cast<const std::byte*>(p.x)) + block.row * stride_bytes;
+  const std::byte* inputs = (rounds_inputs(dtype) ? p.place.inputs : reinterpret_cast<const std::byte*>(p.x)) + block.row * stride_bytes;
   const int64_t k_block = k_block_of(p);
   const Panels panels = p.w.panels(block.output);
   MatmulTile tile{.a_stride = stride_bytes / element_bytes,
@@ -153,10 +183,6 @@ void multiply_block(const KernelSet& kernels, const Matmul& p, const std::byte* 
   } while (k < p.w.k);
 }
 
-const std::byte* inputs_of(std::span<const Matmul> group, size_t i, std::span<std::byte> scratch) {
-  return rounds_inputs(group[i].w.dtype) ? rounded_input(group, i, scratch) : nullptr;
-}
-
 // Another thread rounded the inputs: they are asked for all at once, not one after another while the first panel waits.
 void fetch_inputs(const std::byte* inputs, int64_t bytes) {
   constexpr int64_t kMost = 32 * 1024;
@@ -164,7 +190,7 @@ void fetch_inputs(const std::byte* inputs, int64_t bytes) {
 }
 
 // The units of the group's weights that begin in [begin, end) of the string of all of them.
-void multiply_piece(const KernelSet& kernels, std::span<const Matmul> group, std::span<std::byte> scratch, int64_t begin, int64_t end) {
+void multiply_piece(const KernelSet& kernels, std::span<const Matmul> group, int64_t begin, int64_t end) {
   int64_t at = 0;  // where the product begins
   for (size_t i = 0; i < group.size() && at < end; ++i) {
     const Matmul& p = group[i];
@@ -172,15 +198,14 @@ void multiply_piece(const KernelSet& kernels, std::span<const Matmul> group, std
     const int64_t first = std::clamp(ceil_div(begin - at, bytes), int64_t{0}, units) * outputs;
     const int64_t last = std::min(std::clamp(ceil_div(end - at, bytes), int64_t{0}, units) * outputs, p.w.n);
     if (first < last) {
-      const std::byte* inputs = inputs_of(group, i, scratch);
-      if (inputs != nullptr) fetch_inputs(inputs, p.m * rounded_stride_bytes(p.w.dtype, p.w.k));
-      multiply_block(kernels, p, inputs, {0, p.m, first, last - first});
+      if (p.place.inputs != nullptr) fetch_inputs(p.place.inputs, p.m * rounded_stride_bytes(p.w.dtype, p.w.k));
+      multiply_block(kernels, p, {0, p.m, first, last - first});
     }
     at += units * bytes;
   }
 }
 
-void multiply_few_rows(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
+void multiply_few_rows(const Compute& compute, std::span<const Matmul> group) {
   Pieces pieces{.n_threads = compute.pool->n_threads()};
   for (const Matmul& p : group) pieces.total_bytes += n_units(p) * unit_bytes(p);
   int64_t n_pieces = 0;
@@ -188,25 +213,17 @@ void multiply_few_rows(const Compute& compute, std::span<const Matmul> group, st
   compute.pool->run(n_pieces, [&](int64_t piece, int) {
     int64_t i = 0;
     pieces.for_each([&](int64_t begin, int64_t end) {
-      if (++i == n_pieces - piece) multiply_piece(*compute.kernels, group, scratch, begin, end);
+      if (++i == n_pieces - piece) multiply_piece(*compute.kernels, group, begin, end);
     });
   });
 }
 
-void multiply_many_rows(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
-  int64_t n_chunks = 0;
-  for (const Matmul& p : group) n_chunks += cut_of(p).chunks();
-  compute.pool->run(n_chunks, [&](int64_t chunk, int) {
-    size_t i = 0;
-    Cut cut = cut_of(group[0]);
-    while (chunk >= cut.chunks()) {
-      chunk -= cut.chunks();
-      cut = cut_of(group[++i]);
-    }
-    const Matmul& p = group[i];
-    const int64_t row = chunk % cut.m_blocks * cut.rows, output = chunk / cut.m_blocks * cut.outputs;
-    const Block block{row, std::min(cut.rows, p.m - row), output, std::min(cut.outputs, p.w.n - output)};
-    multiply_block(*compute.kernels, p, inputs_of(group, i, scratch), block);
+void multiply_many_rows(const Compute& compute, const Group& group) {
+  compute.pool->run(group.n_blocks, [&](int64_t index, int) {
+    const Matmul& p = product_at(group, &Matmul::Place::first_block, index);
+    const Cut cut = cut_of(p);
+    const int64_t own = index - p.place.first_block, row = own % cut.m_blocks * cut.rows, output = own / cut.m_blocks * cut.outputs;
+    multiply_block(*compute.kernels, p, {row, std::min(cut.rows, p.m - row), output, std::min(cut.outputs, p.w.n - output)});
   });
 }
 
@@ -224,11 +241,12 @@ uint64_t matmul_scratch_bytes(std::span<const Matmul> group) {
   return bytes;
 }
 
-void matmul(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch) {
+void matmul(const Compute& compute, std::span<Matmul> products, std::span<std::byte> scratch) {
   LH_CHECK(reinterpret_cast<uintptr_t>(scratch.data()) % kCacheLine == 0);
-  round_inputs(compute, group, scratch);
-  const bool few = std::all_of(group.begin(), group.end(), [](const Matmul& p) { return p.m < kManyRows; });
-  few ? multiply_few_rows(compute, group, scratch) : multiply_many_rows(compute, group, scratch);
+  const Group group = plan_group(products, scratch);
+  round_inputs(compute, group);
+  const bool few = std::all_of(products.begin(), products.end(), [](const Matmul& p) { return p.m < kManyRows; });
+  few ? multiply_few_rows(compute, products) : multiply_many_rows(compute, group);
 }
 
 }  // namespace longhaul

@@ -17,6 +17,14 @@ struct Matmul {
   float* y = nullptr;
   int64_t y_stride = 0;  // elements
   int64_t m = 0;
+
+  // Where the product stands in its group: matmul() sets it.
+  struct Place {
+    const std::byte* inputs = nullptr;            // rounded
+    bool rounds_inputs = false;                   // it is the first of those that share them
+    int64_t first_rounding = 0, first_block = 0;  // of the group's pieces of work
+  };
+  Place place = {};
 };
 
 // What kernels run on: chosen once, shared by all. Owns nothing.
@@ -26,9 +34,9 @@ struct Compute {
 };
 
 // Runs all products as one parallel region (after one that rounds the inputs): q, k and v together, or one product an expert. Products that
-// share x must name the same x, stride, m and k: then x is rounded once. No product's y may overlap another's x or y.
+// share x must name the same x, stride, m and k and stand near each other: then x is rounded once. No product's y may overlap another's x or y.
 //   scratch  rounded copies of the inputs, at least matmul_scratch_bytes() of the group; 64-byte aligned
-void matmul(const Compute& compute, std::span<const Matmul> group, std::span<std::byte> scratch);
+void matmul(const Compute& compute, std::span<Matmul> group, std::span<std::byte> scratch);
 
 uint64_t matmul_scratch_bytes(DType weights, int64_t m, int64_t k);
 // Of a whole group: inputs that are rounded alike and shared count once.

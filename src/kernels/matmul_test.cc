@@ -118,7 +118,7 @@ GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k,
   pack_rows(random_floats(50 * 33, 18).data(), DType::kF32, 0, 50, 33, dtype, w3.data());
   GroupResult result{std::vector<float>(static_cast<size_t>(m * n)), std::vector<float>(static_cast<size_t>(m * 20)),
                      std::vector<float>(2 * 50)};
-  const Matmul group[] = {
+  Matmul group[] = {
       {.x = x.data(), .x_stride = k + 3, .w = {w1.data(), dtype, n, k}, .y = result.y1.data(), .y_stride = n, .m = m},
       {.x = other.data(), .x_stride = 33, .w = {w3.data(), dtype, 50, 33}, .y = result.y3.data(), .y_stride = 50, .m = 2},
       {.x = x.data(), .x_stride = k + 3, .w = {w2.data(), dtype, 20, k}, .y = result.y2.data(), .y_stride = 20, .m = m},
@@ -158,7 +158,7 @@ TEST(Matmul, DecodeEqualsPrefillBitwise) {  // few rows and many rows are cut di
 TEST(Matmul, NoInputsGiveZeros) {
   ThreadPool pool(1);
   std::vector<float> y(2 * 20, 3.0f);
-  const Matmul product{.x = y.data(), .x_stride = 0, .w = {nullptr, DType::kBF16, 20, 0}, .y = y.data(), .y_stride = 20, .m = 2};
+  Matmul product{.x = y.data(), .x_stride = 0, .w = {nullptr, DType::kBF16, 20, 0}, .y = y.data(), .y_stride = 20, .m = 2};
   AlignedBytes scratch(matmul_scratch_bytes(DType::kBF16, 2, 0));
   matmul({all_kernel_sets().back(), &pool}, {&product, 1}, scratch.span());
   EXPECT_EQ(y, std::vector<float>(40, 0.0f));
