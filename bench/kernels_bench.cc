@@ -1,16 +1,19 @@
 // Matrix products and attention of real shapes as shares of what the machine can do: the dot peak and the read bandwidth.
 //   kernels_bench [threads]     LONGHAUL_KERNELS picks the set
+//   kernels_bench --onednn      products of many rows beside oneDNN's, on one thread
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "base/buffer.h"
 #include "kernels/attention.h"
 #include "kernels/roofline.h"
+#include "onednn.h"
 
 namespace longhaul {
 namespace {
@@ -45,6 +48,36 @@ double peak_of(const Roofline& roofline, DType dtype) {
   return dtype == DType::kF32 ? roofline.f32_flops_per_second : roofline.bf16_flops_per_second;
 }
 
+// Copies of a matrix with what multiplies by them.
+class MatmulCase {
+ public:
+  MatmulCase(DType dtype, int64_t m, int64_t k, int64_t n, int64_t copies)
+      : dtype_(dtype),
+        m_(m),
+        k_(k),
+        n_(n),
+        weights_(allocate(packed_bytes(dtype, n, k) * static_cast<uint64_t>(copies), is_block_format(dtype) ? kLargeFactors : 0x3b)),
+        x_(allocate(static_cast<uint64_t>(m * k) * sizeof(float))),
+        y_(allocate(static_cast<uint64_t>(m * n) * sizeof(float))),
+        scratch_(allocate(matmul_scratch_bytes(dtype, m, k))) {}
+
+  void multiply(const Compute& compute, int64_t copy) {
+    Matmul product{.x = reinterpret_cast<const float*>(x_.data()),
+                   .x_stride = k_,
+                   .w = {weights_.data() + static_cast<uint64_t>(copy) * packed_bytes(dtype_, n_, k_), dtype_, n_, k_},
+                   .y = reinterpret_cast<float*>(y_.data()),
+                   .y_stride = n_,
+                   .m = m_};
+    matmul(compute, {&product, 1}, {scratch_.data(), matmul_scratch_bytes(dtype_, m_, k_)});
+  }
+
+ private:
+  static constexpr int kLargeFactors = 0x7b;  // of block formats, whose products with scales must not be subnormal: those are slow
+  DType dtype_;
+  int64_t m_, k_, n_;
+  Buffer weights_, x_, y_, scratch_;
+};
+
 void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype, int64_t m, int64_t k, int64_t n) {
   // Few rows read the weights from memory: as many matrices as a model has, so that no cache holds them; a pass of a few ms, which
   // often escapes other programs, multiplies by some of them.
@@ -52,27 +85,37 @@ void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype,
   const auto bytes = packed_bytes(dtype, n, k);
   const auto copies = m > 8 ? 1 : std::max<int64_t>(1, static_cast<int64_t>(kModelBytes / bytes));
   const auto copies_per_pass = std::clamp<int64_t>(static_cast<int64_t>(kPassBytes / bytes), 1, copies);
-  constexpr int kLargeFactors = 0x7b;  // of block formats, whose products with scales must not be subnormal: those are slow
-  const Buffer weights = allocate(bytes * static_cast<uint64_t>(copies), is_block_format(dtype) ? kLargeFactors : 0x3b);
-  const Buffer x = allocate(static_cast<uint64_t>(m * k) * sizeof(float)), y = allocate(static_cast<uint64_t>(m * n) * sizeof(float)),
-               scratch = allocate(matmul_scratch_bytes(dtype, m, k));
+  MatmulCase matmul(dtype, m, k, n, copies);
   const double seconds = best_seconds([&](int pass) {
-    for (int64_t i = 0; i < copies_per_pass; ++i) {
-      const int64_t copy = (pass * copies_per_pass + i) % copies;
-      Matmul product{.x = reinterpret_cast<const float*>(x.data()),
-                           .x_stride = k,
-                           .w = {weights.data() + static_cast<uint64_t>(copy) * bytes, dtype, n, k},
-                           .y = reinterpret_cast<float*>(y.data()),
-                           .y_stride = n,
-                           .m = m};
-      matmul(compute, {&product, 1}, {scratch.data(), matmul_scratch_bytes(dtype, m, k)});
-    }
+    for (int64_t i = 0; i < copies_per_pass; ++i) matmul.multiply(compute, (pass * copies_per_pass + i) % copies);
   });
   const double flops = 2.0 * static_cast<double>(m * k * n * copies_per_pass) / seconds;
   const double read = static_cast<double>(bytes) * static_cast<double>(copies_per_pass) / seconds;
   fmt::print("matmul {:<7} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
              to_string(dtype), m, k, n, flops / 1e9, 100.0 * flops / peak_of(roofline, dtype), read / 1e9,
              100.0 * read / roofline.read_bytes_per_second);
+}
+
+constexpr std::pair<int64_t, int64_t> kShapes[] = {{1536, 6144}, {6144, 1536}, {1536, 2048}};  // K, N: E2B's
+
+int compare_with_onednn(const Compute& compute) {
+  for (DType dtype : {DType::kQ4, DType::kQ8, DType::kBF16}) {
+    for (const auto& [k, n] : kShapes) {
+      for (int64_t m : {64, 512}) {
+        const auto theirs = onednn_product(dtype, m, k, n);
+        if (!theirs) {
+          fmt::print(stderr, "no oneDNN to compare with: install libdnnl-dev, configure and build kernels_bench again\n");
+          return 2;
+        }
+        MatmulCase ours(dtype, m, k, n, 1);
+        const double flops = 2.0 * static_cast<double>(m * k * n), own = flops / best_seconds([&](int) { ours.multiply(compute, 0); }),
+                     other = flops / best_seconds([&](int) { (*theirs)(); });
+        fmt::print("matmul {:<4} M={:<4} K={:<5} N={:<6} {:7.1f} GFLOP/s, oneDNN {} {:7.1f}: {:5.1f} %\n", to_string(dtype), m, k, n,
+                   own / 1e9, dtype == DType::kBF16 ? "bf16" : "int8", other / 1e9, 100.0 * own / other);
+      }
+    }
+  }
+  return 0;
 }
 
 void bench_attention(const Compute& compute, const Roofline& roofline, DType dtype, int64_t heads, int64_t kv_heads, int64_t dim,
@@ -110,7 +153,7 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
       100.0 * read / roofline.read_bytes_per_second);
 }
 
-int run(int n_threads) {
+int run(int n_threads, bool with_onednn) {
   const auto kernels = choose_kernels();
   if (!kernels.ok()) {
     fmt::print(stderr, "{}\n", kernels.error().message);
@@ -118,6 +161,7 @@ int run(int n_threads) {
   }
   ThreadPool pool(n_threads);
   const Compute compute{*kernels, &pool};
+  if (with_onednn) return compare_with_onednn(compute);
   const auto measured = measure_roofline(compute);
   if (!measured.ok()) {
     fmt::print(stderr, "{}\n", measured.error().message);
@@ -127,9 +171,8 @@ int run(int n_threads) {
   fmt::print("{} threads {}: reads {:.1f} GB/s (median {:.1f}), dots: int8 {:.1f}, bf16 {:.1f}, f32 {:.1f} GFLOP/s\n", (*kernels)->name,
              n_threads, roofline.read_bytes_per_second / 1e9, roofline.median_read_bytes_per_second / 1e9,
              roofline.int8_flops_per_second / 1e9, roofline.bf16_flops_per_second / 1e9, roofline.f32_flops_per_second / 1e9);
-  const std::pair<int64_t, int64_t> shapes[] = {{1536, 6144}, {6144, 1536}, {1536, 2048}};
   for (DType dtype : {DType::kQ4, DType::kQ8, DType::kF4, DType::kF8E4M3, DType::kBF16, DType::kF32}) {
-    for (const auto& [k, n] : shapes) {
+    for (const auto& [k, n] : kShapes) {
       for (int64_t m : {1, 2, 4, 8, 64, 512}) bench_matmul(compute, roofline, dtype, m, k, n);
     }
   }
@@ -147,4 +190,7 @@ int run(int n_threads) {
 }  // namespace
 }  // namespace longhaul
 
-int main(int argc, char** argv) { return longhaul::run(argc > 1 ? std::max(1, std::atoi(argv[1])) : longhaul::default_thread_count()); }
+int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "--onednn") return longhaul::run(1, true);
+  return longhaul::run(argc > 1 ? std::max(1, std::atoi(argv[1])) : longhaul::default_thread_count(), false);
+}

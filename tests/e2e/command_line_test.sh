@@ -185,6 +185,13 @@ done
 longhaul run "$work/synth" -p "In the beginning" -n 8 --seed 1
 expect_status 0
 
+begin "synth makes up a packed folder that runs as it is"
+longhaul synth "$demo/config.json" --out "$work/made_up" --layers 2 --weights q4
+expect_status 0
+cp "$demo/tokenizer.json" "$demo/tokenizer_config.json" "$work/made_up/"
+longhaul run "$work/made_up" -p "In the beginning" -n 8 --seed 1
+expect_status 0
+
 begin "an expert cache smaller than the experts gives the same text"
 longhaul synth "$demo/config.json" --out "$work/experts" --layers 3 --seed 2 --set enable_moe_block=true --set num_experts=16 \
   --set top_k_experts=2 --set moe_intermediate_size=64

@@ -90,6 +90,35 @@ TEST_P(PlanOfFolder, OfPackedWeightsIsWhatMappingThemTakes) {
   }
 }
 
+// A folder made up in a format has the tensors, sizes and plan of one that was packed into it.
+TEST_P(PlanOfFolder, OfMadeUpPackedWeightsIsThatOfPackedOnes) {
+  const TemporaryFolder folder;
+  for (const std::string weights : {"q4", "q8", "bf16"}) {
+    SCOPED_TRACE(weights);
+    const std::string made_up = folder.path() + "/" + weights;
+    const Status status = synthesize(golden_folder(GetParam()), made_up, {.weights = weights});
+    ASSERT_TRUE(status.ok()) << status.error().message;
+    const Json plan = plan_of(made_up), original = plan_of(golden_folder(GetParam()), plan_options(weights));
+    expect_allocated(plan, made_up, plan_options());
+    for (const char* key : {"weight_bytes", "scratch_bytes", "decode_read_bytes"})
+      EXPECT_EQ(integer(plan, key), integer(original, key)) << key;
+  }
+}
+
+TEST(SynthPacked, RefusesWhatIsNoPackedFormat) {
+  const TemporaryFolder folder;
+  const std::string model = golden_folder(golden_checkpoints().front());
+  for (const std::string weights : {"f32", "released", "q5"}) {
+    const Status status = synthesize(model, folder.path() + "/out", {.weights = weights});
+    ASSERT_FALSE(status.ok()) << weights;
+    EXPECT_THAT(status.error().message, HasSubstr("use q4, q8 or bf16"));
+  }
+  const Status both = synthesize(model, folder.path() + "/out", {.dtype = "f32", .weights = "q4"});
+  ASSERT_FALSE(both.ok());
+  EXPECT_THAT(both.error().message, HasSubstr("give one"));
+  EXPECT_FALSE(fs::exists(folder.path() + "/out"));
+}
+
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PlanOfFolder);
 INSTANTIATE_TEST_SUITE_P(Checkpoints, PlanOfFolder, ::testing::ValuesIn(golden_checkpoints()), test_name);
 

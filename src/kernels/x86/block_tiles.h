@@ -25,8 +25,8 @@ inline void fetch(const std::byte* from, int64_t bytes) {
 }
 
 // C of many rows. A few blocks of two panels at a time, decoded where the format needs it, stay in L1 while all rows meet them; the sums stand
-// side by side until K is done: rows of C are often a power of two apart, and would drive each other out of the caches. While a tile of rows is
-// computed, the next tile's inputs and a part of the next blocks are fetched: both come in pieces too short for the hardware to foresee.
+// side by side until K is done: rows of C are often a power of two apart, and would drive each other out of the caches. While tiles of
+// rows are computed, the next blocks are fetched a part at a time: they come in pieces too short for the hardware to foresee.
 //
 // `Decoder` says into what blocks are decoded, and how: kFormat, kBlocks, kBlockBytes of a decoded block, kInputBytes of a block of one row of A,
 // kStrideBytes that a unit of a_stride stands for, and decode(panel, k, first, n, out) for blocks [first, first + n) of a panel of k inputs;
@@ -96,17 +96,9 @@ class ManyRows {
     const int64_t next_panel = is_last ? panel + kManyRowsPanels : panel, next_block = is_last ? 0 : block + n_blocks;
     for (int64_t i = 0, row = 0; i < n_row_tiles_; ++i) {
       const int64_t rows = ceil_div(n_rows_ - row, n_row_tiles_ - i);  // tiles as equal as can be
-      fetch_inputs(tile, row + rows, rows);
       fetch_weights(next_panel, next_block, i);
       tiles_.by_shape[static_cast<size_t>(rows)][static_cast<size_t>(panels_from(panel))](tile, row, 0);
       row += rows;
-    }
-  }
-
-  void fetch_inputs(const MatmulTile& tile, int64_t row, int64_t n) const {
-    const auto* a = static_cast<const std::byte*>(tile.a);
-    for (int64_t r = row; r < std::min(row + n, n_rows_); ++r) {
-      fetch(a + r * tile.a_stride * Decoder::kStrideBytes, tile.k / kQuantBlock * Decoder::kInputBytes);
     }
   }
 

@@ -202,7 +202,7 @@ LH_VNNI_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
   }
 }
 
-constexpr int kBestRows = 6;  // times two panels: 12 exact sums and 12 totals in registers, next to bytes and scales
+constexpr int kBestRows = 5;  // times two panels: 10 exact sums and 10 totals in registers, next to bytes and scales; 12 spill
 
 template <class Source, int kMaxPanels>
 struct Kernels {
