@@ -70,8 +70,9 @@ void add_synth(CLI::App& app, Run& run) {
   c->add_option("--out", f->out, "folder to write")->required();
   c->add_option("--layers", f->options.layers, "only so many layers; 0: all")->check(CLI::Range(0, 100000));
   c->add_option("--seed", f->options.seed, "random seed")->capture_default_str();
-  c->add_option("--weights", f->options.weights,
-                "q4, q8 or bf16: a packed folder, as quantize writes it, of a model whose plain checkpoint may be too large for this machine");
+  c->add_option(
+      "--weights", f->options.weights,
+      "q4, q8 or bf16: a packed folder, as quantize writes it, of a model whose plain checkpoint may be too large for this machine");
   c->add_option("--dtype", f->options.dtype, "bf16, f32, or released: FP8 and FP4 where the model was published so")->capture_default_str();
   add_overrides(*c, f->options.config_overrides);
   c->callback([f, &run] {
