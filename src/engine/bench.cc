@@ -177,7 +177,8 @@ class Bench {
         if (std::abs(after - before) <= kSteady * before) steady += timing;
         before = after;
       }
-      peak_rss_ = std::max(peak_rss_, peak_resident_bytes() - ReadProbe::kBytes);  // the probe's memory is not the model's
+      peak_rss_ = std::max<uint64_t>(peak_rss_ + ReadProbe::kBytes, peak_resident_bytes()) -
+                  ReadProbe::kBytes;  // the probe's memory is not the model's
     }
     reset_peak_resident();
     f.is_steady = steady.tokens >= all.tokens / 2;

@@ -71,13 +71,15 @@ class Codes {
   uint8_t scale_ = 127;
 };
 
+std::string name_in_file(const Architecture& arch, const TensorSpec& t) { return t.is_absolute ? t.name : arch.prefixes.front() + t.name; }
+
 // The tensors of a checkpoint in one float type, or each as the model was released: E4M3 with a scale every 128 x 128, MXFP4 two codes to a byte.
 std::vector<Output> outputs(const Architecture& arch, std::optional<DType> dtype) {
   std::vector<Output> all;
   for (size_t i = 0; i < arch.tensors.size(); ++i) {
     const TensorSpec& t = arch.tensors[i];
     const WeightSpec* w = weight_of(arch, i);
-    const std::string name = t.is_absolute ? t.name : arch.prefixes.front() + t.name;
+    const std::string name = name_in_file(arch, t);
     const DType released = w == nullptr ? DType::kBF16 : w->released;
     if (w != nullptr && w->use == WeightUse::kIndex) {
       all.push_back({{name, DType::kI64, t.shape}, i});
@@ -102,7 +104,7 @@ std::vector<Output> packed_outputs(const Architecture& arch, WeightFormat format
   for (const WeightSpec& w : arch.weights) {
     const auto tensor = static_cast<size_t>(w.tensor);
     const TensorSpec& t = arch.tensors[tensor];
-    const std::string name = t.is_absolute ? t.name : arch.prefixes.front() + t.name;
+    const std::string name = name_in_file(arch, t);
     if (w.is_packed()) {
       const DType dtype = packed_dtype(w, format);
       Output o{.decl = {name + packed_suffix(w, dtype), DType::kU8, packed_shape(w, dtype)},

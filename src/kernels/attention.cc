@@ -301,9 +301,7 @@ void attend(const Compute& compute, const Attention& spec, std::span<const Atten
     const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.tasks_per_head() * spec.layout.n_kv_heads; });
     run_task(*compute.kernels, spec, sequences, place, work, partials);
   });
-  // Few rows of few parts are merged sooner here than shared out.
-  constexpr int64_t kMergedElements = 16384;
-  const int64_t rows_per_chunk = std::max<int64_t>(1, kMergedElements / std::max<int64_t>(1, most_parts * dim));
+  const int64_t rows_per_chunk = merged_rows_per_chunk(most_parts, dim);
   compute.pool->run(ceil_div(n_merged, rows_per_chunk), [&](int64_t chunk, int) {
     for (int64_t index = chunk * rows_per_chunk; index < std::min(n_merged, (chunk + 1) * rows_per_chunk); ++index) {
       const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.split_rows() * spec.layout.n_kv_heads; });

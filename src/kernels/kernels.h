@@ -36,8 +36,9 @@ struct KernelSet {
 
   void (*matmul_f32)(const MatmulTile&);
   void (*matmul_bf16)(const MatmulTile&);
-  // Block formats (quant_blocks.h): tiles start at a panel's header and at input 0. Sums within a group of integers are exact; in f32,
-  //   C += (factor * scale) * input scale * sum   group after group, and   C += scale * sum   block after block of kF8E4M3.
+  // Block formats (quant_blocks.h): tiles start at a panel's header and at input 0. Integer sums are exact; in f32, block after block,
+  //   C += (scale * input scale) * sum   of kQ8, and of kQ4, whose sums have their multipliers in them; of kF4 group after group
+  //   C += scale * sum                   of kF8E4M3
   void (*matmul_q8)(const MatmulTile&);
   void (*matmul_q4)(const MatmulTile&);
   void (*matmul_f4)(const MatmulTile&);

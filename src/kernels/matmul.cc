@@ -109,7 +109,6 @@ Group plan_group(std::span<Matmul> products, std::span<std::byte> scratch) {
     const uint64_t bytes = matmul_scratch_bytes(p.w.dtype, p.m, p.w.k);
     LH_CHECK(bytes <= scratch.size() - used);
     p.place.inputs = scratch.data() + used;
-    p.place.rounds_inputs = true;
     used += bytes;
     group.n_roundings += ceil_div(p.m, rows_per_rounding(p));
     group.rounded_elements += p.m * p.w.k;

@@ -21,7 +21,6 @@ struct Matmul {
   // Where the product stands in its group: matmul() sets it.
   struct Place {
     const std::byte* inputs = nullptr;            // rounded
-    bool rounds_inputs = false;                   // it is the first of those that share them
     int64_t first_rounding = 0, first_block = 0;  // of the group's pieces of work
   };
   Place place = {};

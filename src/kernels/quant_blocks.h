@@ -81,6 +81,19 @@ inline constexpr int64_t code_at(DType d, int64_t o, int64_t i) {  // byte withi
   return i / (d == DType::kQ8 ? 4 : 8) * 64 + o * 4 + i % 4;
 }
 
+// Of an integer format, what the byte that holds an input's code means, and what a group's integers are multiplied by. Both exact.
+inline int level_of(DType d, uint8_t byte, int64_t i) {
+  if (d == DType::kQ8) return int{byte} - kCodeOffset;
+  const auto& levels = d == DType::kQ4 ? kQ4Levels : kF4Levels;
+  return levels[i % 8 < 4 ? byte & 15u : byte >> 4u];
+}
+inline float group_scale(DType d, const std::byte* panel, const uint8_t* block, int64_t o, int64_t g) {
+  if (d == DType::kQ8) return reinterpret_cast<const float*>(block)[o];
+  if (d == DType::kF4) return reinterpret_cast<const float*>(panel)[o] * f4_scale(block[g * kPanel + o]);
+  const auto& scales = *reinterpret_cast<const Q4Scales*>(block);
+  return to_f32(scales.scale[static_cast<size_t>(o)]) * static_cast<float>(q4_multiplier(scales.multipliers[static_cast<size_t>(o)], g));
+}
+
 // 4 bits of exponent (bias 7) and 3 of mantissa; 0x7f and 0xff are NaN. Every value is a bf16.
 inline float e4m3_to_f32(uint8_t code) {
   const uint32_t magnitude = code & 0x7fu, sign = static_cast<uint32_t>(code & 0x80u) << 24;

@@ -122,10 +122,9 @@ struct Q4Choice {
   std::array<int, kGroups> multipliers{};
 };
 
-constexpr auto kLog2Multiplier = [] {
-  return std::array<float, kLargestQ4Multiplier + 1>{0.0f,       0.0f, 1.0f,      1.5849625f, 2.0f,       2.3219281f, 2.5849625f,
-                                                     2.8073549f, 3.0f, 3.169925f, 3.3219281f, 3.4594316f, 3.5849625f};
-}();
+// log2 of each multiplier; of 0 there is none.
+constexpr std::array<float, kLargestQ4Multiplier + 1> kLog2Multiplier = {
+    0.0f, 0.0f, 1.0f, 1.5849625f, 2.0f, 2.3219281f, 2.5849625f, 2.8073549f, 3.0f, 3.169925f, 3.3219281f, 3.4594316f, 3.5849625f};
 
 // The multiplier with the least error on the curve, and that error.
 std::pair<int, float> best_multiplier(const ErrorCurve& curve, float log_scale) {
@@ -167,9 +166,8 @@ Q4Choice choose_q4(const BlockWeights& w, float largest) {
   // From the finest scale of the group with the largest weight, which takes the largest multiplier, in steps to one with which it takes a smaller one.
   constexpr float kFirstTop = 11.5f, kStep = 1.0307f;
   constexpr int kTries = 24;
-  std::vector<ErrorCurve> curves;
-  curves.reserve(kGroups);
-  for (const Group& group : w) curves.emplace_back(group, std::max(largest_of(group), largest * 1e-6f));
+  const auto curve_of = [&](size_t g) { return ErrorCurve(w[g], std::max(largest_of(w[g]), largest * 1e-6f)); };
+  const std::array<ErrorCurve, kGroups> curves = {curve_of(0), curve_of(1), curve_of(2), curve_of(3)};
   bf16 best{0};
   float least = std::numeric_limits<float>::infinity(), wanted = largest / (kFirstTop * kLargestQ4Multiplier);
   for (int i = 0; i < kTries; ++i, wanted *= kStep) {
@@ -328,34 +326,19 @@ Status pack_f8_rows(const std::byte* codes, std::span<const float> scales, int64
   return {};
 }
 
-// Of an integer format: what a code means without its scale, and the scale of a group.
-static int level_of(DType dtype, uint8_t byte, int64_t in_block) {
-  if (dtype == DType::kQ8) return byte - kCodeOffset;
-  const auto code = static_cast<size_t>(in_block % 8 < 4 ? byte & 15 : byte >> 4);
-  return dtype == DType::kQ4 ? kQ4Levels[code] : kF4Levels[code];
-}
-static float scale_of(const PackedMatrix& m, const float* header, const uint8_t* block, int64_t output, int64_t g) {
-  if (m.dtype == DType::kQ8) return reinterpret_cast<const float*>(block)[output];
-  if (m.dtype == DType::kF4) return header[output] * f4_scale(block[g * kPanel + output]);
-  const auto& scales = *reinterpret_cast<const Q4Scales*>(block);
-  const auto o = static_cast<size_t>(output);
-  return to_f32(scales.scale[o]) * static_cast<float>(q4_multiplier(scales.multipliers[o], g));
-}
-
 void unpack_row(const PackedMatrix& m, int64_t row, float* out) {
   LH_CHECK(is_block_format(m.dtype));
   const std::byte* panel = m.data + row / kPanel * m.panel_bytes();
-  const auto* header = reinterpret_cast<const float*>(panel);
   const int64_t output = row % kPanel;
   for (int64_t i = 0; i < m.k; ++i) {
     const int64_t b = i / kQuantBlock, in_block = i % kQuantBlock;
     const auto* block = reinterpret_cast<const uint8_t*>(panel + panel_header_bytes(m.dtype, m.k) + b * block_bytes(m.dtype));
     const uint8_t byte = block[block_scale_bytes(m.dtype) + code_at(m.dtype, output, in_block)];
     if (m.dtype == DType::kF8E4M3) {
-      out[i] = header[b] * e4m3_to_f32(byte);
+      out[i] = reinterpret_cast<const float*>(panel)[b] * e4m3_to_f32(byte);
       continue;
     }
-    out[i] = scale_of(m, header, block, output, in_block / kQuantGroup) * static_cast<float>(level_of(m.dtype, byte, in_block));
+    out[i] = group_scale(m.dtype, panel, block, output, in_block / kQuantGroup) * static_cast<float>(level_of(m.dtype, byte, in_block));
   }
 }
 

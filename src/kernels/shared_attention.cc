@@ -313,12 +313,13 @@ Place find(const SharedAttention& spec, std::span<const SharedQueries> sequences
 
 template <class Element>
 void attend(const Compute& compute, const SharedAttention& spec, std::span<const SharedQueries> sequences, std::span<std::byte> scratch) {
-  int64_t n_tasks = 0, n_merged = 0, n_partials = 0;
+  int64_t n_tasks = 0, n_merged = 0, n_partials = 0, most_parts = 0;
   for (const SharedQueries& s : sequences) {
     const Plan plan = plan_of(spec, s);
     n_tasks += plan.tasks();
     n_merged += plan.split_rows(spec.n_heads);
     n_partials += plan.split_rows(spec.n_heads) * plan.splits;
+    most_parts = std::max(most_parts, plan.splits);
   }
   const int64_t dim = spec.layout.padded_dim();
   ScratchCarver carver(scratch);
@@ -337,12 +338,15 @@ void attend(const Compute& compute, const SharedAttention& spec, std::span<const
       task.write();
     }
   });
-  compute.pool->run(n_merged, [&](int64_t index, int) {
-    const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.split_rows(spec.n_heads); });
-    const int64_t rows = place.plan.split_rows(spec.n_heads), head = place.index % spec.n_heads;
-    merge_parts(*compute.kernels, partials.rows_from(place.first_partial + place.index, dim), place.plan.splits, rows, dim,
-                spec.sinks == nullptr ? kMinusInfinity : spec.sinks[head], spec.layout.head_dim,
-                sequences[place.sequence].out + place.index * spec.layout.head_dim);
+  const int64_t rows_per_chunk = merged_rows_per_chunk(most_parts, dim);
+  compute.pool->run(ceil_div(n_merged, rows_per_chunk), [&](int64_t chunk, int) {
+    for (int64_t index = chunk * rows_per_chunk; index < std::min(n_merged, (chunk + 1) * rows_per_chunk); ++index) {
+      const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.split_rows(spec.n_heads); });
+      const int64_t rows = place.plan.split_rows(spec.n_heads), head = place.index % spec.n_heads;
+      merge_parts(*compute.kernels, partials.rows_from(place.first_partial + place.index, dim), place.plan.splits, rows, dim,
+                  spec.sinks == nullptr ? kMinusInfinity : spec.sinks[head], spec.layout.head_dim,
+                  sequences[place.sequence].out + place.index * spec.layout.head_dim);
+    }
   });
 }
 

@@ -38,6 +38,12 @@ inline SoftmaxPartial take_partial(ScratchCarver& carver, int64_t rows, int64_t 
 // No key visible gives zeros; a NaN weight stays one.
 inline float inverse_weight(float weight) { return weight == 0.0f ? 0.0f : 1.0f / weight; }
 
+// Rows that one thread merges at a time: few rows of few parts are merged sooner by the caller than shared out.
+inline int64_t merged_rows_per_chunk(int64_t parts, int64_t dim) {
+  constexpr int64_t kElements = 16384;
+  return std::max<int64_t>(1, kElements / std::max<int64_t>(1, parts * dim));
+}
+
 // One row's output [n] from its parts, which stand `stride` rows apart (at most kMaxSplits of them); a sink is a score without a value.
 inline constexpr int64_t kMaxSplits = 16;
 

@@ -29,28 +29,11 @@ void matmul(const MatmulTile& t) {
   }
 }
 
-// A weight of an integer format without its scales: exact.
-int level_of(DType dtype, const uint8_t* codes, int64_t output, int64_t input) {
-  const uint8_t byte = codes[code_at(dtype, output, input)];
-  if (dtype == DType::kQ8) return int{byte} - kCodeOffset;
-  const auto& levels = dtype == DType::kQ4 ? kQ4Levels : kF4Levels;
-  return levels[input % 8 < 4 ? byte & 15 : byte >> 4];
-}
-
 int32_t group_product(DType dtype, const uint8_t* codes, int64_t output, const InputBlock& in, int64_t g) {
   int32_t dot = 0;
   for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; ++i)
-    dot += level_of(dtype, codes, output, i) * in.codes[static_cast<size_t>(i)];
+    dot += level_of(dtype, codes[code_at(dtype, output, i)], i) * in.codes[static_cast<size_t>(i)];
   return dot;
-}
-
-// What each group's product is multiplied by, without the inputs' scales.
-double scale_of_group(DType dtype, const std::byte* panel, const uint8_t* block, int64_t output, int64_t g) {
-  if (dtype == DType::kQ8) return double{reinterpret_cast<const float*>(block)[output]};
-  if (dtype == DType::kF4) return double{reinterpret_cast<const float*>(panel)[output]} * double{f4_scale(block[g * kPanel + output])};
-  const auto& scales = *reinterpret_cast<const Q4Scales*>(block);
-  const auto o = static_cast<size_t>(output);
-  return double{to_f32(scales.scale[o])} * q4_multiplier(scales.multipliers[o], g);
 }
 
 double integer_product(DType dtype, const std::byte* panel, int64_t output, const InputBlock* inputs, int64_t n_blocks) {
@@ -58,7 +41,7 @@ double integer_product(DType dtype, const std::byte* panel, int64_t output, cons
   for (int64_t b = 0; b < n_blocks; ++b) {
     const auto* block = reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(dtype, 0) + b * block_bytes(dtype);
     for (int64_t g = 0; g < kBlockGroups; ++g) {
-      const double scale = scale_of_group(dtype, panel, block, output, g) * double{inputs[b].scale[static_cast<size_t>(g)]};
+      const double scale = double{group_scale(dtype, panel, block, output, g)} * double{inputs[b].scale[static_cast<size_t>(g)]};
       sum += scale * group_product(dtype, block + block_scale_bytes(dtype), output, inputs[b], g);
     }
   }
