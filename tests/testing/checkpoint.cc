@@ -13,7 +13,7 @@ namespace {
 template <class T>
 std::vector<T> values(const TensorInfo& t) {
   std::vector<T> out(t.bytes.size() / sizeof(T));
-  std::memcpy(out.data(), t.bytes.data(), out.size() * sizeof(T));
+  if (!out.empty()) std::memcpy(out.data(), t.bytes.data(), out.size() * sizeof(T));  // an empty vector's data is null
   return out;
 }
 
