@@ -52,7 +52,8 @@ Error AtomicFile::failed(const char* what, int error) const {
 
 Status AtomicFile::open_target() {
   if (const auto fd = own_descriptor(target_)) return open_own_descriptor(*fd);
-  // By the path as it was given: the system has rules of its own for links in other people's folders.
+  // By the path as it was given: the system has rules of its own for links in other people's
+  // folders.
   int fd = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   int error = fd < 0 ? errno : 0;
   struct stat old {};
@@ -73,7 +74,8 @@ Status AtomicFile::open_target() {
   return error == 0 ? Status() : failed("create", error);
 }
 
-// A duplicate goes on where the descriptor stands: opening /dev/stdout anew would begin a redirected file again from its start.
+// A duplicate goes on where the descriptor stands: opening /dev/stdout anew would begin a
+// redirected file again from its start.
 Status AtomicFile::open_own_descriptor(int fd) {
   constexpr int kFirstFree = 3;
   const int flags = ::fcntl(fd, F_GETFL);
@@ -90,7 +92,8 @@ Status AtomicFile::open_in_place(int fd, bool is_regular) {
   return is_regular && ::ftruncate(fd, 0) != 0 ? failed("write", errno) : Status();
 }
 
-// Opens a file beside the target that nobody else has, like the old one where there is one. Returns the errno of a failure.
+// Opens a file beside the target that nobody else has, like the old one where there is one. Returns
+// the errno of a failure.
 int AtomicFile::open_temporary(const struct stat* old) {
   int64_t n = ::getpid();
   do {  // a process of the same number may have left one behind

@@ -1,10 +1,12 @@
 // A file that appears whole or not at all: written under a temporary name beside its target, then renamed.
 //
-//   target                               what is written
-//   nothing, or a regular file           NAME.N.partial beside it, renamed by commit(); an old file's mode and owner are kept
-//   a symbolic link                      what it leads to, which need not be there yet; the link stays
-//   a device, a pipe, /dev/stdout, ...   the thing itself, as it comes: nothing is renamed over it
-//   a file whose place cannot be taken   the file itself: a mount point, or a folder that takes no new files
+//   target                          what is written
+//   nothing, or a regular file      NAME.N.partial beside it, renamed by commit(); mode and owner of
+//                                   an old file are kept
+//   a symbolic link                 what it leads to, there or not yet; the link stays
+//   a device, a pipe, /dev/stdout   the thing itself, as it comes: nothing is renamed over it
+//   a mount point, or a file in a   the file itself
+//   folder that takes no new ones
 //
 // A hard link is a file: other names of the old one keep what they had.
 #pragma once
@@ -23,12 +25,13 @@ namespace longhaul {
 
 class AtomicFile {
  public:
-  // What cannot be written is an error here already, before the work is done: a folder, a write-protected file, a missing folder.
-  // Waits for a pipe's reader.
+  // What cannot be written is an error here already, before the work is done: a folder, a
+  // write-protected file, a missing folder. Waits for a pipe's reader.
   static Result<AtomicFile> create(const std::string& path);
   AtomicFile(AtomicFile&&) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
-  ~AtomicFile();  // not committed: the temporary file is removed, a file written in place is left empty
+  // Not committed: the temporary file is removed, a file written in place is left empty.
+  ~AtomicFile();
 
   Status write(std::span<const std::byte> bytes);
   Status write(std::string_view text) { return write(std::as_bytes(std::span(text))); }

@@ -89,7 +89,8 @@ TEST_F(AtomicFiles, AppearsWholeOrNotAtAll) {
   EXPECT_EQ(n_files(), 2);
 }
 
-// labelme #2485, patchloom #1062, imbue-ai/mngr #1238: mode and owner are lost by a rename that does not look.
+// labelme #2485, patchloom #1062, imbue-ai/mngr #1238: mode and owner are lost by a rename that
+// does not look.
 TEST_F(AtomicFiles, KeepsTheModeOfAnOldFileAndFollowsTheUmaskOtherwise) {
   ASSERT_EQ(::chmod(put("file", "old").c_str(), 0640), 0);
   EXPECT_EQ(write(at("file"), "new"), "");
@@ -156,7 +157,8 @@ TEST_F(AtomicFiles, WritesThroughADevice) {
   EXPECT_THAT(write("/dev/full", "x"), HasSubstr("/dev/full: cannot write: No space left on device; free some space"));
 }
 
-// A redirected file goes on where it stands: neither begun anew nor renamed away from under the shell.
+// A redirected file goes on where it stands: neither begun anew nor renamed away from under the
+// shell.
 TEST_F(AtomicFiles, WritesToOwnDescriptors) {
   const int fd = ::open(put("file", "before ").c_str(), O_WRONLY | O_APPEND);
   ASSERT_GE(fd, 0);
@@ -188,7 +190,8 @@ TEST_F(AtomicFiles, TellsEarlyWhatCannotBeWritten) {
   ::close(socket);
 }
 
-// labelme #2485: a rename needs no permission of the file's own, so that a write protection meant nothing.
+// labelme #2485: a rename needs no permission of the file's own, so that a write protection meant
+// nothing.
 TEST_F(AtomicFiles, HeedsAWriteProtection) {
   put("file", "old");
   fs::permissions(at("file"), fs::perms(0444));

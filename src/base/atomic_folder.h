@@ -1,10 +1,10 @@
 // A folder that appears whole or not at all: filled under a temporary name, then renamed.
 //
-//   target                              where it is filled
-//   nothing                             NAME.N.partial beside it, renamed by commit()
-//   a folder                            .N.partial inside it, whose files commit() moves up, config.json last: without it nothing
-//                                       loads; so a mount point and a folder's mode stay
-//   a symbolic link to one of these     there; the link stays
+//   target                            where it is filled
+//   nothing                           NAME.N.partial beside it, renamed by commit()
+//   a folder                          .N.partial inside it, whose files commit() moves up, config.json
+//                                     last: without it nothing loads. A mount point stays one
+//   a symbolic link to one of these   there; the link stays
 #pragma once
 
 #include <filesystem>
@@ -22,7 +22,8 @@ class AtomicFolder {
   ~AtomicFolder();  // not committed: all of it is removed
 
   const std::filesystem::path& path() const { return temporary_; }  // to write to
-  Status commit();                                                  // rename onto the target, files over those of the same name
+  // Renames onto the target; files that are moved up go over those of the same name.
+  Status commit();
 
  private:
   AtomicFolder() = default;

@@ -14,7 +14,8 @@
 namespace longhaul {
 namespace {
 
-// True where the call that failed with `error` is to be made again: it was interrupted, or `fd` does not block and was waited for.
+// True where the call that failed with `error` is to be made again: it was interrupted, or `fd`
+// does not block and was waited for.
 bool may_retry(int error, int fd, short events) {
   if (error == EINTR) return true;
   if (error != EAGAIN && error != EWOULDBLOCK) return false;

@@ -14,7 +14,8 @@ std::string folded(std::string_view word) {
   return out;
 }
 
-// Insertions, deletions, replacements and exchanges of neighbours that turn a into b (optimal string alignment).
+// Insertions, deletions, replacements and exchanges of neighbours that turn a into b (optimal
+// string alignment).
 size_t distance(std::string_view a, std::string_view b) {
   std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) last[j] = j;

@@ -12,7 +12,8 @@
 namespace longhaul {
 namespace {
 
-// Keeps a write to a pipe without a reader from ending the program: SIGPIPE is held back, and taken away if the write raised it.
+// Keeps a write to a pipe without a reader from ending the program: SIGPIPE is held back, and taken
+// away if the write raised it.
 class WithoutSigpipe {
  public:
   WithoutSigpipe() {
@@ -39,8 +40,8 @@ bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) != 0; }
 
 void claim_standard_streams() {
-  // A descriptor that names a place alone answers EBADF to reading and writing, as a closed one does. open() takes the lowest
-  // free number, and those below `fd` are taken.
+  // A descriptor that names a place alone answers EBADF to reading and writing, as a closed one
+  // does. open() takes the lowest free number, and those below `fd` are taken.
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     const bool is_open = ::fcntl(fd, F_GETFD) >= 0 || errno != EBADF;
     if (!is_open && ::open("/", O_PATH) != fd) ::_exit(2);  // there is no stream to say it on

@@ -22,7 +22,8 @@ int in_child(const std::function<int()>& run) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
-// rust-lang/rust #57728, att/ast #1125, libfuse #1167, MMseqs2 #974: a file opened later takes the number of a closed stream.
+// rust-lang/rust #57728, att/ast #1125, libfuse #1167, MMseqs2 #974: a file opened later takes the
+// number of a closed stream.
 TEST(StandardStreams, ClosedOnesLendTheirNumbersToNoFile) {
   EXPECT_EQ(0, in_child([] {
               for (int fd = 0; fd < 3; ++fd) ::close(fd);
@@ -55,7 +56,8 @@ TEST(StandardStreams, AFullDeviceIsAnErrorWithARemedy) {
             }));
 }
 
-// ripgrep #22, #1966, vcpkg-tool #2059: a reader that went away is no crash, and one of standard error is nothing at all.
+// ripgrep #22, #1966, vcpkg-tool #2059: a reader that went away is no crash, and one of standard
+// error is nothing at all.
 TEST(StandardStreams, ReadersThatGoAway) {
   const auto without_reader = [](int fd) {
     int ends[2];

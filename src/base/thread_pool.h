@@ -14,7 +14,8 @@ namespace longhaul {
 
 class ThreadPool {
  public:
-  // Including the caller; at least 1. Throws std::system_error where the system does not start as many.
+  // Including the caller; at least 1. Throws std::system_error where the system does not start as
+  // many.
   explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -155,7 +155,8 @@ class Reader {
     return takes_value(*option) ? read_value(word, name_end) : read_rest_of_flag(word, name_end);
   }
 
-  // The value stands behind the name, with or without "=", or is the next argument, whatever that begins with.
+  // The value stands behind the name, with or without "=", or is the next argument, whatever that
+  // begins with.
   Status read_value(const std::string& word, size_t name_end) {
     if (name_end < word.size()) {
       out_.push_back(word.substr(name_end + (word[name_end] == '=' ? 1 : 0)));

@@ -28,7 +28,8 @@ void describe(CLI::App& app) {
       "`longhaul COMMAND --help` tells more.");
 }
 
-// Breaks lines that a terminal of 80 columns would break within words; what an option does stays in its column.
+// Breaks lines that a terminal of 80 columns would break within words; what an option does stays in
+// its column.
 std::string wrapped(const std::string& text) {
   constexpr size_t kWidth = 79, kColumn = 30;
   std::string out;

@@ -1,5 +1,6 @@
-// Options whose value is a number or one of a few words. A value that is none, does not fit or lies outside of its range is
-// refused by a message that names the option, the range as people write it, and what was given.
+// Options whose value is a number or one of a few words. A value that is none, does not fit or lies
+// outside of its range is refused by a message that names the option, the range as people write it,
+// and what was given.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,5 +1,6 @@
-// What the program prints. All of it goes through here: standard output is checked at every write, and what standard error
-// cannot take is lost without harm. Nothing here throws for want of a stream, as fmt::print does.
+// What the program prints. All of it goes through here: standard output is checked at every write,
+// and what standard error cannot take is lost without harm. Nothing here throws for want of a
+// stream, as fmt::print does.
 #pragma once
 
 #include <fmt/format.h>
@@ -11,8 +12,9 @@
 
 namespace longhaul::cli {
 
-// Writes to standard output at once. False: it cannot be written to, now or since an earlier call; nothing is written after a
-// failure, and work that only serves to be printed should stop. finish() tells the user.
+// Writes to standard output at once. False: it cannot be written to, now or since an earlier call;
+// nothing is written after a failure, and work that only serves to be printed should stop. finish()
+// tells the user.
 bool write_out(std::string_view text);
 bool is_out_broken();
 
@@ -31,7 +33,8 @@ void tell(std::string_view message);
 // Tells an error; the exit status for it.
 int fail(const Error& error);
 
-// The last thing to do: the program's exit status, which is 2 instead of 0 where standard output could not be written.
+// The last thing to do: the program's exit status, which is 2 instead of 0 where standard output
+// could not be written.
 int finish(int status);
 
 }  // namespace longhaul::cli

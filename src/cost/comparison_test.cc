@@ -86,7 +86,8 @@ TEST(Comparison, ReportNamesEveryConvention) {
   EXPECT_THAT(comparison_report(comparison("deepseek-v4-pro", "deepseek-v3.2", {.context = 4096})), Not(HasSubstr("beyond")));
 }
 
-// At one token a compressed cache holds no entry yet: its share of something, or something's share of it, is no number.
+// At one token a compressed cache holds no entry yet: its share of something, or something's share
+// of it, is no number.
 TEST(Comparison, NothingHasNoShare) {
   for (const auto& [model, against] : {std::pair{"deepseek-v4-pro", "gemma-4-E2B"}, std::pair{"gemma-4-E2B", "deepseek-v4-pro"}}) {
     const Comparison c = comparison(model, against, {.context = 1});

@@ -9,7 +9,8 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// vmlx-swift #143, tabbyAPI #7, mlx-engine #92: a speed of nothing was negative, infinite or no number.
+// vmlx-swift #143, tabbyAPI #7, mlx-engine #92: a speed of nothing was negative, infinite or no
+// number.
 TEST(Stats, TellsNoSpeedWhereThereIsNone) {
   for (const int64_t tokens : {0, 1}) {
     for (const double seconds : {0.0, 1e-6}) {

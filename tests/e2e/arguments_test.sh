@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the program makes of its arguments: misspelt ones, numbers that do not fit, zeros, and a context that fills up.
+# What the program makes of its arguments: misspelt ones, numbers that do not fit, zeros, and a
+# context that fills up.
 #   arguments_test.sh PROGRAM DEMO_MODEL
 # shellcheck source=tests/e2e/prelude.sh
 source "$(dirname "$0")/prelude.sh"
@@ -19,7 +20,8 @@ run() { local words=$1; shift; refused "$words" run "$demo" -p x "$@"; }
 
 # --- misspelt options, commands and words ---------------------------------------------------------------------------
 
-# llama.cpp #6191 (--ctx_size), llamafile #202, CLI11 #90, picocli #149, cxxopts #136: what follows was taken for something else.
+# llama.cpp #6191 (--ctx_size), llamafile #202, CLI11 #90, picocli #149, cxxopts #136: what follows
+# was taken for something else.
 run "unknown option '--topk' of run; did you mean '--top-k'?" --topk 5
 run "unknown option '--max-token' of run; did you mean '--max-tokens'?" --max-token 5
 run "did you mean '--max-tokens'?" --max_tokens 5
@@ -183,7 +185,8 @@ done
 
 # --- zeros ------------------------------------------------------------------------------------------------------------
 
-# vmlx-swift #143, tabbyAPI #7, mlx-engine #92: speeds of nothing. No number of a report is negative, infinite or none.
+# vmlx-swift #143, tabbyAPI #7, mlx-engine #92: speeds of nothing. No number of a report is
+# negative, infinite or none.
 sane() {
   expect_status 0
   ! grep -qwiE 'nan|inf|infx|-nan' "$work/out" "$work/err" || fail "not a number: $(grep -hwiE 'nan|inf|infx' "$work/out" "$work/err" | head -n 1)"

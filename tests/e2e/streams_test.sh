@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Where output goes that cannot be written, and what outputs, inputs and standard streams of every kind mean.
+# Where output goes that cannot be written, and what outputs, inputs and standard streams of every
+# kind mean.
 #   streams_test.sh PROGRAM DEMO_MODEL
 # shellcheck source=tests/e2e/prelude.sh
 source "$(dirname "$0")/prelude.sh"
@@ -83,7 +84,8 @@ for name in plan inspect-json help run-help; do
 done
 [[ $(wc -c <"$work/full") -ge 1024 ]] || fail "no output reached the limit"
 
-# ripgrep #22, #200, #1125, vcpkg-tool #2059: a reader that has enough. 141 is 128 and SIGPIPE, as the shell tells it.
+# ripgrep #22, #200, #1125, vcpkg-tool #2059: a reader that has enough. 141 is 128 and SIGPIPE, as
+# the shell tells it.
 for name in $all logits-stdout; do
   begin "$name to a pipe that nobody reads"
   printing "$name"
@@ -117,7 +119,8 @@ status=$?
 expect_status 2
 ((SECONDS - start < 50)) || fail "it went on computing"
 
-# ripgrep #1966, uutils/coreutils #10608: standard error is for people; without it the results are the same.
+# ripgrep #1966, uutils/coreutils #10608: standard error is for people; without it the results are
+# the same.
 for how in closed full unread; do
   begin "standard error is $how"
   case $how in
@@ -143,7 +146,8 @@ status=$?
 expect_status 0
 cmp -s "$work/three.safetensors" "$work/expected.safetensors" || fail "other logits"
 
-# MMseqs2 #974: a file of the model took the number of standard input, and was read as the conversation.
+# MMseqs2 #974: a file of the model took the number of standard input, and was read as the
+# conversation.
 for what in "run $demo - -n 2" "run $demo -f /dev/stdin -n 2" "score $demo -f -" "chat $demo -n 2"; do
   read -ra command <<<"$what"
   begin "standard input is closed: $what"
@@ -207,8 +211,8 @@ for text in 'a\r\nb' '\xef\xbb\xbfa' 'a\n' '\t a'; do
   ((from_file > 0 && from_file <= with_x)) || fail "$text: $from_file tokens, and $with_x with an x"
 done
 
-# curl #6882, rmlint #763, bazel #31038, MidnightCommander #2012: devices and pipes were renamed over.
-# Waits for a file that a process behind a pipe makes.
+# curl #6882, rmlint #763, bazel #31038, MidnightCommander #2012: devices and pipes were renamed
+# over. Waits for a file that a process behind a pipe makes.
 wait_for() {
   local n=0
   until [[ -e $1 ]] || ((++n > 100)); do sleep 0.1; done
