@@ -51,8 +51,11 @@ struct Stats {
   std::optional<ExpertStats> experts;  // where they stay in their files
 
   double prefill_tokens_per_second() const { return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0; }
-  // The first generated token comes out of the prefill.
-  double decode_tokens_per_second() const { return decode_seconds > 0 ? static_cast<double>(generated_tokens - 1) / decode_seconds : 0; }
+  // The first generated token comes out of the prefill: without a second one there is no speed,
+  // which is told as 0.
+  double decode_tokens_per_second() const {
+    return decode_seconds > 0 && generated_tokens > 1 ? static_cast<double>(generated_tokens - 1) / decode_seconds : 0;
+  }
   std::string to_json() const;
   std::string to_text() const;
 };

@@ -59,11 +59,14 @@ struct QuantizeOptions {
 // copied along. The report tells what rounding did to each kind of weight. Nothing is left where it fails; a folder that is there is an error.
 Result<Report> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options);
 
-// Logits of all positions into a safetensors file, tensor "logits" [T, V] f32. From position decode_from on (< 0: never) one token at a time.
+// Logits of all positions into a safetensors file, tensor "logits" [T, V] f32. From position
+// decode_from on (< 0: never) one token at a time. A file appears whole or not at all; a pipe or a
+// device is written to as it is. A file of the model itself is refused.
 Status write_logits(const Model& model, const std::vector<int32_t>& tokens, const std::string& path, int64_t chunk, int64_t decode_from);
-// A JSON array of token ids.
+// A JSON array of token ids, from where read_text reads.
 Result<std::vector<int32_t>> read_token_file(const std::string& path);
-// A text file, "-" for standard input; larger than max_bytes is an error.
+// A text from a file of any kind, pipes and devices too, or from standard input for "-". Larger
+// than max_bytes is an error.
 Result<std::string> read_text(const std::string& path, uint64_t max_bytes = uint64_t{1} << 30);
 
 struct BenchOptions {

@@ -40,8 +40,9 @@ class ReplyPrinter {
   ReplyPart::Kind last_ = ReplyPart::Kind::kContent;
 };
 
-// A line on standard error where the tokens were used up before the answer itself began.
-void tell_if_only_reasoning(const Reply& reply, StopReason reason);
+// A line on standard error where the context filled up during the answer, or the tokens were used
+// up before the answer itself began. reply: null for a completion.
+void tell_if_cut(StopReason reason, int64_t context, const Reply* reply, bool is_conversation);
 std::string tool_calls_json(const std::vector<ToolCall>& calls);  // [{"name": ..., "arguments": {...}}, ...]
 
 }  // namespace longhaul::cli

@@ -17,7 +17,7 @@ namespace {
 
 Status check_range(const char* what, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return {};
-  return invalid("{} must be {} to {}, given {}", what, low, high, value);
+  return invalid("{} must be from {} to {}, given {}", what, low, high, value);
 }
 
 // The command line's spelling: "bf16".

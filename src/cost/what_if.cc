@@ -4,6 +4,9 @@
 #include <array>
 #include <functional>
 
+#include "base/printable.h"
+#include "longhaul/nearest.h"
+
 namespace longhaul {
 namespace {
 
@@ -12,7 +15,7 @@ IndexerSpec* indexer_of_block(Block& block) { return const_cast<IndexerSpec*>(in
 StateSpec& state_of(Architecture& arch, StateId id) { return arch.states[static_cast<size_t>(id)]; }
 
 Error does_not_apply(const Architecture& arch, std::string_view name, std::string_view why) {
-  return invalid("what-if {} changes nothing in {}: {}", name, arch.name, why);
+  return invalid("what-if {} changes nothing in {}: {}; leave it out", name, arch.name, why);
 }
 
 // The name of a layer's other projection: layers.3.self_attn.q_proj.weight -> layers.3.self_attn.k_proj.weight.
@@ -371,7 +374,10 @@ const char* what_if_meaning(std::string_view name) {
 
 Result<Architecture> apply_what_if(Architecture arch, std::string_view name) {
   const Edit* edit = find_edit(name);
-  if (edit == nullptr) return invalid("unknown what-if '{}'; there are {}", name, fmt::join(kNames, ", "));
+  if (edit == nullptr) {
+    return invalid("unknown what-if '{}'; there are {}{}", printable(name), fmt::join(kNames, ", "),
+                   did_you_mean(name, {kNames.begin(), kNames.end()}));
+  }
   const std::vector<TensorSpec> before = arch.tensors;
   LH_TRY(Architecture edited, edit->apply(std::move(arch), name));
   drop_unused_weights(edited);

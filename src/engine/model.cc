@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/printable.h"
 #include "base/system.h"
 #include "cost/report.h"
 #include "engine/compute_dtype.h"
@@ -9,6 +10,9 @@
 #include "formats/config_reader.h"
 
 namespace longhaul {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 constexpr size_t kMaxConfigBytes = size_t{16} << 20;
@@ -77,6 +81,21 @@ Status load_text_files(const std::string& folder, Model::Impl& m) {
 
 bool Model::Impl::is_stop_token(int32_t token) const {
   return std::find(defaults.eos_token_ids.begin(), defaults.eos_token_ids.end(), token) != defaults.eos_token_ids.end();
+}
+
+Status Model::Impl::refuse_own_file(const std::string& path) const {
+  std::vector<fs::path> own;
+  for (const auto& file : weights->source.files()) own.emplace_back(file->path());
+  std::error_code failed;
+  for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
+    const fs::path extension = it->path().extension();
+    if (extension == ".json" || extension == ".jinja") own.push_back(it->path());
+  }
+  const bool is_own = std::any_of(own.begin(), own.end(), [&](const fs::path& file) {
+    std::error_code ignored;
+    return fs::equivalent(file, path, ignored);
+  });
+  return is_own ? invalid("{}: is a file of the model; write to another place", printable(path)) : Status();
 }
 
 Result<Model> Model::load(const std::string& folder, const LoadOptions& options) {

@@ -33,6 +33,9 @@ struct Model::Impl {
   Stats load_stats;
 
   bool is_stop_token(int32_t token) const;
+  // kInvalidArgument where `path` is one of the files that the model was read from: no place for an
+  // output.
+  Status refuse_own_file(const std::string& path) const;
   int64_t chunk() const { return limits.max_rows; }
 };
 

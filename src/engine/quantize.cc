@@ -7,6 +7,7 @@
 
 #include "base/atomic_file.h"
 #include "base/atomic_folder.h"
+#include "base/mapped_file.h"
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "engine/compute_dtype.h"
@@ -129,9 +130,16 @@ class ItemWriter {
   std::vector<std::byte> buffer_;
 };
 
+Status copy_text(const fs::path& from, const fs::path& to) {
+  LH_TRY(const MappedFile text, MappedFile::open(from.string()));
+  LH_TRY(AtomicFile copy, AtomicFile::create(to.string()));
+  LH_RETURN_IF_ERROR(copy.write(text.bytes()));
+  return copy.commit();
+}
+
 // Tokenizer, templates and defaults; what is not there is not missed.
 Status copy_texts(const fs::path& from, const fs::path& to) {
-  std::error_code failed, ignored;
+  std::error_code ignored;
   std::vector<fs::path> files = {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"};
   for (const fs::path& folder : {fs::path(), fs::path("encoding")}) {
     for (fs::directory_iterator it(from / folder, ignored), end; !ignored && it != end; it.increment(ignored)) {
@@ -142,8 +150,7 @@ Status copy_texts(const fs::path& from, const fs::path& to) {
   for (const fs::path& file : files) {
     if (!fs::is_regular_file(from / file, ignored)) continue;
     fs::create_directories((to / file).parent_path(), ignored);
-    fs::copy_file(from / file, to / file, failed);
-    if (failed) return make_error(ErrorCode::kIo, "{}: cannot copy: {}", (from / file).string(), failed.message());
+    LH_RETURN_IF_ERROR(copy_text(from / file, to / file));
   }
   return {};
 }
@@ -228,7 +235,7 @@ Report report(const std::string& folder, WeightFormat format, std::span<const It
 
 Result<WeightFormat> target_format(const std::string& option) {
   const auto format = weight_format_from_option(option);
-  if (!format || *format == WeightFormat::kF32) return invalid("--weights '{}' cannot be written; use q4, q8, bf16 or released", option);
+  if (!format || *format == WeightFormat::kF32) return unknown_format("--weights", option, {"q4", "q8", "bf16", "released"});
   return *format;
 }
 
@@ -255,6 +262,7 @@ Result<Report> quantize(const std::string& model, const std::string& out, const 
     decls.push_back(item.decl);
     total += bytes_of(item);
   }
+  LH_RETURN_IF_ERROR(refuse_used_folder(out));
   LH_TRY(AtomicFolder folder, AtomicFolder::create(out));
   LH_RETURN_IF_ERROR(copy_texts(model, folder.path()));
   LH_TRY(CheckpointWriter writer, CheckpointWriter::create(folder.path().string(), std::move(decls)));

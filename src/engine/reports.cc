@@ -17,7 +17,7 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
   LH_TRY(const NamedModel named, find_model(model, options.config_overrides));
   const Architecture& arch = named.arch;
   PlanRequest request;
-  if (options.context < 0 || options.batch < 1 || options.chunk < 1) return invalid("--context, --batch and --chunk must be positive");
+  if (options.context < 0 || options.batch < 1 || options.chunk < 1) return invalid("--context, --batch and --chunk must be at least 1");
   request.context = options.context > 0 ? options.context : arch.max_positions;
   request.batch = options.batch;
   LH_TRY(request.weights, named.weights.choose(options.weights, model));

@@ -22,13 +22,15 @@ const char* to_string(StopReason reason) {
 
 static Status check_sampling(const SamplingOptions& s) {
   const auto within = [](double x, double low, double high) { return x >= low && x <= high; };  // false for NaN
-  if (!within(s.temperature, 0, 1e3)) return invalid("temperature must be 0 to 1000, given {}", s.temperature);
-  if (!within(s.top_p, 0, 1)) return invalid("top-p must be 0 to 1, given {}", s.top_p);
-  if (!within(s.min_p, 0, 1)) return invalid("min-p must be 0 to 1, given {}", s.min_p);
+  if (!within(s.temperature, 0, 1e3)) return invalid("temperature must be from 0 to 1000, given {}", s.temperature);
+  if (!within(s.top_p, 0, 1)) return invalid("top-p must be from 0 to 1, given {}", s.top_p);
+  if (!within(s.min_p, 0, 1)) return invalid("min-p must be from 0 to 1, given {}", s.min_p);
   if (!within(s.repetition_penalty, 1e-3, 1e3))
-    return invalid("the repetition penalty must be 0.001 to 1000, given {}", s.repetition_penalty);
-  if (!within(s.presence_penalty, -1e3, 1e3)) return invalid("the presence penalty must be -1000 to 1000, given {}", s.presence_penalty);
-  if (!within(s.frequency_penalty, -1e3, 1e3)) return invalid("the frequency penalty must be -1000 to 1000, given {}", s.frequency_penalty);
+    return invalid("the repetition penalty must be from 0.001 to 1000, given {}", s.repetition_penalty);
+  if (!within(s.presence_penalty, -1e3, 1e3))
+    return invalid("the presence penalty must be from -1000 to 1000, given {}", s.presence_penalty);
+  if (!within(s.frequency_penalty, -1e3, 1e3))
+    return invalid("the frequency penalty must be from -1000 to 1000, given {}", s.frequency_penalty);
   return {};
 }
 
@@ -72,7 +74,8 @@ Status take_in(Model::Impl& m, Sequence& sequence, std::span<const int32_t> toke
   const int64_t step = chunk > 0 ? std::min(chunk, m.chunk()) : m.chunk();
   // Before the first chunk: a sink may look at tokens of later ones, and a bad one leaves the sequence as it was.
   for (int32_t t : tokens) {
-    if (t < 0 || t >= m.arch.vocab_size) return invalid("token id {} is outside of the vocabulary of {}", t, m.arch.vocab_size);
+    if (t < 0 || t >= m.arch.vocab_size)
+      return invalid("token id {} is outside of the vocabulary of {}: expected 0 to {}", t, m.arch.vocab_size, m.arch.vocab_size - 1);
   }
   LH_RETURN_IF_ERROR(sequence.reserve(sequence.length() + static_cast<int64_t>(tokens.size())));
   while (!tokens.empty()) {
@@ -97,14 +100,14 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
                                      Stats& stats) {
   Model::Impl& m = *impl_->model;
   Sequence& sequence = impl_->sequence;
-  if (prompt.empty()) return invalid("the prompt is empty");
+  if (prompt.empty()) return invalid("the prompt is empty; give at least one token");
   LH_RETURN_IF_ERROR(check_sampling(options.sampling));
-  if (!m.tokenizer) return invalid("{}: no tokenizer.json, so text cannot be generated", m.folder);
+  if (!m.tokenizer) return invalid("{}: no tokenizer.json, so text cannot be generated; copy it from the checkpoint", m.folder);
   const int64_t room = sequence.max_tokens() - sequence.length() - static_cast<int64_t>(prompt.size());
   if (room < 0) {
-    return make_error(ErrorCode::kOverBudget,
-                      "the prompt of {} tokens does not fit the context of {} ({} are in use); use a larger --context", prompt.size(),
-                      sequence.max_tokens(), sequence.length());
+    const int64_t used = sequence.length();
+    return make_error(ErrorCode::kOverBudget, "the prompt of {} tokens does not fit the context of {}{}; use a larger --context",
+                      prompt.size(), sequence.max_tokens(), used > 0 ? fmt::format(", of which {} are in use", used) : "");
   }
   const int64_t budget = std::min(options.max_tokens, room);
   Sampler sampler(options.sampling, m.arch.vocab_size, m.defaults.suppress_tokens);
@@ -176,7 +179,7 @@ Result<Score> score(const Model& model, const std::vector<int32_t>& tokens, int6
   const int64_t size = window > 0 ? std::min(window, m.context) : m.context;
   const auto bos = m.arch.requires_bos ? m.defaults.bos_token_id : std::nullopt;
   const size_t body = static_cast<size_t>(size) - (bos ? 1 : 0);
-  if (body < 1) return invalid("a window of {} tokens has no room to score", size);
+  if (body < 1) return invalid("a window of {} tokens has no room to score; use a larger --window and --context", size);
   Score result;
   const int64_t v = m.arch.vocab_size;
   for (size_t begin = 0; begin < tokens.size(); begin += body) {
@@ -205,7 +208,11 @@ Result<Score> score(const Model& model, const std::vector<int32_t>& tokens, int6
       return corrupt("{}: the logits of this text are no numbers; the checkpoint's weights are damaged or overflow", m.folder);
   }
   result.n_tokens = static_cast<int64_t>(result.token_nll.size());
-  if (result.n_tokens > 0) result.nll /= static_cast<double>(result.n_tokens);
+  if (result.n_tokens == 0) {
+    return invalid("nothing to score: the text has {} tokens, and each is scored by those before it in its window; give a longer text{}",
+                   tokens.size(), tokens.empty() ? "" : " or --window");
+  }
+  result.nll /= static_cast<double>(result.n_tokens);
   return result;
 }
 

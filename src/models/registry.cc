@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/printable.h"
+#include "longhaul/nearest.h"
 #include "models/deepseek_v32.h"
 #include "models/deepseek_v4.h"
 #include "models/gemma.h"
@@ -87,8 +88,8 @@ Result<const Preset*> find_preset(std::string_view name) {
       if (same_name(preset.name, name)) return &preset;
     }
   }
-  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; bundled are: {}", name,
-                    fmt::join(preset_names(), ", "));
+  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; bundled are: {}{}",
+                    printable(name), fmt::join(preset_names(), ", "), did_you_mean(name, preset_names()));
 }
 
 Result<Architecture> preset(std::string_view name) {
