@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/shrunk_files.h"
+
 namespace longhaul {
 
 Result<AtomicFile> AtomicFile::create(const std::string& path) {
@@ -16,6 +18,7 @@ Result<AtomicFile> AtomicFile::create(const std::string& path) {
   file.temporary_ = fmt::format("{}.{}.partial", path, ::getpid());
   file.fd_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (file.fd_ < 0) return make_error(ErrorCode::kIo, "{}: cannot create: {}", file.temporary_, std::strerror(errno));
+  note_temporary_file(file.temporary_);
   return file;
 }
 
@@ -26,6 +29,7 @@ AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
   ::close(fd_);
   ::unlink(temporary_.c_str());
+  forget_temporary_file(temporary_);
 }
 
 Status AtomicFile::write(std::span<const std::byte> bytes) {
@@ -43,6 +47,7 @@ Status AtomicFile::commit() {
     return make_error(ErrorCode::kIo, "{}: cannot write: {}", path_, std::strerror(errno));
   }
   ::close(std::exchange(fd_, -1));
+  forget_temporary_file(temporary_);
   return {};
 }
 

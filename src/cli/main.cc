@@ -1,7 +1,10 @@
 // The program: one subcommand a file.
 #include <csignal>
 
+#include <fmt/format.h>
+
 #include "cli/command.h"
+#include "longhaul/process.h"
 #include "longhaul/units.h"
 
 int main(int argc, char** argv) {
@@ -9,6 +12,8 @@ int main(int argc, char** argv) {
   using namespace longhaul::cli;
   // A reader that goes away (| head) ends the program quietly.
   std::signal(SIGPIPE, SIG_DFL);
+  set_notice_handler([](std::string_view line) { fmt::print(stderr, "longhaul: {}\n", line); });
+  if (const Status caught = end_when_files_shrink(exit_status(ErrorCode::kIo)); !caught.ok()) return fail(caught.error());
   CLI::App app(
       "Longhaul runs language models built for long context, straight from their checkpoints,\n"
       "and tells what every token of context costs before it is spent.",
