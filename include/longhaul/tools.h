@@ -32,8 +32,10 @@ struct PlanOptions {
   std::vector<std::string> config_overrides = {};  // as in LoadOptions
 };
 
-// model: a folder with a config.json, a config.json, or the name of a bundled model. Weights are not read, but plans read what the files of a folder with a
-// checkpoint say of them: what a plan says of such a folder is what loading it takes, and what could not be loaded is an error.
+// model: a folder with a config.json, a config.json, or the name of a bundled model. Weights are
+// not read, but what the files of a folder with a checkpoint say of them: what a plan says of such
+// a folder is what loading it takes, and what could not be loaded is an error. inspect_model goes
+// by the config alone where the files do not fit it.
 Result<Report> plan_model(const std::string& model, const PlanOptions& options);
 Result<Report> inspect_model(const std::string& model, const std::vector<std::string>& config_overrides = {});
 std::vector<std::string> bundled_model_names();

@@ -125,14 +125,33 @@ WeightId Architecture::rounded(WeightId id, Rounding rounding) {
   return id;
 }
 
-void Architecture::add_head_matrix(const std::string& name) {
+void Architecture::add_head_matrix(TensorSpec own, bool is_tied) {
   const WeightSpec matrix{.use = WeightUse::kMatrix, .rows = vocab_size, .cols = hidden_size, .rounding = Rounding::kFiner};
-  if (!name.empty()) {
-    head.matrix = add_weight({.name = name, .shape = {vocab_size, hidden_size}, .is_absolute = true}, matrix);
-    return;
-  }
-  head.matrix = add_weight(tensor_of(embedding.table), matrix);
+  head.own = std::move(own);
+  head.matrix = add_weight(is_tied ? tensor_of(embedding.table) : head.own, matrix);
+  weights[static_cast<size_t>(embedding.table)].is_alias = is_tied;
+}
+
+void Architecture::tie_head() {
+  if (is_head_tied()) return;
+  weights[static_cast<size_t>(head.matrix)].tensor = weight(embedding.table).tensor;
   weights[static_cast<size_t>(embedding.table)].is_alias = true;
+  drop_unused_weights(*this);
+}
+
+void Architecture::tie_embedding_to_head() {
+  tie_head();
+  TensorSpec& tensor = tensors[static_cast<size_t>(weight(embedding.table).tensor)];
+  tensor_by_name.erase(tensor.name);
+  tensor_by_name.emplace(head.own.name, weight(embedding.table).tensor);
+  tensor = head.own;
+}
+
+void Architecture::untie_head() {
+  const auto [found, is_new] = tensor_by_name.emplace(head.own.name, static_cast<int32_t>(tensors.size()));
+  if (is_new) tensors.push_back(head.own);
+  weights[static_cast<size_t>(head.matrix)].tensor = found->second;
+  weights[static_cast<size_t>(embedding.table)].is_alias = false;
 }
 
 WeightId Architecture::add_lookup(std::string name, int64_t rows, int64_t cols) {

@@ -11,6 +11,7 @@
 #include "base/descriptor_io.h"
 #include "base/output_place.h"
 #include "base/printable.h"
+#include "base/shrunk_files.h"
 
 namespace longhaul {
 namespace {
@@ -104,6 +105,7 @@ int AtomicFile::open_temporary(const struct stat* old) {
     temporary_.clear();
     return errno;
   }
+  note_temporary_file(temporary_);
   if (old != nullptr) {
     const bool is_same_owner = ::fchown(fd_, old->st_uid, old->st_gid) == 0;
     ::fchmod(fd_, old->st_mode & (is_same_owner ? 07777 : 0777));
@@ -123,6 +125,7 @@ AtomicFile::~AtomicFile() {
   // Half of a file must not pass for a whole one.
   if (!temporary_.empty()) {
     ::unlink(temporary_.c_str());
+    forget_temporary_file(temporary_);
   } else if (is_regular_) {
     [[maybe_unused]] const int ignored = ::ftruncate(fd_, 0);
   }
@@ -140,9 +143,9 @@ Status AtomicFile::commit() {
   if (::close(std::exchange(fd_, -1)) != 0 && errno != EINTR) error = errno;
   if (temporary_.empty()) return error == 0 ? Status() : failed("write", error);
   if (error == 0 && ::rename(temporary_.c_str(), target_.c_str()) != 0) error = errno;
-  if (error == 0) return {};
-  ::unlink(temporary_.c_str());
-  return failed("write", error);
+  if (error != 0) ::unlink(temporary_.c_str());
+  forget_temporary_file(temporary_);
+  return error == 0 ? Status() : failed("write", error);
 }
 
 }  // namespace longhaul

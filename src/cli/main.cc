@@ -7,6 +7,7 @@
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "longhaul/process.h"
 #include "longhaul/standard_streams.h"
 
 namespace longhaul::cli {
@@ -48,6 +49,8 @@ std::string wrapped(const std::string& text) {
 }
 
 int run_program(const std::vector<std::string>& given) {
+  set_notice_handler(tell);
+  if (const Status caught = end_when_files_shrink(exit_status(ErrorCode::kIo)); !caught.ok()) return fail(caught.error());
   CLI::App app(
       "Longhaul runs language models built for long context, straight from their\n"
       "checkpoints, and tells what every token of context costs before it is spent.",

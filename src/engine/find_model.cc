@@ -16,10 +16,9 @@ static Result<NamedConfig> find_original_config(const std::string& model) {
   for (const std::filesystem::path& file : {path / "config.json", path}) {
     if (!std::filesystem::is_regular_file(file, ignored)) continue;
     LH_TRY(Json config, read_json_file(file.string(), size_t{16} << 20));
-    const std::filesystem::path folder = std::filesystem::absolute(file == path ? file.stem() : path, ignored);
-    return NamedConfig{std::move(config), file.string(),
-                       folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string()};
+    return NamedConfig{std::move(config), file.string(), file == path ? file.stem().string() : folder_name(model)};
   }
+  if (std::filesystem::is_directory(path, ignored)) LH_RETURN_IF_ERROR(check_has_config(model));
   LH_TRY(const Preset* preset, find_preset(model));
   return NamedConfig{preset->config, preset->name, preset->name};
 }

@@ -7,7 +7,6 @@
 #include "engine/compute_dtype.h"
 #include "engine/find_model.h"
 #include "engine/model_impl.h"
-#include "formats/config_reader.h"
 
 namespace longhaul {
 
@@ -15,18 +14,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr size_t kMaxConfigBytes = size_t{16} << 20;
 constexpr int64_t kDefaultContext = 4096;
 
 bool exists(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
-}
-
-// A JSON file that may be absent: then null.
-Result<Json> optional_json(const std::string& path) {
-  if (!exists(path)) return Json();
-  return read_json_file(path, kMaxConfigBytes);
 }
 
 // Rows of logits at a time: one per sequence to generate; when all are wanted, as many as a few tens of megabytes hold.
@@ -58,22 +50,13 @@ Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan, cons
 }
 
 Status load_text_files(const std::string& folder, Model::Impl& m) {
-  LH_TRY(m.tokenizer_config, optional_json(folder + "/tokenizer_config.json"));
+  LH_TRY(const Json tokenizer_config, optional_json(folder + "/tokenizer_config.json"));
   if (exists(folder + "/tokenizer.json")) {
-    LH_TRY(m.tokenizer, Tokenizer::load(folder + "/tokenizer.json"));
+    LH_TRY(m.tokenizer, Tokenizer::load(folder + "/tokenizer.json", m.arch.vocab_size));
   }
-  std::string source, where = folder + "/chat_template.jinja";
-  if (exists(where)) {
-    LH_TRY(source, read_file(where, kMaxConfigBytes));
-  } else if (const Json* t = m.tokenizer_config.find("chat_template"); t != nullptr && t->as_string() != nullptr) {
-    source = *t->as_string();
-    where = folder + "/tokenizer_config.json: chat_template";
-  }
-  if (!source.empty()) {
-    LH_TRY(m.chat_template, ChatTemplate::parse(std::move(source), where));
-  } else if (m.tokenizer && DsmlEncoder::fits(*m.tokenizer)) {
-    m.dsml.emplace(DsmlProse::load(folder));
-  }
+  LH_TRY(m.special_tokens, load_special_tokens(folder, tokenizer_config));
+  LH_TRY(m.templates, load_chat_templates(folder, tokenizer_config));
+  if (m.templates.empty() && m.tokenizer && DsmlEncoder::fits(*m.tokenizer)) m.dsml.emplace(DsmlProse::load(folder));
   return {};
 }
 
@@ -152,7 +135,7 @@ const std::string& Model::name() const { return impl_->arch.name; }
 int64_t Model::vocab_size() const { return impl_->arch.vocab_size; }
 int64_t Model::context() const { return impl_->context; }
 bool Model::has_tokenizer() const { return impl_->tokenizer.has_value(); }
-bool Model::has_chat_format() const { return impl_->chat_template || impl_->dsml; }
+bool Model::has_chat_format() const { return !impl_->templates.empty() || impl_->dsml; }
 Stats Model::load_stats() const { return impl_->load_stats; }
 
 SamplingOptions Model::default_sampling() const {
@@ -179,7 +162,8 @@ Result<std::vector<int32_t>> Model::encode(std::string_view text, bool with_bos)
   if (with_bos && impl_->arch.requires_bos && bos && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
   for (int32_t id : ids) {
     if (id >= impl_->arch.vocab_size) {
-      return corrupt("{}/tokenizer.json: gives token id {}, the model's vocabulary ends at {}", impl_->folder, id, impl_->arch.vocab_size);
+      return corrupt("{}/tokenizer.json: gives token id {}, the model's vocabulary ends at {}; get the tokenizer that belongs to the model",
+                     impl_->folder, id, impl_->arch.vocab_size);
     }
   }
   return ids;

@@ -7,10 +7,10 @@
 #include "cost/plan.h"
 #include "engine/executor.h"
 #include "engine/loader.h"
+#include "engine/template_files.h"
 #include "formats/generation_config.h"
 #include "longhaul/model.h"
 #include "text/chat/dsml_encoder.h"
-#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace longhaul {
@@ -26,10 +26,10 @@ struct Model::Impl {
   std::unique_ptr<LoadedWeights> weights;
   std::unique_ptr<Executor> executor;
   std::optional<Tokenizer> tokenizer;
-  std::optional<ChatTemplate> chat_template;
+  ChatTemplates templates;
+  Json special_tokens;              // bos_token and others, for templates
   std::optional<DsmlEncoder> dsml;  // where there is no template and the tokenizer has the format's tokens
   GenerationDefaults defaults;
-  Json tokenizer_config;
   Stats load_stats;
 
   bool is_stop_token(int32_t token) const;

@@ -140,8 +140,9 @@ Status copy_text(const fs::path& from, const fs::path& to) {
 // Tokenizer, templates and defaults; what is not there is not missed.
 Status copy_texts(const fs::path& from, const fs::path& to) {
   std::error_code ignored;
-  std::vector<fs::path> files = {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"};
-  for (const fs::path& folder : {fs::path(), fs::path("encoding")}) {
+  std::vector<fs::path> files = {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json",
+                                 "processor_config.json"};
+  for (const fs::path& folder : {fs::path(), fs::path("encoding"), fs::path("additional_chat_templates")}) {
     for (fs::directory_iterator it(from / folder, ignored), end; !ignored && it != end; it.increment(ignored)) {
       const fs::path name = it->path().filename();
       if (!folder.empty() || name.string().starts_with("chat_template.")) files.push_back(folder / name);
@@ -272,6 +273,7 @@ Result<Report> quantize(const std::string& model, const std::string& out, const 
     if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(total));
   });
   for (Item& item : items) LH_RETURN_IF_ERROR(item_writer.write(item));
+  for (const auto& file : from.source.files()) LH_RETURN_IF_ERROR(file->check_size());
   LH_RETURN_IF_ERROR(writer.finish());
   LH_RETURN_IF_ERROR(write_config(folder.path(), std::move(from.config), format));  // last: without it nothing loads
   LH_RETURN_IF_ERROR(folder.commit());

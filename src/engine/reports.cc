@@ -1,4 +1,5 @@
 // Plans and descriptions by model name: no weights are read.
+#include "base/notice.h"
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "cost/comparison.h"
@@ -39,7 +40,14 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
 }
 
 Result<Report> inspect_model(const std::string& model, const std::vector<std::string>& config_overrides) {
-  LH_TRY(const Architecture arch, find_architecture(model, config_overrides));
+  LH_TRY(Architecture arch, find_architecture(model, config_overrides));
+  // Files may say more than the config, such as a head of its own; where they do not fit it, they
+  // are not asked.
+  if (auto with_files = find_model(model, config_overrides); with_files.ok()) {
+    arch = std::move(with_files->arch);
+  } else {
+    notice("{}: described by its config alone, which its weights do not fit", model);
+  }
   return Report{inspect_report(arch), inspect_json(arch).dump(2)};
 }
 

@@ -68,10 +68,18 @@ Status Session::save(const std::string& path) const { return impl_->sequence.sav
 
 namespace {
 
+// Where a file has become shorter that is the error, whatever else came of it.
+Status step(Model::Impl& m, const SequenceInput& input, const LogitsSink& sink) {
+  Status status = m.executor->step(std::span(&input, 1), sink);
+  LH_RETURN_IF_ERROR(m.weights->check_files());
+  m.weights->rows_read(static_cast<int64_t>(input.tokens.size()));
+  return status;
+}
+
 // Takes tokens in, chunk by chunk; `wanted` applies to the last chunk, the others want all or nothing.
 Status take_in(Model::Impl& m, Sequence& sequence, std::span<const int32_t> tokens, LogitsWanted wanted, int64_t chunk,
                const LogitsSink& sink) {
-  const int64_t step = chunk > 0 ? std::min(chunk, m.chunk()) : m.chunk();
+  const int64_t most = chunk > 0 ? std::min(chunk, m.chunk()) : m.chunk();
   // Before the first chunk: a sink may look at tokens of later ones, and a bad one leaves the sequence as it was.
   for (int32_t t : tokens) {
     if (t < 0 || t >= m.arch.vocab_size)
@@ -79,11 +87,10 @@ Status take_in(Model::Impl& m, Sequence& sequence, std::span<const int32_t> toke
   }
   LH_RETURN_IF_ERROR(sequence.reserve(sequence.length() + static_cast<int64_t>(tokens.size())));
   while (!tokens.empty()) {
-    const auto n = std::min(static_cast<size_t>(step), tokens.size());
+    const auto n = std::min(static_cast<size_t>(most), tokens.size());
     const bool last = n == tokens.size();
     const SequenceInput input{&sequence, tokens.first(n), last || wanted == LogitsWanted::kAll ? wanted : LogitsWanted::kNone};
-    LH_RETURN_IF_ERROR(m.executor->step(std::span(&input, 1), sink));
-    m.weights->rows_read(static_cast<int64_t>(n));
+    LH_RETURN_IF_ERROR(step(m, input, sink));
     tokens = tokens.subspan(n);
   }
   return {};
@@ -156,8 +163,7 @@ Result<Generation> Session::generate(const std::vector<int32_t>& prompt, const G
     }
     if (!go_on || static_cast<int64_t>(out.tokens.size()) == budget) break;
     const SequenceInput input{&sequence, {&next, 1}, LogitsWanted::kLast};
-    LH_RETURN_IF_ERROR(m.executor->step(std::span(&input, 1), sink));
-    m.weights->rows_read(1);
+    LH_RETURN_IF_ERROR(step(m, input, sink));
   }
   if (go_on && !stop.found()) {
     emit(stop.push(detokenizer.flush()));

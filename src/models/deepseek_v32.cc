@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "formats/config_reader.h"
+#include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
 
 namespace longhaul {
@@ -127,7 +128,7 @@ class Builder {
       a_.blocks.push_back(feed_forward(l));
     }
     a_.head.norm = norm("norm.weight", c_.hidden_size);
-    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
+    a_.add_head_matrix(lm_head(c_.vocab_size, c_.hidden_size), c_.tie_word_embeddings);
     a_.ignored.push_back({"layers." + std::to_string(a_.n_layers) + ".", "draft layers are not run", true});
     return std::move(a_);
   }

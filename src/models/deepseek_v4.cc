@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include "formats/config_reader.h"
+#include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
 #include "models/yarn.h"
 
@@ -255,7 +256,8 @@ class Builder {
                                      .eps = static_cast<float>(c_.hc_eps),
                                      .norm_eps = static_cast<float>(c_.rms_norm_eps)};
     a_.head.norm = norm({"norm.weight", {}}, d);
-    add_head();
+    a_.add_head_matrix({.name = "head.weight", .shape = {c_.vocab_size, d}, .other_names = {"lm_head.weight"}, .is_absolute = true},
+                       c_.tie_word_embeddings);
     for (const char* draft : {"mtp.", "model.mtp."}) a_.ignored.push_back({draft, "draft layers are not run", true, true});
     return std::move(a_);
   }
@@ -289,13 +291,6 @@ class Builder {
     return add(name, {n}, {.use = WeightUse::kVector, .cols = n, .released = released});
   }
   NormSpec norm(const Name& name, int64_t n) { return {vector(name, n, DType::kBF16), static_cast<float>(c_.rms_norm_eps)}; }
-
-  void add_head() {
-    if (c_.tie_word_embeddings) return a_.add_head_matrix("");
-    a_.head.matrix = a_.add_weight(
-        {.name = "head.weight", .shape = {c_.vocab_size, c_.hidden_size}, .other_names = {"lm_head.weight"}, .is_absolute = true},
-        {.use = WeightUse::kMatrix, .rows = c_.vocab_size, .cols = c_.hidden_size, .rounding = Rounding::kFiner});
-  }
 
   RowFormat released_row() const { return {RowCoding::kFp8ByE8M0, c_.rope_dim}; }
 
@@ -410,28 +405,23 @@ class Builder {
               .activation = ActivationKind::kSilu,
               .limit = static_cast<float>(c_.swiglu_limit)};
     s.router = router(l);
-    add_expert_weights(l, s);
+    add_expert_weights(a_, s, expert_layouts(l), shape_of_);
     for (WeightId id : {s.gate_proj, s.up_proj, s.down_proj}) a_.weights[static_cast<size_t>(id)].released = DType::kF4;
     return s;
   }
 
-  void add_expert_weights(int64_t l, MoeSpec& s) {
-    const int64_t d = c_.hidden_size, e = s.n_experts, f = s.width;
-    const std::string stack = "layers." + std::to_string(l) + ".mlp.experts.";
-    if (shape_of_ && shape_of_("model." + stack + "gate_up_proj") != nullptr) {
-      s.gate_proj = a_.add_experts(stack + "gate_up_proj", e, 2 * f, 0, f, d);
-      s.up_proj = a_.add_experts(stack + "gate_up_proj", e, 2 * f, f, f, d);
-      s.down_proj = a_.add_experts(stack + "down_proj", e, d, 0, d, f);
-      return;
-    }
-    const auto names = [&](const char* name) {
-      std::vector<std::string> all;
-      for (int64_t i = 0; i < e; ++i) all.push_back("layers." + std::to_string(l) + ".ffn.experts." + std::to_string(i) + name);
-      return all;
+  static std::vector<ExpertLayout> expert_layouts(int64_t l) {
+    const std::string layer = "layers." + std::to_string(l) + ".";
+    const auto one_by_one = [&](const char* place, const char* gate, const char* up, const char* down) {
+      const std::string expert = layer + place + ".experts.*.";
+      return ExpertLayout{expert + gate + ".weight", expert + up + ".weight", expert + down + ".weight"};
     };
-    s.gate_proj = a_.add_separate_experts(names(".w1.weight"), f, 0, f, d);
-    s.up_proj = a_.add_separate_experts(names(".w3.weight"), f, 0, f, d);
-    s.down_proj = a_.add_separate_experts(names(".w2.weight"), d, 0, d, f);
+    const auto stacked = [&](const char* place) {
+      const std::string stack = layer + place + ".experts.";
+      return ExpertLayout{stack + "gate_up_proj", stack + "gate_up_proj", stack + "down_proj"};
+    };
+    return {one_by_one("ffn", "w1", "w3", "w2"), stacked("mlp"), one_by_one("mlp", "w1", "w3", "w2"),
+            one_by_one("mlp", "gate_proj", "up_proj", "down_proj"), stacked("ffn")};
   }
 
   GatedMlpSpec shared_expert(int64_t l) {

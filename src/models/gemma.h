@@ -39,7 +39,8 @@ struct GemmaConfig {
 };
 
 Result<GemmaConfig> read_gemma_config(const Json& config, const std::string& where);
-Architecture gemma_architecture(const GemmaConfig& config);
+// shape_of: tells how a checkpoint lays out its experts, where there is one.
+Architecture gemma_architecture(const GemmaConfig& config, const ShapeOf& shape_of = {});
 
 // Published sizes: gemma-4-E2B, gemma-4-E4B, gemma-4-12B, gemma-4-26B-A4B, gemma-4-31B.
 const std::vector<GemmaConfig>& gemma_presets();

@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "formats/config_reader.h"
+#include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
 #include "models/yarn.h"
 
@@ -216,24 +217,23 @@ class Builder {
     a_.hidden_size = d;
     a_.n_layers = static_cast<int64_t>(c_.layers.size());
     a_.max_positions = c_.max_position_embeddings;
-    a_.prefixes = {"model.", "language_model.model."};
+    a_.prefixes = {"model.", "language_model.model.", ""};
     a_.embedding.table = a_.add_lookup("embed_tokens.weight", c_.vocab_size, d);
     for (int64_t l = 0; l < a_.n_layers; ++l) {
       a_.blocks.push_back(attention(l));
       a_.blocks.push_back(feed_forward(l));
     }
     a_.head.norm = norm("norm.weight", d);
-    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
+    a_.add_head_matrix(lm_head(c_.vocab_size, d), c_.tie_word_embeddings);
     return std::move(a_);
   }
 
  private:
   NormSpec norm(const std::string& name, int64_t n) { return {a_.add_vector(name, n), static_cast<float>(c_.rms_norm_eps)}; }
   static std::string layer_name(int64_t l, const std::string& name) { return "layers." + std::to_string(l) + "." + name; }
-  const std::vector<int64_t>* shape(const std::string& name) const { return shape_of_ ? shape_of_("model." + name) : nullptr; }
 
   bool gate_per_element(int64_t l, int64_t heads) const {
-    const std::vector<int64_t>* found = shape(layer_name(l, "self_attn.g_proj.weight"));
+    const std::vector<int64_t>* found = find_shape(shape_of_, a_.prefixes, layer_name(l, "self_attn.g_proj.weight"));
     if (found == nullptr || found->size() != 2) return c_.gate_per_element;
     return found->front() == heads * c_.head_dim && heads != heads * c_.head_dim;
   }
@@ -287,20 +287,16 @@ class Builder {
     if (c_.router_softcap > 0) router.softcap = static_cast<float>(c_.router_softcap);
     router.output_scale = static_cast<float>(c_.routed_scaling_factor);
     s.router = router;
-    if (shape(layer_name(l, "mlp.experts.gate_up_proj")) != nullptr) {
-      s.gate_proj = a_.add_experts(layer_name(l, "mlp.experts.gate_up_proj"), e, 2 * f, 0, f, d);
-      s.up_proj = a_.add_experts(layer_name(l, "mlp.experts.gate_up_proj"), e, 2 * f, f, f, d);
-      s.down_proj = a_.add_experts(layer_name(l, "mlp.experts.down_proj"), e, d, 0, d, f);
-      return s;
-    }
-    const auto names = [&](const char* name) {
-      std::vector<std::string> all;
-      for (int64_t i = 0; i < e; ++i) all.push_back(layer_name(l, "mlp.experts." + std::to_string(i) + name));
-      return all;
+    const auto layout = [&](const char* gate, const char* up, const char* down) {
+      return ExpertLayout{layer_name(l, gate), layer_name(l, up), layer_name(l, down)};
     };
-    s.gate_proj = a_.add_separate_experts(names(".gate_proj.weight"), f, 0, f, d);
-    s.up_proj = a_.add_separate_experts(names(".up_proj.weight"), f, 0, f, d);
-    s.down_proj = a_.add_separate_experts(names(".down_proj.weight"), d, 0, d, f);
+    const ExpertLayout layouts[] = {
+        layout("mlp.experts.*.gate_proj.weight", "mlp.experts.*.up_proj.weight", "mlp.experts.*.down_proj.weight"),
+        layout("mlp.experts.gate_up_proj", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
+        layout("mlp.experts.*.gate_up_proj.weight", "mlp.experts.*.gate_up_proj.weight", "mlp.experts.*.down_proj.weight"),
+        layout("mlp.switch_mlp.gate_proj.weight", "mlp.switch_mlp.up_proj.weight", "mlp.switch_mlp.down_proj.weight"),
+    };
+    add_expert_weights(a_, s, layouts, shape_of_);
     return s;
   }
 

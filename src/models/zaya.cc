@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include "formats/config_reader.h"
+#include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
 
 namespace longhaul {
@@ -276,7 +277,7 @@ class Reader {
 
 class Builder {
  public:
-  explicit Builder(const Config& c) : c_(c) {}
+  Builder(const Config& c, const ShapeOf& shape_of) : c_(c), shape_of_(shape_of) {}
 
   Architecture build() {
     const int64_t d = c_.hidden_size;
@@ -286,7 +287,7 @@ class Builder {
     a_.n_layers = c_.n_blocks;
     a_.max_positions = c_.max_position_embeddings;
     a_.requires_bos = true;
-    a_.prefixes = {"model."};
+    a_.prefixes = {"model.", ""};
     a_.embedding = {.table = a_.add_lookup("embed_tokens.weight", c_.vocab_size, d),
                     .bias = vector("input_hidden_states_bias", "layers.0.res_scale.hidden_states_bias", d),
                     .scale_vector = vector("input_hidden_states_scale", "layers.0.res_scale.hidden_states_scale", d)};
@@ -295,8 +296,7 @@ class Builder {
       a_.blocks.push_back(experts(i));
     }
     a_.head.norm = {vector("norm.weight", "final_norm.weight", d), static_cast<float>(c_.rms_norm_eps)};
-    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
-    if (c_.tie_word_embeddings) a_.ignored.push_back({"lm_head.weight", "the head is tied to the embedding", false, true});
+    a_.add_head_matrix(lm_head(c_.vocab_size, d), c_.tie_word_embeddings);
     return std::move(a_);
   }
 
@@ -395,26 +395,24 @@ class Builder {
     return s;
   }
 
+  static std::vector<ExpertLayout> legacy_layouts(int64_t i) {
+    const std::string expert = expert_half(i, "zaya_block.experts.local_experts.*.");
+    return {{expert + "linear_fc1.weight", expert + "linear_fc1.weight", expert + "linear_fc2.weight"}};
+  }
+
+  static std::vector<ExpertLayout> native_layouts(int64_t i) {
+    const std::string stack = native(i, "mlp.experts."), expert = stack + "*.";
+    return {{stack + "gate_up_proj", stack + "gate_up_proj", stack + "down_proj"},
+            {expert + "gate_proj.weight", expert + "up_proj.weight", expert + "down_proj.weight"},
+            {expert + "gate_up_proj.weight", expert + "gate_up_proj.weight", expert + "down_proj.weight"}};
+  }
+
   Block experts(int64_t i) {
     const int64_t d = c_.hidden_size, e = c_.num_experts, f = c_.moe_intermediate_size;
     MoeSpec s{.n_experts = e, .top_k = 1, .width = f, .activation = ActivationKind::kSilu};
     s.router = router(i);
     s.skipped = c_.legacy ? Skipped::kItself : Skipped::kNothing;
-    if (c_.legacy) {
-      std::vector<std::string> fc1, fc2;
-      for (int64_t x = 0; x < e; ++x) {
-        const std::string expert = expert_half(i, "zaya_block.experts.local_experts." + std::to_string(x));
-        fc1.push_back(expert + ".linear_fc1.weight");
-        fc2.push_back(expert + ".linear_fc2.weight");
-      }
-      s.gate_proj = a_.add_separate_experts(fc1, 2 * f, 0, f, d);
-      s.up_proj = a_.add_separate_experts(fc1, 2 * f, f, f, d);
-      s.down_proj = a_.add_separate_experts(fc2, d, 0, d, f);
-    } else {
-      s.gate_proj = a_.add_experts(native(i, "mlp.experts.gate_up_proj"), e, 2 * f, 0, f, d);
-      s.up_proj = a_.add_experts(native(i, "mlp.experts.gate_up_proj"), e, 2 * f, f, f, d);
-      s.down_proj = a_.add_experts(native(i, "mlp.experts.down_proj"), e, d, 0, d, f);
-    }
+    add_expert_weights(a_, s, c_.legacy ? legacy_layouts(i) : native_layouts(i), shape_of_);
     Block block{.layer = i};
     block.pre_norm = NormSpec{vector(native(i, "post_attention_layernorm.weight"), expert_half(i, "input_norm.weight"), d),
                               static_cast<float>(c_.rms_norm_eps)};
@@ -425,12 +423,13 @@ class Builder {
   }
 
   const Config& c_;
+  const ShapeOf& shape_of_;
   Architecture a_;
 };
 
-Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf&) {
+Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf& shape_of) {
   LH_TRY(const Config c, Reader(config, where).read());
-  return Builder(c).build();
+  return Builder(c, shape_of).build();
 }
 
 Json native_config(const Config& c, const std::string& dtype) {
