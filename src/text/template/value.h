@@ -1,7 +1,8 @@
 // Values of a running template, with Python's rules for truth, equality, order and hashing.
 //
-// Containers never change after they were made (the reference sandbox forbids it), so values share them freely and cannot
-// form cycles. What can change, a namespace or a scope, is an Object the Run takes apart at its end.
+// Containers never change after they were made (the reference sandbox forbids it), so values share
+// them freely and cannot form cycles. What can change, a namespace or a scope, is an Object the Run
+// takes apart at its end.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,9 @@ struct Account {
   uint64_t live_bytes = 0;
 };
 
-// How far a value reaches: the nesting below it, and a count of what a full walk of it touches. Shared parts count every time,
-// so a walk costs at most its weight however cleverly a template doubles a list.
+// How far a value reaches: the nesting below it, and a count of what a full walk of it touches.
+// Shared parts count every time, so a walk costs at most its weight however cleverly a template
+// doubles a list.
 struct Extent {
   int depth = 0;
   uint64_t weight = 1;
@@ -38,7 +40,8 @@ struct Extent {
   static constexpr uint64_t kMaxWeight = uint64_t{1} << 40;
 };
 
-// A share of an account, returned when the holder goes. Without an account it counts nothing (constants, the context).
+// A share of an account, returned when the holder goes. Without an account it counts nothing
+// (constants, the context).
 class Charge {
  public:
   Charge(Account* account, uint64_t bytes) : account_(account), bytes_(account ? bytes : 0) {
@@ -71,7 +74,15 @@ struct Text {
   Charge charge;
 };
 
-// Everything that walks as a sequence. The kinds differ in how they print, index, compare and count as true.
+// An integer beyond 64 bits. It prints, compares and counts with floats as Python's do; other
+// arithmetic on it is an error.
+struct LongInteger {
+  std::string digits;  // a sign where it is negative, no leading zeros
+  double value;        // the nearest, infinite beyond the range of doubles
+};
+
+// Everything that walks as a sequence. The kinds differ in how they print, index, compare and count
+// as true.
 enum class SeqKind { kList, kTuple, kRange, kDictKeys, kDictValues, kDictItems, kGenerator };
 
 struct Seq {
@@ -105,7 +116,7 @@ class Dict;
 
 class Value {
  public:
-  enum class Kind { kUndefined, kNone, kBool, kInt, kFloat, kString, kSeq, kDict, kObject };
+  enum class Kind { kUndefined, kNone, kBool, kInt, kFloat, kString, kSeq, kDict, kObject, kLongInt };
 
   Value() : v_(None{}) {}
   Value(Undefined u) : v_(std::move(u)) {}
@@ -116,9 +127,12 @@ class Value {
   Value(std::shared_ptr<const Seq> s) : v_(std::move(s)) {}
   Value(std::shared_ptr<const Dict> d) : v_(std::move(d)) {}
   Value(std::shared_ptr<Object> o) : v_(std::move(o)) {}
+  Value(std::shared_ptr<const LongInteger> i) : v_(std::move(i)) {}
   template <class T>
   Value(T*) = delete;  // a pointer would pass for a bool
   static Value constant(std::string s) { return Value(std::make_shared<const Text>(nullptr, std::move(s))); }
+  // Of decimal digits, with a sign or without.
+  static Value integer(std::string_view digits);
 
   Kind kind() const { return static_cast<Kind>(v_.index()); }
   bool is_undefined() const { return kind() == Kind::kUndefined; }
@@ -127,6 +141,7 @@ class Value {
   const bool* as_bool() const { return std::get_if<bool>(&v_); }
   const int64_t* as_int() const { return std::get_if<int64_t>(&v_); }
   const double* as_float() const { return std::get_if<double>(&v_); }
+  const LongInteger* as_long_integer() const;
   const std::string* as_string() const;
   const Seq* as_seq() const;
   const Dict* as_dict() const;
@@ -134,8 +149,8 @@ class Value {
   const void* identity() const;  // null for numbers, none and undefined
 
   bool is_seq(SeqKind kind) const { return as_seq() != nullptr && as_seq()->kind == kind; }
-  bool is_number() const { return kind() == Kind::kBool || kind() == Kind::kInt || kind() == Kind::kFloat; }
-  bool to_integer(int64_t& out) const;  // a bool or an int, as Python's __index__ takes them
+  bool is_number() const { return kind() == Kind::kBool || kind() == Kind::kInt || kind() == Kind::kFloat || kind() == Kind::kLongInt; }
+  bool to_integer(int64_t& out) const;  // a bool or an int of 64 bits, as Python's __index__ takes them
   double to_double() const;             // of a number
   Extent extent() const;
   bool truthy() const;
@@ -143,7 +158,7 @@ class Value {
 
  private:
   std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const Text>, std::shared_ptr<const Seq>, std::shared_ptr<const Dict>,
-               std::shared_ptr<Object>>
+               std::shared_ptr<Object>, std::shared_ptr<const LongInteger>>
       v_;
 };
 
