@@ -10,10 +10,12 @@
 namespace longhaul {
 namespace {
 
+constexpr size_t kMaxNumber = 4300;  // characters; Python reads integers of so many digits and none of more
+constexpr int64_t kMaxExponent = 4900;
 constexpr size_t kMaxMessageBytes = 300;  // the library's message quotes the token it read, however long
 
-// The library refuses a number that its float type cannot hold. Numbers are kept as text, so the type only has to reach far:
-// this one holds the 4300 digits at which Python stops.
+// The library refuses a number that its float type cannot hold. Numbers are kept as text, so the
+// type only has to reach as far as the limits above.
 using LibraryJson = nlohmann::basic_json<std::map, std::vector, std::string, bool, int64_t, uint64_t, long double>;
 
 // Adapts the library's SAX interface to JsonHandler, adding the depth limit.
@@ -26,7 +28,12 @@ class SaxAdapter : public nlohmann::json_sax<LibraryJson> {
   // The library calls this for negative numbers alone: 0 was written -0.
   bool number_integer(number_integer_t i) override { return scalar(i == 0 ? *Json::parse_number("-0") : Json(static_cast<int64_t>(i))); }
   bool number_unsigned(number_unsigned_t i) override { return scalar(Json(static_cast<uint64_t>(i))); }
-  bool number_float(number_float_t, const string_t& text) override { return scalar(*Json::parse_number(text)); }
+  bool number_float(number_float_t, const string_t& text) override {
+    auto number = Json::parse_number(text);
+    if (number) return scalar(std::move(*number));
+    fail(corrupt("{}: a number of {} characters, at most {} are read; write it as a string", where_, text.size(), kMaxNumber));
+    return false;
+  }
   bool string(string_t& s) override { return scalar(Json(std::move(s))); }
   bool binary(binary_t&) override { return false; }
   bool start_object(size_t) override { return enter() && checked(handler_.on_begin_object()); }
@@ -98,12 +105,8 @@ bool spells_number(std::string_view text) {
   return text.empty();
 }
 
-// The double nearest to what `text` spells; infinite or zero beyond their range.
-double nearest_double(std::string_view text) {
-  double value = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failed != std::errc::result_out_of_range) return value;
-  // Too large, or too small? The exponent of the first digit that counts tells.
+// The power of ten by which a number's first digit that counts is multiplied, about: a point counts as a digit before it.
+int64_t decimal_exponent(std::string_view text) {
   const size_t mark = std::min(text.find_first_of("eE"), text.size());
   int64_t exponent = 0;
   if (mark < text.size()) {
@@ -114,9 +117,17 @@ double nearest_double(std::string_view text) {
   }
   const std::string_view mantissa = text.substr(0, mark);
   const size_t first = mantissa.find_first_of("123456789");
-  const auto point = static_cast<int64_t>(std::min(mantissa.find('.'), mantissa.size()));
-  const bool is_large = exponent + point - static_cast<int64_t>(first) > 0;
-  const double limit = is_large ? HUGE_VAL : 0.0;
+  if (first == mantissa.npos) return 0;
+  return std::clamp<int64_t>(exponent, INT32_MIN, INT32_MAX) + static_cast<int64_t>(std::min(mantissa.find('.'), mantissa.size())) -
+         static_cast<int64_t>(first);
+}
+
+// The double nearest to what `text` spells; infinite or zero beyond their range.
+double nearest_double(std::string_view text) {
+  double value = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (failed != std::errc::result_out_of_range) return value;
+  const double limit = decimal_exponent(text) > 0 ? HUGE_VAL : 0.0;
   return text.starts_with('-') ? -limit : limit;
 }
 
@@ -200,7 +211,7 @@ Json::Json(uint64_t i) {
 }
 
 std::optional<Json> Json::parse_number(std::string_view text) {
-  if (!spells_number(text)) return std::nullopt;
+  if (text.size() > kMaxNumber || !spells_number(text) || decimal_exponent(text) > kMaxExponent) return std::nullopt;
   const bool is_integer = text.find_first_of(".eE") == text.npos;
   int64_t i = 0;
   if (is_integer && text != "-0" && std::from_chars(text.data(), text.data() + text.size(), i).ec == std::errc()) return Json(i);

@@ -1,7 +1,6 @@
 // JSON as a checked value: the one place that knows the JSON library.
 //
-// Objects keep their order (it reaches prompts). Parsing limits depth and size, refuses duplicate
-// keys and invalid UTF-8.
+// Objects keep their order (it reaches prompts). Parsing limits depth and size, refuses duplicate keys and invalid UTF-8.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +45,7 @@ class Json {
   Json(Object o) : v_(std::move(o)) {}
   static Json object(std::initializer_list<Member> members) { return Json(Object(members)); }
   // The number that `text` spells, which dump() will write as it stands. Nothing where JSON has no
-  // such number.
+  // such number, or parse_json() refuses it: beyond 4300 characters or an exponent of 4900.
   static std::optional<Json> parse_number(std::string_view text);
 
   bool is_null() const { return std::holds_alternative<std::monostate>(v_); }
@@ -63,8 +62,7 @@ class Json {
   Array* as_array() { return std::get_if<Array>(&v_); }
   Object* as_object() { return std::get_if<Object>(&v_); }
 
-  // The member of that name, or null where this is no object or has none. Linear: for config-sized
-  // objects.
+  // The member of that name, or null where this is no object or has none. Linear: for config-sized objects.
   const Json* find(std::string_view key) const;
   // Sets or replaces a member; a null value becomes an object first.
   Json& set(std::string key, Json value);
@@ -86,8 +84,7 @@ struct JsonLimits {
 // `where` names the text in messages (a file path).
 Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimits limits = {});
 
-// Events for texts too large for a value tree. Each callback returns false to stop; stop_reason()
-// then tells why.
+// Events for texts too large for a value tree. Each callback returns false to stop; stop_reason() then tells why.
 class JsonHandler {
  public:
   virtual ~JsonHandler() = default;
@@ -101,8 +98,7 @@ class JsonHandler {
 };
 Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler, JsonLimits limits = {});
 
-// Builds a value tree from events, for a handler that wants parts of a large text as values.
-// Refuses duplicate keys.
+// Builds a value tree from events, for a handler that wants parts of a large text as values. Refuses duplicate keys.
 class JsonTreeBuilder : public JsonHandler {
  public:
   explicit JsonTreeBuilder(std::string_view where) : where_(where) {}

@@ -73,7 +73,13 @@ TEST(Json, ReadsANumberFromItsText) {
     EXPECT_FALSE(Json::parse_number(text)) << text;
   }
   EXPECT_EQ(*Json::parse_number("12")->as_int(), 12);
-  EXPECT_EQ(Json::parse_number(std::string(5000, '1'))->dump(), std::string(5000, '1'));
+  EXPECT_EQ(Json::parse_number(std::string(4300, '1'))->dump(), std::string(4300, '1'));
+  for (const std::string& text : {std::string(4301, '1'), std::string("1e4910"), std::string("-1e99999999999999999999")}) {
+    EXPECT_FALSE(Json::parse_number(text)) << text;
+    EXPECT_FALSE(parse_json(text, "t").ok()) << text;
+  }
+  EXPECT_EQ(parse_json("1e-99999999999999999999", "t")->dump(), "1e-99999999999999999999");
+  EXPECT_NE(parse_json(std::string(4301, '1'), "t").error().message.find("write it as a string"), std::string::npos);
 }
 
 TEST(Json, DumpsInThreeLayouts) {

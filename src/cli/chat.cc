@@ -163,7 +163,7 @@ class Conversation {
     if (!answer.ok()) return answer.take_error();
     printer.print(prompt.reader.finish());
     printer.end();
-    tell_if_only_reasoning(prompt.reader.reply(), answer->reason);
+    tell_what_happened(prompt.reader.reply(), answer->reason);
     held_ = all;
     held_.insert(held_.end(), answer->tokens.begin(), answer->tokens.end());
     held_.resize(static_cast<size_t>(session_->length()));  // the last token was chosen, not yet taken in

@@ -40,8 +40,9 @@ class ReplyPrinter {
   ReplyPart::Kind last_ = ReplyPart::Kind::kContent;
 };
 
-// A line on standard error where the tokens were used up before the answer itself began.
-void tell_if_only_reasoning(const Reply& reply, StopReason reason);
-std::string tool_calls_json(const std::vector<ToolCall>& calls);  // [{"name": ..., "arguments": {...}}, ...]
+// A line on standard error for what the answer lacks: a call that was cut off or cannot be read, words behind the reasoning.
+void tell_what_happened(const Reply& reply, StopReason reason);
+std::string tool_calls_json(const std::vector<ToolCall>& calls);    // [{"name": ..., "arguments": {...}}, ...]
+std::string reply_notes_json(const std::vector<ReplyNote>& notes);  // [{"kind": ..., "call": ..., "detail": ..., "count": ...}, ...]
 
 }  // namespace longhaul::cli

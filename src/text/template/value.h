@@ -1,8 +1,7 @@
 // Values of a running template, with Python's rules for truth, equality, order and hashing.
 //
-// Containers never change after they were made (the reference sandbox forbids it), so values share
-// them freely and cannot form cycles. What can change, a namespace or a scope, is an Object the Run
-// takes apart at its end.
+// Containers never change after they were made (the reference sandbox forbids it), so values share them freely and cannot
+// form cycles. What can change, a namespace or a scope, is an Object the Run takes apart at its end.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +26,8 @@ struct Account {
   uint64_t live_bytes = 0;
 };
 
-// How far a value reaches: the nesting below it, and a count of what a full walk of it touches.
-// Shared parts count every time, so a walk costs at most its weight however cleverly a template
-// doubles a list.
+// How far a value reaches: the nesting below it, and a count of what a full walk of it touches. Shared parts count every time,
+// so a walk costs at most its weight however cleverly a template doubles a list.
 struct Extent {
   int depth = 0;
   uint64_t weight = 1;
@@ -40,8 +38,7 @@ struct Extent {
   static constexpr uint64_t kMaxWeight = uint64_t{1} << 40;
 };
 
-// A share of an account, returned when the holder goes. Without an account it counts nothing
-// (constants, the context).
+// A share of an account, returned when the holder goes. Without an account it counts nothing (constants, the context).
 class Charge {
  public:
   Charge(Account* account, uint64_t bytes) : account_(account), bytes_(account ? bytes : 0) {
@@ -81,8 +78,7 @@ struct LongInteger {
   double value;        // the nearest, infinite beyond the range of doubles
 };
 
-// Everything that walks as a sequence. The kinds differ in how they print, index, compare and count
-// as true.
+// Everything that walks as a sequence. The kinds differ in how they print, index, compare and count as true.
 enum class SeqKind { kList, kTuple, kRange, kDictKeys, kDictValues, kDictItems, kGenerator };
 
 struct Seq {
