@@ -175,7 +175,10 @@ class Conversation {
     if (!answer.ok()) return answer.take_error();
     printer.print(prompt.reader.finish());
     printer.end();
-    if (!is_out_broken()) tell_if_cut(answer->reason, model_.context(), &prompt.reader.reply(), /*is_conversation=*/true);
+    if (!is_out_broken()) {
+      tell_if_cut(answer->reason, model_.context(), &prompt.reader.reply(), /*is_conversation=*/true);
+      tell_lost_calls(prompt.reader.reply());
+    }
     held_ = all;
     held_.insert(held_.end(), answer->tokens.begin(), answer->tokens.end());
     held_.resize(static_cast<size_t>(session_->length()));  // the last token was chosen, not yet taken in

@@ -57,6 +57,12 @@ void ReplyPrinter::begin(ReplyPart::Kind kind) {
 
 void ReplyPrinter::print(const std::vector<ReplyPart>& parts) {
   for (const ReplyPart& part : parts) {
+    if (part.kind == ReplyPart::Kind::kContentWasReasoning) {
+      // What is printed stays; the answer begins on a line of its own.
+      if (line_open_) fmt::print("\n");
+      line_open_ = false;
+      continue;
+    }
     if (part.kind == ReplyPart::Kind::kReasoning && !terminal_) continue;
     begin(part.kind);
     const std::string text =
@@ -84,10 +90,30 @@ void tell_if_cut(StopReason reason, int64_t context, const Reply* reply, bool is
   }
 }
 
+void tell_lost_calls(const Reply& reply) {
+  for (const ReplyNote& note : reply.notes) {
+    const std::string call = note.call.empty() ? "a call" : "the call of " + note.call;
+    if (note.kind == ReplyNote::Kind::kCutOffCall) {
+      tell(call + " was cut off and left out; allow more tokens with -n or --context");
+    } else if (note.kind == ReplyNote::Kind::kUnreadableCall) {
+      tell(call + " cannot be read and is shown as text; --json shows it in reply_notes");
+    }
+  }
+}
+
 std::string tool_calls_json(const std::vector<ToolCall>& calls) {
   std::string out;
   for (const ToolCall& call : calls) {
     out += fmt::format("{}{{\"name\": {}, \"arguments\": {}}}", out.empty() ? "" : ", ", json_escape(call.name), call.arguments);
+  }
+  return "[" + out + "]";
+}
+
+std::string reply_notes_json(const std::vector<ReplyNote>& notes) {
+  std::string out;
+  for (const ReplyNote& note : notes) {
+    out += fmt::format("{}{{\"kind\": \"{}\", \"call\": {}, \"detail\": {}, \"count\": {}}}", out.empty() ? "" : ", ", to_string(note.kind),
+                       json_escape(note.call), json_escape(note.detail), note.count);
   }
   return "[" + out + "]";
 }

@@ -47,8 +47,8 @@ std::string json_result(const Generation& g, const Reply* reply, const Stats& st
   std::string tokens, parts;
   for (int32_t t : g.tokens) tokens += (tokens.empty() ? "" : ", ") + std::to_string(t);
   if (reply != nullptr) {
-    parts = fmt::format("\"reasoning\": {},\n\"content\": {},\n\"tool_calls\": {},\n", json_escape(reply->reasoning),
-                        json_escape(reply->content), tool_calls_json(reply->tool_calls));
+    parts = fmt::format("\"reasoning\": {},\n\"content\": {},\n\"tool_calls\": {},\n\"reply_notes\": {},\n", json_escape(reply->reasoning),
+                        json_escape(reply->content), tool_calls_json(reply->tool_calls), reply_notes_json(reply->notes));
   }
   return fmt::format("{{\n\"text\": {},\n{}\"tokens\": [{}],\n\"stop_reason\": \"{}\",\n\"stats\": {}\n}}\n", json_escape(g.text), parts,
                      tokens, to_string(g.reason), stats.to_json());
@@ -70,6 +70,7 @@ class Output {
   void end(const Generation& generation, const Stats& stats) {
     if (reader_) parts(reader_->finish());
     json_ ? (void)write_out(json_result(generation, reply(), stats)) : printer_.end();
+    if (!json_ && reply() != nullptr) tell_lost_calls(*reply());
   }
 
   const Reply* reply() const { return reader_ ? &reader_->reply() : nullptr; }
@@ -144,7 +145,8 @@ void add_run(CLI::App& app, Run& run) {
   add_texts(*c, "--stop", f->generate.stop, "text that ends the output (may be given several times)");
   c->add_flag("--ignore-eos", f->generate.ignore_eos, "go on where the model would stop");
   c->add_flag("--stats", f->stats, "tell speeds and bytes afterwards, the plan beside them");
-  c->add_flag("--json", f->json, "print one JSON object instead of text; with --chat it has reasoning, content and tool_calls apart");
+  c->add_flag("--json", f->json,
+              "print one JSON object instead of text; with --chat it has reasoning, content, tool_calls and reply_notes apart");
   f->sampling.add_to(*c);
   add_load_options(*c, f->load);
   c->callback([f, &run] { run = [f] { return run_command(*f); }; });
