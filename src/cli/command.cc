@@ -15,6 +15,8 @@ int fail(const Error& error) {
   return exit_status(error.code);
 }
 
+void warn(std::string_view line) { fmt::print(stderr, "longhaul: {}\n", line); }
+
 CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value, const std::string& help, int64_t min) {
   return command
       .add_option_function<std::string>(
@@ -71,7 +73,8 @@ void add_load_options(CLI::App& command, LoadOptions& o) {
   add_count(command, "--chunk", o.chunk, "tokens of a prompt per step (default 512)", 1);
   add_bytes(command, "--memory", o.memory_limit, "memory the model may use, such as 8GiB (default: what is available)");
   add_expert_cache(command, o.expert_cache);
-  add_overrides(command, o.config_overrides);
+  add_config_options(command, o.config_overrides, o.ignore_unknown_fields);
+  o.warn = warn;
 }
 
 void add_expert_cache(CLI::App& command, uint64_t& bytes) {
@@ -80,13 +83,15 @@ void add_expert_cache(CLI::App& command, uint64_t& bytes) {
       "hold so many bytes of experts, such as 8GiB, and read the others from the checkpoint as tokens choose them (default: hold all)");
 }
 
-void add_overrides(CLI::App& command, std::vector<std::string>& overrides) {
+void add_config_options(CLI::App& command, std::vector<std::string>& overrides, bool& ignore_unknown_fields) {
   command
       .add_option("--set", overrides,
                   "change a field of config.json before it is read: a dotted path and a JSON value, such as "
-                  "rope_parameters.full_attention.attention_factor=1.2 (may be given several times)")
+                  "rope_parameters.full_attention.attention_factor=1.2; null takes it away (may be given several times)")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
+  command.add_flag("--ignore-unknown-fields", ignore_unknown_fields,
+                   "go on where config.json has fields that are not known here, at your own risk: they may change results");
 }
 
 void SamplingFlags::add_to(CLI::App& c) {
@@ -95,12 +100,12 @@ void SamplingFlags::add_to(CLI::App& c) {
   top_k_set_ = c.add_option("--top-k", top_k_, "choose among the K likeliest tokens; 0: all")->check(CLI::NonNegativeNumber);
   top_p_set_ = c.add_option("--top-p", top_p_, "choose among the fewest tokens whose probability reaches P")->check(CLI::Range(0.0, 1.0));
   min_p_set_ = c.add_option("--min-p", min_p_, "leave out tokens less likely than P times the likeliest")->check(CLI::Range(0.0, 1.0));
-  repetition_set_ =
-      c.add_option("--repetition-penalty", repetition_, "make tokens seen before less likely (1: off)")->check(CLI::Range(0.01, 100.0));
+  repetition_set_ = c.add_option("--repetition-penalty", repetition_, "make tokens of prompt and answer less likely (1: off)")
+                        ->check(CLI::Range(0.01, 100.0));
   presence_set_ =
-      c.add_option("--presence-penalty", presence_, "taken from the logit of every token seen before")->check(CLI::Range(-100.0, 100.0));
-  frequency_set_ =
-      c.add_option("--frequency-penalty", frequency_, "taken once for each time a token was seen")->check(CLI::Range(-100.0, 100.0));
+      c.add_option("--presence-penalty", presence_, "taken from the logit of every token of the answer")->check(CLI::Range(-100.0, 100.0));
+  frequency_set_ = c.add_option("--frequency-penalty", frequency_, "taken once for each time a token is in the answer")
+                       ->check(CLI::Range(-100.0, 100.0));
   seed_set_ = c.add_option("--seed", seed_, "random seed; the same seed gives the same text");
 }
 

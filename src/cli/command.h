@@ -24,7 +24,11 @@ void add_bench(CLI::App& app, Run& run);
 // One line on standard error, "longhaul: ...", and the exit status for it.
 int fail(const Error& error);
 
-// --weights, --kv, --threads, --context, --chunk, --memory, --expert-cache, --set.
+// A line on standard error, "longhaul: ...", of what runs and may not be what was meant.
+void warn(std::string_view line);
+
+// --weights, --kv, --threads, --context, --chunk, --memory, --expert-cache, --set,
+// --ignore-unknown-fields; and warnings are printed.
 void add_load_options(CLI::App& command, LoadOptions& options);
 // Sampling flags; those given are laid over the checkpoint's defaults.
 class SamplingFlags {
@@ -41,8 +45,9 @@ class SamplingFlags {
 };
 
 void add_expert_cache(CLI::App& command, uint64_t& bytes);
-// --set FIELD=VALUE, may be given several times.
-void add_overrides(CLI::App& command, std::vector<std::string>& overrides);
+// How config.json is read: --set FIELD=VALUE, may be given several times, and
+// --ignore-unknown-fields.
+void add_config_options(CLI::App& command, std::vector<std::string>& overrides, bool& ignore_unknown_fields);
 
 // Options whose value is a count ("128k", "1M") or a size in bytes ("24GiB").
 CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value, const std::string& help, int64_t min = 0);
