@@ -81,6 +81,7 @@ struct Flags {
   GenerateOptions generate{};
   ChatFlags chat;
   bool keep_reasoning = false, stats = false;
+  CLI::Option* max_tokens_set = nullptr;
 };
 
 // The conversation as the template sees it, and the state that already holds a beginning of it.
@@ -165,6 +166,7 @@ class Conversation {
     const std::vector<int32_t> added(all.begin() + static_cast<int64_t>(held_.size()), all.end());
     GenerateOptions options = flags_.generate;
     options.sampling = flags_.sampling.over(model_.default_sampling());
+    if (!*flags_.max_tokens_set) options.max_tokens = model_.default_max_tokens(static_cast<int64_t>(all.size()), options.max_tokens);
     options.visible_tokens = prompt.visible_tokens;
     ReplyPrinter printer;
     const OnText on_text = [&](std::string_view piece) {
@@ -238,6 +240,7 @@ int chat_command(Flags& f) {
   if (!model->has_chat_format() && options->template_source.empty())
     return fail({ErrorCode::kNotFound, f.model + ": the checkpoint has no chat template; give one with --chat-template FILE"});
 
+  for (const std::string& note : model->generation_notes()) tell(note);
   struct sigaction on_interrupt {};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   ::sigaction(SIGINT, &on_interrupt, nullptr);
@@ -257,7 +260,8 @@ void add_chat(CLI::App& app, Run& run) {
   f->chat.add_to(*c);
   c->add_flag("--keep-reasoning", f->keep_reasoning,
               "leave the reasoning of earlier turns in the prompt, where the format lets one choose");
-  add_count(*c, "-n,--max-tokens", f->generate.max_tokens, "tokens of an answer at most (default 1024)");
+  f->max_tokens_set = add_count(*c, "-n,--max-tokens", f->generate.max_tokens,
+                                "tokens of an answer at most (default: as generation_config.json recommends, or 1024)");
   add_texts(*c, "--stop", f->generate.stop, "text that ends an answer (may be given several times)");
   c->add_flag("--stats", f->stats, "tell speeds and bytes after each answer");
   f->sampling.add_to(*c);

@@ -59,7 +59,7 @@ void ReplyPrinter::print(const std::vector<ReplyPart>& parts) {
   for (const ReplyPart& part : parts) {
     if (part.kind == ReplyPart::Kind::kContentWasReasoning) {
       // What is printed stays; the answer begins on a line of its own.
-      if (line_open_) fmt::print("\n");
+      if (line_open_) write_out("\n");
       line_open_ = false;
       continue;
     }

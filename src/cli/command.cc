@@ -22,7 +22,7 @@ void add_load_options(CLI::App& command, LoadOptions& o) {
   add_count(command, "--chunk", o.chunk, "tokens of a prompt per step (default 512)", {.min = 1});
   add_bytes(command, "--memory", o.memory_limit, "memory the model may use, such as 8GiB (default: what is available)");
   add_expert_cache(command, o.expert_cache);
-  add_overrides(command, o.config_overrides);
+  add_config_options(command, o.config_overrides, o.ignore_unknown_fields);
 }
 
 void add_threads(CLI::App& command, int& threads) {
@@ -35,13 +35,15 @@ void add_expert_cache(CLI::App& command, uint64_t& bytes) {
       "hold so many bytes of experts, such as 8GiB, and read the others from the checkpoint as tokens choose them (default: hold all)");
 }
 
-void add_overrides(CLI::App& command, std::vector<std::string>& overrides) {
+void add_config_options(CLI::App& command, std::vector<std::string>& overrides, bool& ignore_unknown_fields) {
   command
       .add_option("--set", overrides,
                   "change a field of config.json before it is read: a dotted path and a JSON value, such as "
-                  "rope_parameters.full_attention.attention_factor=1.2 (may be given several times)")
+                  "rope_parameters.full_attention.attention_factor=1.2; null takes it away (may be given several times)")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
+  command.add_flag("--ignore-unknown-fields", ignore_unknown_fields,
+                   "go on where config.json has fields that are not known here, at your own risk: they may change results");
 }
 
 CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path, const std::string& help) {
@@ -64,9 +66,9 @@ void SamplingFlags::add_to(CLI::App& c) {
   add_count(c, "--top-k", set(&S::top_k), "choose among the K likeliest tokens; 0: all");
   add_number(c, "--top-p", set(&S::top_p), "choose among the fewest tokens whose probability reaches P", 0, 1);
   add_number(c, "--min-p", set(&S::min_p), "leave out tokens less likely than P times the likeliest", 0, 1);
-  add_number(c, "--repetition-penalty", set(&S::repetition_penalty), "make tokens seen before less likely; 1: off", 0.01, 100);
-  add_number(c, "--presence-penalty", set(&S::presence_penalty), "taken from the logit of every token seen before", -100, 100);
-  add_number(c, "--frequency-penalty", set(&S::frequency_penalty), "taken once for each time a token was seen", -100, 100);
+  add_number(c, "--repetition-penalty", set(&S::repetition_penalty), "make tokens of prompt and answer less likely; 1: off", 0.01, 100);
+  add_number(c, "--presence-penalty", set(&S::presence_penalty), "taken from the logit of every token of the answer", -100, 100);
+  add_number(c, "--frequency-penalty", set(&S::frequency_penalty), "taken once for each time a token is in the answer", -100, 100);
   add_seed(c, set(&S::seed), "random seed; the same seed gives the same text");
 }
 

@@ -23,7 +23,8 @@ void add_synth(CLI::App& app, Run& run);
 void add_quantize(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
-// --weights, --kv, --threads, --context, --chunk, --memory, --expert-cache, --set.
+// --weights, --kv, --threads, --context, --chunk, --memory, --expert-cache, --set,
+// --ignore-unknown-fields.
 void add_load_options(CLI::App& command, LoadOptions& options);
 // Sampling flags; those given are laid over the checkpoint's defaults.
 class SamplingFlags {
@@ -39,8 +40,9 @@ class SamplingFlags {
 
 void add_threads(CLI::App& command, int& threads);
 void add_expert_cache(CLI::App& command, uint64_t& bytes);
-// --set FIELD=VALUE, may be given several times.
-void add_overrides(CLI::App& command, std::vector<std::string>& overrides);
+// How config.json is read: --set FIELD=VALUE, may be given several times, and
+// --ignore-unknown-fields.
+void add_config_options(CLI::App& command, std::vector<std::string>& overrides, bool& ignore_unknown_fields);
 
 // A file to write; - means standard output.
 CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path, const std::string& help);

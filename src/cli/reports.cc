@@ -15,15 +15,15 @@ std::string join(const std::vector<std::string>& names) { return fmt::format("{}
 void add_inspect(CLI::App& app, Run& run) {
   struct Flags {
     std::string model;
-    std::vector<std::string> overrides;
+    InspectOptions options;
     bool json = false;
   };
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand("inspect", "the architecture, block by block");
   c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
-  add_overrides(*c, f->overrides);
+  add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
   c->add_flag("--json", f->json, "print JSON");
-  c->callback([f, &run] { run = [f] { return print_report(inspect_model(f->model, f->overrides), f->json); }; });
+  c->callback([f, &run] { run = [f] { return print_report(inspect_model(f->model, f->options), f->json); }; });
 }
 
 void add_plan(CLI::App& app, Run& run) {
@@ -50,7 +50,7 @@ void add_plan(CLI::App& app, Run& run) {
   add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)", {.min = 1});
   add_threads(*c, f->options.threads);
   add_expert_cache(*c, f->options.expert_cache);
-  add_overrides(*c, f->options.config_overrides);
+  add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
   c->add_flag("--json", f->json, "print JSON");
   c->callback([f, &run] { run = [f] { return print_report(plan_model(f->model, f->options), f->json); }; });
 }
@@ -71,7 +71,7 @@ void add_synth(CLI::App& app, Run& run) {
       "--weights", f->options.weights,
       "q4, q8 or bf16: a packed folder, as quantize writes it, of a model whose plain checkpoint may be too large for this machine");
   c->add_option("--dtype", f->options.dtype, "bf16, f32, or released: FP8 and FP4 where the model was published so")->capture_default_str();
-  add_overrides(*c, f->options.config_overrides);
+  add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
   c->callback([f, &run] {
     run = [f] {
       Progress progress;
@@ -94,6 +94,7 @@ void add_quantize(CLI::App& app, Run& run) {
   c->add_option("--weights", f->options.weights, "q4, q8, bf16, or released: each in its type in the checkpoint")->capture_default_str();
   c->add_option("--out", f->out, "folder to write")->required();
   add_threads(*c, f->options.threads);
+  add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
   c->add_flag("--json", f->json, "print JSON with the error of each weight");
   c->callback([f, &run] {
     run = [f] {

@@ -22,7 +22,7 @@ struct RunFlags {
   GenerateOptions generate{};
   ChatFlags chat_flags;
   bool chat = false, stats = false, json = false;
-  CLI::Option *prompt_set = nullptr, *file_set = nullptr;
+  CLI::Option *prompt_set = nullptr, *file_set = nullptr, *max_tokens_set = nullptr;
 };
 
 Result<std::string> prompt_text(const RunFlags& f) {
@@ -111,7 +111,9 @@ int run_command(RunFlags& f) {
   Result<Session> session = Session::create(*model);
   if (!session.ok()) return fail(session.error());
 
+  for (const std::string& note : model->generation_notes()) tell(note);
   f.generate.sampling = f.sampling.over(model->default_sampling());
+  if (!*f.max_tokens_set) f.generate.max_tokens = model->default_max_tokens(static_cast<int64_t>(prompt.size()), f.generate.max_tokens);
   struct sigaction on_interrupt {};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   on_interrupt.sa_flags = static_cast<int>(SA_RESETHAND);  // a second Ctrl-C ends the program at once
@@ -141,7 +143,8 @@ void add_run(CLI::App& app, Run& run) {
   f->file_set = c->add_option("-f,--file,FILE", f->file, "read the prompt from a file, a pipe or a device; - is standard input");
   c->add_flag("--chat", f->chat, "put the prompt into the model's chat template");
   f->chat_flags.add_to(*c);
-  add_count(*c, "-n,--max-tokens", f->generate.max_tokens, "tokens to generate at most (default 256)");
+  f->max_tokens_set = add_count(*c, "-n,--max-tokens", f->generate.max_tokens,
+                                "tokens to generate at most (default: as generation_config.json recommends, or 256)");
   add_texts(*c, "--stop", f->generate.stop, "text that ends the output (may be given several times)");
   c->add_flag("--ignore-eos", f->generate.ignore_eos, "go on where the model would stop");
   c->add_flag("--stats", f->stats, "tell speeds and bytes afterwards, the plan beside them");

@@ -29,8 +29,9 @@ Result<Executor> Executor::create(const Architecture& arch, const Weights& weigh
   e.b_ = take_step_buffers(e.arena_, arch, limits);
   e.env_ = {.compute = {&kernels, &pool}, .weights = &weights, .limits = limits};
   e.rope_specs_ = rope_specs(arch);
-  for (const RopeSpec& spec : e.rope_specs_) e.rope_frequencies_.push_back(rope_frequencies(spec));
+  for (const RopeSpec& spec : e.rope_specs_) e.rope_frequencies_.emplace_back(spec);
   e.sequences_.reserve(static_cast<size_t>(limits.max_sequences));
+  e.text_lengths_.reserve(static_cast<size_t>(limits.max_sequences));
   e.last_writer_ = last_writing_block(arch);
   return e;
 }
@@ -56,10 +57,12 @@ Status Executor::check(std::span<const SequenceInput> inputs) const {
 void Executor::gather_rows(std::span<const SequenceInput> inputs) {
   int64_t row = 0, n_needed = 0;
   sequences_.clear();
+  text_lengths_.clear();
   for (size_t i = 0; i < inputs.size(); ++i) {
     const SequenceInput& in = inputs[i];
     const auto n = static_cast<int64_t>(in.tokens.size());
     sequences_.push_back(in.sequence);
+    text_lengths_.push_back(std::max(in.text_length, in.sequence->length() + n));
     b_.rows[i] = {row, n};
     const int64_t first_needed = in.wanted == LogitsWanted::kAll ? 0 : in.wanted == LogitsWanted::kLast ? n - 1 : n;
     b_.needed[i] = {n_needed, n - first_needed};
@@ -83,8 +86,14 @@ void Executor::run_on(const RowSet& rows) {
 
 void Executor::fill_rope_tables() {
   for (size_t i = 0; i < rope_specs_.size(); ++i) {
+    const RopeSpec& spec = rope_specs_[i];
     const auto fill = [&](const RowSet& rows, float* cos, float* sin) {
-      fill_rope_table(env_, rope_specs_[i], rope_frequencies_[i], {rows.positions, static_cast<size_t>(rows.n)}, cos, sin);
+      const auto fill_rows = [&](int64_t first, int64_t n, int64_t text_length) {
+        fill_rope_table(env_, spec, rope_frequencies_[i].in_text_of(text_length), {rows.positions + first, static_cast<size_t>(n)},
+                        cos + first * spec.n_pairs, sin + first * spec.n_pairs);
+      };
+      if (!spec.follows_length()) return fill_rows(0, rows.n, 0);
+      for (size_t s = 0; s < rows.sequences.size(); ++s) fill_rows(rows.sequences[s].first_row, rows.sequences[s].n_rows, text_lengths_[s]);
     };
     fill(all_, b_.rope[i].cos, b_.rope[i].sin);
     fill(needed_, b_.rope[i].needed_cos, b_.rope[i].needed_sin);
@@ -163,7 +172,8 @@ void Executor::attention(size_t index, const AttentionSpec& s, const float* h) {
 
 void Executor::compressed_attention(size_t index, const CompressedAttentionSpec& s, const float* h) {
   CompressedAttentionInput in{.attention = attention_input(index, s.attention, h)};
-  in.frequencies = &rope_frequencies_[rope_index(s.attention.rope)];
+  LH_CHECK(!s.attention.rope.follows_length());  // compressed entries have no text of their own
+  in.frequencies = &rope_frequencies_[rope_index(s.attention.rope)].in_text_of(0);
   if (s.compressor) in.compressor = {state_.fixed(s.compressor->open), state_.kv(s.compressor->entries)};
   if (s.indexer) in.index = {state_.fixed(s.indexer->keys.open), state_.kv(s.indexer->keys.entries)};
   compressed_attention_forward(env_, s, in, b_.y);

@@ -20,6 +20,9 @@ struct SequenceInput {
   Sequence* sequence = nullptr;  // reserved for its new length
   std::span<const int32_t> tokens;
   LogitsWanted wanted = LogitsWanted::kLast;
+  // Tokens of the whole text where it is known and longer than this step makes the sequence: some
+  // models' angles differ with it, and so do not with how a prompt is cut into steps.
+  int64_t text_length = 0;
 };
 
 // Called with rows of logits [n_rows, V] of one sequence, in order of position; the memory is reused afterwards. Returns false to stop.
@@ -76,8 +79,9 @@ class Executor {
   StepBuffers b_;
   StepState state_;
   std::vector<RopeSpec> rope_specs_;
-  std::vector<std::vector<float>> rope_frequencies_;
+  std::vector<RopeFrequencies> rope_frequencies_;
   std::vector<Sequence*> sequences_;
+  std::vector<int64_t> text_lengths_;  // of the sequences
   int64_t last_writer_ = kNone;
   RowSet all_, needed_, rows_;  // rows_: those still running
 };

@@ -38,24 +38,24 @@ Result<NamedConfig> find_config(const std::string& model, std::span<const std::s
   return found;
 }
 
-static Result<NamedModel> describe(NamedConfig found) {
+static Result<NamedModel> describe(NamedConfig found, const ConfigRequest& request) {
   LH_TRY(const std::optional<WeightFormat> packed, take_packed_format(found.config, found.where));
-  LH_TRY(Architecture arch, read_architecture(found.config, found.where));
+  LH_TRY(Architecture arch, read_as_requested(found.config, found.where, request));
   arch.name = found.name;
   return NamedModel{std::move(arch), packed ? KeptWeights{*packed, true} : KeptWeights{}};
 }
 
-Result<Architecture> find_architecture(const std::string& model, std::span<const std::string> overrides) {
-  LH_TRY(NamedConfig found, find_config(model, overrides));
-  LH_TRY(NamedModel described, describe(std::move(found)));
+Result<Architecture> find_architecture(const std::string& model, const ConfigRequest& request) {
+  LH_TRY(NamedConfig found, find_config(model, request.overrides));
+  LH_TRY(NamedModel described, describe(std::move(found), request));
   return std::move(described.arch);
 }
 
-Result<NamedModel> find_model(const std::string& model, std::span<const std::string> overrides) {
-  LH_TRY(NamedConfig found, find_config(model, overrides));
+Result<NamedModel> find_model(const std::string& model, const ConfigRequest& request) {
+  LH_TRY(NamedConfig found, find_config(model, request.overrides));
   const bool is_loadable = has_checkpoint(model) && check_runnable(found.config, found.where).ok();
-  if (!is_loadable) return describe(std::move(found));
-  LH_TRY(ModelFolder folder, open_model_folder(model, overrides));
+  if (!is_loadable) return describe(std::move(found), request);
+  LH_TRY(ModelFolder folder, open_model_folder(model, request));
   folder.arch.name = found.name;
   return NamedModel{std::move(folder.arch), folder.weights};
 }

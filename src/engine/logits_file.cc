@@ -25,7 +25,9 @@ Status write_logits(const Model& model, const std::vector<int32_t>& tokens, cons
   };
   const auto split = tokens.begin() + (decode_from < 0 ? n_tokens : std::min(decode_from, n_tokens));
   LH_RETURN_IF_ERROR(run({tokens.begin(), split}, chunk));
-  LH_RETURN_IF_ERROR(run({split, tokens.end()}, 1));
+  // Each by a call of its own: nobody who decodes knows how long the text will be, and some models'
+  // angles differ with it.
+  for (auto token = split; token != tokens.end(); ++token) LH_RETURN_IF_ERROR(run({*token}, 1));
   return out.finish();
 }
 

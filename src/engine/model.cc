@@ -1,12 +1,14 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/notice.h"
 #include "base/printable.h"
 #include "base/system.h"
 #include "cost/report.h"
 #include "engine/compute_dtype.h"
 #include "engine/find_model.h"
 #include "engine/model_impl.h"
+#include "longhaul/units.h"
 
 namespace longhaul {
 
@@ -81,12 +83,18 @@ Status Model::Impl::refuse_own_file(const std::string& path) const {
   return is_own ? invalid("{}: is a file of the model; write to another place", printable(path)) : Status();
 }
 
+static void tell_of_long_context(const Architecture& arch, int64_t context) {
+  if (context <= arch.max_positions) return;
+  notice("a context of {} tokens is beyond the {} positions the model was made for; what it writes there may be poor",
+         format_exact(static_cast<uint64_t>(context)), format_exact(static_cast<uint64_t>(arch.max_positions)));
+}
+
 Result<Model> Model::load(const std::string& folder, const LoadOptions& options) {
   const double start = now_seconds();
   auto m = std::make_unique<Impl>();
   m->folder = folder;
   LH_RETURN_IF_ERROR(refuse_bundled_name(folder));
-  LH_TRY(ModelFolder opened, open_model_folder(folder, options.config_overrides));
+  LH_TRY(ModelFolder opened, open_model_folder(folder, config_request(options)));
   m->arch = std::move(opened.arch);
   LH_TRY(m->defaults, read_generation_defaults(folder, opened.config));
   m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
@@ -125,6 +133,7 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   s.planned_weight_bytes = m->plan.weight_bytes;
   s.planned_scratch_bytes = m->plan.scratch_bytes;
   s.planned_total_bytes = m->plan.total_bytes;
+  tell_of_long_context(m->arch, m->context);  // last: an error stands alone
   return Model(std::move(m));
 }
 
@@ -146,9 +155,23 @@ SamplingOptions Model::default_sampling() const {
   s.top_k = d.top_k.value_or(0);
   s.top_p = d.top_p.value_or(1.0);
   s.min_p = d.min_p.value_or(0.0);
+  s.top_h = d.top_h.value_or(1.0);
+  s.typical_p = d.typical_p.value_or(1.0);
+  s.epsilon_cutoff = d.epsilon_cutoff.value_or(0.0);
+  s.eta_cutoff = d.eta_cutoff.value_or(0.0);
   s.repetition_penalty = d.repetition_penalty.value_or(1.0);
+  s.no_repeat_ngram_size = d.no_repeat_ngram_size.value_or(0);
   return s;
 }
+
+int64_t Model::default_max_tokens(int64_t n_prompt_tokens, int64_t otherwise) const {
+  const GenerationDefaults& d = impl_->defaults;
+  int64_t n = d.max_new_tokens.value_or(otherwise);
+  if (!d.max_new_tokens && d.max_length) n = std::min(n, *d.max_length - n_prompt_tokens);
+  return std::max<int64_t>(n, 1);
+}
+
+const std::vector<std::string>& Model::generation_notes() const { return impl_->defaults.notes; }
 
 static Error no_tokenizer(const std::string& folder) {
   return make_error(ErrorCode::kNotFound, "{}: no tokenizer.json, so text cannot be read or written; `longhaul logits` works on token ids",

@@ -54,13 +54,13 @@ Status check_has_config(const std::string& folder) {
   return make_error(ErrorCode::kNotFound, "{}/config.json: {}", folder, remedy_without_config(folder));
 }
 
-Result<ModelFolder> open_model_folder(const std::string& folder, std::span<const std::string> overrides) {
+Result<ModelFolder> open_model_folder(const std::string& folder, const ConfigRequest& request) {
   constexpr size_t kMaxConfigBytes = size_t{16} << 20;
   const std::string where = folder + "/config.json";
   ModelFolder m;
   LH_RETURN_IF_ERROR(check_has_config(folder));
   LH_TRY(m.config, read_json_file(where, kMaxConfigBytes));
-  LH_RETURN_IF_ERROR(override_fields(m.config, overrides));
+  LH_RETURN_IF_ERROR(override_fields(m.config, request.overrides));
   LH_RETURN_IF_ERROR(check_runnable(m.config, where));
   LH_TRY(const std::optional<WeightFormat> packed, take_packed_format(m.config, where));
   LH_TRY(m.source, open_checkpoint(folder));
@@ -70,7 +70,7 @@ Result<ModelFolder> open_model_folder(const std::string& folder, std::span<const
     const TensorInfo* t = m.source.find(name);
     return t == nullptr ? nullptr : &t->shape;
   };
-  LH_TRY(m.arch, read_architecture(m.config, where, shape_of));
+  LH_TRY(m.arch, read_as_requested(m.config, where, request, shape_of));
   if (m.arch.name.empty()) m.arch.name = folder_name(folder);
   settle_shared_tensors(m.arch, m.source, packed);
   LH_TRY(const WeightFormat natural, note_stored_types(m.arch, m.source, packed));

@@ -42,6 +42,7 @@ struct Model::Impl {
 struct Session::Impl {
   Model::Impl* model = nullptr;
   Sequence sequence;
+  std::vector<int32_t> tokens = {};  // that were taken in, as far as this session knows: not before a restore
 };
 
 }  // namespace longhaul

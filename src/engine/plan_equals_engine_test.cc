@@ -28,7 +28,7 @@ GemmaConfig small_config(const char* name) {
   c.intermediate_size = 40;
   c.num_attention_heads = 4;
   c.sliding_window = 8;
-  c.full_rope = {true, 1e6, 0.25, 1.0};
+  c.full_rope = {.type = RopeType::kProportional, .theta = 1e6, .partial_rotary_factor = 0.25, .factor = 1.0};
   return c;
 }
 

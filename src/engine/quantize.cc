@@ -251,7 +251,7 @@ Status write_config(const fs::path& folder, Json config, WeightFormat format) {
 
 Result<Report> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options) {
   LH_TRY(const WeightFormat format, target_format(options.weights));
-  LH_TRY(ModelFolder from, open_model_folder(model, {}));
+  LH_TRY(ModelFolder from, open_model_folder(model, config_request(options)));
   if (from.weights.is_packed)
     return invalid("{}: its weights are packed as {} already; give the original checkpoint", model, option_name(from.weights.natural));
   LH_TRY(const MatchedTensors matched, match_tensors(from.arch, from.source));

@@ -238,8 +238,11 @@ Status synthesize(const std::string& model, const std::string& folder, const Syn
   const bool as_released = options.dtype == "released";
   const auto dtype = dtype_from_option(options.dtype);
   if (!as_released && (!dtype || *dtype == DType::kF16)) return unknown_format("--dtype", options.dtype, {"f32", "bf16", "released"});
-  LH_TRY(Json config, rewrite_config(found.config, found.where, options.layers, dtype == DType::kF32 ? "float32" : "bfloat16"));
-  LH_TRY(const Architecture arch, read_architecture(config, found.where));
+  LH_RETURN_IF_ERROR(read_as_requested(found.config, found.where, config_request(options)));
+  std::vector<std::string> told_of;  // fields that were ignored
+  const ConfigFile original{found.config, found.where, options.ignore_unknown_fields ? &told_of : nullptr};
+  LH_TRY(Json config, rewrite_config(original, options.layers, dtype == DType::kF32 ? "float32" : "bfloat16"));
+  LH_TRY(const Architecture arch, read_architecture({config, found.where, original.ignored}));
 
   const std::vector<Output> all = packed ? packed_outputs(arch, *packed) : outputs(arch, dtype);
   std::vector<TensorDecl> tensors;

@@ -9,7 +9,23 @@
 
 namespace longhaul {
 
-std::vector<float> rope_frequencies(const RopeSpec& spec);
+// Radians a position of each pair [n_pairs], in a text of n_tokens in all; only
+// spec.follows_length() asks.
+std::vector<float> rope_frequencies(const RopeSpec& spec, int64_t n_tokens = 0);
+
+// The same, kept: where the length changes them they are computed anew, in memory that was there
+// before.
+class RopeFrequencies {
+ public:
+  explicit RopeFrequencies(const RopeSpec& spec) : spec_(spec), values_(rope_frequencies(spec)) {}
+  // Valid until the next call.
+  const std::vector<float>& in_text_of(int64_t n_tokens);
+
+ private:
+  RopeSpec spec_;
+  std::vector<float> values_;
+  int64_t n_tokens_ = 0;
+};
 
 // cos and sin [rows, n_pairs] for the positions of a row set.
 struct RopeTable {

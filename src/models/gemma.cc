@@ -27,7 +27,7 @@ class Builder {
     a_.vocab_size = c_.vocab_size;
     a_.hidden_size = d;
     a_.n_layers = static_cast<int64_t>(c_.layers.size());
-    a_.max_positions = c_.max_position_embeddings;
+    a_.max_positions = c_.full_rope.reach();
     a_.requires_bos = true;
     a_.prefixes = {"model.language_model.", "model.", "language_model.model.", ""};
     a_.embedding = {.table = a_.add_lookup("embed_tokens.weight", c_.vocab_size, d), .scale = std::sqrt(static_cast<float>(d))};
@@ -47,13 +47,7 @@ class Builder {
   NormSpec plain_norm() const { return {kNone, static_cast<float>(c_.rms_norm_eps)}; }
   static std::string layer_name(int64_t l, const char* name) { return "layers." + std::to_string(l) + "." + name; }
 
-  RopeSpec rope(const GemmaLayer& layer) const {
-    const GemmaConfig::Rope& r = layer.full ? c_.full_rope : c_.sliding_rope;
-    const int64_t pairs = layer.head_dim / 2;
-    // Proportional: the frequencies of the whole head, of which only the first are turned.
-    const int64_t live = r.proportional ? static_cast<int64_t>(r.partial_rotary_factor * static_cast<double>(layer.head_dim)) / 2 : pairs;
-    return {.n_pairs = pairs, .live_pairs = live, .denominator = layer.head_dim, .theta = r.theta, .factor = r.factor};
-  }
+  RopeSpec rope(const GemmaLayer& layer) const { return rope_spec(layer.full ? c_.full_rope : c_.sliding_rope, layer.head_dim); }
 
   void add_layer(int64_t l) {
     const GemmaLayer& layer = c_.layers[static_cast<size_t>(l)];
@@ -213,13 +207,13 @@ Architecture gemma_architecture(const GemmaConfig& config, const ShapeOf& shape_
 
 namespace {
 
-Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf& shape_of) {
-  LH_TRY(const GemmaConfig c, read_gemma_config(config, where));
+Result<Architecture> read(const ConfigFile& config, const ShapeOf& shape_of) {
+  LH_TRY(const GemmaConfig c, read_gemma_config(config));
   return gemma_architecture(c, shape_of);
 }
 
-Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
-  LH_TRY(GemmaConfig c, read_gemma_config(config, where));
+Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::string& dtype) {
+  LH_TRY(GemmaConfig c, read_gemma_config(config));
   if (n_layers > 0) {
     LH_TRY(c, keep_gemma_layers(std::move(c), n_layers));
   }
