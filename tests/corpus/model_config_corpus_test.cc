@@ -334,10 +334,11 @@ TEST(ModelConfigCorpus, RefusesEachMalformedConfigForItsOwnReason) {
     rest.erase(row.name);
     const auto arch = read(row.name);
     ASSERT_FALSE(arch.ok()) << row.name << " was accepted";
-    EXPECT_STREQ(to_string(arch.error().code), to_string(row.code)) << row.name << ": " << arch.error().message;
-    EXPECT_THAT(arch.error().message, ::testing::HasSubstr(row.fragment));
-    EXPECT_THAT(arch.error().message, ::testing::HasSubstr(std::string(row.name) + ".json")) << "the message names the file";
-    EXPECT_LT(arch.error().message.size(), 8000u) << row.name;
+    EXPECT_STREQ(to_string(arch.error().code), to_string(row.code)) << row.name << ": " << arch.error().text();
+    EXPECT_THAT(arch.error().text(), ::testing::HasSubstr(row.fragment));
+    EXPECT_THAT(arch.error().text(), ::testing::HasSubstr(std::string(row.name) + ".json")) << "the message names the file";
+    EXPECT_LT(arch.error().text().size(), 8000u) << row.name;
+    EXPECT_FALSE(arch.error().remedy.empty()) << row.name << ": " << arch.error().text();
   }
   EXPECT_THAT(rest, ::testing::IsEmpty()) << "files without a row";
 }
@@ -376,7 +377,7 @@ std::vector<int64_t> mlp_widths(const Architecture& arch) {
 
 Architecture good(const std::string& name) {
   auto arch = read("good_" + name);
-  EXPECT_TRUE(arch.ok()) << arch.error().message;
+  EXPECT_TRUE(arch.ok()) << arch.error().text();
   return arch.ok() ? std::move(*arch) : Architecture{};
 }
 
@@ -385,7 +386,7 @@ TEST(ModelConfigCorpus, AcceptsEveryGoodConfig) {
     const std::string name = entry.path().stem().string();
     if (!name.starts_with("good_")) continue;
     const auto arch = read(name);
-    EXPECT_TRUE(arch.ok()) << arch.error().message;
+    EXPECT_TRUE(arch.ok()) << arch.error().text();
   }
 }
 
@@ -661,9 +662,9 @@ TEST(ModelConfigCorpus, DeepseekV4ConfigsAreCutToTheirFirstLayers) {
   for (const char* list : {"layer_types", "mlp_layer_types"}) config->set(list, Json());
   for (int64_t n : {0, 1, 3, 9}) {
     const auto cut = rewrite_config({*config, path}, n, "float32");
-    ASSERT_TRUE(cut.ok()) << cut.error().message;
+    ASSERT_TRUE(cut.ok()) << cut.error().text();
     const auto arch = read_architecture(*cut, path);
-    ASSERT_TRUE(arch.ok()) << arch.error().message;
+    ASSERT_TRUE(arch.ok()) << arch.error().text();
     EXPECT_EQ(layer_schedule(*arch), std::string("SCHC").substr(0, n == 0 ? 4 : static_cast<size_t>(n)));
   }
 }

@@ -44,7 +44,7 @@ std::vector<float> step_logits(Executor& executor, std::vector<SequenceInput> in
     if (sequence == of) out.insert(out.end(), logits, logits + n * vocab);
     return true;
   });
-  EXPECT_TRUE(status.ok()) << status.error().message;
+  EXPECT_TRUE(status.ok()) << status.error().text();
   return out;
 }
 
@@ -113,7 +113,7 @@ TEST_P(Equivalence, ForkedAndRestoredGoOnAsIfNothingHappened) {
     // The original moves on with other tokens; its copies must not notice.
     ASSERT_TRUE(session->logits({tail.rbegin(), tail.rend()}, ignore).ok());
     auto restored = Session::restore(model, path);
-    ASSERT_TRUE(restored.ok()) << restored.error().message;
+    ASSERT_TRUE(restored.ok()) << restored.error().text();
     const std::vector<float> expected(whole.begin() + static_cast<int64_t>(cut) * model.vocab_size(), whole.end());
     for (Session* copy : {&*fork, &*restored}) {
       std::vector<float> logits;

@@ -82,7 +82,7 @@ TEST_P(ExpertCacheOf, LogitsInBf16AreThoseOfResidentExperts) {
   options.threads = 2;
   options.expert_cache = with_slots(layout, layout.max_top_k).expert_cache;
   const auto model = Model::load(golden_folder(GetParam()), options);
-  ASSERT_TRUE(model.ok()) << model.error().message;
+  ASSERT_TRUE(model.ok()) << model.error().text();
   EXPECT_EQ(run_logits(*model, prompt_, 7), run_logits(*resident, prompt_, 7));
 }
 
@@ -158,7 +158,7 @@ TEST_P(ExpertCacheOf, TooSmallIsRefusedWithTheLeastThatWorks) {
     const auto model = Model::load(golden_folder(GetParam()), options);
     ASSERT_FALSE(model.ok());
     EXPECT_EQ(model.error().code, ErrorCode::kOverBudget);
-    EXPECT_NE(model.error().message.find(least), std::string::npos) << model.error().message;
+    EXPECT_NE(model.error().text().find(least), std::string::npos) << model.error().text();
   }
 }
 
@@ -167,7 +167,7 @@ class PackedExperts : public ExpertCacheOf {
  protected:
   void write(const std::string& weights) {
     const auto report = quantize(golden_folder(GetParam()), path(weights), {.weights = weights});
-    ASSERT_TRUE(report.ok()) << report.error().message;
+    ASSERT_TRUE(report.ok()) << report.error().text();
   }
   std::string path(const std::string& weights) const { return folder_.path() + "/" + weights; }
   static Model load(const std::string& folder, LoadOptions options) {
@@ -238,7 +238,7 @@ TEST_P(PackedExperts, AllocatedBytesAreThePlannedOnes) {
       asked.threads = options.threads;
       asked.expert_cache = options.expert_cache;
       const auto report = plan_model(path(weights), asked);
-      ASSERT_TRUE(report.ok()) << report.error().message;
+      ASSERT_TRUE(report.ok()) << report.error().text();
       EXPECT_NE(report->json.find(fmt::format("\"weight_bytes\": {},", loaded.resident_bytes())), std::string::npos) << report->json;
     }
   }

@@ -7,6 +7,7 @@
 #include "engine/sampler.h"
 #include "formats/config_reader.h"
 #include "formats/generation_config.h"
+#include "fuzz/check_error.h"
 
 namespace {
 
@@ -65,8 +66,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     read_fields(*text);
     for (const std::string& key : text->child("rope_parameters").keys()) text->child("rope_parameters").optional_child(key);
   }
-  LH_CHECK(reader.status().ok() || !reader.finish().ok());
+  const Status finished = reader.finish();
+  LH_CHECK(reader.status().ok() || !finished.ok());
+  if (!finished.ok()) check_error(finished.error());
   const auto defaults = parse_generation_defaults(&*config, "generation", *config, "config");
-  if (defaults.ok()) choose_under(*defaults);
+  if (!defaults.ok()) {
+    check_error(defaults.error());
+    return 0;
+  }
+  choose_under(*defaults);
   return 0;
 }

@@ -27,7 +27,7 @@ std::vector<T> values(const TensorSource& source, const std::string& name) {
 
 std::vector<Text> texts(const std::string& variant) {
   const auto source = open_safetensors(golden_folder("rope_by_length/" + variant) + "/answers.safetensors");
-  EXPECT_TRUE(source.ok()) << source.error().message;
+  EXPECT_TRUE(source.ok()) << source.error().text();
   std::vector<Text> all;
   for (int i = 0;; ++i) {
     const std::string end = "." + std::to_string(i);
@@ -58,7 +58,7 @@ TEST_P(RopeByLength, WhatIsDecodedIsTurnedByTheLengthSoFar) {
         logits.insert(logits.end(), l, l + n * model.vocab_size());
         return true;
       });
-      EXPECT_TRUE(status.ok()) << status.error().message;
+      EXPECT_TRUE(status.ok()) << status.error().text();
     };
     take({t.prompt.begin(), t.prompt.begin() + static_cast<ptrdiff_t>(t.split)});
     for (size_t i = t.split; i < t.prompt.size(); ++i) take({t.prompt[i]});
