@@ -346,14 +346,14 @@ Status ConfigReader::finish() const {
       unknown.push_back(path);
       problems.push_back(
           copied != nullptr ? fmt::format("{}: is {}, and {} where it counts, in {}", path, shown(value), shown(*copied), node.copied->path)
-                            : path + ": not known to this family, and may change the model's results");
+                            : path + ": not known to this family; it may change the model's results");
     }
   });
+  Status status = as_status(report_->where, problems, report_->only_unsupported);
+  if (unknown.empty()) return status;
   const bool alone = unknown.size() == 1;
-  return or_remedy(as_status(report_->where, problems, report_->only_unsupported),
-                   unknown.empty() ? std::string("correct the file, or change a field with --set FIELD=VALUE")
-                                   : fmt::format("take {} away with --set {}=null, or go on at your own risk with --ignore-unknown-fields",
-                                                 alone ? "it" : "a field that is not known", alone ? unknown.front() : "FIELD"));
+  return or_remedy(std::move(status), fmt::format("take {} away with --set {}=null, or go on at your own risk with --ignore-unknown-fields",
+                                                  alone ? "it" : "a field that is not known", alone ? unknown.front() : "FIELD"));
 }
 
 }  // namespace longhaul

@@ -141,10 +141,10 @@ TEST_F(ConfigReaderTest, TellsWhatToDoAboutAFieldThatIsNotKnown) {
   auto one = reader(R"({"o":{"new_trick":true,"unsloth_fixed":true,"x":null}})");
   one.child("o");
   EXPECT_EQ(message(one.finish()),
-            "config.json: o.new_trick: not known to this family; it may change the model's results. Take it away with --set "
+            "config.json: o.new_trick: not known to this family; it may change the model's results; take it away with --set "
             "o.new_trick=null, or go on at your own risk with --ignore-unknown-fields");
   auto two = reader(R"({"new_trick":true,"newer":[1]})");
-  EXPECT_THAT(message(two.finish()), HasSubstr("\nTake such a field away with --set FIELD=null, or go on at your own risk with "
+  EXPECT_THAT(message(two.finish()), HasSubstr("\ntake a field that is not known away with --set FIELD=null, or go on at your own risk with "
                                                "--ignore-unknown-fields"));
 }
 

@@ -169,20 +169,20 @@ class HeaderHandler : public JsonHandler {
 // The header's length and text, checked against the file's size.
 Result<std::string_view> header_text(std::span<const std::byte> file, std::string_view where) {
   if (file.size() < kLengthBytes)
-    return corrupt("{}: {} bytes, too short for a safetensors file, as after an incomplete download; download the file again", where,
+    return corrupt("{}: {} bytes, too short for a safetensors file; incomplete download? fetch it again", where,
                    file.size());
   uint64_t length = 0;
   static_assert(std::endian::native == std::endian::little);
   std::memcpy(&length, file.data(), kLengthBytes);
   if (length > kMaxHeaderBytes) {
-    return corrupt("{}: header length {}, expected at most {}, so it is no safetensors file; download or convert it again", where, length,
+    return corrupt("{}: header length {}, expected at most {}; not a safetensors file? download or convert it again", where, length,
                    kMaxHeaderBytes);
   }
   const bool starts_as_object = length > 0 && (file.size() == kLengthBytes || file[kLengthBytes] == std::byte{'{'});
   if (!starts_as_object)
-    return corrupt("{}: header does not start with '{{', so it is no safetensors file; download or convert it again", where);
+    return corrupt("{}: header does not start with '{{'; not a safetensors file? download or convert it again", where);
   if (length > file.size() - kLengthBytes) {
-    return corrupt("{}: header ends at byte {}, file has {}, as after an incomplete download; download the file again", where,
+    return corrupt("{}: header ends at byte {}, file has {}; incomplete download? fetch it again", where,
                    kLengthBytes + length, file.size());
   }
   return std::string_view(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
@@ -210,7 +210,7 @@ Status check_coverage(const std::vector<Entry>& entries, uint64_t data_at, uint6
     }
     covered = entry.end();
     if (covered > file_bytes - data_at) {
-      return corrupt("{} ends at byte {}, file has {}, as after an incomplete download; download the file again", at, data_at + covered,
+      return corrupt("{} ends at byte {}, file has {}; incomplete download? fetch it again", at, data_at + covered,
                      file_bytes);
     }
   }

@@ -55,7 +55,7 @@ Status check_all_shards_exist(const fs::path& folder, const SafetensorsIndex& in
     missing += fmt::format("{}{} ({} tensors)", missing.empty() ? "" : ", ", file, n_tensors);
   }
   if (missing.empty()) return {};
-  return make_error(ErrorCode::kNotFound, "{}: shards named by {} are missing: {}, as after an incomplete download; download the rest",
+  return make_error(ErrorCode::kNotFound, "{}: shards named by {} are missing: {}; incomplete download? fetch the rest",
                     folder.string(), kSafetensorsIndex, missing);
 }
 

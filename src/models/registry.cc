@@ -46,7 +46,7 @@ Result<const Family*> find_family(const Json& config, const std::string& where) 
   }
   LH_RETURN_IF_ERROR(check_not_refused(*type, where));
   if (const std::string* inner = model_type_of(config.find("text_config"))) LH_RETURN_IF_ERROR(check_not_refused(*inner, where));
-  return unsupported("{}: model_type '{}' is not known here; use a checkpoint of one of {}", where, printable(*type),
+  return unsupported("{}: model_type '{}' is not supported; use a model of one of these: {}", where, printable(*type),
                      fmt::join(known, ", "));
 }
 
@@ -59,7 +59,7 @@ bool same_name(std::string_view a, std::string_view b) {
 
 Result<Architecture> read_architecture(const ConfigFile& config, const ShapeOf& shape_of) {
   LH_TRY(const Family* family, find_family(config.json, config.where));
-  return family->read(config, shape_of);
+  return or_remedy(family->read(config, shape_of), "correct the file, or change a field with --set FIELD=VALUE");
 }
 
 Status check_runnable(const Json& config, const std::string& where) {

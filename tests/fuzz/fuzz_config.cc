@@ -66,9 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     read_fields(*text);
     for (const std::string& key : text->child("rope_parameters").keys()) text->child("rope_parameters").optional_child(key);
   }
-  const Status finished = reader.finish();
-  LH_CHECK(reader.status().ok() || !finished.ok());
-  if (!finished.ok()) check_error(finished.error());
+  LH_CHECK(reader.status().ok() || !reader.finish().ok());
   const auto defaults = parse_generation_defaults(&*config, "generation", *config, "config");
   if (!defaults.ok()) {
     check_error(defaults.error());
