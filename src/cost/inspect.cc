@@ -128,7 +128,7 @@ Json compressed_json(const CompressedAttentionSpec& s) {
 }
 
 Json state_json(const StateSpec& s) {
-  if (s.is_fixed()) return Json::object({{"layer", s.layer}, {"fixed_elements", s.fixed_elements}, {"fixed_f32", s.fixed_f32}});
+  if (s.is_fixed()) return Json::object({{"layer", s.layer}, {"fixed_elements", s.fixed_elements}, {"fixed_f32", true}});
   const char* rows = s.rows == RowKind::kShared ? "shared" : s.rows == RowKind::kKeys ? "keys" : "keys and values";
   return Json::object({{"layer", s.layer},
                        {"n_kv_heads", s.n_kv_heads},

@@ -153,8 +153,13 @@ void Executor::commit_after(size_t index, StateId state) {
   if (state_.last_readers()[static_cast<size_t>(state)] == static_cast<int64_t>(index)) state_.commit(state);
 }
 
+KvStep Executor::keys_and_values(const AttentionSpec& s) {
+  if (s.writes_state()) state_.bring_open_panels(s.state);
+  return state_.kv(s.state);
+}
+
 AttentionInput Executor::attention_input(size_t index, const AttentionSpec& s, const float* h) {
-  AttentionInput in{.kv_x = h, .kv_rows = rows_, .kv_rope = rope_table(s.rope), .kv = state_.kv(s.state)};
+  AttentionInput in{.kv_x = h, .kv_rows = rows_, .kv_rope = rope_table(s.rope), .kv = keys_and_values(s)};
   if (narrows_in(index)) {
     drop_unneeded_rows();
     h = b_.needed_h;
@@ -182,7 +187,7 @@ void Executor::compressed_attention(size_t index, const CompressedAttentionSpec&
 
 void Executor::convolutional_attention(size_t index, const CcaSpec& s, const float* h) {
   CcaInput in{
-      .x = h, .rows = rows_, .rope = rope_table(s.attention.rope), .kv = state_.kv(s.attention.state), .taps = state_.fixed(s.taps)};
+      .x = h, .rows = rows_, .rope = rope_table(s.attention.rope), .kv = keys_and_values(s.attention), .taps = state_.fixed(s.taps)};
   if (narrows_in(index)) {
     drop_unneeded_rows();
     in.q_row_of = b_.needed_rows;

@@ -58,6 +58,7 @@ class Executor {
   void attention(size_t index, const AttentionSpec& spec, const float* h);
   void convolutional_attention(size_t index, const CcaSpec& spec, const float* h);
   void compressed_attention(size_t index, const CompressedAttentionSpec& spec, const float* h);
+  KvStep keys_and_values(const AttentionSpec& spec);
   AttentionInput attention_input(size_t index, const AttentionSpec& spec, const float* h);  // drops unneeded rows between keys and queries
   const float* read_in(size_t index);                                                       // what the block reads, normed
   void write_back(size_t index);

@@ -28,7 +28,7 @@ uint64_t fingerprint(const Architecture& arch) {
   std::string text = fmt::format("{} {} {}", arch.family, arch.hidden_size, arch.vocab_size);
   for (const StateSpec& s : arch.states) {
     text += s.is_fixed()
-                ? fmt::format(";{} fixed {} {}", s.layer, s.fixed_elements, s.fixed_f32)
+                ? fmt::format(";{} fixed {} true", s.layer, s.fixed_elements)  // true: in f32
                 : fmt::format(";{} {} {} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window, static_cast<int>(s.rows), s.ratio);
   }
   return XXH3_64bits(text.data(), text.size());

@@ -101,7 +101,7 @@ void attend_rows(Env& env, const AttentionSpec& s, const KvStep& kv, const RowSe
     for (int64_t p : positions) env.flops += attention_flops(s, visible_keys(s, p));
   }
   const Attention spec = kernel_spec(s, kv.layout);
-  const uint64_t bytes = attention_scratch_bytes(spec, rows.n, n_sequences, env.compute.pool->n_threads());
+  const uint64_t bytes = attention_scratch_bytes(spec, env.compute.pool->n_threads());
   attention(env.compute, spec, std::span(queries, static_cast<size_t>(n)), env.scratch->take_bytes(bytes));
 }
 
@@ -109,7 +109,7 @@ uint64_t attend_scratch_bytes(const AttentionSpec& s, const StepLimits& limits) 
   Arena arena;
   arena.take<AttentionQueries>(limits.max_sequences);
   const KvLayout layout{s.n_kv_heads, s.head_dim, limits.kv.dtype, RowKind::kKeysAndValues};
-  arena.take_bytes(attention_scratch_bytes(kernel_spec(s, layout), limits.max_rows, limits.max_sequences, limits.n_threads));
+  arena.take_bytes(attention_scratch_bytes(kernel_spec(s, layout), limits.n_threads));
   return arena.peak();
 }
 

@@ -19,7 +19,7 @@ struct Buffers {
   float* values;     // [rows, G K]
   float* keys;       // [rows, G K]
   float *q, *mixed;  // [q_rows, H K]
-  float* past;       // [state_elements] of one sequence, widened
+  float* past;       // [state_elements] of one sequence
   Matmul* group;     // [H + G]
 };
 
@@ -55,10 +55,8 @@ void load_past(const Env& env, const CcaSpec& s, const FixedStep& taps, size_t s
   if (is_new) {
     std::fill_n(elements, n, 0.0f);
     for (int64_t t = 0; t < s.time1 - 1; ++t) std::copy_n(env.weights->vector(s.conv_depthwise_bias), c, past_of(s, elements).y + t * c);
-  } else if (taps.dtype == DType::kBF16) {
-    env.kernels().to_f32(reinterpret_cast<const bf16*>(taps.blocks[sequence]), n, elements);
   } else {
-    std::memcpy(elements, taps.blocks[sequence], static_cast<size_t>(n) * sizeof(float));
+    std::copy_n(taps.blocks[sequence], n, elements);
   }
 }
 
@@ -69,17 +67,13 @@ void shift_in(float* old, int64_t n, const float* added, int64_t rows, int64_t w
   std::copy_n(added + (rows - taken) * width, taken * width, old + kept * width);
 }
 
-void store_past(const Env& env, const CcaSpec& s, const FixedStep& taps, size_t sequence, const SequenceRows& rows, const Buffers& b) {
+void store_past(const CcaSpec& s, const FixedStep& taps, size_t sequence, const SequenceRows& rows, const Buffers& b) {
   const int64_t c = s.channels(), half = s.delayed_width();
   const Past past = past_of(s, b.past);
   shift_in(past.x, s.time0 - 1, b.x + rows.first_row * c, rows.n_rows, c);
   shift_in(past.y, s.time1 - 1, b.y + rows.first_row * c, rows.n_rows, c);
   shift_in(past.value, 1, b.delayed + rows.first_row * half, rows.n_rows, half);
-  if (taps.dtype == DType::kBF16) {
-    env.kernels().to_bf16(b.past, s.state_elements(), reinterpret_cast<bf16*>(taps.blocks[sequence]));
-  } else {
-    std::memcpy(taps.blocks[sequence], b.past, static_cast<size_t>(s.state_elements()) * sizeof(float));
-  }
+  std::copy_n(b.past, s.state_elements(), taps.blocks[sequence]);
 }
 
 // Row `at` of a sequence, counted from its first new row; negative rows are in the past (n_past rows, oldest first).
@@ -163,7 +157,7 @@ void cca_forward(Env& env, const CcaSpec& s, const CcaInput& in, float* out) {
     load_past(env, s, in.taps, i, in.rows.positions[r.first_row] == 0, b.past);
     depthwise(env, s, r, b);
     gather_windows(env, s, r, b);
-    store_past(env, s, in.taps, i, r, b);
+    store_past(s, in.taps, i, r, b);
   }
   const int64_t groups = a.n_heads + a.n_kv_heads;
   grouped_linear(env, s.conv_grouped, groups, b.windows, rows, b.z, b.group);

@@ -132,7 +132,7 @@ void choose(Env& env, const CompressedAttentionSpec& s, const CompressedAttentio
     for (int64_t p : positions_of(rows, r)) env.flops += indexer_flops(x, visible_entries(x.keys, p));
   });
   const EntrySelection kernel = selection_kernel(x, in.index.entries.layout);
-  const uint64_t bytes = select_entries_scratch_bytes(kernel, static_cast<int64_t>(n), env.compute.pool->n_threads());
+  const uint64_t bytes = select_entries_scratch_bytes(kernel, env.compute.pool->n_threads());
   select_entries(env.compute, kernel, std::span(queries, n), env.scratch->take_bytes(bytes));
   if (!env.on_choice) return;
   // A query that sees fewer entries than it may keep has -1 behind them.
@@ -159,7 +159,7 @@ void attend(Env& env, const CompressedAttentionSpec& s, const CompressedAttentio
     for (int64_t p : positions_of(rows, r)) env.flops += attention_flops(s.attention, attended_rows(s, p));
   });
   const SharedAttention kernel = attention_kernel(env, s, in.attention.kv.layout);
-  const uint64_t bytes = shared_attention_scratch_bytes(kernel, rows.n, static_cast<int64_t>(n), env.compute.pool->n_threads());
+  const uint64_t bytes = shared_attention_scratch_bytes(kernel, env.compute.pool->n_threads());
   shared_attention(env.compute, kernel, std::span(queries, n), env.scratch->take_bytes(bytes));
 }
 
@@ -207,12 +207,12 @@ uint64_t compressed_attention_scratch_bytes(const CompressedAttentionSpec& s, in
       key_format{released ? RowCoding::kMxFp4 : RowCoding::kPlain};
   const KvLayout rows{1, a.head_dim, limits.kv.dtype, RowKind::kShared, row_format};
   stage(static_cast<uint64_t>(limits.max_sequences) * sizeof(SharedQueries),
-        shared_attention_scratch_bytes(attention_kernel({}, s, rows), limits.max_rows, limits.max_sequences, limits.n_threads));
+        shared_attention_scratch_bytes(attention_kernel({}, s, rows), limits.n_threads));
   if (!s.indexer) return arena.peak();
   stage(compress_scratch_bytes(s.indexer->keys, a.rope, limits));
   const KvLayout keys{1, s.indexer->head_dim, limits.kv.dtype, RowKind::kKeys, key_format};
   stage(static_cast<uint64_t>(limits.max_sequences) * sizeof(SelectionQueries),
-        select_entries_scratch_bytes(selection_kernel(*s.indexer, keys), limits.max_sequences, limits.n_threads));
+        select_entries_scratch_bytes(selection_kernel(*s.indexer, keys), limits.n_threads));
   return arena.peak();
 }
 

@@ -87,7 +87,6 @@ void pool_rows(const Env& env, const CompressorSpec& s, const CompressorInput& i
 }  // namespace
 
 void compress(Env& env, const CompressorSpec& s, const CompressorInput& in) {
-  LH_CHECK(in.open.dtype == DType::kF32);
   const ArenaScope scope(*env.scratch);
   const Buffers b = take_buffers(*env.scratch, s, *in.rope, in.rows.n / s.ratio + static_cast<int64_t>(in.rows.sequences.size()));
   constexpr int64_t kChannels = 64;
@@ -95,7 +94,7 @@ void compress(Env& env, const CompressorSpec& s, const CompressorInput& in) {
   for (size_t i = 0; i < in.rows.sequences.size(); ++i) {
     const SequenceRows& rows = in.rows.sequences[i];
     const int64_t first = in.rows.positions[rows.first_row];
-    auto* state = reinterpret_cast<float*>(in.open.blocks[i]);
+    float* state = in.open.blocks[i];
     for (int64_t series = 0; first == 0 && series < s.series(); ++series) pool_at(s, state, series, 0).clear(s.width);
     env.compute.pool->run(ceil_div(s.width, kChannels), [&](int64_t chunk, int) {
       const int64_t begin = chunk * kChannels;
