@@ -144,8 +144,9 @@ TEST_F(ConfigReaderTest, TellsWhatToDoAboutAFieldThatIsNotKnown) {
             "config.json: o.new_trick: not known to this family; it may change the model's results; take it away with --set "
             "o.new_trick=null, or go on at your own risk with --ignore-unknown-fields");
   auto two = reader(R"({"new_trick":true,"newer":[1]})");
-  EXPECT_THAT(message(two.finish()), HasSubstr("\ntake a field that is not known away with --set FIELD=null, or go on at your own risk with "
-                                               "--ignore-unknown-fields"));
+  EXPECT_THAT(message(two.finish()),
+              HasSubstr("\ntake a field that is not known away with --set FIELD=null, or go on at your own risk with "
+                        "--ignore-unknown-fields"));
 }
 
 TEST_F(ConfigReaderTest, ListsFieldsThatTheUserTakesTheRiskOf) {

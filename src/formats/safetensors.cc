@@ -169,8 +169,7 @@ class HeaderHandler : public JsonHandler {
 // The header's length and text, checked against the file's size.
 Result<std::string_view> header_text(std::span<const std::byte> file, std::string_view where) {
   if (file.size() < kLengthBytes)
-    return corrupt("{}: {} bytes, too short for a safetensors file; incomplete download? fetch it again", where,
-                   file.size());
+    return corrupt("{}: {} bytes, too short for a safetensors file; incomplete download? fetch it again", where, file.size());
   uint64_t length = 0;
   static_assert(std::endian::native == std::endian::little);
   std::memcpy(&length, file.data(), kLengthBytes);
@@ -179,11 +178,10 @@ Result<std::string_view> header_text(std::span<const std::byte> file, std::strin
                    kMaxHeaderBytes);
   }
   const bool starts_as_object = length > 0 && (file.size() == kLengthBytes || file[kLengthBytes] == std::byte{'{'});
-  if (!starts_as_object)
-    return corrupt("{}: header does not start with '{{'; not a safetensors file? download or convert it again", where);
+  if (!starts_as_object) return corrupt("{}: header does not start with '{{'; not a safetensors file? download or convert it again", where);
   if (length > file.size() - kLengthBytes) {
-    return corrupt("{}: header ends at byte {}, file has {}; incomplete download? fetch it again", where,
-                   kLengthBytes + length, file.size());
+    return corrupt("{}: header ends at byte {}, file has {}; incomplete download? fetch it again", where, kLengthBytes + length,
+                   file.size());
   }
   return std::string_view(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
 }
@@ -210,8 +208,7 @@ Status check_coverage(const std::vector<Entry>& entries, uint64_t data_at, uint6
     }
     covered = entry.end();
     if (covered > file_bytes - data_at) {
-      return corrupt("{} ends at byte {}, file has {}; incomplete download? fetch it again", at, data_at + covered,
-                     file_bytes);
+      return corrupt("{} ends at byte {}, file has {}; incomplete download? fetch it again", at, data_at + covered, file_bytes);
     }
   }
   if (covered != file_bytes - data_at) {

@@ -55,8 +55,8 @@ Status check_all_shards_exist(const fs::path& folder, const SafetensorsIndex& in
     missing += fmt::format("{}{} ({} tensors)", missing.empty() ? "" : ", ", file, n_tensors);
   }
   if (missing.empty()) return {};
-  return make_error(ErrorCode::kNotFound, "{}: shards named by {} are missing: {}; incomplete download? fetch the rest",
-                    folder.string(), kSafetensorsIndex, missing);
+  return make_error(ErrorCode::kNotFound, "{}: shards named by {} are missing: {}; incomplete download? fetch the rest", folder.string(),
+                    kSafetensorsIndex, missing);
 }
 
 // A name that the index sends to another file is a stale copy here. One that it does not know may

@@ -98,8 +98,7 @@ Status ShardSet::check_complete(const std::string& folder) const {
   }
   const bool more = missing.size() > kShown;
   if (more) missing.pop_back();
-  return make_error(ErrorCode::kNotFound,
-                    "{}: {} of {} shards are there, missing are {}{}; incomplete download? fetch the rest", folder,
+  return make_error(ErrorCode::kNotFound, "{}: {} of {} shards are there, missing are {}{}; incomplete download? fetch the rest", folder,
                     files.size(), total, fmt::join(missing, ", "), more ? " and others" : "");
 }
 
