@@ -6,11 +6,11 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "check_error.h"
 #include "cost/inspect.h"
 #include "cost/plan.h"
 #include "cost/report.h"
 #include "cost/what_if.h"
-#include "fuzz/check_error.h"
 #include "mechanisms/rope.h"
 #include "models/registry.h"
 
