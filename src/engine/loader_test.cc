@@ -268,7 +268,8 @@ TEST(Loader, EveryProblemEndsInWhatToDo) {
   drop(decls, std::string(kPrefix) + "norm.weight");
   EXPECT_THAT(problem(arch, decls), ::testing::EndsWith("check that config.json and the weights are of one model"));
   decls.push_back({"optimizer.step", DType::kI64, {1}});
-  EXPECT_THAT(problem(arch, decls), ::testing::EndsWith("are of one model, and take tensors that belong to no part of it out of the files"));
+  EXPECT_THAT(problem(arch, decls),
+              ::testing::EndsWith("are of one model, and take tensors that belong to no part of it out of the files"));
 }
 
 TEST(Loader, ScalarOfNoDimensions) {
