@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "arch/weights.h"
+#include "kernels/ops.h"
 #include "tensor/row_format.h"
 #include "tensor/row_kind.h"
 
@@ -141,8 +142,6 @@ struct GatedMlpSpec {
   std::optional<float> limit = {};  // the gate is cut off above it, the up projection at both sides, before they meet
   WeightId gate_proj = kNone, up_proj = kNone, down_proj = kNone;
 };
-
-enum class RouterScore { kSoftmax, kSigmoid, kSqrtSoftplus };
 
 // Scores over all experts; the top_k by score + bias are kept, their scores renormalised. The input may be normed, scaled by a vector and by a constant.
 // Or the token's id alone names its experts, and only their weights come from the scores.

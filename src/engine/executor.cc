@@ -72,19 +72,20 @@ void Executor::gather_rows(std::span<const SequenceInput> inputs) {
       b_.needed_rows[n_needed++] = row;
     }
   }
-  all_ = {row, b_.tokens, b_.positions, {b_.rows, inputs.size()}};
-  needed_ = {n_needed, b_.needed_tokens, b_.needed_positions, {b_.needed, inputs.size()}};
+  const auto n = static_cast<size_t>(row), needed = static_cast<size_t>(n_needed);
+  all_ = {row, {b_.tokens, n}, {b_.positions, n}, {b_.rows, inputs.size()}};
+  needed_ = {n_needed, {b_.needed_tokens, needed}, {b_.needed_positions, needed}, {b_.needed, inputs.size()}};
 }
 
 void Executor::run_on(const RowSet& rows) {
   rows_ = rows;
-  env_.tokens = rows.tokens;
+  env_.tokens = rows.tokens.data();
 }
 
 void Executor::fill_rope_tables() {
   for (size_t i = 0; i < rope_specs_.size(); ++i) {
     const auto fill = [&](const RowSet& rows, float* cos, float* sin) {
-      fill_rope_table(env_, rope_specs_[i], rope_frequencies_[i], {rows.positions, static_cast<size_t>(rows.n)}, cos, sin);
+      fill_rope_table(env_, rope_specs_[i], rope_frequencies_[i], rows.positions, cos, sin);
     };
     fill(all_, b_.rope[i].cos, b_.rope[i].sin);
     fill(needed_, b_.rope[i].needed_cos, b_.rope[i].needed_sin);
@@ -97,7 +98,7 @@ size_t Executor::rope_index(const RopeSpec& spec) const {
 
 RopeTable Executor::rope_table(const RopeSpec& spec) const {
   const RopeBuffers& r = b_.rope[rope_index(spec)];
-  return rows_.tokens == needed_.tokens ? RopeTable{r.needed_cos, r.needed_sin} : RopeTable{r.cos, r.sin};
+  return rows_.tokens.data() == needed_.tokens.data() ? RopeTable{r.needed_cos, r.needed_sin} : RopeTable{r.cos, r.sin};
 }
 
 void Executor::embed() {
@@ -262,7 +263,7 @@ bool Executor::emit_logits(const LogitsSink& sink) {
     const SequenceRows wanted = needed_.sequences[i];
     for (int64_t done = 0; done < wanted.n_rows; done += env_.limits.max_logit_rows) {
       const int64_t first = wanted.first_row + done, n = std::min(env_.limits.max_logit_rows, wanted.n_rows - done);
-      const float* x = (arch_->head.collapse ? b_.h : b_.x) + (rows_.tokens == needed_.tokens ? first : b_.needed_rows[first]) * d;
+      const float* x = (arch_->head.collapse ? b_.h : b_.x) + (rows_.tokens.data() == needed_.tokens.data() ? first : b_.needed_rows[first]) * d;
       norm(env_, arch_->head.norm, x, n, d, b_.head_in);
       linear(env_, {{arch_->head.matrix, b_.head_in, b_.logits, n}});
       if (arch_->head.softcap) {

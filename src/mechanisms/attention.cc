@@ -91,7 +91,7 @@ void attend_rows(Env& env, const AttentionSpec& s, const KvStep& kv, const RowSe
   for (int64_t i = 0; i < n_sequences; ++i) {
     const SequenceRows& r = rows.sequences[static_cast<size_t>(i)];
     if (r.n_rows == 0) continue;
-    const std::span positions(rows.positions + r.first_row, static_cast<size_t>(r.n_rows));
+    const std::span<const int64_t> positions = rows.positions_of(r);
     queries[n++] = {.q = q + r.first_row * width,
                     .out = out + r.first_row * width,
                     .q_stride = width,

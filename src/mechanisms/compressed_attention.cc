@@ -108,9 +108,7 @@ void for_sequences(const RowSet& rows, const Body& body) {
   }
 }
 
-std::span<const int64_t> positions_of(const RowSet& rows, const SequenceRows& r) {
-  return {rows.positions + r.first_row, static_cast<size_t>(r.n_rows)};
-}
+std::span<const int64_t> positions_of(const RowSet& rows, const SequenceRows& r) { return rows.positions_of(r); }
 
 void choose(Env& env, const CompressedAttentionSpec& s, const CompressedAttentionInput& in, const Buffers& b) {
   const IndexerSpec& x = *s.indexer;

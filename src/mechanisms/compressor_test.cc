@@ -71,7 +71,7 @@ class Compressor {
     compress(t_.env, spec_,
              {.kv = kv.data(),
               .gate = gate.data(),
-              .rows = {static_cast<int64_t>(positions.size()), nullptr, positions.data(), sequences},
+              .rows = {static_cast<int64_t>(positions.size()), {}, positions, sequences},
               .rope = &rope_,
               .frequencies = &frequencies_,
               .open = {DType::kF32, blocks},

@@ -7,9 +7,7 @@
 #include <vector>
 
 #include "arch/specs.h"
-#include "kernels/attention.h"
-#include "kernels/kernels.h"
-#include "kernels/matmul.h"
+#include "kernels/ops.h"
 #include "mechanisms/expert_source.h"
 #include "tensor/arena.h"
 #include "tensor/dtype.h"
@@ -38,13 +36,6 @@ inline uint64_t product_scratch_bytes(const StepLimits& limits, int64_t rows, in
   return limits.weights == WeightFormat::kReleased ? bytes + matmul_scratch_bytes(DType::kF8E4M3, rows, inputs) : bytes;
 }
 
-// A table whose rows are read one at a time from the mapped file.
-struct LookupTable {
-  const std::byte* data = nullptr;
-  DType dtype = DType::kF32;
-  int64_t rows = 0, cols = 0;
-};
-
 // Loaded weights by id. Filled by the loader, read by mechanisms; views only, the memory is the loader's.
 struct Weights {
   WeightFormat format = WeightFormat::kF32;
@@ -63,19 +54,6 @@ struct Weights {
   PackedMatrix expert(WeightId id, int64_t e) const { return experts != nullptr ? experts->expert(id, e) : matrix(id, e); }
   const float* vector(WeightId id) const { return id == kNone ? nullptr : vectors[static_cast<size_t>(id)]; }
   const LookupTable& table(WeightId id) const { return tables[static_cast<size_t>(id)]; }
-};
-
-// Consecutive rows of a step that belong to one sequence; their positions ascend.
-struct SequenceRows {
-  int64_t first_row = 0, n_rows = 0;
-};
-
-// Tokens of a step, sequence after sequence. A sequence may have no rows left.
-struct RowSet {
-  int64_t n = 0;
-  const int32_t* tokens = nullptr;
-  const int64_t* positions = nullptr;
-  std::span<const SequenceRows> sequences;
 };
 
 // What a mechanism chose out of many for each row that ran: experts by a router, cached entries by an indexer. Tests hold choices against the

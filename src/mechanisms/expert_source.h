@@ -5,15 +5,9 @@
 #include <span>
 
 #include "arch/specs.h"
-#include "kernels/panels.h"
+#include "kernels/ops.h"
 
 namespace longhaul {
-
-// An expert of a mixture and how many rows of the step go to it.
-struct ExpertRows {
-  int32_t expert = 0;
-  int32_t n_rows = 0;
-};
 
 class ExpertSource {
  public:

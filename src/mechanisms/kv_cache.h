@@ -8,7 +8,7 @@
 #include <span>
 
 #include "arch/specs.h"
-#include "kernels/attention.h"
+#include "kernels/step_rows.h"
 #include "tensor/state_format.h"
 
 namespace longhaul {
@@ -44,25 +44,5 @@ inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, const StateFor
 inline int64_t in_flight_slots(int64_t max_rows, int64_t max_sequences) {
   return round_up(max_rows, kPanel) + (max_sequences - 1) * kPanel;
 }
-
-// Where rows [first_row, first_row + n_rows) of the step go; of compressed state, entries in the order in which the step completes them.
-struct KvWrite {
-  std::byte* block = nullptr;
-  int64_t slots = 0, first_slot = 0;
-  int64_t first_row = 0, n_rows = 0;
-};
-
-// One layer's cache as a step sees it, this step's rows included. Of compressed state, positions are numbers of entries.
-struct KvStep {
-  KvLayout layout;
-  std::span<const KvWrite> writes;
-  std::span<const std::span<const KvSegment>> segments;  // by sequence of the step
-};
-
-// A fixed block of each sequence of the step, read at its beginning and rewritten at its end.
-struct FixedStep {
-  DType dtype = DType::kF32;
-  std::span<std::byte* const> blocks;  // by sequence of the step
-};
 
 }  // namespace longhaul
