@@ -129,7 +129,7 @@ TEST_F(DeepseekV4Model, KeepingEveryEntryIsSeeingEveryEntry) {
   Model::Impl& m = all.impl();
   Architecture dense = m.arch;
   for (Block& block : dense.blocks) {
-    if (auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer)) s->indexer.reset();
+    if (auto* s = block.mixer.as<CompressedAttentionSpec>()) s->indexer.reset();
   }
   auto executor = Executor::create(dense, m.weights->weights, *m.kernels, *m.pool, m.limits);
   auto sequence = Sequence::create(dense, m.limits.kv, m.context);

@@ -5,24 +5,22 @@
 #include <vector>
 
 #include "engine/sequence.h"
-#include "mechanisms/env.h"
+#include "mechanisms/block_io.h"
 
 namespace longhaul {
 
-class StepState {
+class StepState final : public States {
  public:
   static Result<StepState> create(const Architecture& arch, const StepLimits& limits);
 
   // rows[i] are the new rows of sequences[i], whose states have room for them. Allocates nothing once sequences have been this long.
   void begin(std::span<Sequence* const> sequences, std::span<const SequenceRows> rows);
-  KvStep kv(StateId state) const;
-  FixedStep fixed(StateId state) const;
+  KvStep kv(StateId state) const override;
+  FixedStep fixed(StateId state) const override;
   // Takes a ring's waiting rows in, after the block that is its last reader.
   void commit(StateId state);
   // The step is done: the sequences are longer by their rows.
   void end();
-
-  const std::vector<int64_t>& last_readers() const { return last_readers_; }
 
  private:
   struct StateViews {
@@ -39,7 +37,6 @@ class StepState {
   StateFormat format_;
   InFlightPlan plan_;
   int64_t in_flight_slots_ = 0;
-  std::vector<int64_t> last_readers_;
   std::vector<Buffer> in_flight_;
   std::vector<StateViews> views_;
   std::vector<Sequence*> sequences_;

@@ -1,8 +1,10 @@
 // What attention keeps per sequence and layer, and how many bytes that is.
 //
-// Full attention appends to pages of kPageSlots rows. Compressed rows stand for several tokens; their pages are shorter where kPageSlots of
-// them would span more than kMaxPageTokens, so that a short context does not pay for rows it never fills. Sliding attention keeps a ring of its window; a step's new rows wait beside it in an
-// in-flight buffer until their last reader is done, because they would overwrite keys that earlier rows of the same step still see.
+// Full attention appends to pages of kPageSlots rows. Compressed rows stand for several tokens;
+// their pages are shorter where kPageSlots of them would span more than kMaxPageTokens, so that a
+// short context does not pay for rows it never fills. Sliding attention keeps a ring of its window;
+// a step's new rows wait beside it in an in-flight buffer until their last reader is done, because
+// they would overwrite keys that earlier rows of the same step still see.
 #pragma once
 
 #include <span>
@@ -16,14 +18,19 @@ namespace longhaul {
 inline constexpr int64_t kPageSlots = 256;
 inline constexpr int64_t kMaxPageTokens = 4096;
 
-// dtype: of rows in plain elements; those of a model without a format of its own stay plain whatever the format asked for.
+// dtype: of rows in plain elements; those of a model without a format of its own stay plain
+// whatever the format asked for.
 inline KvLayout kv_layout(const StateSpec& spec, const StateFormat& format) {
-  return {spec.n_kv_heads, spec.head_dim, format.dtype, spec.rows, format.cache == CacheFormat::kReleased ? spec.released : RowFormat{}};
+  return {spec.n_kv_heads, spec.head_dim, format.dtype, spec.rows,
+          format.cache == CacheFormat::kReleased ? spec.released : RowFormat{}};
 }
 
-inline int64_t page_slots(const StateSpec& spec) { return std::clamp(round_up(kMaxPageTokens / spec.ratio, kPanel), kPanel, kPageSlots); }
+inline int64_t page_slots(const StateSpec& spec) {
+  return std::clamp(round_up(kMaxPageTokens / spec.ratio, kPanel), kPanel, kPageSlots);
+}
 
-// Slots allocated for a sequence of up to n_tokens: whole pages, or the ring (whole panels, at most the window).
+// Slots allocated for a sequence of up to n_tokens: whole pages, or the ring (whole panels, at most
+// the window).
 inline int64_t kv_slots(const StateSpec& spec, int64_t n_tokens) {
   if (!spec.is_ring()) return round_up(n_tokens / spec.ratio, page_slots(spec));
   return round_up(std::min(n_tokens, spec.window), kPanel);
@@ -36,7 +43,9 @@ inline DType fixed_dtype(const StateSpec& spec, DType dtype) {
 }
 
 inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, const StateFormat& format) {
-  if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * bytes_per_element(fixed_dtype(spec, format.dtype));
+  if (spec.is_fixed())
+    return static_cast<uint64_t>(spec.fixed_elements) *
+           bytes_per_element(fixed_dtype(spec, format.dtype));
   return kv_layout(spec, format).block_bytes(kv_slots(spec, n_tokens));
 }
 

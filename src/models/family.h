@@ -9,6 +9,7 @@
 #include "arch/architecture.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "mechanisms/mixers.h"
 
 namespace longhaul {
 
