@@ -24,7 +24,12 @@ def config(base: dict = BASE, **changes) -> str:
 
 
 def nested(text: dict, **top) -> str:
-    return json.dumps({"model_type": "gemma4", **top, "text_config": {**text, "model_type": top.get("inner", "gemma4_text")}})
+    text = {**text, "model_type": top.get("inner", "gemma4_text")}
+    return json.dumps({"model_type": "gemma4", **nulls(top), "text_config": nulls(text)})
+
+
+def nulls(fields: dict) -> dict:
+    return {k: None if v is NULL else v for k, v in fields.items()}
 
 
 def rope(**full) -> dict:
@@ -41,7 +46,7 @@ MALFORMED = {
     "text_config_list": '{"model_type": "gemma4", "text_config": []}', "text_config_string": '{"model_type": "gemma4", "text_config": "flat"}',
     "text_config_other_family": '{"model_type": "gemma4", "text_config": {"model_type": "gemma3_text"}}',
     "unknown_field": config(rope_scale_base=3), "unknown_field_nested": json.dumps({"model_type": "gemma4", "text_config": {**BASE, "new_trick": True}}),
-    "unknown_field_beside_text_config": json.dumps({"model_type": "gemma4", "hidden_size": 16, "text_config": BASE}),
+    "unknown_field_beside_text_config": json.dumps({"model_type": "gemma4", "residual_multiplier": 16, "text_config": BASE}),
     "quantization": config(quantization_config={"quant_method": "fp8"}),
     "many_unknown_fields": config(**{f"field_{i}": i for i in range(100)}),
     # sizes
@@ -73,11 +78,20 @@ MALFORMED = {
     "shared_without_producer": config(layer_types=[S, S, S, F], num_kv_shared_layers=1), "shared_without_sliding_producer": config(layer_types=[F, F, S, F], num_kv_shared_layers=2),
     "shared_heads_differ": config(num_kv_shared_layers=1, per_layer_config={"1": {"head_dim": 16}, "3": {"head_dim": 32}}),
     # rope
-    "rope_type_unknown": config(rope_parameters=rope(rope_type="yarn", factor=8.0)), "rope_type_number": config(rope_parameters=rope(rope_type=1)),
+    "rope_type_unknown": config(rope_parameters=rope(rope_type="mrope", factor=8.0)), "rope_yarn_bounds": config(rope_parameters=rope(rope_type="yarn", factor=8.0, original_max_position_embeddings=0)),
+    "rope_linear_without_factor": config(rope_parameters=rope(rope_type="linear")), "rope_dynamic_negative": config(rope_parameters=rope(rope_type="dynamic", factor=-1.0)),
+    "rope_longrope_short": config(rope_parameters=rope(rope_type="longrope", short_factor=[1.0] * 8, long_factor=[1.0] * 7)),
+    "rope_longrope_huge": config(rope_parameters=rope(rope_type="longrope", short_factor=[1.0] * 8, long_factor=[1.0] * 5000)),
+    "rope_longrope_text": config(rope_parameters=rope(rope_type="longrope", short_factor=[1.0] * 8, long_factor=["1"] * 8)),
+    "rope_llama3_crossed": config(rope_parameters=rope(rope_type="llama3", factor=8.0, low_freq_factor=4.0, high_freq_factor=1.0)),
+    "rope_truncate_number": config(rope_parameters={**rope(rope_type="yarn", factor=2.0), "truncate": 1}), "rope_scaling_true": config(rope_scaling=True), "rope_type_number": config(rope_parameters=rope(rope_type=1)),
     "rope_list": config(rope_parameters=[]), "rope_theta_zero": config(rope_parameters=rope(rope_type="default", rope_theta=0)),
     "rope_factor_zero": config(rope_parameters=rope(rope_type="linear", factor=0.0)), "rope_partial_above_one": config(rope_parameters=rope(rope_type="proportional", partial_rotary_factor=1.5)),
     "rope_partial_default": config(rope_parameters=rope(rope_type="default", partial_rotary_factor=0.5)),
-    "rope_unknown_field": config(rope_parameters=rope(rope_type="default", beta_fast=32)), "rope_unknown_layer_type": config(rope_parameters={"chunked_attention": {}}),
+    "rope_unknown_field": config(rope_parameters=rope(rope_type="yarn", factor=2.0, attn_factor=0.9)), "rope_flat": config(rope_parameters={"rope_type": "linear", "factor": 8.0}),
+    "window_null": config(sliding_window=NULL), "copy_differs": nested(BASE, hidden_size=32), "quantised_nested": nested({**BASE, "quantization_config": {"quant_method": "gptq"}}),
+    "quantised_mlx": config(quantization={"group_size": 64, "bits": 4}), "no_causality": config(is_causal=False), "encoder_decoder": config(is_encoder_decoder=True),
+    "unknown_field_key_escape_codes": config(**{"\x1b]0;x\x07": 1}), "rope_unknown_layer_type": config(rope_parameters={"chunked_attention": {"rope_type": "default"}}),
     # what we do not compute
     "bidirectional_all": config(use_bidirectional_attention="all"), "bidirectional_gemma3": json.dumps({"model_type": "gemma3_text", "use_bidirectional_attention": True}),
     "attention_bias": config(attention_bias=True), "activation_silu": config(hidden_activation="silu"), "attention_softcap": config(attn_logit_softcapping=50.0),
@@ -110,7 +124,22 @@ def gemma3(**text) -> str:
                        "text_config": {"model_type": "gemma3_text", "sliding_window": 1024, **scaled, **text}})
 
 
+# What tools leave behind, and copies of text fields beside text_config.
+LEFTOVERS = {"unsloth_fixed": True, "unsloth_version": "2026.9.1", "_attn_implementation_autoset": True, "transformers.js_config": {"dtype": "q4"}, "quantization_config": NULL,
+             "cache_implementation": "hybrid", "pruned_heads": {}, "rope_scaling": NULL, "use_bfloat16": False, "classifier_dropout": 0.1, "tokenizer_class": "GemmaTokenizer",
+             "pad_token": "<pad>", "sep_token_id": NULL, "cross_attention_hidden_size": NULL, "tie_encoder_decoder": False, "tf_legacy_loss": False, "typical_p": 1.0, "top_k": 50,
+             "merge_method": "slerp", "mlp_bias": False, "num_mtp_layers": 1, "attn_logit_softcapping": NULL}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "mscale": 1.0, "mscale_all_dim": 0.5}
+
 GOOD = {
+    "leftovers": config(**LEFTOVERS), "leftovers_nested": nested({**BASE, **LEFTOVERS}, **LEFTOVERS, vocab_size=64, hidden_size=16, head_dim=8.0, layer_types=[S, F, S, F]),
+    "experts_zero": config(enable_moe_block=False, num_experts=0, top_k_experts=0, moe_intermediate_size=0, use_bidirectional_attention=False),
+    "window_null_all_full": config(layer_types=[F] * 4, sliding_window=NULL), "rope_yarn": config(rope_parameters=rope(**YARN)), "rope_type_stray": config(rope_parameters={**rope(**YARN), "rope_type": "default", "truncate": False}),
+    "rope_yarn_beyond": config(max_position_embeddings=32, rope_parameters=rope(**YARN)), "rope_dynamic": config(rope_parameters=rope(rope_type="dynamic", factor=2.0)),
+    "rope_llama3": config(rope_parameters=rope(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)),
+    "rope_longrope": config(rope_parameters=rope(rope_type="longrope", short_factor=[1.0] * 8, long_factor=[2.0] * 8, original_max_position_embeddings=64)),
+    "rope_scaling_false": config(rope_scaling=False), "gemma3_type": json.dumps({"model_type": "gemma3_text", "rope_scaling": {"type": "linear", "factor": 8.0}}),
+    "gemma3_scaling_over_parameters": json.dumps({"model_type": "gemma3_text", "rope_scaling": {"rope_type": "linear", "factor": 8.0}, "rope_parameters": {F: {"rope_type": "default", "rope_theta": 2e6}}}),
     "e2b": nested(E2B, architectures=["Gemma4ForConditionalGeneration"], vision_config={}, audio_config=None), "e4b": nested(E4B),
     "unified_12b": json.dumps({"model_type": "gemma4_unified", "text_config": {**gemma4(48, 6, hidden_size=3840, intermediate_size=15360, num_attention_heads=16,
         num_key_value_heads=8, attention_k_eq_v=True, use_bidirectional_attention="vision"), "model_type": "gemma4_unified_text", "num_global_key_value_heads": 1}}),
@@ -160,7 +189,7 @@ NOVEMBER_ZAYA = {**{k: v for k, v in LEGACY_ZAYA.items() if k not in ("num_exper
 
 def other(base: dict, **changes) -> str:
     """A config of another family with some fields changed, or left out where None."""
-    return json.dumps({k: v for k, v in {**base, **changes}.items() if v is not None})
+    return json.dumps(nulls({k: v for k, v in {**base, **changes}.items() if v is not None}))
 
 
 MALFORMED |= {
@@ -168,7 +197,7 @@ MALFORMED |= {
     "laguna_gating_false": other(LAGUNA, gating=False), "laguna_gating_word": other(LAGUNA, gating="per-token"), "laguna_heads_not_multiple": other(LAGUNA, num_attention_heads_per_layer=[4, 5, 8]),
     "laguna_heads_short": other(LAGUNA, num_attention_heads_per_layer=[4, 6]), "laguna_window_zero": other(LAGUNA, sliding_window=0), "laguna_top_k": other(LAGUNA, num_experts_per_tok=5),
     "laguna_weight_on_input": other(LAGUNA, moe_apply_router_weight_on_input=True), "laguna_score": other(LAGUNA, moe_router_score_func="sqrtsoftplus"),
-    "laguna_rope_type": other(LAGUNA, rope_parameters={F: {"rope_type": "longrope"}}), "laguna_rope_odd": other(LAGUNA, rope_parameters={F: {"rope_type": "default", "partial_rotary_factor": 0.4}}),
+    "laguna_rope_type": other(LAGUNA, rope_parameters={F: {"rope_type": "longrope"}}), "laguna_unnormalised": other(LAGUNA, norm_topk_prob=False), "laguna_window_null": other(LAGUNA, sliding_window=NULL), "laguna_rope_odd": other(LAGUNA, rope_parameters={F: {"rope_type": "default", "partial_rotary_factor": 0.4}}),
     "laguna_experts_huge": other(LAGUNA, num_experts=10**6), "laguna_unknown": other(LAGUNA, attention_temperature=2.0), "laguna_dense_layer": other(LAGUNA, mlp_only_layers=[3]),
     "zaya_two_experts": other(ZAYA, num_experts_per_tok=2), "zaya_heads": other(ZAYA, num_attention_heads=3), "zaya_sliding_without_window": other(ZAYA, layer_types=["hybrid", "hybrid_sliding"]),
     "zaya_layer_type": other(ZAYA, layer_types=["hybrid", "mamba"]), "zaya_taps": other(ZAYA, cca_time0=0), "zaya_bias": other(ZAYA, attention_bias=True), "zaya_head_bias": other(ZAYA, lm_head_bias=True),
@@ -194,7 +223,7 @@ MALFORMED |= {
     "zaya_november_theta_missing": other(NOVEMBER_ZAYA, rope_theta=None),
     "zaya_november_thetas_differ": other(NOVEMBER_ZAYA, rope_parameters={"rope_theta": 1e4, "rope_type": "linear", "factor": 1.0}),
     "zaya_november_rope_factor": other(NOVEMBER_ZAYA, rope_parameters={"rope_type": "linear", "factor": 2.0}), "zaya_november_unknown": other(NOVEMBER_ZAYA, smoe_layers=[0]),
-    "zaya_unknown": other(ZAYA, cca_time2=2), "zaya_rope": other(ZAYA, rope_parameters={"hybrid": {"rope_type": "yarn"}}),
+    "zaya_unknown": other(ZAYA, cca_time2=2), "zaya_rope": other(ZAYA, rope_parameters={"hybrid": {"rope_type": "su"}}),
 }
 GOOD |= {"laguna": other(LAGUNA), "laguna_per_element": other(LAGUNA, gating="per-element"), "zaya": other(ZAYA),
          "zaya_legacy": other(LEGACY_ZAYA), "zaya_legacy_clamp": other(LEGACY_ZAYA, clamp_temp=True), "zaya_november": other(NOVEMBER_ZAYA),
@@ -251,8 +280,8 @@ MALFORMED |= {
     "v4_bias": other(V4, attention_bias=True), "v4_score": other(V4, scoring_func="relu"), "v4_activation": other(V4, hidden_act="gelu"), "v4_unknown": other(V4, index_share_layers=[1]),
     # angles
     "v4_rope_odd": other(V4, qk_rope_head_dim=7), "v4_rope_wider_than_head": other(V4, qk_rope_head_dim=32), "v4_rope_wider_than_index": other(V4, index_head_dim=4), "v4_rope_zero": other(MODERN_V4, partial_rotary_factor=0.0),
-    "v4_rope_part_odd": other(MODERN_V4, partial_rotary_factor=0.2), "v4_rope_type": other(V4, rope_scaling={"type": "linear", "factor": 2.0}), "v4_rope_factor_zero": other(V4, rope_scaling={"type": "yarn", "factor": 0}),
-    "v4_rope_unknown": other(V4, rope_scaling={"type": "yarn", "factor": 16, "mscale": 1.0}), "v4_rope_list": other(V4, rope_scaling=[16]), "v4_rope_nested_unknown": v4_rope(mscale_all_dim=1.0),
+    "v4_rope_part_odd": other(MODERN_V4, partial_rotary_factor=0.2), "v4_rope_type": other(V4, rope_scaling={"type": "dynamic", "factor": 2.0}), "v4_rope_factor_zero": other(V4, rope_scaling={"type": "yarn", "factor": 0}),
+    "v4_quantised": other(V4, quantization_config={"quant_method": "gptq", "bits": 4}), "v4_alias_differs": other(V4, intermediate_size=99), "v4_rope_unknown": other(V4, rope_scaling={"type": "yarn", "factor": 16, "mscale_all": 1.0}), "v4_rope_list": other(V4, rope_scaling=[16]), "v4_rope_nested_unknown": v4_rope(mscale_all=1.0),
     "v4_rope_nested_part": v4_rope(partial_rotary_factor=0.25), "v4_rope_nested_part_missing": v4_rope(partial_rotary_factor=None),
     # every pair turns alike, and the ramp's ends would be 0 / 0
     "v4_rope_theta_one": v4_rope(rope_theta=1.0, original_max_position_embeddings=1, beta_fast=0.15915494309189535), "v4_rope_theta_one_flat": other(V4, compress_rope_theta=1.0),
@@ -267,6 +296,9 @@ GOOD |= {
     "v4_ratios_of_draft_layers": other(V4, compress_ratios=[0, 4, 128, 4, 0, 7, 9], dspark_block_size=5, dspark_noise_token_id=63, dspark_target_layer_ids=[1, 2, 3], dspark_markov_rank=8),
     "v4_both_lists": other(V4, layer_types=[HCA, HCA, CSA, HCA]), "v4_hash_layers_beyond": other(V4, num_hash_layers=200), "v4_no_hash_layers": other(V4, num_hash_layers=0),
     "v4_hash_layers_default": other(V4, num_hash_layers=None), "v4_rates": other(MODERN_V4, compress_rates={CSA: 2, HCA: 16}), "v4_rates_legacy": other(LEGACY_V4, compress_rate_csa=2, compress_rate_hca=16),
+    "v4_aliases": other(V4, intermediate_size=V4["moe_intermediate_size"], num_local_experts=V4["n_routed_experts"]), "v4_mscale": other(V4, rope_scaling={"type": "yarn", "factor": 16, "original_max_position_embeddings": 65536, "mscale": 1.0, "mscale_all_dim": 1.0}),
+    "v4_linear": other(V4, rope_scaling={"type": "linear", "factor": 2.0}), "v4_scaling_over_parameters": other(MODERN_V4, rope_scaling={"type": "linear", "factor": 2.0}), "v4_scaling_empty": other(MODERN_V4, rope_scaling={}),
+    "v4_attention_factor_null": other(V4, rope_scaling={"type": "yarn", "factor": 16, "original_max_position_embeddings": 65536, "attention_factor": None}),
     "v4_rope_eighth": other(V4, qk_rope_head_dim=None), "v4_no_scaling": other(V4, rope_scaling=None), "v4_attention_factor_left_out": v4_rope(attention_factor=None), "v4_tied": other(V4, tie_word_embeddings=True),
     "v4_two_streams": other(V4, hc_mult=2), "v4_eight_streams": other(V4, hc_mult=8), "v4_all_ratios_one": other(MODERN_V4, compress_rates={CSA: 1, HCA: 1}), "v4_one_layer": other(V4, num_hidden_layers=1),
     # the largest of everything: no sum over it may leave 64 bits, and no list of it take long

@@ -151,6 +151,12 @@ CONFIG = {
     "flat": b'{"hidden_size":64,"num_hidden_layers":2,"eos_token_id":2,"bos_token_id":1,"pad_token_id":-1}',
     "generation": b'{"temperature":0.6,"top_k":20,"top_p":0.95,"min_p":0,"do_sample":true,"eos_token_id":[2,3],'
                   b'"repetition_penalty":1.05,"suppress_tokens":[5,6]}',
+    "generation_rules": json.dumps({
+        "begin_suppress_tokens": [3, -1], "bad_words_ids": [[5], [], [6, 7]], "sequence_bias": [[[5, 6], -1.5], [[7], 2]], "no_repeat_ngram_size": 2,
+        "encoder_no_repeat_ngram_size": 1, "encoder_repetition_penalty": 1.5, "forced_bos_token_id": 4, "forced_eos_token_id": [2, 1],
+        "min_length": 3, "min_new_tokens": 4, "exponential_decay_length_penalty": [1, 1.6], "stop_strings": ["#"], "typical_p": 0.9,
+        "epsilon_cutoff": 0.1, "eta_cutoff": 0.2, "top_h": 0.4, "do_sample": True, "num_beams": 4, "temperature": 0.7, "eos_token_id": 1}).encode(),
+    "generation_rules_wrong": b'{"bad_words_ids":[[1],2],"sequence_bias":[[[1]]],"exponential_decay_length_penalty":[1],"stop_strings":7}',
     "nulls": b'{"text_config":null,"hidden_size":null,"layer_types":null,"eos_token_id":null,"temperature":null}',
     "wrong_types": b'{"text_config":[],"hidden_size":"64","layer_types":{"0":"x"},"eos_token_id":[[1]],"temperature":"hot"}',
     "extreme_numbers": b'{"hidden_size":9223372036854775807,"num_hidden_layers":-1,"rms_norm_eps":1e308,"eos_token_id":4294967296}',

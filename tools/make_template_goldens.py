@@ -18,7 +18,8 @@ FOLDER = pathlib.Path(__file__).parent.parent / "tests/golden/template"
 ORIGIN = f"rendered by Jinja2 {jinja2.__version__} with tools/template_reference.py"
 
 CONTEXT = {
-    "name": "Ada", "n": 7, "neg": -7, "x": 2.5, "big": 9007199254740993, "yes": True, "no": False, "nothing": None, "empty": "",
+    "name": "Ada", "n": 7, "neg": -7, "x": 2.5, "big": 9007199254740993, "huge": 123456789012345678901234567890,
+    "sizes": {"id": 18446744073709551616, "low": -9223372036854775809, "two64": 2.0 ** 64, "exact": 2 ** 64, "wei": [10 ** 30, 1e30]}, "yes": True, "no": False, "nothing": None, "empty": "",
     "text": "  Hello, World!  ", "uni": "Zürich ß 東京 😀", "lines": "one\ntwo\r\nthree\n\nfive", "html": "<a href=\"x\">&'</a>",
     "xs": [3, 1, 2], "words": ["pear", "Apple", "fig", "apple"], "nested": [[1, 2], [3, [4, "five"]], []],
     "d": {"b": 1, "A": 2, "c": [1, {"k": None}]}, "items_key": {"items": "shadow", "get": 5, "x": 1},

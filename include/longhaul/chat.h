@@ -25,25 +25,46 @@ struct ChatOptions {
 
 struct ToolCall {
   std::string name;
-  std::string arguments;  // a JSON object
+  std::string arguments;  // a JSON object; its numbers are spelled as the model wrote them
 };
 
-// One answer. No marker is part of it.
+// What was not as the model's format has it, and what became of it.
+struct ReplyNote {
+  enum class Kind {
+    kRepairedCall,    // a call was given although it had a slip in it; `detail` says which
+    kUnreadableCall,  // what stood between a call's markers is no call: it is content, without its markup
+    kCutOffCall,      // the answer ended inside of a call, which was not given
+    kUnmadeCall,      // a call inside of reasoning that went on: it was tried out, not made, and was not given
+    kMoreReasoning,   // a further closing marker: what had been given as content was reasoning
+    kStrayMarker,     // a marker where it means nothing was left out; `detail` is the marker
+  };
+  Kind kind = Kind::kStrayMarker;
+  std::string call;    // the name of the function, where one could be read
+  std::string detail;  // the slips in words, or the text as it was written
+  int64_t count = 1;   // of equal notes
+};
+const char* to_string(ReplyNote::Kind kind);  // "repaired_call", ...
+
+// One answer. No marker is part of it, except where the text quotes one as code.
 struct Reply {
   std::string reasoning, content;
   std::vector<ToolCall> tool_calls;
+  std::vector<ReplyNote> notes;  // empty where everything was as the format has it
 };
 
-// The next piece of an answer, in the order it was written: text of the first two kinds, or one whole call.
+// The next piece of an answer, in the order it was written: text of the first two kinds, one whole
+// call, or the news that all content before was reasoning (a second "</think>"): reasoning += text
+// + content, and the content begins anew.
 struct ReplyPart {
-  enum class Kind { kReasoning, kContent, kToolCall };
+  enum class Kind { kReasoning, kContent, kToolCall, kContentWasReasoning };
   Kind kind = Kind::kContent;
   std::string text;
   ToolCall call;
 };
 
-// Splits an answer while it comes. However the text is cut into pieces, the parts add up to the same reply. What looks like a
-// call and is none is content, markers and all: nothing is lost but markers and the line breaks that belong to them.
+// Splits an answer while it comes. However the text is cut into pieces, the parts add up to the
+// same reply. A call with a slip in it is mended where that can be done; what is no call is content
+// without its markup. Notes say what happened.
 class ReplyReader {
  public:
   struct Impl;
@@ -54,7 +75,7 @@ class ReplyReader {
 
   std::vector<ReplyPart> push(std::string_view text);
   std::vector<ReplyPart> finish();  // the answer is over: what was held back
-  const Reply& reply() const;       // all parts so far
+  const Reply& reply() const;       // all parts so far, and the notes
 
  private:
   std::unique_ptr<Impl> impl_;

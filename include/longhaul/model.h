@@ -27,8 +27,10 @@ struct LoadOptions {
   bool skip_unneeded_rows = true;  // rows whose logits nobody wants stop at the last block that writes state
   uint64_t memory_limit = 0;       // bytes; 0: what the system has available
   // Fields of config.json to change before it is read, each FIELD=VALUE: a dotted path and a JSON value, as in
-  // "rope_parameters.full_attention.attention_factor=1.2". An unknown field is an error.
+  // "rope_parameters.full_attention.attention_factor=1.2"; null takes a field away.
   std::vector<std::string> config_overrides = {};
+  // A field of config.json that could change results and is not known is an error, or with this a notice.
+  bool ignore_unknown_fields = false;
   std::function<void(std::string_view what, double fraction)> progress;  // of long waits
 };
 
@@ -51,8 +53,11 @@ struct Stats {
   std::optional<ExpertStats> experts;  // where they stay in their files
 
   double prefill_tokens_per_second() const { return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0; }
-  // The first generated token comes out of the prefill.
-  double decode_tokens_per_second() const { return decode_seconds > 0 ? static_cast<double>(generated_tokens - 1) / decode_seconds : 0; }
+  // The first generated token comes out of the prefill: without a second one there is no speed,
+  // which is told as 0.
+  double decode_tokens_per_second() const {
+    return decode_seconds > 0 && generated_tokens > 1 ? static_cast<double>(generated_tokens - 1) / decode_seconds : 0;
+  }
   std::string to_json() const;
   std::string to_text() const;
 };
@@ -74,12 +79,6 @@ struct Generation {
   StopReason reason = StopReason::kLength;
 };
 
-// Sampling as the checkpoint's generation_config.json wants it.
-struct GenerationDefaultsInfo {
-  SamplingOptions sampling;
-  std::vector<int32_t> stop_tokens;
-};
-
 class Session;
 
 // A loaded checkpoint with its tokenizer and executor. Sessions hold the state of sequences; one thread uses a model at a time.
@@ -95,7 +94,15 @@ class Model {
   int64_t context() const;  // tokens a session may hold
   bool has_tokenizer() const;
   bool has_chat_format() const;  // a chat template, or the tokens of a format that needs none
+  // As the checkpoint's generation_config.json recommends; what it leaves out is off.
   SamplingOptions default_sampling() const;
+  // Tokens of an answer where the user gives no number: its max_new_tokens; else `otherwise`, or
+  // less where its max_length leaves less behind a prompt of so many tokens. At least 1.
+  int64_t default_max_tokens(int64_t n_prompt_tokens, int64_t otherwise) const;
+  // A line for each file that asks generating for what is not done here, and names it. Its other
+  // rules (suppressed and forced tokens, bad words, lengths, stop strings) are part of every
+  // generate().
+  const std::vector<std::string>& generation_notes() const;
   Stats load_stats() const;
 
   // Text to ids; the beginning-of-sequence id is put in front where the tokenizer asks for it and the text does not bring it.

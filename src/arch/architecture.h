@@ -38,6 +38,7 @@ struct HeadSpec {
   std::optional<HyperCollapse> collapse;
   NormSpec norm;
   WeightId matrix = kNone;  // [V, D]
+  TensorSpec own = {};      // the tensor of a head that is not the embedding, whether or not this one is
   std::optional<float> softcap;
 };
 
@@ -47,6 +48,14 @@ struct IgnoredTensor {
   std::string reason;
   bool is_prefix = false;
   bool is_absolute = false;
+};
+
+// A tensor that may stand beside another whose values the config says are its own. It is not read;
+// if it differs, that is told.
+struct DeniedTensor {
+  std::string name;     // without the family's prefix
+  std::string read;     // the tensor that is read in its place
+  std::string because;  // "the config's attention_k_eq_v"
 };
 
 struct Architecture {
@@ -64,6 +73,7 @@ struct Architecture {
   std::vector<WeightSpec> weights;
   std::vector<std::string> prefixes;  // tried in order in front of the tensor names
   std::vector<IgnoredTensor> ignored;
+  std::vector<DeniedTensor> denied;
 
   const WeightSpec& weight(WeightId id) const { return weights[static_cast<size_t>(id)]; }
   const TensorSpec& tensor_of(WeightId id) const { return tensors[static_cast<size_t>(weight(id).tensor)]; }
@@ -81,13 +91,17 @@ struct Architecture {
   WeightId add_weight(TensorSpec tensor, WeightSpec weight);
   // How far the weight may be rounded; gives it back.
   WeightId rounded(WeightId id, Rounding rounding);
-  // The head's matrix: a tensor of that name without prefix, or, with no name, the embedding's.
-  void add_head_matrix(const std::string& name);
+  // The head's matrix [V, D]: the tensor `own`, or the embedding's if the two are tied.
+  void add_head_matrix(TensorSpec own, bool is_tied);
+  bool is_head_tied() const { return weight(head.matrix).tensor == weight(embedding.table).tensor; }
+  // Makes one tensor serve as head and embedding, that of either name; or gives the head its own.
+  void tie_head();
+  void tie_embedding_to_head();
+  void untie_head();
 };
 
 // Every weight that the block uses, each once: norms, mixer, residual.
-void for_each_weight(const Block& block,
-                     const std::function<void(WeightId, const WeightRole&)>& visit);
+void for_each_weight(const Block& block, const std::function<void(WeightId, const WeightRole&)>& visit);
 // Every weight in use, each once: embedding, blocks in order, head.
 void for_each_weight(const Architecture& arch, const std::function<void(WeightId)>& visit);
 // Forgets weights and tensors that an edit of the blocks left without a user; renumbers the others.

@@ -18,24 +18,57 @@ struct NormSpec {
   float eps = 1e-6f;
 };
 
-// YaRN (Peng et al. 2023, section 3.2) divides only slow pairs by the factor: none up to `low`, all
-// from `high` on, a ramp between.
+// How the angles of a model are stretched to longer texts, by the reference's rope_type. Where a
+// struct says no more, RopeSpec::factor is what frequencies are divided by.
+
+// linear, proportional; default with a factor of 1: every pair alike.
+struct EvenStretch {
+  bool operator==(const EvenStretch&) const = default;
+};
+
+// yarn (Peng et al. 2023, section 3.2): slow pairs alone; none up to `low`, all from `high` on, a
+// ramp between.
 struct RopeRamp {
   double low = 0, high = 0;
   bool operator==(const RopeRamp&) const = default;
 };
 
-// Frequency of pair i: theta^(-2i / denominator) / factor for i < live_pairs, 0 (no rotation) up to
-// n_pairs. The pairs are (i, i + n_pairs) of the first 2 n_pairs channels, or neighbours
-// (2i, 2i + 1) of the last; the others pass through. What is turned is also multiplied by
-// attention_factor.
+// llama3: pairs whose wave is longer than original / low_frequency positions; none whose wave is
+// shorter than original / high_frequency; in part between.
+struct RopeBands {
+  double low_frequency = 1, high_frequency = 4;
+  int64_t original = 8192;
+  bool operator==(const RopeBands&) const = default;
+};
+
+// dynamic: theta grows with the length of a text that is longer than `limit`.
+struct RopeGrowth {
+  int64_t limit = 0;
+  bool operator==(const RopeGrowth&) const = default;
+};
+
+// longrope: a divisor a pair, [live_pairs]; of two lists by whether a text is longer than `limit`.
+struct RopeDivisors {
+  std::vector<float> short_text, long_text;
+  int64_t limit = 0;
+  bool operator==(const RopeDivisors&) const = default;
+};
+
+using RopeStretch = std::variant<EvenStretch, RopeRamp, RopeBands, RopeGrowth, RopeDivisors>;
+
+// Frequency of pair i: theta^(-2i / denominator) for i < live_pairs, stretched; 0 (no rotation) up
+// to n_pairs. The pairs are (i, i + n_pairs) of the first 2 n_pairs channels, or neighbours (2i, 2i
+// + 1) of the last; the others pass through. What is turned is also multiplied by attention_factor.
 struct RopeSpec {
   int64_t n_pairs = 0, live_pairs = 0, denominator = 0;
   double theta = 10000.0, factor = 1.0;
-  std::optional<RopeRamp> ramp = {};
+  RopeStretch stretch = {};
   float attention_factor = 1.0f;
   bool neighbours_at_end = false;
   bool operator==(const RopeSpec&) const = default;
+
+  // Whether angles differ with the length of the whole text.
+  bool follows_length() const { return std::holds_alternative<RopeGrowth>(stretch) || std::holds_alternative<RopeDivisors>(stretch); }
 };
 
 inline constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();

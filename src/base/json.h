@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -15,6 +17,13 @@
 #include "base/result.h"
 
 namespace longhaul {
+
+// A number that neither int64_t nor a double's shortest spelling gives back: 2^64, 0.1000, 1E5, -0.
+struct WrittenNumber {
+  std::string text;  // as JSON spells numbers
+  double value = 0;  // the nearest double; infinite beyond their range
+  bool is_integer = false;
+};
 
 class Json {
  public:
@@ -27,7 +36,7 @@ class Json {
   Json(bool b) : v_(b) {}
   Json(int i) : v_(int64_t{i}) {}
   Json(int64_t i) : v_(i) {}
-  Json(uint64_t i);  // above 2^63-1 it becomes a double
+  Json(uint64_t i);
   Json(double d) : v_(d) {}
   Json(const char* s) : v_(std::string(s)) {}
   Json(std::string s) : v_(std::move(s)) {}
@@ -35,13 +44,18 @@ class Json {
   Json(Array a) : v_(std::move(a)) {}
   Json(Object o) : v_(std::move(o)) {}
   static Json object(std::initializer_list<Member> members) { return Json(Object(members)); }
+  // The number that `text` spells, which dump() will write as it stands. Nothing where JSON has no
+  // such number, or parse_json() refuses it: beyond 4300 characters or an exponent of 4900.
+  static std::optional<Json> parse_number(std::string_view text);
 
   bool is_null() const { return std::holds_alternative<std::monostate>(v_); }
   const bool* as_bool() const { return std::get_if<bool>(&v_); }
   const int64_t* as_int() const { return std::get_if<int64_t>(&v_); }
   const double* as_double() const { return std::get_if<double>(&v_); }
-  bool is_number() const { return as_int() != nullptr || as_double() != nullptr; }
-  double number() const;  // an integer or a double; 0 for anything else
+  // Set for numbers that are kept as text; as_int() and as_double() are null for them.
+  const WrittenNumber* as_written() const;
+  bool is_number() const { return as_int() != nullptr || as_double() != nullptr || as_written() != nullptr; }
+  double number() const;  // the nearest double, infinite beyond their range; 0 for what is no number
   const std::string* as_string() const { return std::get_if<std::string>(&v_); }
   const Array* as_array() const { return std::get_if<Array>(&v_); }
   const Object* as_object() const { return std::get_if<Object>(&v_); }
@@ -56,9 +70,11 @@ class Json {
 
   const char* type_name() const;
   std::string dump(int indent = -1) const;  // indent < 0: one line
+  std::string dump_spaced() const;          // one line, with ", " and ": " as Python writes it
 
  private:
-  std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> v_;
+  // A WrittenNumber is rare, and a pointer keeps the other values small.
+  std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object, std::shared_ptr<const WrittenNumber>> v_;
 };
 
 struct JsonLimits {

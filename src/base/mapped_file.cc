@@ -10,6 +10,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/shrunk_files.h"
+
 namespace longhaul {
 namespace {
 
@@ -41,6 +43,12 @@ Result<size_t> regular_size(const Descriptor& fd, const std::string& path) {
   return static_cast<size_t>(info.st_size);
 }
 
+// A clone without git-lfs leaves a text of three lines in the place of a large file.
+Status check_no_lfs_pointer(std::string_view text, const std::string& path) {
+  if (!text.starts_with("version https://git-lfs.github.com/spec/")) return {};
+  return corrupt("{}: a git-lfs pointer, not the file itself; run 'git lfs pull' in its folder, or download the file", path);
+}
+
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
@@ -54,6 +62,8 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   if (data == MAP_FAILED) return io_error("map", path);
   file.data_ = static_cast<const std::byte*>(data);
   file.fd_ = fd.release();
+  note_mapping(file.bytes(), path);
+  LH_RETURN_IF_ERROR(check_no_lfs_pointer({reinterpret_cast<const char*>(file.data_), std::min<size_t>(size, 64)}, path));
   return file;
 }
 
@@ -68,6 +78,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
+  if (data_ != nullptr) forget_mapping(bytes());
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
   if (fd_ >= 0) ::close(fd_);
 }
@@ -108,7 +119,10 @@ Status MappedFile::populate(std::span<const std::byte> range) const {
     result = ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_POPULATE_READ);
   } while (result != 0 && (errno == EINTR || errno == EAGAIN));
   if (result == 0) return {};
-  if (errno != EINVAL) return io_error("read", path_);  // EINVAL: the kernel is older than this advice
+  const bool is_known_advice = errno != EINVAL;  // else the kernel is older than it
+  const Error failed = io_error("read", path_);
+  LH_RETURN_IF_ERROR(check_size());
+  if (is_known_advice) return failed;
 #endif
   will_need(range);
   return {};
@@ -119,11 +133,19 @@ Status MappedFile::read(std::span<const std::byte> range, std::byte* out) const 
     const ssize_t n = ::pread(fd_, out + done, range.size() - done, at);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return io_error("read", path_);
-    if (n == 0) return corrupt("{}: ends at byte {}, it had {} when it was opened", path_, at, size_);
+    if (n == 0) return corrupt("{}: ends at byte {}, it had {} when it was opened; restore the file, then start again", path_, at, size_);
     done += static_cast<size_t>(n);
     at += n;
   }
   return {};
+}
+Status MappedFile::check_size() const {
+  if (fd_ < 0) return {};
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) return io_error("examine", path_);
+  if (static_cast<size_t>(info.st_size) >= size_) return {};
+  return corrupt("{}: has {} bytes, it had {} when it was opened; it was made shorter while in use: restore the file, then start again",
+                 path_, info.st_size, size_);
 }
 void MappedFile::expect_random_access(std::span<const std::byte> range) const { advise_filled(bytes(), range, page_size(), MADV_RANDOM); }
 
@@ -141,6 +163,7 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes) {
     done += static_cast<size_t>(n);
   }
   text.resize(done);
+  LH_RETURN_IF_ERROR(check_no_lfs_pointer(text, path));
   return text;
 }
 

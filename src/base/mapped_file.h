@@ -30,6 +30,10 @@ class MappedFile {
   // Copies this range out without mapping it: the process holds no more pages than before. A file that has become shorter is an error. Any thread may
   // call it, and no heap is used but for an error's message.
   Status read(std::span<const std::byte> range, std::byte* out) const;
+  // An error if the file has become shorter than it was when it was opened. Reading a byte that is
+  // gone raises SIGBUS (base/shrunk_files.h); but the rest of the last page reads as zeros, and
+  // only this tells. One system call.
+  Status check_size() const;
   // Tells the kernel that rows will be read here and there: no read-ahead.
   void expect_random_access(std::span<const std::byte> range) const;
 

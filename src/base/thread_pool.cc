@@ -24,10 +24,17 @@ inline void pause() {
 
 ThreadPool::ThreadPool(int n_threads) {
   LH_CHECK(n_threads >= 1);
-  for (int t = 1; t < n_threads; ++t) workers_.emplace_back([this, t] { work(t); });
+  try {
+    for (int t = 1; t < n_threads; ++t) workers_.emplace_back([this, t] { work(t); });
+  } catch (...) {  // the system starts no more; those that run must end before the rest of this object does
+    stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stopping_.store(true);
   generation_.fetch_add(1);
   generation_.notify_all();

@@ -14,7 +14,9 @@ namespace longhaul {
 
 class ThreadPool {
  public:
-  explicit ThreadPool(int n_threads);  // including the caller; at least 1
+  // Including the caller; at least 1. Throws std::system_error where the system does not start as
+  // many.
+  explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -33,6 +35,7 @@ class ThreadPool {
   using Call = void (*)(const void*, int64_t, int);
   void run_erased(int64_t n_chunks, Call call, const void* body);
   void work(int thread);
+  void stop();
   void claim_chunks(uint32_t generation, int thread);
 
   // generation (upper half) and chunks not yet claimed (lower half) in one word: a worker late from the previous region

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/checked_math.h"
+#include "base/printable.h"
 
 namespace longhaul {
 namespace {
@@ -16,6 +17,8 @@ struct Unit {
   std::string_view suffix;
   uint64_t factor;
 };
+
+constexpr size_t kShownBytes = 60;  // of a text in a message
 
 constexpr uint64_t kKi = 1024, kMi = kKi * kKi, kGi = kMi * kKi, kTi = kGi * kKi;
 constexpr uint64_t kKilo = 1000, kMega = kKilo * kKilo, kGiga = kMega * kKilo, kTera = kGiga * kKilo;
@@ -33,11 +36,13 @@ std::string lower(std::string_view text) {
 }
 
 struct Scaled {
-  uint64_t value = 0;
-  bool is_whole = true;
+  uint64_t value = 0;  // INT64_MAX where it is more
+  bool is_whole = true, is_too_large = false;
 };
 
-// digits [ . digits ] suffix; nothing where the text is no such thing or the value is 2^63 or more.
+constexpr Scaled kTooLarge = {INT64_MAX, true, true};
+
+// digits [ . digits ] suffix; nothing where the text is no such thing.
 std::optional<Scaled> parse_scaled(std::string_view text, const Unit* begin, const Unit* end) {
   const size_t number_end = std::min(text.find_first_not_of("0123456789."), text.size());
   const std::string_view number = text.substr(0, number_end);
@@ -50,16 +55,16 @@ std::optional<Scaled> parse_scaled(std::string_view text, const Unit* begin, con
 
   if (number.find('.') == std::string_view::npos) {
     uint64_t whole = 0;
-    if (std::from_chars(number.data(), number.data() + number.size(), whole).ec != std::errc()) return std::nullopt;
+    if (std::from_chars(number.data(), number.data() + number.size(), whole).ec != std::errc()) return kTooLarge;
     const auto product = checked_mul(whole, unit->factor);
-    if (!product || *product > INT64_MAX) return std::nullopt;
+    if (!product || *product > INT64_MAX) return kTooLarge;
     return Scaled{*product, true};
   }
   double fraction = 0.0;
   const auto [stop, error] = std::from_chars(number.data(), number.data() + number.size(), fraction, std::chars_format::fixed);
-  if (error != std::errc() || stop != number.data() + number.size()) return std::nullopt;
+  if (stop != number.data() + number.size() || error == std::errc::invalid_argument) return std::nullopt;
   const double product = fraction * static_cast<double>(unit->factor);
-  if (!(product < 9.2e18)) return std::nullopt;
+  if (error != std::errc() || !(product < 9.2e18)) return kTooLarge;
   return Scaled{static_cast<uint64_t>(product), product == std::floor(product)};
 }
 
@@ -100,14 +105,18 @@ std::string format_tokens(int64_t n) {
 
 Result<int64_t> parse_count(std::string_view text) {
   const auto parsed = parse_scaled(text, kCountUnits.data(), kCountUnits.data() + kCountUnits.size());
-  if (!parsed) return invalid("'{}' is not a count: expected a number such as 4096, 128k or 1M", text);
-  if (!parsed->is_whole) return invalid("'{}' is not a whole number", text);
+  const std::string shown = printable(text, kShownBytes);
+  if (!parsed) return invalid("'{}' is not a count: expected a number such as 4096, 128k or 1M", shown);
+  if (parsed->is_too_large) return invalid("'{}' is too large: expected at most {}", shown, INT64_MAX);
+  if (!parsed->is_whole) return invalid("'{}' is not a whole number: expected one such as 4096, 128k or 1M", shown);
   return static_cast<int64_t>(parsed->value);
 }
 
 Result<uint64_t> parse_bytes(std::string_view text) {
   const auto parsed = parse_scaled(text, kByteUnits.data(), kByteUnits.data() + kByteUnits.size());
-  if (!parsed) return invalid("'{}' is not a size: expected a number of bytes, or one such as 512MiB, 24GiB or 1.5GB", text);
+  const std::string shown = printable(text, kShownBytes);
+  if (!parsed) return invalid("'{}' is not a size: expected a number of bytes, or one such as 512MiB, 24GiB or 1.5GB", shown);
+  if (parsed->is_too_large) return invalid("'{}' is too large: expected at most {} bytes", shown, INT64_MAX);
   return parsed->value;
 }
 

@@ -4,7 +4,9 @@
 #include <signal.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <deque>
 #include <iostream>
 #include <memory>
@@ -12,7 +14,9 @@
 
 #include "cli/chat_options.h"
 #include "cli/command.h"
-#include "longhaul/terminal.h"
+#include "cli/option_values.h"
+#include "cli/output.h"
+#include "longhaul/standard_streams.h"
 
 namespace longhaul::cli {
 namespace {
@@ -44,12 +48,16 @@ class LineReader {
   std::optional<std::string> next() {
     std::string line;
     if (edit_ == nullptr) {
-      if (!std::getline(std::cin, line)) return std::nullopt;
-      return line;
+      if (std::getline(std::cin, line)) return line;
+      if (std::ferror(stdin) != 0) failure_ = std::strerror(errno);
+      return std::nullopt;
     }
     int n = 0;
     const char* text = el_gets(edit_, &n);
-    if (text == nullptr || n <= 0) return std::nullopt;
+    if (text == nullptr || n <= 0) {
+      if (stdout_is_terminal()) write_out("\n");  // behind the last "> "
+      return std::nullopt;
+    }
     line.assign(text, static_cast<size_t>(n));
     while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.pop_back();
     HistEvent event;
@@ -57,7 +65,11 @@ class LineReader {
     return line;
   }
 
+  // Why there are no more lines, where it is not that standard input ended.
+  const std::string& failure() const { return failure_; }
+
  private:
+  std::string failure_;
   EditLine* edit_ = nullptr;
   History* history_ = nullptr;
 };
@@ -69,6 +81,7 @@ struct Flags {
   GenerateOptions generate{};
   ChatFlags chat;
   bool keep_reasoning = false, stats = false;
+  CLI::Option* max_tokens_set = nullptr;
 };
 
 // The conversation as the template sees it, and the state that already holds a beginning of it.
@@ -153,17 +166,21 @@ class Conversation {
     const std::vector<int32_t> added(all.begin() + static_cast<int64_t>(held_.size()), all.end());
     GenerateOptions options = flags_.generate;
     options.sampling = flags_.sampling.over(model_.default_sampling());
+    if (!*flags_.max_tokens_set) options.max_tokens = model_.default_max_tokens(static_cast<int64_t>(all.size()), options.max_tokens);
     options.visible_tokens = prompt.visible_tokens;
     ReplyPrinter printer;
     const OnText on_text = [&](std::string_view piece) {
       printer.print(prompt.reader.push(piece));
-      return !interrupted.load();
+      return !interrupted.load() && !is_out_broken();
     };
     Result<Generation> answer = session_->generate(added, options, on_text, stats);
     if (!answer.ok()) return answer.take_error();
     printer.print(prompt.reader.finish());
     printer.end();
-    tell_if_only_reasoning(prompt.reader.reply(), answer->reason);
+    if (!is_out_broken()) {
+      tell_if_cut(answer->reason, model_.context(), &prompt.reader.reply(), /*is_conversation=*/true);
+      tell_lost_calls(prompt.reader.reply());
+    }
     held_ = all;
     held_.insert(held_.end(), answer->tokens.begin(), answer->tokens.end());
     held_.resize(static_cast<size_t>(session_->length()));  // the last token was chosen, not yet taken in
@@ -197,15 +214,18 @@ int converse(Conversation& conversation, const Model& model, const Flags& f) {
       Stats stats = model.load_stats();
       const Status answer = conversation.respond(stats);
       if (!answer.ok()) {
-        fail(answer.error());
-        if (!stdin_is_terminal()) return exit_status(answer.error().code);
+        const bool is_full = answer.error().code == ErrorCode::kOverBudget;
+        const int status = fail({answer.error().code, answer.error().message + (is_full ? ", or begin anew with /reset" : "")});
+        if (!stdin_is_terminal()) return status;
         continue;
       }
-      if (f.stats) fmt::print(stderr, "{}", stats.to_text());
+      if (is_out_broken()) return 0;  // finish() tells, and makes it 2
+      if (f.stats) write_err(stats.to_text());
     }
-    if (conversation.open_call() != nullptr && stdin_is_terminal()) fmt::print("(the result of {}:)\n", *conversation.open_call());
+    if (conversation.open_call() != nullptr && stdin_is_terminal()) print("(the result of {}:)\n", *conversation.open_call());
   }
-  return 0;
+  if (lines.failure().empty()) return 0;
+  return fail({ErrorCode::kIo, fmt::format("cannot read standard input: {}; give it a file, a pipe or a terminal", lines.failure())});
 }
 
 int chat_command(Flags& f) {
@@ -220,11 +240,11 @@ int chat_command(Flags& f) {
   if (!model->has_chat_format() && options->template_source.empty())
     return fail({ErrorCode::kNotFound, f.model + ": the checkpoint has no chat template; give one with --chat-template FILE"});
 
+  for (const std::string& note : model->generation_notes()) tell(note);
   struct sigaction on_interrupt {};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   ::sigaction(SIGINT, &on_interrupt, nullptr);
-  if (stdin_is_terminal())
-    fmt::print("{}: type a message; /reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n", model->name());
+  if (stdin_is_terminal()) print("{}: type a message; /reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n", model->name());
   Conversation conversation(*model, f, std::move(*options));
   return converse(conversation, *model, f);
 }
@@ -240,8 +260,9 @@ void add_chat(CLI::App& app, Run& run) {
   f->chat.add_to(*c);
   c->add_flag("--keep-reasoning", f->keep_reasoning,
               "leave the reasoning of earlier turns in the prompt, where the format lets one choose");
-  add_count(*c, "-n,--max-tokens", f->generate.max_tokens, "tokens of an answer at most (default 1024)");
-  c->add_option("--stop", f->generate.stop, "text that ends an answer (may be given several times)");
+  f->max_tokens_set = add_count(*c, "-n,--max-tokens", f->generate.max_tokens,
+                                "tokens of an answer at most (default: as generation_config.json recommends, or 1024)");
+  add_texts(*c, "--stop", f->generate.stop, "text that ends an answer (may be given several times)");
   c->add_flag("--stats", f->stats, "tell speeds and bytes after each answer");
   f->sampling.add_to(*c);
   add_load_options(*c, f->load);

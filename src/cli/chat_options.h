@@ -40,8 +40,13 @@ class ReplyPrinter {
   ReplyPart::Kind last_ = ReplyPart::Kind::kContent;
 };
 
-// A line on standard error where the tokens were used up before the answer itself began.
-void tell_if_only_reasoning(const Reply& reply, StopReason reason);
+// A line on standard error where the context filled up during the answer, or the tokens were used
+// up before the answer itself began. reply: null for a completion.
+void tell_if_cut(StopReason reason, int64_t context, const Reply* reply, bool is_conversation);
+// A line on standard error for each call that was cut off or cannot be read.
+void tell_lost_calls(const Reply& reply);
 std::string tool_calls_json(const std::vector<ToolCall>& calls);  // [{"name": ..., "arguments": {...}}, ...]
+// [{"kind": ..., "call": ..., "detail": ..., "count": ...}, ...]
+std::string reply_notes_json(const std::vector<ReplyNote>& notes);
 
 }  // namespace longhaul::cli

@@ -1,8 +1,10 @@
-// What the commands share: options, progress, errors, files.
+// What the commands share: options and progress.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "longhaul/model.h"
 #include "longhaul/tools.h"
@@ -21,33 +23,32 @@ void add_synth(CLI::App& app, Run& run);
 void add_quantize(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
-// One line on standard error, "longhaul: ...", and the exit status for it.
-int fail(const Error& error);
-
-// --weights, --kv, --threads, --context, --chunk, --memory, --expert-cache, --set.
+// --weights, --kv, --threads, --context, --chunk, --memory, --expert-cache, --set,
+// --ignore-unknown-fields.
 void add_load_options(CLI::App& command, LoadOptions& options);
 // Sampling flags; those given are laid over the checkpoint's defaults.
 class SamplingFlags {
  public:
+  SamplingFlags() = default;
+  SamplingFlags(const SamplingFlags&) = delete;
   void add_to(CLI::App& command);
   SamplingOptions over(SamplingOptions defaults) const;
 
  private:
-  double temperature_ = 0, top_p_ = 0, min_p_ = 0, repetition_ = 0, presence_ = 0, frequency_ = 0;
-  int64_t top_k_ = 0;
-  uint64_t seed_ = 0;
-  CLI::Option *temperature_set_ = nullptr, *top_p_set_ = nullptr, *min_p_set_ = nullptr, *repetition_set_ = nullptr,
-              *presence_set_ = nullptr, *frequency_set_ = nullptr, *top_k_set_ = nullptr, *seed_set_ = nullptr;
+  std::vector<std::function<void(SamplingOptions&)>> changes_;  // one for each flag that was given
 };
 
+void add_threads(CLI::App& command, int& threads);
 void add_expert_cache(CLI::App& command, uint64_t& bytes);
-// --set FIELD=VALUE, may be given several times.
-void add_overrides(CLI::App& command, std::vector<std::string>& overrides);
+// How config.json is read: --set FIELD=VALUE, may be given several times, and
+// --ignore-unknown-fields.
+void add_config_options(CLI::App& command, std::vector<std::string>& overrides, bool& ignore_unknown_fields);
 
-// Options whose value is a count ("128k", "1M") or a size in bytes ("24GiB").
-CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value, const std::string& help, int64_t min = 0);
-CLI::Option* add_counts(CLI::App& command, const std::string& name, std::vector<int64_t>& values, const std::string& help);
-CLI::Option* add_bytes(CLI::App& command, const std::string& name, uint64_t& value, const std::string& help);
+// A file to write; - means standard output.
+CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path, const std::string& help);
+
+// Prints one of the two faces of a report, or its error; the exit status.
+int print_report(const Result<Report>& report, bool json);
 
 // A bar on a terminal's standard error for waits longer than a second; nothing elsewhere.
 class Progress {

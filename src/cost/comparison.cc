@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include "cost/exact_number.h"
@@ -109,6 +110,11 @@ std::vector<ComparedFigure> compared_figures(const Comparison& c) {
   };
 }
 
+// "12.34 %" and the like; a dash where one of two figures is nothing.
+static std::string ratio_text(double ratio, std::string_view unit) {
+  return std::isfinite(ratio) ? fmt::format("{:.2f}{}", ratio, unit) : "-";
+}
+
 std::string comparison_report(const Comparison& c) {
   const Plan &m = c.model.asked, &a = c.against.asked;
   std::string text;
@@ -119,8 +125,8 @@ std::string comparison_report(const Comparison& c) {
   add_note(out, a);
   fmt::format_to(out, "\n  {:<14}{:>20}{:>20}{:>9}{:>10}\n", "", m.name, a.name, "share", "less");
   for (const ComparedFigure& f : compared_figures(c)) {
-    fmt::format_to(out, "  {:<14}{:>20}{:>20}{:>7.2f} %{:>9.2f}x   {}\n", f.label, value_text(f, f.model), value_text(f, f.against),
-                   100 * f.ratio(), 1 / f.ratio(), f.convention);
+    fmt::format_to(out, "  {:<14}{:>20}{:>20} {:>8}{:>10}   {}\n", f.label, value_text(f, f.model), value_text(f, f.against),
+                   ratio_text(100 * f.ratio(), " %"), ratio_text(1 / f.ratio(), "x"), f.convention);
   }
   return text;
 }

@@ -86,6 +86,21 @@ TEST(Comparison, ReportNamesEveryConvention) {
   EXPECT_THAT(comparison_report(comparison("deepseek-v4-pro", "deepseek-v3.2", {.context = 4096})), Not(HasSubstr("beyond")));
 }
 
+// At one token a compressed cache holds no entry yet: its share of something, or something's share
+// of it, is no number.
+TEST(Comparison, NothingHasNoShare) {
+  for (const auto& [model, against] : {std::pair{"deepseek-v4-pro", "gemma-4-E2B"}, std::pair{"gemma-4-E2B", "deepseek-v4-pro"}}) {
+    const Comparison c = comparison(model, against, {.context = 1});
+    const std::string report = comparison_report(c), json = comparison_json(c).dump();
+    EXPECT_THAT(report, HasSubstr(" - "));
+    for (const std::string& text : {report, json}) {
+      EXPECT_THAT(text, Not(HasSubstr("inf "))) << text;
+      EXPECT_THAT(text, Not(HasSubstr("infx"))) << text;
+      EXPECT_THAT(text, Not(HasSubstr("nan"))) << text;
+    }
+  }
+}
+
 TEST(Comparison, JsonHasTheStableKeys) {
   const Json json = comparison_json(comparison("deepseek-v4-flash", "deepseek-v3.2", {.context = 1 << 20, .what_if = {"no-top-k"}}));
   std::vector<std::string> keys, figures;

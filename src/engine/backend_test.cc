@@ -32,23 +32,17 @@ std::vector<float> run(Executor executor, const Architecture& arch) {
 }
 
 TEST(Backend, TheReferenceRunsEveryModel) {
-  const PlanRequest request{.context = kTokens,
-                            .weights = WeightFormat::kF32,
-                            .kv = DType::kF32,
-                            .chunk = kTokens,
-                            .logit_rows = 7,
-                            .n_threads = 2};
+  const PlanRequest request{
+      .context = kTokens, .weights = WeightFormat::kF32, .kv = DType::kF32, .chunk = kTokens, .logit_rows = 7, .n_threads = 2};
   const StepLimits limits = step_limits(request);
   ThreadPool pool(2);
   for (const Architecture& arch : small_models()) {
     SCOPED_TRACE(arch.name);
     const RandomWeights weights(arch, WeightFormat::kF32);
-    const std::vector<float> expected =
-        run(must(Executor::create(arch, weights.weights(), ref_ops(), limits)), arch);
+    const std::vector<float> expected = run(must(Executor::create(arch, weights.weights(), ref_ops(), limits)), arch);
     ASSERT_EQ(expected.size(), static_cast<size_t>((kTokens - kFirst) * arch.vocab_size));
     for (const KernelSet* set : all_kernel_sets()) {
-      const std::vector<float> found =
-          run(must(Executor::create(arch, weights.weights(), *set, pool, limits)), arch);
+      const std::vector<float> found = run(must(Executor::create(arch, weights.weights(), *set, pool, limits)), arch);
       EXPECT_LT(nmse(found, expected), 1e-9) << set->name;  // f32 sums, a few layers deep
     }
   }
@@ -56,35 +50,26 @@ TEST(Backend, TheReferenceRunsEveryModel) {
 
 // What every block hands to an observer, in order; and nothing changes where one looks.
 TEST(Backend, TapsNameEveryBlock) {
-  const PlanRequest request{
-      .context = kTokens, .weights = WeightFormat::kF32, .kv = DType::kF32, .chunk = kTokens};
+  const PlanRequest request{.context = kTokens, .weights = WeightFormat::kF32, .kv = DType::kF32, .chunk = kTokens};
   ThreadPool pool(1);
   for (const Architecture& arch : small_models()) {
     SCOPED_TRACE(arch.name);
     const RandomWeights weights(arch, WeightFormat::kF32);
-    const auto executor = [&] {
-      return must(
-          Executor::create(arch, weights.weights(), ref_kernels(), pool, step_limits(request)));
-    };
+    const auto executor = [&] { return must(Executor::create(arch, weights.weights(), ref_kernels(), pool, step_limits(request))); };
     Executor watched = executor();
     std::vector<std::string> names;
     watched.watch_taps([&](const Tap& tap) {
       if (tap.positions.empty() || tap.positions.front() != 0) return;  // of the first step
       EXPECT_EQ(static_cast<size_t>(tap.values.n), tap.positions.size());
-      const int64_t width = tap.what == "out" || tap.what == "embed"
-                                ? arch.n_streams * arch.hidden_size
-                                : arch.hidden_size;
+      const int64_t width = tap.what == "out" || tap.what == "embed" ? arch.n_streams * arch.hidden_size : arch.hidden_size;
       EXPECT_EQ(tap.values.width, width);
-      const std::string layer =
-          tap.layer == kNone ? "" : "layers." + std::to_string(tap.layer) + ".";
+      const std::string layer = tap.layer == kNone ? "" : "layers." + std::to_string(tap.layer) + ".";
       names.push_back(layer + std::string(tap.what));
     });
     EXPECT_EQ(run(std::move(watched), arch), run(executor(), arch));
     EXPECT_EQ(names.front(), "embed");
     // The last block that writes state has no output in a step that wants no logits.
-    const auto has = [&](const char* name) {
-      return std::find(names.begin(), names.end(), name) != names.end();
-    };
+    const auto has = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
     EXPECT_TRUE(has("layers.0.attn") && has("layers.0.mlp") && has("layers.0.out"));
     EXPECT_EQ(has("layers.0.ple"), arch.name == "sharing");
     EXPECT_EQ(has("layers.0.branch.1"), arch.name == "mixture" || arch.name == "compressing");

@@ -229,19 +229,20 @@ class Bench {
 
 // The tokens that the longest case needs, or what is wrong with the cases. Depths are put in order.
 static Result<int64_t> check_cases(BenchOptions& o) {
-  if (o.repeats < 1) return invalid("repeats must be at least 1");
-  if (o.generate < 1 || o.generate > kMaxPlannedContext) return invalid("tokens to generate must be 1 to {}", kMaxPlannedContext);
+  if (o.repeats < 1) return invalid("repeats must be at least 1, given {}", o.repeats);
+  if (o.generate < 1 || o.generate > kMaxPlannedContext)
+    return invalid("tokens to generate must be from 1 to {}, given {}", kMaxPlannedContext, o.generate);
   int64_t context = 1;
   for (int64_t n : o.prompts) {
-    if (n < 1) return invalid("a prompt to time needs at least one token");
+    if (n < 1) return invalid("a prompt to time needs at least one token, given {}", n);
     context = std::max(context, n);
   }
   std::sort(o.depths.begin(), o.depths.end());
   int64_t reached = 0;
   for (int64_t d : o.depths) {
-    if (d < 0 || d > kMaxPlannedContext) return invalid("a depth must be 0 to {}, given {}", kMaxPlannedContext, d);
+    if (d < 0 || d > kMaxPlannedContext) return invalid("a depth must be from 0 to {}, given {}", kMaxPlannedContext, d);
     reached = std::max(reached, d) + o.generate + kWarmUp;
-    if (reached > kMaxPlannedContext) return invalid("depths and tokens to generate exceed {} together", kMaxPlannedContext);
+    if (reached > kMaxPlannedContext) return invalid("depths and tokens to generate exceed {} together; ask for less", kMaxPlannedContext);
   }
   return std::max(context, reached);
 }
@@ -251,13 +252,19 @@ Result<Report> bench(const std::string& folder, const BenchOptions& options) {
   LH_TRY(const int64_t context, check_cases(o));
   if (o.load.context == 0) o.load.context = context;
   if (o.load.context < context)
-    return invalid("--context {} is less than the {} tokens that the longest case needs", o.load.context, context);
+    return invalid("--context {} is less than the {} tokens that the longest case needs; use a larger one or smaller cases", o.load.context,
+                   context);
   LH_TRY(const Model model, Model::load(folder, o.load));
-  LH_TRY(const BenchResults results, Bench(model.impl(), o).run());
+  std::optional<AtomicFile> chart;  // before measuring: what cannot be written is told at once
   if (!o.chart_file.empty()) {
+    LH_RETURN_IF_ERROR(model.impl().refuse_own_file(o.chart_file));
     LH_TRY(AtomicFile file, AtomicFile::create(o.chart_file));
-    LH_RETURN_IF_ERROR(file.write(bench_chart(results)));
-    LH_RETURN_IF_ERROR(file.commit());
+    chart.emplace(std::move(file));
+  }
+  LH_TRY(const BenchResults results, Bench(model.impl(), o).run());
+  if (chart) {
+    LH_RETURN_IF_ERROR(chart->write(bench_chart(results)));
+    LH_RETURN_IF_ERROR(chart->commit());
   }
   return Report{bench_text(results), bench_json(results).dump(2)};
 }

@@ -31,7 +31,7 @@ void set_thinking(Json& context, const ChatOptions& options) {
   if (options.keep_reasoning) context.set("preserve_thinking", true);
 }
 
-Result<std::string> render_template(const ChatTemplate& chat_template, const Json& tokenizer_config, Json messages, const Tools& tools,
+Result<std::string> render_template(const ChatTemplate& chat_template, const Json& special_tokens, Json messages, const Tools& tools,
                                     const ChatOptions& options) {
   const auto mentions = [&](std::string_view name) { return chat_template.source().find(name) != std::string::npos; };
   if (!tools.empty() && !mentions("tools")) return unsupported("the chat template has no place for tools");
@@ -41,11 +41,7 @@ Result<std::string> render_template(const ChatTemplate& chat_template, const Jso
   Json context = Json::object({{"messages", std::move(messages)}, {"add_generation_prompt", true}});
   set_thinking(context, options);
   if (!tools.empty()) context.set("tools", tools.wrapped());
-  for (const char* key : {"bos_token", "eos_token"}) {
-    const Json* token = tokenizer_config.find(key);
-    if (token != nullptr && token->as_object() != nullptr) token = token->find("content");
-    if (token != nullptr && token->as_string() != nullptr) context.set(key, *token);
-  }
+  for (const auto& [name, token] : *special_tokens.as_object()) context.set(name, token);
   return chat_template.render(context);
 }
 
@@ -69,9 +65,11 @@ Result<std::string> render_dsml(const DsmlEncoder& encoder, Json messages, const
 }  // namespace
 
 Result<ChatPrompt> Model::chat_prompt(const std::string& messages_json, const ChatOptions& options) const {
-  const ChatTemplate* chosen = impl_->chat_template ? &*impl_->chat_template : nullptr;
+  const ChatTemplate* chosen = nullptr;
   std::optional<ChatTemplate> own;
-  if (!options.template_source.empty()) {
+  if (options.template_source.empty()) {
+    LH_TRY(chosen, impl_->templates.choose(/*has_tools=*/!options.tools.empty()));
+  } else {
     LH_TRY(own, ChatTemplate::parse(options.template_source, "--chat-template"));
     chosen = &*own;
   }
@@ -85,7 +83,7 @@ Result<ChatPrompt> Model::chat_prompt(const std::string& messages_json, const Ch
   }
   std::string text;
   if (chosen != nullptr) {
-    LH_TRY(text, render_template(*chosen, impl_->tokenizer_config, std::move(messages), tools, options));
+    LH_TRY(text, render_template(*chosen, impl_->special_tokens, std::move(messages), tools, options));
   } else {
     LH_TRY(text, render_dsml(*impl_->dsml, std::move(messages), tools, options));
   }

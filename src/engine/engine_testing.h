@@ -99,7 +99,7 @@ inline GemmaConfig small_config(const char* name) {
   c.intermediate_size = 40;
   c.num_attention_heads = 4;
   c.sliding_window = 8;
-  c.full_rope = {true, 1e6, 0.25, 1.0};
+  c.full_rope = {.type = RopeType::kProportional, .theta = 1e6, .partial_rotary_factor = 0.25, .factor = 1.0};
   return c;
 }
 
@@ -117,8 +117,7 @@ inline Architecture sharing_model() {
 // A mixture beside a dense MLP, values that are the keys' projection.
 inline Architecture mixture_model() {
   GemmaConfig c = small_config("mixture");
-  for (int64_t l = 0; l < 4; ++l)
-    c.layers.push_back({l % 2 == 1, l % 2 == 1 ? 32 : 16, l % 2 == 1 ? 1 : 2, l % 2 == 1});
+  for (int64_t l = 0; l < 4; ++l) c.layers.push_back({l % 2 == 1, l % 2 == 1 ? 32 : 16, l % 2 == 1 ? 1 : 2, l % 2 == 1});
   c.num_experts = 6;
   c.top_k_experts = 2;
   c.moe_intermediate_size = 24;
@@ -157,8 +156,6 @@ inline Architecture convolving_model() {
   return arch;
 }
 
-inline std::vector<Architecture> small_models() {
-  return {sharing_model(), mixture_model(), compressing_model(), convolving_model()};
-}
+inline std::vector<Architecture> small_models() { return {sharing_model(), mixture_model(), compressing_model(), convolving_model()}; }
 
 }  // namespace longhaul

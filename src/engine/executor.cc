@@ -15,14 +15,12 @@ Rows<float> first_of(Rows<float> rows, int64_t n) { return rows.n == 0 ? rows : 
 
 }  // namespace
 
-Result<Executor> Executor::create(const Architecture& arch, const Weights& weights,
-                                  const KernelSet& kernels, ThreadPool& pool,
+Result<Executor> Executor::create(const Architecture& arch, const Weights& weights, const KernelSet& kernels, ThreadPool& pool,
                                   const StepLimits& limits, ExecutorOptions options) {
   return create(arch, weights, cpu_ops({&kernels, &pool}), limits, options);
 }
 
-Result<Executor> Executor::create(const Architecture& arch, const Weights& weights,
-                                  std::unique_ptr<Ops> ops, const StepLimits& limits,
+Result<Executor> Executor::create(const Architecture& arch, const Weights& weights, std::unique_ptr<Ops> ops, const StepLimits& limits,
                                   ExecutorOptions options) {
   Executor e;
   e.arch_ = &arch;
@@ -36,7 +34,7 @@ Result<Executor> Executor::create(const Architecture& arch, const Weights& weigh
   e.ops_ = std::move(ops);
   e.env_ = {.ops = e.ops_.get(), .weights = &weights, .scratch = e.arena_.get()};
   e.ropes_ = rope_specs(arch);
-  for (const RopeSpec& spec : e.ropes_.specs) e.frequencies_.push_back(rope_frequencies(spec));
+  for (const RopeSpec& spec : e.ropes_.specs) e.frequencies_.emplace_back(spec);
   e.commits_.resize(arch.blocks.size());
   const std::vector<int64_t> readers = last_readers(arch);
   for (size_t state = 0; state < readers.size(); ++state) {
@@ -44,6 +42,7 @@ Result<Executor> Executor::create(const Architecture& arch, const Weights& weigh
     e.commits_[static_cast<size_t>(readers[state])].push_back(static_cast<StateId>(state));
   }
   e.sequences_.reserve(static_cast<size_t>(limits.max_sequences));
+  e.text_lengths_.reserve(static_cast<size_t>(limits.max_sequences));
   e.last_writer_ = last_writing_block(arch);
   return e;
 }
@@ -51,8 +50,7 @@ Result<Executor> Executor::create(const Architecture& arch, const Weights& weigh
 Status Executor::check(std::span<const SequenceInput> inputs) const {
   int64_t rows = 0;
   if (inputs.empty() || static_cast<int64_t>(inputs.size()) > limits_.max_sequences) {
-    return invalid("a step takes 1 to {} sequences, given {}", limits_.max_sequences,
-                   inputs.size());
+    return invalid("a step takes 1 to {} sequences, given {}", limits_.max_sequences, inputs.size());
   }
   for (const SequenceInput& in : inputs) {
     if (in.tokens.empty()) return invalid("a step needs at least one token of each sequence");
@@ -74,13 +72,13 @@ Status Executor::check(std::span<const SequenceInput> inputs) const {
 void Executor::gather_rows(std::span<const SequenceInput> inputs) {
   size_t row = 0, n_needed = 0;
   sequences_.clear();
+  text_lengths_.clear();
   for (size_t i = 0; i < inputs.size(); ++i) {
     const SequenceInput& in = inputs[i];
     const size_t n = in.tokens.size();
     sequences_.push_back(in.sequence);
-    const size_t unneeded = in.wanted == LogitsWanted::kAll    ? 0
-                            : in.wanted == LogitsWanted::kLast ? n - 1
-                                                               : n;
+    const size_t unneeded = in.wanted == LogitsWanted::kAll ? 0 : in.wanted == LogitsWanted::kLast ? n - 1 : n;
+    text_lengths_.push_back(std::max(in.text_length, in.sequence->length() + static_cast<int64_t>(n)));
     b_.sequences[i] = {static_cast<int64_t>(row), static_cast<int64_t>(n)};
     b_.out_sequences[i] = {static_cast<int64_t>(n_needed), static_cast<int64_t>(n - unneeded)};
     for (size_t t = 0; t < n; ++t, ++row) {
@@ -92,18 +90,26 @@ void Executor::gather_rows(std::span<const SequenceInput> inputs) {
       b_.out_rows[n_needed++] = static_cast<int64_t>(row);
     }
   }
-  all_ = {static_cast<int64_t>(row), b_.tokens.first(row), b_.positions.first(row),
-          b_.sequences.first(inputs.size())};
-  needed_ = {static_cast<int64_t>(n_needed), b_.out_tokens.first(n_needed),
-             b_.out_positions.first(n_needed), b_.out_sequences.first(inputs.size())};
+  all_ = {static_cast<int64_t>(row), b_.tokens.first(row), b_.positions.first(row), b_.sequences.first(inputs.size())};
+  needed_ = {static_cast<int64_t>(n_needed), b_.out_tokens.first(n_needed), b_.out_positions.first(n_needed),
+             b_.out_sequences.first(inputs.size())};
   is_narrow_ = false;
 }
 
 void Executor::fill_rope_tables() {
   for (size_t i = 0; i < ropes_.specs.size(); ++i) {
+    const RopeSpec& spec = ropes_.specs[i];
     const RopeBuffers& r = b_.rope[i];
     const auto fill = [&](const RowSet& rows, Rows<float> cos, Rows<float> sin) {
-      rope_angles(env_, ropes_.specs[i], frequencies_[i], rows.positions, cos, sin);
+      const auto fill_rows = [&](const SequenceRows& s, int64_t text_length) {
+        const auto positions = rows.positions.subspan(static_cast<size_t>(s.first_row), static_cast<size_t>(s.n_rows));
+        rope_angles(env_, spec, frequencies_[i].in_text_of(text_length), positions, cos.slice(s.first_row, s.n_rows),
+                    sin.slice(s.first_row, s.n_rows));
+      };
+      if (!spec.follows_length()) return fill_rows({0, rows.n}, 0);
+      for (size_t s = 0; s < rows.sequences.size(); ++s) {
+        fill_rows(rows.sequences[s], text_lengths_[s]);
+      }
     };
     fill(all_, r.cos, r.sin);
     fill(needed_, r.out_cos, r.out_sin);
@@ -128,8 +134,7 @@ void Executor::embed() {
 }
 
 bool Executor::narrows_in(size_t index) const {
-  return static_cast<int64_t>(index) == last_writer_ && options_.skip_unneeded_rows &&
-         needed_.n < all_.n;
+  return static_cast<int64_t>(index) == last_writer_ && options_.skip_unneeded_rows && needed_.n < all_.n;
 }
 
 void Executor::drop_carried() {
@@ -180,7 +185,10 @@ BlockIo Executor::block_io(size_t index, Rows<const float> x) {
     const RopeAngles all{r.cos, r.sin}, needed{r.out_cos, r.out_sin};
     io.angles = is_narrow_ ? needed : all;
     io.out_angles = narrows ? needed : io.angles;
-    io.frequencies = frequencies_[static_cast<size_t>(i)];
+    // Positions that are no row's belong to no text: angles that follow its length are for rows.
+    if (!ropes_.specs[static_cast<size_t>(i)].follows_length()) {
+      io.frequencies = frequencies_[static_cast<size_t>(i)].in_text_of(0);
+    }
   }
   return io;
 }
@@ -245,8 +253,7 @@ Status Executor::step(std::span<const SequenceInput> inputs, const LogitsSink& s
   run_blocks();
   state_.end();
   if (env_.weights->experts != nullptr && env_.weights->experts->is_damaged()) {
-    return corrupt(
-        "the weights of an expert that was chosen are no numbers; the checkpoint is damaged");
+    return corrupt("the weights of an expert that was chosen are no numbers; the checkpoint is damaged");
   }
   if (!emit_logits(sink)) return make_error(ErrorCode::kCancelled, "stopped");
   return {};

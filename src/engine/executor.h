@@ -12,6 +12,7 @@
 
 #include "engine/step_state.h"
 #include "mechanisms/residual.h"
+#include "mechanisms/rope.h"
 #include "mechanisms/step_layout.h"
 
 namespace longhaul {
@@ -22,12 +23,14 @@ struct SequenceInput {
   Sequence* sequence = nullptr;  // reserved for its new length
   std::span<const int32_t> tokens;
   LogitsWanted wanted = LogitsWanted::kLast;
+  // Tokens of the whole text where it is known and longer than this step makes the sequence: some
+  // models' angles differ with it, and so do not with how a prompt is cut into steps.
+  int64_t text_length = 0;
 };
 
 // Called with rows of logits [n_rows, V] of one sequence, in order of position; the memory is
 // reused afterwards. Returns false to stop.
-using LogitsSink = std::function<bool(size_t sequence, int64_t first_position, int64_t n_rows,
-                                      const float* logits)>;
+using LogitsSink = std::function<bool(size_t sequence, int64_t first_position, int64_t n_rows, const float* logits)>;
 
 struct ExecutorOptions {
   bool skip_unneeded_rows = true;
@@ -36,12 +39,10 @@ struct ExecutorOptions {
 class Executor {
  public:
   // Allocates all scratch for steps within the limits. arch, weights and pool must outlive it.
-  static Result<Executor> create(const Architecture& arch, const Weights& weights,
-                                 const KernelSet& kernels, ThreadPool& pool,
+  static Result<Executor> create(const Architecture& arch, const Weights& weights, const KernelSet& kernels, ThreadPool& pool,
                                  const StepLimits& limits, ExecutorOptions options = {});
   // On a backend of the caller's, which may take no more scratch than counting_ops.
-  static Result<Executor> create(const Architecture& arch, const Weights& weights,
-                                 std::unique_ptr<Ops> ops, const StepLimits& limits,
+  static Result<Executor> create(const Architecture& arch, const Weights& weights, std::unique_ptr<Ops> ops, const StepLimits& limits,
                                  ExecutorOptions options = {});
 
   // Runs one step; the sequences are longer by their tokens afterwards. Nothing is changed on an
@@ -71,9 +72,7 @@ class Executor {
   void run_block(size_t index);
   Rows<const float> read_in(size_t index);  // what the block's mixer reads, normed
   BlockIo block_io(size_t index, Rows<const float> x);
-  std::span<const int64_t> needed_rows() const {
-    return b_.out_rows.first(static_cast<size_t>(needed_.n));
-  }
+  std::span<const int64_t> needed_rows() const { return b_.out_rows.first(static_cast<size_t>(needed_.n)); }
   bool narrows_in(size_t index) const;  // whether rows nobody needs end in this block
   void drop_carried();                  // what is handed on, of rows that end here
   void drop_rows();                     // the stream, of rows that end here
@@ -94,9 +93,10 @@ class Executor {
   StepBuffers b_;
   StepState state_;
   RopeSpecs ropes_;
-  std::vector<std::vector<float>> frequencies_;  // by rope spec
-  std::vector<std::vector<StateId>> commits_;    // by block: states whose last reader it is
+  std::vector<RopeFrequencies> frequencies_;   // by rope spec
+  std::vector<std::vector<StateId>> commits_;  // by block: states whose last reader it is
   std::vector<Sequence*> sequences_;
+  std::vector<int64_t> text_lengths_;  // of the sequences
   int64_t last_writer_ = kNone;
   RowSet all_, needed_;
   bool is_narrow_ = false;  // whether only the needed rows still run

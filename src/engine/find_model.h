@@ -22,7 +22,7 @@ Status refuse_bundled_name(const std::string& model);
 // overrides: fields of the config to change, FIELD=VALUE (formats/config_override.h).
 Result<NamedConfig> find_config(const std::string& model, std::span<const std::string> overrides);
 // By its config alone.
-Result<Architecture> find_architecture(const std::string& model, std::span<const std::string> overrides);
+Result<Architecture> find_architecture(const std::string& model, const ConfigRequest& request);
 
 struct NamedModel {
   Architecture arch;
@@ -30,6 +30,6 @@ struct NamedModel {
 };
 // To be priced: of a folder that holds a checkpoint, as loading reads it; else by the config alone, which tells of packed weights that they are, and
 // bf16 is natural.
-Result<NamedModel> find_model(const std::string& model, std::span<const std::string> overrides);
+Result<NamedModel> find_model(const std::string& model, const ConfigRequest& request);
 
 }  // namespace longhaul

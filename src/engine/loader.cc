@@ -11,17 +11,6 @@
 namespace longhaul {
 namespace {
 
-float element(const std::byte* data, DType dtype, int64_t i) {
-  if (dtype == DType::kF32) {
-    float x;
-    std::memcpy(&x, data + 4 * i, 4);
-    return x;
-  }
-  uint16_t bits;
-  std::memcpy(&bits, data + 2 * i, 2);
-  return dtype == DType::kBF16 ? to_f32(bf16{bits}) : to_f32(f16{bits});
-}
-
 // One piece of packing: some rows of one matrix.
 struct PackTask {
   StoredMatrix source;
@@ -73,7 +62,7 @@ Status check_index(const TensorInfo& t, const WeightSpec& w) {
 }
 
 void load_vector(const TensorInfo& t, const WeightSpec& w, float* out) {
-  for (int64_t i = 0; i < w.n_elements(); ++i) out[i] = element(t.bytes.data(), t.dtype, i) + w.offset;
+  for (int64_t i = 0; i < w.n_elements(); ++i) out[i] = float_at(t.bytes.data(), t.dtype, i) + w.offset;
 }
 
 }  // namespace
@@ -84,6 +73,11 @@ void LoadedWeights::rows_read(int64_t n_rows) {
   if (rows_since_release_ < kReleaseEvery) return;
   rows_since_release_ = 0;
   for (const TensorInfo* table : tables) table->file->drop(table->bytes);
+}
+
+Status LoadedWeights::check_files() const {
+  for (const auto& file : source.files()) LH_RETURN_IF_ERROR(file->check_size());
+  return {};
 }
 
 namespace {
@@ -195,6 +189,7 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   // Pages around the edges of what was read, and those the kernel mapped ahead, are not needed either; tables come back row by row.
   for (const auto& file : model->source.files()) file->drop(file->bytes());
   if (is_packed) LH_RETURN_IF_ERROR(map_matrices(arch, matched.packed, experts.has_value(), pool, progress, *model));
+  LH_RETURN_IF_ERROR(model->check_files());
   if (progress) progress(1, 1);
   if (experts) {
     LH_TRY(model->experts, ExpertCache::create(arch, std::move(matched), model->weights.matrices, *experts, pool));

@@ -32,6 +32,8 @@ struct LoadedWeights {
   // To be told of rows read. A table row drags its neighbours' pages into the process; every so many rows they are let go, so that the
   // process stays as large as planned. The system's file cache keeps them.
   void rows_read(int64_t n_rows);
+  // An error if a file has become shorter: what was read of it since may be zeros.
+  Status check_files() const;
 
  private:
   int64_t rows_since_release_ = 0;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "engine/shared_tensors.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
@@ -53,7 +54,7 @@ void drop(Decls& decls, const std::string& name) {
 }
 
 // A checkpoint of these tensors, every byte 0x3c (small positive numbers in each dtype), loaded.
-Result<std::unique_ptr<LoadedWeights>> load(const Architecture& arch, const Decls& decls, WeightFormat format = WeightFormat::kF32) {
+Result<std::unique_ptr<LoadedWeights>> load(Architecture arch, const Decls& decls, WeightFormat format = WeightFormat::kF32) {
   const TemporaryFolder folder;
   auto writer = CheckpointWriter::create(folder.path(), decls);
   EXPECT_TRUE(writer.ok());
@@ -64,6 +65,7 @@ Result<std::unique_ptr<LoadedWeights>> load(const Architecture& arch, const Decl
   EXPECT_TRUE(writer->finish().ok());
   auto source = open_checkpoint(folder.path());
   EXPECT_TRUE(source.ok()) << source.error().message;
+  settle_shared_tensors(arch, *source);
   ThreadPool pool(1);
   return load_weights(arch, std::move(*source), format, pool, {});
 }
@@ -153,12 +155,27 @@ TEST(Loader, KeysOfOwningLayersAreRequired) {
   EXPECT_THAT(problem(arch, decls), HasSubstr("missing tensor 'model.language_model.layers.1.self_attn.k_proj.weight' [8, 8]"));
 }
 
+// NVIDIA/TensorRT-LLM #16797: some exports write the values' copy out.
 TEST(Loader, ValuesFromKeysNeedNoValueProjection) {
   const Architecture arch = architecture(R"(, "attention_k_eq_v": true)");
+  const std::string keys = std::string(kPrefix) + "layers.1.self_attn.k_proj.weight",
+                    values = std::string(kPrefix) + "layers.1.self_attn.v_proj.weight";
   Decls decls = declarations(arch, kPrefix);
   expect_loads(arch, decls);
-  decls.push_back({std::string(kPrefix) + "layers.1.self_attn.v_proj.weight", DType::kBF16, {8, 8}});
-  EXPECT_THAT(problem(arch, decls), HasSubstr("unclaimed tensor"));  // it would change the model's results
+  named(decls, keys).name = values;  // under the other name
+  expect_loads(arch, decls);
+  decls.push_back({keys, DType::kBF16, {8, 8}});  // under both
+  const Notices notices;
+  expect_loads(arch, decls);
+  EXPECT_THAT(notices.lines, ::testing::IsEmpty());
+  named(decls, values).dtype = DType::kF32;  // 0x3c3c3c3c is another number than 0x3c3c
+  expect_loads(arch, decls);
+  ASSERT_FALSE(notices.lines.empty());
+  EXPECT_EQ(notices.lines.front(),
+            "'" + values + "' differs from '" + keys + "' and is not read: attention_k_eq_v takes values from the keys' projection");
+  drop(decls, keys);
+  drop(decls, values);
+  EXPECT_THAT(problem(arch, decls), HasSubstr("missing tensor '" + keys + "'"));
 }
 
 TEST(Loader, VisionAndAudioAreSkipped) {
@@ -171,18 +188,87 @@ TEST(Loader, VisionAndAudioAreSkipped) {
   expect_loads(arch, decls);
 }
 
-TEST(Loader, TiedHeadIsNotReadAndUntiedIsRequired) {
-  const Architecture tied = architecture();
-  Decls decls = declarations(tied, kPrefix);
-  decls.push_back({"lm_head.weight", DType::kBF16, {32, 8}});
-  expect_loads(tied, decls);
-  const Architecture untied = architecture(R"(, "tie_word_embeddings": false)");
-  decls = declarations(untied, kPrefix);
-  expect_loads(untied, decls);
-  named(decls, std::string(kPrefix) + "lm_head.weight").name = "lm_head.weight";  // where the reference saves it
-  expect_loads(untied, decls);
-  drop(decls, "lm_head.weight");
-  EXPECT_THAT(problem(untied, decls), HasSubstr("lm_head.weight"));
+constexpr const char* kUntied = R"(, "tie_word_embeddings": false)";
+
+// The head where the reference saves it, where it stood in older multimodal checkpoints, and inside
+// the model.
+TEST(Loader, AHeadOfItsOwnIsFoundWhereCheckpointsPutIt) {
+  const Architecture untied = architecture(kUntied);
+  const std::pair<const char*, std::vector<const char*>> places[] = {
+      {"model.language_model.",
+       {"lm_head.weight", "model.lm_head.weight", "language_model.lm_head.weight", "model.language_model.lm_head.weight"}},
+      {"language_model.model.", {"lm_head.weight", "language_model.lm_head.weight"}},
+      {"model.", {"lm_head.weight", "model.lm_head.weight"}},
+      {"", {"lm_head.weight"}}};
+  const Notices notices;
+  for (const auto& [prefix, names] : places) {
+    for (const char* name : names) {
+      Decls decls = declarations(untied, prefix);
+      named(decls, std::string(prefix) + "lm_head.weight").name = name;
+      expect_loads(untied, decls);
+      expect_loads(architecture(), decls);  // tied, and equal
+    }
+  }
+  EXPECT_THAT(notices.lines, ::testing::IsEmpty());
+}
+
+// vllm-project/vllm #51665, meta-llama/llama-models #252: a config that says untied, of a
+// checkpoint without a head.
+TEST(Loader, WhicheverOfHeadAndEmbeddingIsThereServesAsBoth) {
+  for (const char* config : {"", kUntied}) {
+    const Architecture arch = architecture(config);
+    for (const char* only : {"embed_tokens.weight", "lm_head.weight"}) {
+      Decls decls = declarations(arch, kPrefix);
+      std::erase_if(decls, [](const TensorDecl& d) { return d.name.ends_with("lm_head.weight"); });
+      named(decls, std::string(kPrefix) + "embed_tokens.weight").name =
+          only == std::string("lm_head.weight") ? only : std::string(kPrefix) + only;
+      const Notices notices;
+      expect_loads(arch, decls);
+      EXPECT_EQ(notices.lines.empty(), config == std::string_view()) << only;
+      for (const std::string& line : notices.lines) {
+        EXPECT_THAT(line, HasSubstr(std::string(only) + "' is the only one of head and embedding that is there: it serves as both"));
+      }
+    }
+    Decls decls = declarations(arch, kPrefix);
+    std::erase_if(decls, [](const TensorDecl& d) { return d.name.ends_with("lm_head.weight") || d.name.ends_with("embed_tokens.weight"); });
+    EXPECT_THAT(problem(arch, decls), HasSubstr("missing tensor 'model.language_model.embed_tokens.weight' [32, 8]"));
+  }
+}
+
+TEST(Loader, AHeadOfAnotherShapeIsAnError) {
+  const Architecture arch = architecture();
+  Decls decls = declarations(arch, kPrefix);
+  decls.push_back({"lm_head.weight", DType::kBF16, {40, 8}});
+  EXPECT_THAT(problem(arch, decls), HasSubstr("tensor 'lm_head.weight' is [40, 8], expected [32, 8]"));
+}
+
+// huggingface/transformers #35255, hiyouga/LlamaFactory #2554, karpathy/llama2.c #266.
+TEST(Loader, BuffersThatTheConfigGivesAreIgnored) {
+  const Architecture arch = architecture();
+  Decls decls = declarations(arch, kPrefix);
+  for (const char* name : {"rotary_emb.inv_freq", "rotary_emb.original_inv_freq", "rotary_emb.full_attention_inv_freq",
+                           "rotary_emb.sliding_attention_original_inv_freq", "layers.0.self_attn.rotary_emb.inv_freq",
+                           "layers.1.self_attn.rotary_emb.cos_cached", "layers.1.self_attn.rotary_emb.sin_cached",
+                           "embed_tokens.embed_scale", "embed_tokens_per_layer.embed_scale", "position_ids"})
+    decls.push_back({std::string(kPrefix) + name, DType::kI8, {7}});
+  decls.push_back({"inv_freq", DType::kF64, {}});
+  decls.push_back({"model.rotary_emb_local.inv_freq", DType::kF32, {2}});
+  decls.push_back({"freqs_cis", DType::kF32, {2, 2}});
+  expect_loads(arch, decls);
+  for (const char* name : {"layers.0.self_attn.inv_freq_scale", "layers.0.self_attn.xinv_freq", "layers.0.inv_freq.weight"}) {
+    Decls more = decls;
+    more.push_back({std::string(kPrefix) + name, DType::kF32, {2}});
+    EXPECT_THAT(problem(arch, more), HasSubstr("unclaimed tensor")) << name;
+  }
+}
+
+TEST(Loader, EveryProblemEndsInWhatToDo) {
+  const Architecture arch = architecture();
+  Decls decls = declarations(arch, kPrefix);
+  drop(decls, std::string(kPrefix) + "norm.weight");
+  EXPECT_THAT(problem(arch, decls), ::testing::EndsWith("check that config.json and the weights are of one model"));
+  decls.push_back({"optimizer.step", DType::kI64, {1}});
+  EXPECT_THAT(problem(arch, decls), ::testing::EndsWith("a tensor that belongs to no part of it must be taken out of the files"));
 }
 
 TEST(Loader, ScalarOfNoDimensions) {

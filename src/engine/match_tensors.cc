@@ -6,28 +6,38 @@
 #include "base/printable.h"
 #include "engine/pack.h"
 #include "engine/packed_folder.h"
+#include "engine/tensor_names.h"
 #include "mechanisms/resident_weights.h"
 
 namespace longhaul {
 namespace {
 
-bool is_float(DType d) { return d == DType::kF32 || d == DType::kF16 || d == DType::kBF16; }
+// Buffers that the reference computes from the config and does not load: it names them
+// non-persistent, or ignores them where they are unexpected; other engines skip them by name as
+// well. By the last part of a tensor's name.
+struct DerivedBuffer {
+  std::string_view ending, because;
+};
+constexpr DerivedBuffer kDerivedBuffers[] = {
+    {"inv_freq", "the rotations' frequencies, from rope_theta and its scaling"},  // also sliding_attention_inv_freq, original_inv_freq
+    {"cos_cached", "cosines of the rotations"},
+    {"sin_cached", "sines of the rotations"},
+    {"freqs_cis", "the rotations as complex numbers"},
+    {"position_ids", "0, 1, 2, ..."},
+    {"embed_scale", "the square root of the embedding's width"},
+};
+
+bool is_derived_buffer(std::string_view name) {
+  const std::string_view last = name.substr(name.rfind('.') + 1);
+  return std::any_of(std::begin(kDerivedBuffers), std::end(kDerivedBuffers), [&](const DerivedBuffer& b) {
+    return last == b.ending || (last.ends_with(b.ending) && last[last.size() - b.ending.size() - 1] == '_');
+  });
+}
 
 class TensorMatcher {
  public:
   TensorMatcher(const Architecture& arch, const TensorSource& source, std::optional<WeightFormat> packed)
-      : arch_(arch), source_(source), packed_(packed) {
-    // The prefix is that under which most tensors are found: one missing tensor must not hide the layout.
-    size_t best = 0;
-    for (const std::string& prefix : arch.prefixes) {
-      const auto found = static_cast<size_t>(std::count_if(arch.tensors.begin(), arch.tensors.end(), [&](const TensorSpec& t) {
-        const auto stands = [&](const std::string& name) { return source.find(prefix + name) != nullptr; };
-        return stands(t.name) || std::any_of(t.other_names.begin(), t.other_names.end(), stands);
-      }));
-      if (found > best) prefix_ = prefix;
-      best = std::max(best, found);
-    }
-  }
+      : arch_(arch), source_(source), packed_(packed), names_(arch, source) {}
 
   Result<MatchedTensors> match() {
     MatchedTensors found{std::vector<ScaledTensor>(arch_.tensors.size()), std::vector<PackedTensor>(arch_.weights.size())};
@@ -39,34 +49,22 @@ class TensorMatcher {
       if (arch_.weights[i].is_packed()) found.packed[i] = match_packed(arch_.weights[i]);
     }
     for (const TensorInfo& t : source_.all()) {
-      if (!claimed_.count(t.name) && !is_ignored(t.name))
-        problems_.push_back(fmt::format("unclaimed tensor '{}' {}", printable(t.name), shape_text(t.shape)));
+      // What an index leaves out need not be part of the model.
+      if (!t.is_listed || claimed_.count(t.name) || is_ignored(t.name)) continue;
+      problems_.push_back(fmt::format("unclaimed tensor '{}' {}", printable(t.name), shape_text(t.shape)));
+      has_unclaimed_ = true;
     }
     if (problems_.empty()) return found;
     constexpr size_t kShown = 20;
     const size_t n = problems_.size();
     if (n > kShown) problems_.resize(kShown);
-    return corrupt("the checkpoint does not fit its config ({} problems{}):\n  {}", n, n > kShown ? ", the first 20 are" : "",
-                   fmt::join(problems_, "\n  "));
+    return corrupt(
+        "the checkpoint does not fit its config ({} problems{}):\n  {}\ncheck that config.json and the weights are of one model{}", n,
+        n > kShown ? ", the first 20 are" : "", fmt::join(problems_, "\n  "),
+        has_unclaimed_ ? "; a tensor that belongs to no part of it must be taken out of the files" : "");
   }
 
  private:
-  const TensorInfo* find(const TensorSpec& spec, const std::string& suffix = {}) const {
-    const TensorInfo* t = source_.find(prefix_ + spec.name + suffix);
-    if (t == nullptr) t = source_.find(spec.name + suffix);
-    // The head stands beside the model in whatever wraps both.
-    if (t == nullptr && spec.is_absolute) t = source_.find(outer_prefix() + spec.name + suffix);
-    for (const std::string& other : spec.other_names) {
-      if (t == nullptr) t = source_.find((spec.is_absolute ? other : prefix_ + other) + suffix);
-    }
-    return t;
-  }
-
-  std::string outer_prefix() const {
-    constexpr std::string_view kModel = "model.";
-    return prefix_.ends_with(kModel) ? prefix_.substr(0, prefix_.size() - kModel.size()) : prefix_;
-  }
-
   // Nothing where only packed weights stand in for the tensor.
   std::vector<std::optional<WeightUse>> uses_of_tensors() const {
     std::vector<std::optional<WeightUse>> uses(arch_.tensors.size());
@@ -90,9 +88,9 @@ class TensorMatcher {
   }
 
   ScaledTensor match_one(const TensorSpec& spec, WeightUse use) {
-    const TensorInfo* t = find(spec);
+    const TensorInfo* t = names_.find(spec);
     if (t == nullptr) {
-      problems_.push_back(fmt::format("missing tensor '{}{}' {}", spec.is_absolute ? "" : prefix_, spec.name, shape_text(spec.shape)));
+      problems_.push_back(fmt::format("missing tensor '{}' {}", names_.full_name(spec), shape_text(spec.shape)));
       return {};
     }
     claimed_.insert(t->name);
@@ -118,7 +116,7 @@ class TensorMatcher {
   // The first type in which the weight is there. Were it there in two, the other would be unclaimed.
   PackedTensor find_packed(const WeightSpec& w) const {
     for (const DType dtype : possible_dtypes(w, *packed_)) {
-      const TensorInfo* t = find(arch_.tensors[static_cast<size_t>(w.tensor)], packed_suffix(w, dtype));
+      const TensorInfo* t = names_.find(arch_.tensors[static_cast<size_t>(w.tensor)], packed_suffix(w, dtype));
       if (t != nullptr) return {t, dtype};
     }
     return {nullptr, packed_dtype(w, *packed_)};
@@ -129,8 +127,7 @@ class TensorMatcher {
     const std::vector<int64_t> shape = packed_shape(w, dtype);
     if (t == nullptr) {
       const TensorSpec& spec = arch_.tensors[static_cast<size_t>(w.tensor)];
-      problems_.push_back(fmt::format("missing tensor '{}{}{}' {}", spec.is_absolute ? "" : prefix_, spec.name, packed_suffix(w, dtype),
-                                      shape_text(shape)));
+      problems_.push_back(fmt::format("missing tensor '{}{}' {}", names_.full_name(spec), packed_suffix(w, dtype), shape_text(shape)));
       return {};
     }
     claimed_.insert(t->name);
@@ -144,18 +141,19 @@ class TensorMatcher {
   }
 
   bool is_ignored(const std::string& name) const {
-    return std::any_of(arch_.ignored.begin(), arch_.ignored.end(), [&](const IgnoredTensor& i) {
-      const std::string full = i.is_absolute ? i.name : prefix_ + i.name;
-      return i.is_prefix ? name.compare(0, full.size(), full) == 0 : name == full;
-    });
+    return is_derived_buffer(name) || std::any_of(arch_.ignored.begin(), arch_.ignored.end(), [&](const IgnoredTensor& i) {
+             const std::string full = i.is_absolute ? i.name : names_.prefix() + i.name;
+             return i.is_prefix ? name.compare(0, full.size(), full) == 0 : name == full;
+           });
   }
 
   const Architecture& arch_;
   const TensorSource& source_;
   std::optional<WeightFormat> packed_;
-  std::string prefix_;
+  TensorNames names_;
   std::unordered_set<std::string> claimed_;
   std::vector<std::string> problems_;
+  bool has_unclaimed_ = false;
 };
 
 }  // namespace

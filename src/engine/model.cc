@@ -1,28 +1,26 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/notice.h"
+#include "base/printable.h"
 #include "base/system.h"
 #include "cost/report.h"
 #include "engine/compute_dtype.h"
 #include "engine/find_model.h"
 #include "engine/model_impl.h"
-#include "formats/config_reader.h"
+#include "longhaul/units.h"
 
 namespace longhaul {
+
+namespace fs = std::filesystem;
+
 namespace {
 
-constexpr size_t kMaxConfigBytes = size_t{16} << 20;
 constexpr int64_t kDefaultContext = 4096;
 
 bool exists(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
-}
-
-// A JSON file that may be absent: then null.
-Result<Json> optional_json(const std::string& path) {
-  if (!exists(path)) return Json();
-  return read_json_file(path, kMaxConfigBytes);
 }
 
 // Rows of logits at a time: one per sequence to generate; when all are wanted, as many as a few tens of megabytes hold.
@@ -54,22 +52,13 @@ Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan, cons
 }
 
 Status load_text_files(const std::string& folder, Model::Impl& m) {
-  LH_TRY(m.tokenizer_config, optional_json(folder + "/tokenizer_config.json"));
+  LH_TRY(const Json tokenizer_config, optional_json(folder + "/tokenizer_config.json"));
   if (exists(folder + "/tokenizer.json")) {
-    LH_TRY(m.tokenizer, Tokenizer::load(folder + "/tokenizer.json"));
+    LH_TRY(m.tokenizer, Tokenizer::load(folder + "/tokenizer.json", m.arch.vocab_size));
   }
-  std::string source, where = folder + "/chat_template.jinja";
-  if (exists(where)) {
-    LH_TRY(source, read_file(where, kMaxConfigBytes));
-  } else if (const Json* t = m.tokenizer_config.find("chat_template"); t != nullptr && t->as_string() != nullptr) {
-    source = *t->as_string();
-    where = folder + "/tokenizer_config.json: chat_template";
-  }
-  if (!source.empty()) {
-    LH_TRY(m.chat_template, ChatTemplate::parse(std::move(source), where));
-  } else if (m.tokenizer && DsmlEncoder::fits(*m.tokenizer)) {
-    m.dsml.emplace(DsmlProse::load(folder));
-  }
+  LH_TRY(m.special_tokens, load_special_tokens(folder, tokenizer_config));
+  LH_TRY(m.templates, load_chat_templates(folder, tokenizer_config));
+  if (m.templates.empty() && m.tokenizer && DsmlEncoder::fits(*m.tokenizer)) m.dsml.emplace(DsmlProse::load(folder));
   return {};
 }
 
@@ -79,12 +68,33 @@ bool Model::Impl::is_stop_token(int32_t token) const {
   return std::find(defaults.eos_token_ids.begin(), defaults.eos_token_ids.end(), token) != defaults.eos_token_ids.end();
 }
 
+Status Model::Impl::refuse_own_file(const std::string& path) const {
+  std::vector<fs::path> own;
+  for (const auto& file : weights->source.files()) own.emplace_back(file->path());
+  std::error_code failed;
+  for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
+    const fs::path extension = it->path().extension();
+    if (extension == ".json" || extension == ".jinja") own.push_back(it->path());
+  }
+  const bool is_own = std::any_of(own.begin(), own.end(), [&](const fs::path& file) {
+    std::error_code ignored;
+    return fs::equivalent(file, path, ignored);
+  });
+  return is_own ? invalid("{}: is a file of the model; write to another place", printable(path)) : Status();
+}
+
+static void tell_of_long_context(const Architecture& arch, int64_t context) {
+  if (context <= arch.max_positions) return;
+  notice("a context of {} tokens is beyond the {} positions the model was made for; what it writes there may be poor",
+         format_exact(static_cast<uint64_t>(context)), format_exact(static_cast<uint64_t>(arch.max_positions)));
+}
+
 Result<Model> Model::load(const std::string& folder, const LoadOptions& options) {
   const double start = now_seconds();
   auto m = std::make_unique<Impl>();
   m->folder = folder;
   LH_RETURN_IF_ERROR(refuse_bundled_name(folder));
-  LH_TRY(ModelFolder opened, open_model_folder(folder, options.config_overrides));
+  LH_TRY(ModelFolder opened, open_model_folder(folder, config_request(options)));
   m->arch = std::move(opened.arch);
   LH_TRY(m->defaults, read_generation_defaults(folder, opened.config));
   m->context = options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
@@ -123,6 +133,7 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   s.planned_weight_bytes = m->plan.weight_bytes;
   s.planned_scratch_bytes = m->plan.scratch_bytes;
   s.planned_total_bytes = m->plan.total_bytes;
+  tell_of_long_context(m->arch, m->context);  // last: an error stands alone
   return Model(std::move(m));
 }
 
@@ -133,7 +144,7 @@ const std::string& Model::name() const { return impl_->arch.name; }
 int64_t Model::vocab_size() const { return impl_->arch.vocab_size; }
 int64_t Model::context() const { return impl_->context; }
 bool Model::has_tokenizer() const { return impl_->tokenizer.has_value(); }
-bool Model::has_chat_format() const { return impl_->chat_template || impl_->dsml; }
+bool Model::has_chat_format() const { return !impl_->templates.empty() || impl_->dsml; }
 Stats Model::load_stats() const { return impl_->load_stats; }
 
 SamplingOptions Model::default_sampling() const {
@@ -144,9 +155,23 @@ SamplingOptions Model::default_sampling() const {
   s.top_k = d.top_k.value_or(0);
   s.top_p = d.top_p.value_or(1.0);
   s.min_p = d.min_p.value_or(0.0);
+  s.top_h = d.top_h.value_or(1.0);
+  s.typical_p = d.typical_p.value_or(1.0);
+  s.epsilon_cutoff = d.epsilon_cutoff.value_or(0.0);
+  s.eta_cutoff = d.eta_cutoff.value_or(0.0);
   s.repetition_penalty = d.repetition_penalty.value_or(1.0);
+  s.no_repeat_ngram_size = d.no_repeat_ngram_size.value_or(0);
   return s;
 }
+
+int64_t Model::default_max_tokens(int64_t n_prompt_tokens, int64_t otherwise) const {
+  const GenerationDefaults& d = impl_->defaults;
+  int64_t n = d.max_new_tokens.value_or(otherwise);
+  if (!d.max_new_tokens && d.max_length) n = std::min(n, *d.max_length - n_prompt_tokens);
+  return std::max<int64_t>(n, 1);
+}
+
+const std::vector<std::string>& Model::generation_notes() const { return impl_->defaults.notes; }
 
 static Error no_tokenizer(const std::string& folder) {
   return make_error(ErrorCode::kNotFound, "{}: no tokenizer.json, so text cannot be read or written; `longhaul logits` works on token ids",
@@ -160,7 +185,8 @@ Result<std::vector<int32_t>> Model::encode(std::string_view text, bool with_bos)
   if (with_bos && impl_->arch.requires_bos && bos && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
   for (int32_t id : ids) {
     if (id >= impl_->arch.vocab_size) {
-      return corrupt("{}/tokenizer.json: gives token id {}, the model's vocabulary ends at {}", impl_->folder, id, impl_->arch.vocab_size);
+      return corrupt("{}/tokenizer.json: gives token id {}, the model's vocabulary ends at {}; get the tokenizer that belongs to the model",
+                     impl_->folder, id, impl_->arch.vocab_size);
     }
   }
   return ids;

@@ -1,12 +1,12 @@
 // A folder with a checkpoint, opened: what its config describes, and how its files hold the weights. Loading, pricing and quantising go by this.
 #pragma once
 
-#include <span>
 #include <string>
 
 #include "arch/architecture.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "engine/config_request.h"
 #include "formats/tensor_source.h"
 #include "tensor/weight_format.h"
 
@@ -28,8 +28,13 @@ struct ModelFolder {
   Architecture arch;  // with the types in which the files hold weights (match_tensors.h)
 };
 
-// Reads config.json and the headers of the weights' files, which must fit each other; of the weights themselves nothing.
-// overrides: fields of the config to change, FIELD=VALUE (formats/config_override.h).
-Result<ModelFolder> open_model_folder(const std::string& folder, std::span<const std::string> overrides);
+// "demo" for models/demo and models/demo/.
+std::string folder_name(const std::string& folder);
+// An error that says what to give instead, if there is no config.json in the folder.
+Status check_has_config(const std::string& folder);
+
+// Reads config.json and the headers of the weights' files, which must fit each other; of the
+// weights themselves only pairs that the config ties (shared_tensors.h).
+Result<ModelFolder> open_model_folder(const std::string& folder, const ConfigRequest& request);
 
 }  // namespace longhaul

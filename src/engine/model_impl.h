@@ -7,10 +7,10 @@
 #include "cost/plan.h"
 #include "engine/executor.h"
 #include "engine/loader.h"
+#include "engine/template_files.h"
 #include "formats/generation_config.h"
 #include "longhaul/model.h"
 #include "text/chat/dsml_encoder.h"
-#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace longhaul {
@@ -26,19 +26,23 @@ struct Model::Impl {
   std::unique_ptr<LoadedWeights> weights;
   std::unique_ptr<Executor> executor;
   std::optional<Tokenizer> tokenizer;
-  std::optional<ChatTemplate> chat_template;
+  ChatTemplates templates;
+  Json special_tokens;              // bos_token and others, for templates
   std::optional<DsmlEncoder> dsml;  // where there is no template and the tokenizer has the format's tokens
   GenerationDefaults defaults;
-  Json tokenizer_config;
   Stats load_stats;
 
   bool is_stop_token(int32_t token) const;
+  // kInvalidArgument where `path` is one of the files that the model was read from: no place for an
+  // output.
+  Status refuse_own_file(const std::string& path) const;
   int64_t chunk() const { return limits.max_rows; }
 };
 
 struct Session::Impl {
   Model::Impl* model = nullptr;
   Sequence sequence;
+  std::vector<int32_t> tokens = {};  // that were taken in, as far as this session knows: not before a restore
 };
 
 }  // namespace longhaul

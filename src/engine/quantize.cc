@@ -7,6 +7,7 @@
 
 #include "base/atomic_file.h"
 #include "base/atomic_folder.h"
+#include "base/mapped_file.h"
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "engine/compute_dtype.h"
@@ -129,11 +130,19 @@ class ItemWriter {
   std::vector<std::byte> buffer_;
 };
 
+Status copy_text(const fs::path& from, const fs::path& to) {
+  LH_TRY(const MappedFile text, MappedFile::open(from.string()));
+  LH_TRY(AtomicFile copy, AtomicFile::create(to.string()));
+  LH_RETURN_IF_ERROR(copy.write(text.bytes()));
+  return copy.commit();
+}
+
 // Tokenizer, templates and defaults; what is not there is not missed.
 Status copy_texts(const fs::path& from, const fs::path& to) {
-  std::error_code failed, ignored;
-  std::vector<fs::path> files = {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"};
-  for (const fs::path& folder : {fs::path(), fs::path("encoding")}) {
+  std::error_code ignored;
+  std::vector<fs::path> files = {"tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json",
+                                 "processor_config.json"};
+  for (const fs::path& folder : {fs::path(), fs::path("encoding"), fs::path("additional_chat_templates")}) {
     for (fs::directory_iterator it(from / folder, ignored), end; !ignored && it != end; it.increment(ignored)) {
       const fs::path name = it->path().filename();
       if (!folder.empty() || name.string().starts_with("chat_template.")) files.push_back(folder / name);
@@ -142,8 +151,7 @@ Status copy_texts(const fs::path& from, const fs::path& to) {
   for (const fs::path& file : files) {
     if (!fs::is_regular_file(from / file, ignored)) continue;
     fs::create_directories((to / file).parent_path(), ignored);
-    fs::copy_file(from / file, to / file, failed);
-    if (failed) return make_error(ErrorCode::kIo, "{}: cannot copy: {}", (from / file).string(), failed.message());
+    LH_RETURN_IF_ERROR(copy_text(from / file, to / file));
   }
   return {};
 }
@@ -228,7 +236,7 @@ Report report(const std::string& folder, WeightFormat format, std::span<const It
 
 Result<WeightFormat> target_format(const std::string& option) {
   const auto format = weight_format_from_option(option);
-  if (!format || *format == WeightFormat::kF32) return invalid("--weights '{}' cannot be written; use q4, q8, bf16 or released", option);
+  if (!format || *format == WeightFormat::kF32) return unknown_format("--weights", option, {"q4", "q8", "bf16", "released"});
   return *format;
 }
 
@@ -243,7 +251,7 @@ Status write_config(const fs::path& folder, Json config, WeightFormat format) {
 
 Result<Report> quantize(const std::string& model, const std::string& out, const QuantizeOptions& options) {
   LH_TRY(const WeightFormat format, target_format(options.weights));
-  LH_TRY(ModelFolder from, open_model_folder(model, {}));
+  LH_TRY(ModelFolder from, open_model_folder(model, config_request(options)));
   if (from.weights.is_packed)
     return invalid("{}: its weights are packed as {} already; give the original checkpoint", model, option_name(from.weights.natural));
   LH_TRY(const MatchedTensors matched, match_tensors(from.arch, from.source));
@@ -255,6 +263,7 @@ Result<Report> quantize(const std::string& model, const std::string& out, const 
     decls.push_back(item.decl);
     total += bytes_of(item);
   }
+  LH_RETURN_IF_ERROR(refuse_used_folder(out));
   LH_TRY(AtomicFolder folder, AtomicFolder::create(out));
   LH_RETURN_IF_ERROR(copy_texts(model, folder.path()));
   LH_TRY(CheckpointWriter writer, CheckpointWriter::create(folder.path().string(), std::move(decls)));
@@ -264,6 +273,7 @@ Result<Report> quantize(const std::string& model, const std::string& out, const 
     if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(total));
   });
   for (Item& item : items) LH_RETURN_IF_ERROR(item_writer.write(item));
+  for (const auto& file : from.source.files()) LH_RETURN_IF_ERROR(file->check_size());
   LH_RETURN_IF_ERROR(writer.finish());
   LH_RETURN_IF_ERROR(write_config(folder.path(), std::move(from.config), format));  // last: without it nothing loads
   LH_RETURN_IF_ERROR(folder.commit());

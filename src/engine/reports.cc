@@ -1,4 +1,5 @@
 // Plans and descriptions by model name: no weights are read.
+#include "base/notice.h"
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "cost/comparison.h"
@@ -14,10 +15,10 @@
 namespace longhaul {
 
 Result<Report> plan_model(const std::string& model, const PlanOptions& options) {
-  LH_TRY(const NamedModel named, find_model(model, options.config_overrides));
+  LH_TRY(const NamedModel named, find_model(model, config_request(options)));
   const Architecture& arch = named.arch;
   PlanRequest request;
-  if (options.context < 0 || options.batch < 1 || options.chunk < 1) return invalid("--context, --batch and --chunk must be positive");
+  if (options.context < 0 || options.batch < 1 || options.chunk < 1) return invalid("--context, --batch and --chunk must be at least 1");
   request.context = options.context > 0 ? options.context : arch.max_positions;
   request.batch = options.batch;
   LH_TRY(request.weights, named.weights.choose(options.weights, model));
@@ -29,7 +30,7 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
   request.expert_cache = options.expert_cache;
   request.what_if = options.what_if;
   if (!options.against.empty()) {
-    LH_TRY(const NamedModel other, find_model(options.against, {}));
+    LH_TRY(const NamedModel other, find_model(options.against, {.ignore_unknown_fields = options.ignore_unknown_fields}));
     LH_TRY(const WeightFormat other_weights, other.weights.choose(options.weights, options.against));
     LH_TRY(const Comparison comparison, compare(arch, other.arch, request, other_weights));
     return Report{comparison_report(comparison), comparison_json(comparison).dump(2)};
@@ -38,8 +39,15 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
   return Report{plan_report(arch, plan, request), plan_json(plan).dump(2)};
 }
 
-Result<Report> inspect_model(const std::string& model, const std::vector<std::string>& config_overrides) {
-  LH_TRY(const Architecture arch, find_architecture(model, config_overrides));
+Result<Report> inspect_model(const std::string& model, const InspectOptions& options) {
+  LH_TRY(Architecture arch, find_architecture(model, config_request(options)));
+  // Files may say more than the config, such as a head of its own; where they do not fit it, they
+  // are not asked.
+  if (auto with_files = find_model(model, config_request(options)); with_files.ok()) {
+    arch = std::move(with_files->arch);
+  } else {
+    notice("{}: described by its config alone, which its weights do not fit", model);
+  }
   return Report{inspect_report(arch), inspect_json(arch).dump(2)};
 }
 

@@ -36,10 +36,15 @@ std::string Stats::to_json() const {
       .dump(2);
 }
 
+// Without a speed the line ends before it.
+static std::string speed_line(const char* name, int64_t tokens, double seconds, double tokens_per_second) {
+  const std::string speed = tokens_per_second > 0 ? fmt::format("  {:9.1f} tokens/s", tokens_per_second) : "";
+  return fmt::format("{:8} {:>6} tokens  {:8.3f} s{}\n", name, tokens, seconds, speed);
+}
+
 std::string Stats::to_text() const {
-  std::string out =
-      fmt::format("prompt   {:>6} tokens  {:8.3f} s  {:9.1f} tokens/s\n", prompt_tokens, prefill_seconds, prefill_tokens_per_second());
-  out += fmt::format("decode   {:>6} tokens  {:8.3f} s  {:9.1f} tokens/s\n", generated_tokens, decode_seconds, decode_tokens_per_second());
+  std::string out = speed_line("prompt", prompt_tokens, prefill_seconds, prefill_tokens_per_second());
+  out += speed_line("decode", generated_tokens, decode_seconds, decode_tokens_per_second());
   out += fmt::format("load     {:8.3f} s\n", load_seconds);
   const auto row = [&](const char* name, uint64_t measured, uint64_t planned) {
     out += fmt::format("{:8} {:>14} bytes   planned {:>14}   ({})\n", name, measured, planned, format_bytes(measured));

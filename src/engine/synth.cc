@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "base/atomic_file.h"
+#include "base/atomic_folder.h"
 #include "base/checked_math.h"
 #include "engine/compute_dtype.h"
 #include "engine/find_model.h"
@@ -223,7 +224,7 @@ Result<std::optional<WeightFormat>> packed_format(const SynthOptions& options) {
   if (options.weights.empty()) return std::optional<WeightFormat>();
   const auto format = weight_format_from_option(options.weights);
   if (!format || *format == WeightFormat::kF32 || *format == WeightFormat::kReleased)
-    return invalid("--weights '{}' cannot be made up; use q4, q8 or bf16", options.weights);
+    return unknown_format("--weights", options.weights, {"q4", "q8", "bf16"});
   if (options.dtype != "bf16") return invalid("--weights and --dtype are two ways to say the same; give one");
   return format;
 }
@@ -236,20 +237,24 @@ Status synthesize(const std::string& model, const std::string& folder, const Syn
   LH_TRY(const std::optional<WeightFormat> packed, packed_format(options));
   const bool as_released = options.dtype == "released";
   const auto dtype = dtype_from_option(options.dtype);
-  if (!as_released && (!dtype || *dtype == DType::kF16))
-    return invalid("--dtype '{}' cannot be written; use f32, bf16 or released", options.dtype);
-  LH_TRY(Json config, rewrite_config(found.config, found.where, options.layers, dtype == DType::kF32 ? "float32" : "bfloat16"));
-  LH_TRY(const Architecture arch, read_architecture(config, found.where));
+  if (!as_released && (!dtype || *dtype == DType::kF16)) return unknown_format("--dtype", options.dtype, {"f32", "bf16", "released"});
+  LH_RETURN_IF_ERROR(read_as_requested(found.config, found.where, config_request(options)));
+  std::vector<std::string> told_of;  // fields that were ignored
+  const ConfigFile original{found.config, found.where, options.ignore_unknown_fields ? &told_of : nullptr};
+  LH_TRY(Json config, rewrite_config(original, options.layers, dtype == DType::kF32 ? "float32" : "bfloat16"));
+  LH_TRY(const Architecture arch, read_architecture({config, found.where, original.ignored}));
 
   const std::vector<Output> all = packed ? packed_outputs(arch, *packed) : outputs(arch, dtype);
   std::vector<TensorDecl> tensors;
   for (const Output& o : all) tensors.push_back(o.decl);
-  LH_TRY(CheckpointWriter out, CheckpointWriter::create(folder, tensors));
+  LH_RETURN_IF_ERROR(refuse_checkpoint(folder));
+  LH_TRY(AtomicFolder made, AtomicFolder::create(folder));
+  LH_TRY(CheckpointWriter out, CheckpointWriter::create(made.path().string(), tensors));
   LH_RETURN_IF_ERROR(OutputWriter(arch, out, options).write(all));
+  LH_RETURN_IF_ERROR(out.finish());
   if (packed) config.set("quantization_config", packed_config(*packed));
-  // The config goes last but one: a folder is complete only with its weights' final name.
-  LH_RETURN_IF_ERROR(write_text(folder + "/config.json", config.dump(2) + "\n"));
-  return out.finish();
+  LH_RETURN_IF_ERROR(write_text((made.path() / "config.json").string(), config.dump(2) + "\n"));
+  return made.commit();
 }
 
 }  // namespace longhaul

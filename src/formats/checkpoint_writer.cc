@@ -12,13 +12,21 @@ namespace longhaul {
 
 namespace fs = std::filesystem;
 
+Status refuse_checkpoint(const std::string& folder) {
+  std::error_code failed;
+  for (const char* name : {kSafetensorsFile, kSafetensorsIndex}) {
+    if (fs::exists(fs::path(folder) / name, failed)) {
+      return invalid("{}: holds a {} already; give a folder without a checkpoint", printable(folder), name);
+    }
+  }
+  return {};
+}
+
 Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std::vector<TensorDecl> tensors, uint64_t shard_bytes) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) return make_error(ErrorCode::kIo, "{}: cannot make the folder: {}", folder, failed.message());
-  for (const char* name : {kSafetensorsFile, kSafetensorsIndex}) {
-    if (fs::exists(fs::path(folder) / name, failed)) return invalid("{}: holds a {} already", folder, name);
-  }
+  LH_RETURN_IF_ERROR(refuse_checkpoint(folder));
 
   CheckpointWriter writer;
   writer.folder_ = folder;

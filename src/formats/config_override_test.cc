@@ -30,8 +30,24 @@ TEST(ConfigOverride, SetsFieldsAtAnyDepth) {
 }
 
 TEST(ConfigOverride, TakesAnyJsonValue) {
-  EXPECT_EQ(overridden({"a=null", "text=\"y=z\"", "rope.list=[true, {\"b\": 1}]"}),
-            edited(R"({"a": null, "rope": {"full": {"theta": 5.0}, "list": [true, {"b": 1}]}, "text": "y=z"})"));
+  EXPECT_EQ(overridden({"a=0.5", "text=\"y=z\"", "rope.list=[true, {\"b\": 1}, null]"}),
+            edited(R"({"a": 0.5, "rope": {"full": {"theta": 5.0}, "list": [true, {"b": 1}, null]}, "text": "y=z"})"));
+}
+
+TEST(ConfigOverride, NullTakesAFieldAway) {
+  EXPECT_EQ(overridden({"a=null"}), edited(R"({"rope": {"full": {"theta": 5.0}, "list": [1, 2]}, "text": "x"})"));
+  EXPECT_EQ(overridden({"rope.full.theta=null", "rope.list= null "}), edited(R"({"a": 1, "rope": {"full": {}}, "text": "x"})"));
+  EXPECT_EQ(overridden({"rope=null", "text=null", "a=null"}), "{}");
+  EXPECT_EQ(overridden({"a=null", "a=7"}), edited(R"({"rope": {"full": {"theta": 5.0}, "list": [1, 2]}, "text": "x", "a": 7})"));
+  for (const char* absent : {"b=null", "rope.b=null", "no.such.object=null", "rope.sliding.theta=null"})
+    EXPECT_EQ(overridden({absent}), edited(kConfig)) << absent;
+  EXPECT_THAT(overridden({"a.b=null"}), ::testing::HasSubstr("the config has no object 'a'")) << "a number has no fields";
+}
+
+TEST(ConfigOverride, FindsNamesThatHaveDots) {
+  Json config = std::move(*parse_json(R"({"transformers.js_config": {"dtype": "q4"}, "o": {"x.y": 1, "x": {"y": 2}}})", "test"));
+  EXPECT_TRUE(override_fields(config, std::vector<std::string>{"transformers.js_config=null", "o.x.y=3"}).ok());
+  EXPECT_EQ(config.dump(), edited(R"({"o": {"x.y": 3, "x": {"y": 2}}})"));
 }
 
 TEST(ConfigOverride, LaterOnesGoOverEarlierOnes) {
@@ -46,7 +62,7 @@ TEST(ConfigOverride, RefusesWhatItCannotPlace) {
       {"rope..theta=1", "a name in the path is empty"},
       {".a=1", "a name in the path is empty"},
       {"rope.=1", "a name in the path is empty"},
-      {"ropes.full.theta=1", "the config has no object 'ropes'"},
+      {"ropes.full.theta=1", "the config has no object 'ropes'; make it with --set 'ropes={...}' first"},
       {"rope.sliding.theta=1", "the config has no object 'rope.sliding'"},
       {"a.b=1", "the config has no object 'a'"},
       {"rope.list.0=1", "the config has no object 'rope.list'"},

@@ -7,6 +7,7 @@
 
 #include "base/mapped_file.h"
 #include "base/printable.h"
+#include "formats/harmless_fields.h"
 #include "formats/tensor_source.h"
 
 namespace longhaul {
@@ -20,6 +21,7 @@ struct ConfigReader::Node {
   const Json* object;  // null: a missing child, whose fields are not reported
   std::string path;    // of the object, "" for the root
   std::unordered_set<std::string> read;
+  const Node* copied = nullptr;  // whose fields may stand here a second time
 };
 
 struct ConfigReader::Report {
@@ -27,6 +29,7 @@ struct ConfigReader::Report {
   std::deque<Node> nodes;  // readers point into it
   std::vector<std::string> problems;
   bool only_unsupported = true;
+  std::vector<std::string>* ignored = nullptr;
 };
 
 namespace {
@@ -48,6 +51,21 @@ std::string shown(const Json& value) {
   return printable(value.dump());
 }
 
+bool is_equal(const Json& a, const Json& b) { return a.is_number() && b.is_number() ? a.number() == b.number() : a.dump() == b.dump(); }
+
+std::string quantised_weights_problem(std::string_view path, const Json& value) {
+  const Json* method = value.find("quant_method");
+  const std::string* name = method == nullptr ? nullptr : method->as_string();
+  return fmt::format(
+      "{0}: {1} are not supported; use the checkpoint that they were made from, or, where the files hold plain weights after all, take the "
+      "field away with --set {0}=null",
+      path, name == nullptr ? "quantised weights" : fmt::format("weights quantised by '{}'", printable(*name)));
+}
+
+void add_once(std::vector<std::string>& list, const std::string& item) {
+  if (std::find(list.begin(), list.end(), item) == list.end()) list.push_back(item);
+}
+
 std::string element(std::string_view key, size_t i) { return fmt::format("{}[{}]", key, i); }
 
 Status as_status(const std::string& where, std::span<const std::string> problems, bool only_unsupported) {
@@ -63,13 +81,14 @@ Status as_status(const std::string& where, std::span<const std::string> problems
 
 }  // namespace
 
-ConfigReader::ConfigReader(const Json& object, std::string where) : report_(std::make_shared<Report>()) {
-  report_->where = std::move(where);
-  const bool is_object = object.as_object() != nullptr;
-  node_ = &report_->nodes.emplace_back(Node{is_object ? &object : nullptr, "", {}});
+ConfigReader::ConfigReader(ConfigFile file) : report_(std::make_shared<Report>()) {
+  report_->where = std::move(file.where);
+  report_->ignored = file.ignored;
+  const bool is_object = file.json.as_object() != nullptr;
+  node_ = &report_->nodes.emplace_back(Node{is_object ? &file.json : nullptr, "", {}});
   if (is_object) return;
   report_->only_unsupported = false;
-  report_->problems.push_back(fmt::format("is {}, expected an object", object.type_name()));
+  report_->problems.push_back(fmt::format("is {}, expected an object", file.json.type_name()));
 }
 
 std::string ConfigReader::path(std::string_view key) const {
@@ -268,7 +287,9 @@ ConfigReader ConfigReader::child(std::string_view key) {
 }
 
 std::optional<ConfigReader> ConfigReader::optional_child(std::string_view key) {
-  if (take(key) == nullptr) return std::nullopt;
+  const Json* value = take(key);
+  const bool is_denied = value != nullptr && value->as_bool() != nullptr && !*value->as_bool();
+  if (value == nullptr || is_denied) return std::nullopt;
   return child(key);
 }
 
@@ -292,25 +313,49 @@ void ConfigReader::ignore(std::span<const IgnoredField> fields) {
   for (const IgnoredField& field : fields) ignore(field.key, field.reason);
 }
 
+void ConfigReader::holds_copies_of(const ConfigReader& inner) { node_->copied = inner.node_; }
+
 std::vector<std::string> ConfigReader::unread_keys() const {
   std::vector<std::string> unread;
+  for_each_unread([&](const Node&, const std::string&, const Json&, std::string path) { unread.push_back(std::move(path)); });
+  return unread;
+}
+
+template <class Body>
+void ConfigReader::for_each_unread(const Body& body) const {
   for (const Node& node : report_->nodes) {
     if (node.object == nullptr) continue;
     for (const auto& [name, value] : *node.object->as_object()) {
-      if (!node.read.contains(name)) unread.push_back(ConfigReader(report_, const_cast<Node*>(&node)).path(name));
+      if (!node.read.contains(name)) body(node, name, value, ConfigReader(report_, const_cast<Node*>(&node)).path(name));
     }
   }
-  return unread;
 }
 
 Status ConfigReader::status() const { return as_status(report_->where, report_->problems, report_->only_unsupported); }
 
 Status ConfigReader::finish() const {
-  std::vector<std::string> problems = report_->problems;
-  for (const std::string& key : unread_keys()) {
-    problems.push_back(key + ": not known to this family; it may change the model's results");
-  }
-  return as_status(report_->where, problems, report_->only_unsupported);
+  std::vector<std::string> problems = report_->problems, unknown;
+  for_each_unread([&](const Node& node, const std::string& name, const Json& value, const std::string& path) {
+    const Json* copied = node.copied == nullptr || node.copied->object == nullptr ? nullptr : node.copied->object->find(name);
+    if ((copied != nullptr && is_equal(value, *copied)) || harmless_because(name, value) != nullptr) return;
+    if (tells_of_quantised_weights(name)) {
+      problems.push_back(quantised_weights_problem(path, value));
+    } else if (report_->ignored != nullptr) {
+      add_once(*report_->ignored, path);
+    } else {
+      unknown.push_back(path);
+      problems.push_back(
+          copied != nullptr ? fmt::format("{}: is {}, and {} where it counts, in {}", path, shown(value), shown(*copied), node.copied->path)
+                            : path + ": not known to this family; it may change the model's results");
+    }
+  });
+  Status status = as_status(report_->where, problems, report_->only_unsupported);
+  if (unknown.empty()) return status;
+  const bool alone = unknown.size() == 1;
+  Error error = status.take_error();
+  error.message += fmt::format("{}Take {} away with --set {}=null, or go on at your own risk with --ignore-unknown-fields",
+                               problems.size() == 1 ? ". " : "\n", alone ? "it" : "such a field", alone ? unknown.front() : "FIELD");
+  return error;
 }
 
 }  // namespace longhaul

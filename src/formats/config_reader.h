@@ -1,8 +1,10 @@
 // A checked view over config.json. Getters record every problem under the field's full path and go on, so that a user sees
 // all of them at once; the values read mean nothing until finish() has said ok.
 //
-// The reader remembers which fields were asked for. Those that were not are errors in finish(), unless ignore() listed them
-// with a reason: a field no one read may change the model's results, and a port that skips it is quietly wrong.
+// The reader remembers which fields were asked for. Those that were not are errors in finish(): a
+// field no one read may change the model's results, and a port that skips it is quietly wrong. They
+// pass where ignore() listed them with a reason, where they are known to change nothing in any
+// model (harmless_fields.h), or where the user takes the risk.
 #pragma once
 
 #include <cstdint>
@@ -42,12 +44,21 @@ struct IgnoredField {
   const char* reason;
 };
 
+// A config.json as it is handed to a family.
+struct ConfigFile {
+  const Json& json;   // must outlive every reader of it
+  std::string where;  // the file, opens every message
+  // Given: fields that are not known are listed here by path, each once, and are no errors.
+  std::vector<std::string>* ignored = nullptr;
+};
+
 // Copies are views of the same object and report into the same place. The Json must outlive them.
 // Null counts as missing throughout. A getter without a fallback requires its field; after a problem it returns a value
 // inside the range asked for; an array may be shorter than asked for.
 class ConfigReader {
  public:
-  ConfigReader(const Json& object, std::string where);  // where: the file, opens every message
+  explicit ConfigReader(ConfigFile file);
+  ConfigReader(const Json& object, std::string where) : ConfigReader(ConfigFile{object, std::move(where)}) {}
 
   bool has(std::string_view key) const;      // present and not null; does not count as reading it
   bool present(std::string_view key) const;  // likewise, null included: some models tell null from missing
@@ -77,7 +88,7 @@ class ConfigReader {
 
   // A nested object. A missing one is a single problem: the reader returned then answers with defaults in silence.
   ConfigReader child(std::string_view key);
-  std::optional<ConfigReader> optional_child(std::string_view key);
+  std::optional<ConfigReader> optional_child(std::string_view key);  // false counts as missing too
   // The fields of this object, for maps keyed by names of the model's own. More than max_keys are a problem, and none
   // returned: each look-up is linear.
   std::vector<std::string> keys(size_t max_keys = 256);
@@ -85,13 +96,17 @@ class ConfigReader {
   void ignore(std::string_view key, std::string_view reason);  // present or not; a whole subtree where it is an object
   void ignore(std::span<const IgnoredField> fields);
 
+  // Fields of this object that `inner`, opened from it, has too: equal ones are copies which count
+  // there.
+  void holds_copies_of(const ConfigReader& inner);
+
   // A problem that a family finds itself: "must be a multiple of num_key_value_heads (4), found 6".
   void fail(std::string_view key, std::string_view problem);
   void refuse(std::string_view key, std::string_view problem);  // valid, but not something we can run
 
   std::vector<std::string> unread_keys() const;  // full paths, nested objects that were opened included
   Status status() const;                         // problems so far
-  Status finish() const;                         // and a problem for each unread field
+  Status finish() const;                         // and a problem for each unread field that is not harmless
 
  private:
   struct Report;
@@ -105,6 +120,9 @@ class ConfigReader {
   void problem(ErrorCode code, std::string_view key, std::string text);
   void mismatch(std::string_view key, const Json& found, std::string_view expected);
 
+  // body(node, name, value, path) for each field that nobody asked for.
+  template <class Body>
+  void for_each_unread(const Body& body) const;
   template <class T, class Check>
   std::vector<T> elements(std::string_view key, LengthRange length, std::string_view expected, const Check& check);
   std::optional<int64_t> check_integer(std::string_view key, const Json& value, IntRange range);

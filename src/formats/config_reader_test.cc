@@ -137,6 +137,43 @@ TEST_F(ConfigReaderTest, RefusesFieldsThatNobodyRead) {
   EXPECT_EQ(message(r.finish()), "ok");
 }
 
+TEST_F(ConfigReaderTest, TellsWhatToDoAboutAFieldThatIsNotKnown) {
+  auto one = reader(R"({"o":{"new_trick":true,"unsloth_fixed":true,"x":null}})");
+  one.child("o");
+  EXPECT_EQ(message(one.finish()),
+            "config.json: o.new_trick: not known to this family; it may change the model's results. Take it away with --set "
+            "o.new_trick=null, or go on at your own risk with --ignore-unknown-fields");
+  auto two = reader(R"({"new_trick":true,"newer":[1]})");
+  EXPECT_THAT(message(two.finish()), HasSubstr("\nTake such a field away with --set FIELD=null, or go on at your own risk with "
+                                               "--ignore-unknown-fields"));
+}
+
+TEST_F(ConfigReaderTest, ListsFieldsThatTheUserTakesTheRiskOf) {
+  const auto json = parse_json(R"({"a":"text","new_trick":true,"o":{"\u001b":1},"quantization_config":{"quant_method":"gptq"}})", "c");
+  std::vector<std::string> ignored;
+  ConfigReader r({*json, "config.json", &ignored});
+  r.child("o");
+  EXPECT_THAT(message(r.finish()), HasSubstr("quantization_config: weights quantised by 'gptq' are not supported"));
+  EXPECT_THAT(message(r.finish()), HasSubstr("--set quantization_config=null"));
+  EXPECT_THAT(ignored, ElementsAre("a", "new_trick", "o.\\x1b")) << "each once";
+  r.integer("a");
+  EXPECT_THAT(message(r.finish()), HasSubstr("a: is \"text\", expected an integer")) << "values of known fields are checked nevertheless";
+}
+
+TEST_F(ConfigReaderTest, TakesCopiesOfAnInnerObjectsFields) {
+  auto r = reader(R"({"vocab_size":8,"eps":1e-6,"window":4,"lists":[1,2],"other":5,
+                      "text_config":{"vocab_size":8,"eps":0.000001,"window":5,"lists":[1,2]}})");
+  auto text = r.child("text_config");
+  r.holds_copies_of(text);
+  for (const char* key : {"vocab_size", "window"}) text.integer(key);
+  text.number("eps");
+  text.integers("lists");
+  const std::string found = message(r.finish());
+  EXPECT_THAT(found, HasSubstr("window: is 4, and 5 where it counts, in text_config"));
+  EXPECT_THAT(found, HasSubstr("other: not known to this family"));
+  EXPECT_THAT(found, HasSubstr("2 problems"));
+}
+
 TEST_F(ConfigReaderTest, ReportsAMissingObjectOnceAndNotItsFields) {
   auto r = reader(R"({})");
   auto text = r.child("text_config");

@@ -8,8 +8,23 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "longhaul/process.h"
 
 namespace longhaul {
+
+// The notices given while it lives.
+class Notices {
+ public:
+  Notices() {
+    set_notice_handler([this](std::string_view line) { lines.emplace_back(line); });
+  }
+  ~Notices() { set_notice_handler({}); }
+  Notices(const Notices&) = delete;
+
+  std::vector<std::string> lines;
+};
 
 // A safetensors file with this header and as many bytes of data, counting up from 0.
 inline std::string safetensors_file(std::string_view header, size_t data_bytes) {

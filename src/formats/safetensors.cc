@@ -168,7 +168,8 @@ class HeaderHandler : public JsonHandler {
 
 // The header's length and text, checked against the file's size.
 Result<std::string_view> header_text(std::span<const std::byte> file, std::string_view where) {
-  if (file.size() < kLengthBytes) return corrupt("{}: {} bytes, too short for a safetensors file", where, file.size());
+  if (file.size() < kLengthBytes)
+    return corrupt("{}: {} bytes, too short for a safetensors file; incomplete download?", where, file.size());
   uint64_t length = 0;
   static_assert(std::endian::native == std::endian::little);
   std::memcpy(&length, file.data(), kLengthBytes);

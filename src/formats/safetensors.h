@@ -27,9 +27,10 @@ Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> fi
 
 Result<TensorSource> open_safetensors(const std::string& path);
 
-// A checkpoint folder: model.safetensors, or the shards that model.safetensors.index.json names.
+// A checkpoint folder: the files that model.safetensors.index.json names, model.safetensors, a
+// whole set of numbered shards, or the one *.safetensors there is (docs/formats.md).
 Result<TensorSource> open_checkpoint(const std::string& folder);
-// Whether either is there.
+// Whether any of these is there.
 bool has_checkpoint(const std::string& folder);
 
 inline constexpr const char* kSafetensorsFile = "model.safetensors";

@@ -17,13 +17,13 @@ bool is_plain_file_name(std::string_view name) {
 
 }  // namespace
 
-Result<ShardMap> parse_safetensors_index(std::string_view text, std::string_view where) {
-  LH_TRY(const Json index, parse_json(text, where));
-  const Json* weight_map = index.find("weight_map");
+Result<SafetensorsIndex> parse_safetensors_index(std::string_view text, std::string_view where) {
+  LH_TRY(const Json json, parse_json(text, where));
+  const Json* weight_map = json.find("weight_map");
   if (weight_map == nullptr || weight_map->as_object() == nullptr) {
-    return corrupt("{}: no object 'weight_map'", where);
+    return corrupt("{}: no object 'weight_map'; download the file again", where);
   }
-  ShardMap shards;
+  SafetensorsIndex index;
   for (const auto& [tensor, file] : *weight_map->as_object()) {
     if (file.as_string() == nullptr) {
       return corrupt("{}: weight_map['{}'] is {}, expected a file name", where, printable(tensor), file.type_name());
@@ -32,10 +32,11 @@ Result<ShardMap> parse_safetensors_index(std::string_view text, std::string_view
       return corrupt("{}: weight_map['{}'] is '{}', expected the plain name of a file beside the index", where, printable(tensor),
                      printable(*file.as_string()));
     }
-    shards[*file.as_string()].push_back(tensor);
+    ++index.files[*file.as_string()];
+    index.file_of.emplace(tensor, *file.as_string());
   }
-  if (shards.empty()) return corrupt("{}: 'weight_map' names no tensor", where);
-  return shards;
+  if (index.files.empty()) return corrupt("{}: 'weight_map' names no tensor; download the file again", where);
+  return index;
 }
 
 }  // namespace longhaul

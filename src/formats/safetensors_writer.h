@@ -49,6 +49,9 @@ class SafetensorsWriter {
 
 inline constexpr uint64_t kDefaultShardBytes = uint64_t{4} << 30;
 
+// kInvalidArgument for a folder that holds a checkpoint.
+Status refuse_checkpoint(const std::string& folder);
+
 // A checkpoint folder: model.safetensors, or model-0000i-of-0000n.safetensors and their index when the tensors' bytes exceed
 // shard_bytes. A tensor is never split; one larger than shard_bytes has a shard to itself. The folder is made where
 // missing, and must not hold a checkpoint yet.
@@ -58,7 +61,7 @@ class CheckpointWriter {
                                          uint64_t shard_bytes = kDefaultShardBytes);
 
   Status write(std::string_view tensor, std::span<const std::byte> piece);  // in declared order, as above
-  Status finish();  // last shard, then the index: a folder without it is visibly unfinished
+  Status finish();  // last shard, then the index
 
  private:
   struct Shard {

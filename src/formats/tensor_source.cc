@@ -1,14 +1,58 @@
 #include "formats/tensor_source.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/checked_math.h"
+#include "base/numbers.h"
 #include "base/printable.h"
 
 namespace longhaul {
 
 bool is_aligned(const TensorInfo& tensor) {
   return reinterpret_cast<uintptr_t>(tensor.bytes.data()) % bytes_per_element(tensor.dtype) == 0;
+}
+
+float float_at(const std::byte* data, DType dtype, int64_t i) {
+  if (dtype == DType::kF32) {
+    float x;
+    std::memcpy(&x, data + 4 * i, sizeof x);
+    return x;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, data + 2 * i, sizeof bits);
+  return dtype == DType::kBF16 ? to_f32(bf16{bits}) : to_f32(f16{bits});
+}
+
+bool is_float(DType d) { return d == DType::kF32 || d == DType::kF16 || d == DType::kBF16; }
+
+static bool same_floats(const std::byte* a, DType a_dtype, const std::byte* b, DType b_dtype, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (float_at(a, a_dtype, i) != float_at(b, b_dtype, i)) return false;
+  }
+  return true;
+}
+
+bool same_values(const TensorInfo& a, const TensorInfo& b) {
+  const bool is_widened = a.dtype != b.dtype;
+  if (a.shape != b.shape || (is_widened && !(is_float(a.dtype) && is_float(b.dtype)))) return false;
+  constexpr uint64_t kPiece = uint64_t{1} << 20;  // elements
+  const uint64_t n = a.bytes.size() * 8 / bits_per_element(a.dtype);
+  const auto piece_of = [&](const TensorInfo& t, uint64_t from, uint64_t to) {
+    const uint64_t bits = bits_per_element(t.dtype);
+    return t.bytes.subspan(from * bits / 8, (to - from) * bits / 8);
+  };
+  bool same = true;
+  for (uint64_t from = 0; same && from < n; from += kPiece) {
+    const uint64_t to = std::min(n, from + kPiece);
+    const auto in_a = piece_of(a, from, to), in_b = piece_of(b, from, to);
+    same = is_widened ? same_floats(in_a.data(), a.dtype, in_b.data(), b.dtype, static_cast<int64_t>(to - from))
+                      : std::memcmp(in_a.data(), in_b.data(), in_a.size()) == 0;
+    if (a.file != nullptr) a.file->drop(in_a);
+    if (b.file != nullptr) b.file->drop(in_b);
+  }
+  return same;
 }
 
 std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
@@ -35,12 +79,26 @@ Status TensorSource::add(MappedFile file, std::vector<TensorInfo> tensors) {
     tensor.file = files_.back().get();
     const auto [it, is_new] = index_.emplace(tensor.name, tensors_.size());
     if (!is_new) {
-      return corrupt("{}: tensor '{}' is in {} too", tensor.file->path(), printable(tensor.name), tensors_[it->second].file->path());
+      const TensorInfo& first = tensors_[it->second];
+      if (first.dtype == tensor.dtype && same_values(first, tensor)) continue;
+      return corrupt("{}: tensor '{}' is in {} too, and they differ; remove the file that is not the model's", tensor.file->path(),
+                     printable(tensor.name), first.file->path());
     }
     total_bytes_ += tensor.bytes.size();
     tensors_.push_back(std::move(tensor));
   }
   return {};
+}
+
+bool TensorSource::drop_prefix(std::string_view prefix) {
+  const auto has_it = [&](const TensorInfo& t) { return t.name.size() > prefix.size() && t.name.starts_with(prefix); };
+  if (tensors_.empty() || !std::all_of(tensors_.begin(), tensors_.end(), has_it)) return false;
+  index_.clear();
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    tensors_[i].name.erase(0, prefix.size());
+    index_.emplace(tensors_[i].name, i);
+  }
+  return true;
 }
 
 }  // namespace longhaul

@@ -23,9 +23,16 @@ struct TensorInfo {
   std::vector<int64_t> shape;  // empty: a scalar; any extent may be 0
   std::span<const std::byte> bytes;
   const MappedFile* file = nullptr;  // null for tensors parsed from memory
+  bool is_listed = true;             // false: there is an index, and it does not name the tensor
 };
 
 bool is_aligned(const TensorInfo& tensor);
+bool is_float(DType dtype);  // F32, F16 or BF16
+// Element i of data in one of those, which need not be aligned.
+float float_at(const std::byte* data, DType dtype, int64_t i);
+// Whether both have one shape and the same values: byte by byte if of one dtype, else as floats.
+// Reads both in pieces as far as they are equal, and lets their pages go.
+bool same_values(const TensorInfo& a, const TensorInfo& b);
 std::string shape_text(std::span<const int64_t> shape);  // "[2, 3]"
 
 // The size of a tensor in bytes. Overflow, a negative extent and a last byte only half filled (4-bit types) are errors;
@@ -40,8 +47,11 @@ class TensorSource {
   uint64_t total_bytes() const { return total_bytes_; }         // of the tensors, not the files
   const std::vector<std::unique_ptr<MappedFile>>& files() const { return files_; }
 
-  // Takes over a file and the tensors that lie in it. A name that is there already is an error naming both files.
+  // Takes over a file and the tensors that lie in it. A name that is there already is an error
+  // naming both files, unless both hold the same: then the first one stays.
   Status add(MappedFile file, std::vector<TensorInfo> tensors);
+  // Takes a beginning away from all names, if every name has it; whether it did.
+  bool drop_prefix(std::string_view prefix);
 
  private:
   std::vector<std::unique_ptr<MappedFile>> files_;

@@ -21,13 +21,10 @@ inline constexpr int64_t kMaxPageTokens = 4096;
 // dtype: of rows in plain elements; those of a model without a format of its own stay plain
 // whatever the format asked for.
 inline KvLayout kv_layout(const StateSpec& spec, const StateFormat& format) {
-  return {spec.n_kv_heads, spec.head_dim, format.dtype, spec.rows,
-          format.cache == CacheFormat::kReleased ? spec.released : RowFormat{}};
+  return {spec.n_kv_heads, spec.head_dim, format.dtype, spec.rows, format.cache == CacheFormat::kReleased ? spec.released : RowFormat{}};
 }
 
-inline int64_t page_slots(const StateSpec& spec) {
-  return std::clamp(round_up(kMaxPageTokens / spec.ratio, kPanel), kPanel, kPageSlots);
-}
+inline int64_t page_slots(const StateSpec& spec) { return std::clamp(round_up(kMaxPageTokens / spec.ratio, kPanel), kPanel, kPageSlots); }
 
 // Slots allocated for a sequence of up to n_tokens: whole pages, or the ring (whole panels, at most
 // the window).
@@ -43,9 +40,7 @@ inline DType fixed_dtype(const StateSpec& spec, DType dtype) {
 }
 
 inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, const StateFormat& format) {
-  if (spec.is_fixed())
-    return static_cast<uint64_t>(spec.fixed_elements) *
-           bytes_per_element(fixed_dtype(spec, format.dtype));
+  if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * bytes_per_element(fixed_dtype(spec, format.dtype));
   return kv_layout(spec, format).block_bytes(kv_slots(spec, n_tokens));
 }
 

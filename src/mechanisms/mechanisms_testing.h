@@ -35,9 +35,7 @@ class TestEnv {
   WeightId index(std::vector<int64_t> values, int64_t rows) {
     indices_.push_back(std::move(values));
     const std::vector<int64_t>& kept = indices_.back();
-    return next({}, {},
-                {reinterpret_cast<const std::byte*>(kept.data()), DType::kI64, rows,
-                 static_cast<int64_t>(kept.size()) / rows});
+    return next({}, {}, {reinterpret_cast<const std::byte*>(kept.data()), DType::kI64, rows, static_cast<int64_t>(kept.size()) / rows});
   }
 
   Env env;

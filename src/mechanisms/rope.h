@@ -11,16 +11,32 @@
 
 namespace longhaul {
 
-std::vector<float> rope_frequencies(const RopeSpec& spec);
+// Radians a position of each pair [n_pairs], in a text of n_tokens in all; only
+// spec.follows_length() asks.
+std::vector<float> rope_frequencies(const RopeSpec& spec, int64_t n_tokens = 0);
 
-inline void rope_angles(const Env& env, const RopeSpec& spec, std::span<const float> frequencies,
-                        std::span<const int64_t> positions, Rows<float> cos, Rows<float> sin) {
+// The same, kept: where the length changes them they are computed anew, in memory that was there
+// before.
+class RopeFrequencies {
+ public:
+  explicit RopeFrequencies(const RopeSpec& spec) : spec_(spec), values_(rope_frequencies(spec)) {}
+  // Valid until the next call.
+  const std::vector<float>& in_text_of(int64_t n_tokens);
+
+ private:
+  RopeSpec spec_;
+  std::vector<float> values_;
+  int64_t n_tokens_ = 0;
+};
+
+inline void rope_angles(const Env& env, const RopeSpec& spec, std::span<const float> frequencies, std::span<const int64_t> positions,
+                        Rows<float> cos, Rows<float> sin) {
   env.ops->rope_angles(positions, frequencies, spec.attention_factor, cos, sin);
 }
 
 // Turns every head of x [n, n_heads * head_dim] in place.
-inline void rope(const Env& env, const RopeSpec& spec, const RopeAngles& angles, int64_t n_heads,
-                 Rows<float> x, Turn turn = Turn::kForward) {
+inline void rope(const Env& env, const RopeSpec& spec, const RopeAngles& angles, int64_t n_heads, Rows<float> x,
+                 Turn turn = Turn::kForward) {
   const RopePairs pairs = spec.neighbours_at_end ? RopePairs::kNeighboursAtEnd : RopePairs::kHalves;
   env.ops->rope(pairs, turn, angles, n_heads, x);
 }

@@ -25,14 +25,9 @@ Weights shapes_of_weights(const Architecture& arch, WeightFormat format) {
 // States of which only the layout is known.
 class StateLayouts final : public States {
  public:
-  StateLayouts(const Architecture& arch, const StateFormat& format)
-      : arch_(arch), format_(format) {}
-  KvStep kv(StateId id) const override {
-    return {.layout = kv_layout(arch_.state(id), format_), .writes = {}, .segments = {}};
-  }
-  FixedStep fixed(StateId id) const override {
-    return {.dtype = fixed_dtype(arch_.state(id), format_.dtype), .blocks = {}};
-  }
+  StateLayouts(const Architecture& arch, const StateFormat& format) : arch_(arch), format_(format) {}
+  KvStep kv(StateId id) const override { return {.layout = kv_layout(arch_.state(id), format_), .writes = {}, .segments = {}}; }
+  FixedStep fixed(StateId id) const override { return {.dtype = fixed_dtype(arch_.state(id), format_.dtype), .blocks = {}}; }
 
  private:
   const Architecture& arch_;
@@ -154,8 +149,7 @@ uint64_t arena_bytes(const Architecture& arch, const StepLimits& limits) {
   return arena.peak();
 }
 
-std::vector<uint64_t> in_flight_buffer_bytes(const Architecture& arch, const InFlightPlan& plan,
-                                             const StepLimits& limits) {
+std::vector<uint64_t> in_flight_buffer_bytes(const Architecture& arch, const InFlightPlan& plan, const StepLimits& limits) {
   std::vector<uint64_t> bytes(static_cast<size_t>(plan.n_buffers), 0);
   const int64_t slots = in_flight_slots(limits.max_rows, limits.max_sequences);
   for (size_t i = 0; i < arch.states.size(); ++i) {

@@ -1,4 +1,4 @@
-// Fields that many a config.json carries: those that change nothing a model computes, and refusals that families share.
+// Refusals that families share.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,38 +9,17 @@
 
 namespace longhaul {
 
-inline constexpr IgnoredField kCommonIgnoredFields[] = {
-    {"architectures", "the class that saved it; model_type decides"},
-    {"auto_map", "code of the checkpoint's own is never run"},
-    {"_name_or_path", "where it was saved from"},
-    {"transformers_version", "who saved it"},
-    {"torch_dtype", "tensors state their own dtype"},
-    {"dtype", "tensors state their own dtype"},
-    {"initializer_range", "training only"},
-    {"attention_dropout", "training only"},
-    {"hidden_dropout", "training only"},
-    {"router_aux_loss_coef", "training only"},
-    {"output_router_logits", "not offered"},
-    {"output_attentions", "not offered"},
-    {"output_hidden_states", "not offered"},
-    {"return_dict", "an interface of the reference"},
-    {"use_cache", "there is always a cache"},
-    {"cache_implementation", "state is laid out as the architecture declares it"},
-    {"is_encoder_decoder", "always a decoder"},
-    {"chunk_size_feed_forward", "changes no result"},
-    {"problem_type", "training only"},
-    {"id2label", "classification only"},
-    {"label2id", "classification only"},
-    {"bos_token_id", "read with the generation defaults"},
-    {"eos_token_id", "read with the generation defaults"},
-    {"pad_token_id", "no padding"},
-};
-
 // Projections have no bias in any model here; a config may say so.
 inline void refuse_biases(ConfigReader& config, std::initializer_list<const char*> keys) {
   for (const char* key : keys) {
     if (config.boolean(key, false)) config.refuse(key, "biased projections are not supported, expected false");
   }
+}
+
+// The reference does not look.
+inline void refuse_unnormalised_experts(ConfigReader& config) {
+  if (!config.boolean("norm_topk_prob", true))
+    config.refuse("norm_topk_prob", "the weights of the chosen experts are always made to add up to one, expected true");
 }
 
 // Experts may stand in tensors of their own, and a name is kept for each: the largest model published has some 23,000.

@@ -11,6 +11,7 @@
 #include <cmath>
 
 #include "formats/config_reader.h"
+#include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
 
 namespace longhaul {
@@ -29,7 +30,6 @@ struct Config {
 constexpr const char* kNoCost = "changes no cost, and the model is only priced";
 constexpr IgnoredField kIgnored[] = {
     {"quantization_config", "priced in the precision of the release"},
-    {"num_nextn_predict_layers", "draft layers are not priced"},
     {"num_key_value_heads", "every head has keys and values of its own, made of one latent"},
     {"head_dim", "the parts of a head say it"},
     {"qk_head_dim", "the parts of a head say it"},
@@ -42,18 +42,13 @@ constexpr IgnoredField kIgnored[] = {
     {"norm_topk_prob", kNoCost},
     {"n_group", kNoCost},
     {"topk_group", kNoCost},
-    {"ep_size", "how a release was served"},
     {"moe_layer_freq", "every layer behind the first"},
-    {"aux_loss_alpha", "training only"},
-    {"seq_aux", "training only"},
-    {"pretraining_tp", "training only"},
 };
 
 class Reader {
  public:
-  Reader(const Json& config, const std::string& where) : t_(config, where) {
+  explicit Reader(const ConfigFile& config) : t_(config) {
     t_.string("model_type");
-    t_.ignore(kCommonIgnoredFields);
     t_.ignore(kIgnored);
   }
 
@@ -127,7 +122,7 @@ class Builder {
       a_.blocks.push_back(feed_forward(l));
     }
     a_.head.norm = norm("norm.weight", c_.hidden_size);
-    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
+    a_.add_head_matrix(lm_head(c_.vocab_size, c_.hidden_size), c_.tie_word_embeddings);
     a_.ignored.push_back({"layers." + std::to_string(a_.n_layers) + ".", "draft layers are not run", true});
     return std::move(a_);
   }
@@ -233,8 +228,8 @@ class Builder {
   Architecture a_;
 };
 
-Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf&) {
-  LH_TRY(const Config c, Reader(config, where).read());
+Result<Architecture> read(const ConfigFile& config, const ShapeOf&) {
+  LH_TRY(const Config c, Reader(config).read());
   return Builder(c).build();
 }
 

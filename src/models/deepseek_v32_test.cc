@@ -99,7 +99,7 @@ TEST(DeepSeekV32, IsForThePlannerOnly) {
   ASSERT_FALSE(runnable.ok());
   EXPECT_EQ(runnable.error().code, ErrorCode::kUnsupported);
   EXPECT_THAT(runnable.error().message, HasSubstr("here: models of type 'deepseek_v32' are described for the planner only"));
-  EXPECT_FALSE(rewrite_config(config, "here", 2, "bfloat16").ok());
+  EXPECT_FALSE(rewrite_config({config, "here"}, 2, "bfloat16").ok());
   for (const std::string& name : preset_names()) {
     if (name != "deepseek-v3.2") {
       EXPECT_TRUE(check_runnable((*find_preset(name))->config, name).ok()) << name;

@@ -13,8 +13,9 @@
 #include <cmath>
 
 #include "formats/config_reader.h"
+#include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
-#include "models/yarn.h"
+#include "models/rope_config.h"
 
 namespace longhaul {
 namespace {
@@ -36,23 +37,18 @@ struct Config {
   RouterScore score = RouterScore::kSqrtSoftplus;
   bool tie_word_embeddings = false;
   std::vector<Layer> layers;
-  RopeSpec main_rope, compress_rope;
+  RopeFields main_rope, compress_rope;
 };
 
 constexpr IgnoredField kIgnored[] = {
-    {"quantization_config", "tensors state their own dtype"},   {"expert_dtype", "tensors state their own dtype"},
-    {"num_nextn_predict_layers", "draft layers are not run"},   {"dspark_block_size", "draft layers are not run"},
-    {"dspark_noise_token_id", "draft layers are not run"},      {"dspark_target_layer_ids", "draft layers are not run"},
-    {"dspark_markov_rank", "draft layers are not run"},         {"topk_method", "the correction bias is always there"},
-    {"norm_topk_prob", "the reference always normalises"},      {"router_jitter_noise", "training only"},
+    {"topk_method", "the correction bias is always there"},
     {"default_partial_rotary_factor", "read where it is used"},
 };
 
 class Reader {
  public:
-  Reader(const Json& config, const std::string& where) : t_(config, where) {
+  explicit Reader(const ConfigFile& config) : t_(config) {
     t_.string("model_type");
-    t_.ignore(kCommonIgnoredFields);
     t_.ignore(kIgnored);
   }
 
@@ -64,6 +60,8 @@ class Reader {
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", false);
     t_.choice("hidden_act", {"silu"}, 0);
     refuse_biases(t_, {"attention_bias", "mlp_bias"});
+    refuse_unnormalised_experts(t_);
+    check_quantisation();
     read_attention();
     read_layers();
     read_experts();
@@ -74,6 +72,15 @@ class Reader {
   }
 
  private:
+  // FP8 and FP4 tensors state their own dtype and blocks; what another method stores is left to the
+  // reader to refuse.
+  void check_quantisation() {
+    const Json* config = t_.peek("quantization_config");
+    const Json* method = config == nullptr ? nullptr : config->find("quant_method");
+    const bool is_released = method == nullptr || (method->as_string() != nullptr && *method->as_string() == "fp8");
+    if (is_released) t_.ignore("quantization_config", "tensors state their own dtype");
+  }
+
   void read_attention() {
     c_.num_attention_heads = t_.integer("num_attention_heads", {1, 1 << 12}, 64);
     if (t_.integer("num_key_value_heads", {1, 1 << 12}, 1) != 1) t_.refuse("num_key_value_heads", "all heads share one row, expected 1");
@@ -135,6 +142,8 @@ class Reader {
     c_.n_routed_experts = t_.integer("n_routed_experts", {1, 1024}, 256);
     c_.num_experts_per_tok = t_.integer("num_experts_per_tok", {1, 1024}, 6);
     c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 2048);
+    check_alias("intermediate_size", "moe_intermediate_size", c_.moe_intermediate_size);
+    check_alias("num_local_experts", "n_routed_experts", c_.n_routed_experts);
     if (t_.integer("n_shared_experts", {0, 1024}, 1) != 1) t_.refuse("n_shared_experts", "expected 1");
     c_.routed_scaling_factor = t_.number("routed_scaling_factor", {-1e6, 1e6}, 1.5);
     c_.swiglu_limit = t_.number("swiglu_limit", {1e-6, 1e9}, 10.0);
@@ -145,6 +154,12 @@ class Reader {
       t_.fail("num_experts_per_tok",
               fmt::format("must be at most n_routed_experts ({}), found {}", c_.n_routed_experts, c_.num_experts_per_tok));
     }
+  }
+
+  // A second name of the reference's for the same number.
+  void check_alias(const char* alias, const char* name, int64_t value) {
+    if (t_.has(alias) && t_.integer(alias, {1, 1 << 20}) != value)
+      t_.fail(alias, fmt::format("is another number than {} ({}), of which it is a second name; take one of the two away", name, value));
   }
 
   void read_streams() {
@@ -165,46 +180,43 @@ class Reader {
       t_.fail("partial_rotary_factor",
               fmt::format("must turn an even number of channels, 2 to index_head_dim ({}), found {}", c_.index_head_dim, c_.rope_dim));
     }
-    const Scaling main{.theta = theta}, compress{.theta = compress_theta};
-    auto parameters = t_.optional_child("rope_parameters");
+    c_.main_rope = {.theta = theta, .partial_rotary_factor = by_factor, .max_position_embeddings = c_.max_position_embeddings};
+    c_.compress_rope = c_.main_rope;
+    c_.compress_rope.theta = compress_theta;
     auto scaling = t_.optional_child("rope_scaling");
-    if (parameters && parameters->has("main") && parameters->has("compress")) {
-      c_.main_rope = read_rope(parameters->child("main"), main, true);
-      c_.compress_rope = read_rope(parameters->child("compress"), compress, true);
-      return;
+    if (scaling && !scaling->keys().empty()) {
+      t_.ignore("rope_parameters", "the older field goes before it, as in the reference");
+      return read_flat_rope(*scaling);
     }
-    // Flat fields scale the compressed layers' angles alone, and then nothing is multiplied unless they say so.
-    c_.main_rope = rope_spec(main);
-    c_.compress_rope = parameters ? read_rope(*parameters, compress, false)
-                       : scaling  ? read_rope(*scaling, compress, false)
-                                  : rope_spec(compress);
+    auto parameters = t_.optional_child("rope_parameters");
+    if (!parameters) return;
+    if (!parameters->has("main") || !parameters->has("compress")) return read_flat_rope(*parameters);
+    c_.main_rope = read_nested_rope(parameters->child("main"), c_.main_rope);
+    c_.compress_rope = read_nested_rope(parameters->child("compress"), c_.compress_rope);
   }
 
-  struct Scaling {
-    double theta = 10000.0, factor = 1.0, attention_factor = 1.0;
-    std::optional<YarnFields> yarn = {};
-  };
+  // Flat fields stretch the compressed layers' angles alone, and nothing is multiplied then unless
+  // they say so.
+  void read_flat_rope(ConfigReader object) {
+    if (!object.present("attention_factor")) c_.compress_rope.attention_factor = 1.0;
+    object.ignore("rope_theta", "compress_rope_theta says it");
+    object.ignore("partial_rotary_factor", "the model's own says it");
+    c_.compress_rope = read_rope_of(object, c_.compress_rope, RopeReading::kStretchAlone);
+  }
 
-  RopeSpec read_rope(ConfigReader r, Scaling s, bool nested) {
-    if (nested) s.theta = r.number("rope_theta", {1.0, 1e12}, s.theta);
-    r.ignore("rope_theta", "compress_rope_theta says it");
-    if (nested) {
-      check_rotated_part(r);
-    } else {
-      r.ignore("partial_rotary_factor", "the model's own says it");
-    }
-    const size_t old_type = r.choice("type", {"default", "yarn"}, 0);
-    if (r.choice("rope_type", {"default", "yarn"}, old_type) == 1) {
-      s.factor = r.number("factor", {1e-6, 1e6}, 1.0);
-      s.yarn = YarnFields{.theta = s.theta,
-                          .beta_fast = r.number("beta_fast", {1e-6, 1e6}, 32.0),
-                          .beta_slow = r.number("beta_slow", {1e-6, 1e6}, 1.0),
-                          .original_max_position_embeddings =
-                              r.integer("original_max_position_embeddings", {1, int64_t{1} << 32}, c_.max_position_embeddings)};
-      if (s.theta <= 1.0) r.fail("rope_type", kYarnNeedsTheta);
-      s.attention_factor = r.number("attention_factor", {1e-6, 1e6}, nested ? yarn_attention_factor(s.factor) : 1.0);
-    }
-    return rope_spec(s);
+  RopeFields read_nested_rope(ConfigReader object, const RopeFields& defaults) {
+    check_rotated_part(object);
+    return read_rope_of(object, defaults, RopeReading::kAll);
+  }
+
+  RopeFields read_rope_of(ConfigReader& object, const RopeFields& defaults, RopeReading reading) {
+    RopeFields rope = read_rope(object, defaults, c_.head_dim, reading);
+    // Compressed entries are turned too, by the place of their first token: what the whole text's
+    // length is to them, nobody says.
+    if (rope.type == RopeType::kDynamic || rope.type == RopeType::kLongRope || rope.type == RopeType::kProportional)
+      object.refuse(object.has("rope_type") ? "rope_type" : "type",
+                    "is not supported with compressed entries, expected 'default', 'linear', 'yarn' or 'llama3'");
+    return rope;
   }
 
   // Of two that say how much of a head turns, the nested one decides; left out it means all.
@@ -212,18 +224,6 @@ class Reader {
     const auto channels = static_cast<int64_t>(r.number("partial_rotary_factor", {0.0, 1.0}, 1.0) * static_cast<double>(c_.head_dim));
     if (channels != c_.rope_dim)
       r.fail("partial_rotary_factor", fmt::format("must turn as many channels as the model's own ({}), found {}", c_.rope_dim, channels));
-  }
-
-  RopeSpec rope_spec(const Scaling& s) const {
-    RopeSpec spec{.n_pairs = c_.rope_dim / 2,
-                  .live_pairs = c_.rope_dim / 2,
-                  .denominator = c_.rope_dim,
-                  .theta = s.theta,
-                  .factor = s.factor,
-                  .attention_factor = static_cast<float>(s.attention_factor),
-                  .neighbours_at_end = true};
-    if (s.yarn) spec.ramp = yarn_ramp(*s.yarn, c_.rope_dim);
-    return spec;
   }
 
   ConfigReader t_;
@@ -241,7 +241,7 @@ class Builder {
     a_.hidden_size = d;
     a_.n_streams = n;
     a_.n_layers = static_cast<int64_t>(c_.layers.size());
-    a_.max_positions = c_.max_position_embeddings;
+    a_.max_positions = c_.compress_rope.reach();
     a_.prefixes = {"", "model."};
     a_.embedding.table = a_.add_weight({.name = "embed.weight", .shape = {c_.vocab_size, d}, .other_names = {"embed_tokens.weight"}},
                                        {.use = WeightUse::kLookup, .rows = c_.vocab_size, .cols = d});
@@ -255,7 +255,8 @@ class Builder {
                                      .eps = static_cast<float>(c_.hc_eps),
                                      .norm_eps = static_cast<float>(c_.rms_norm_eps)};
     a_.head.norm = norm({"norm.weight", {}}, d);
-    add_head();
+    a_.add_head_matrix({.name = "head.weight", .shape = {c_.vocab_size, d}, .other_names = {"lm_head.weight"}, .is_absolute = true},
+                       c_.tie_word_embeddings);
     for (const char* draft : {"mtp.", "model.mtp."}) a_.ignored.push_back({draft, "draft layers are not run", true, true});
     return std::move(a_);
   }
@@ -289,13 +290,6 @@ class Builder {
     return add(name, {n}, {.use = WeightUse::kVector, .cols = n, .released = released});
   }
   NormSpec norm(const Name& name, int64_t n) { return {vector(name, n, DType::kBF16), static_cast<float>(c_.rms_norm_eps)}; }
-
-  void add_head() {
-    if (c_.tie_word_embeddings) return a_.add_head_matrix("");
-    a_.head.matrix = a_.add_weight(
-        {.name = "head.weight", .shape = {c_.vocab_size, c_.hidden_size}, .other_names = {"lm_head.weight"}, .is_absolute = true},
-        {.use = WeightUse::kMatrix, .rows = c_.vocab_size, .cols = c_.hidden_size, .rounding = Rounding::kFiner});
-  }
 
   RowFormat released_row() const { return {RowCoding::kFp8ByE8M0, c_.rope_dim}; }
 
@@ -346,6 +340,12 @@ class Builder {
     return s;
   }
 
+  RopeSpec rope(const RopeFields& fields) const {
+    RopeSpec spec = rope_spec(fields, c_.head_dim);
+    spec.neighbours_at_end = true;
+    return spec;
+  }
+
   Block attention(int64_t l) {
     const LayerKind kind = c_.layers[static_cast<size_t>(l)].kind;
     const int64_t d = c_.hidden_size, heads = c_.num_attention_heads, k = c_.head_dim, groups = c_.o_groups, rank = c_.o_lora_rank;
@@ -356,7 +356,7 @@ class Builder {
                    .head_dim = k,
                    .window = c_.sliding_window,
                    .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(k))),
-                   .rope = kind == LayerKind::kWindow ? c_.main_rope : c_.compress_rope};
+                   .rope = rope(kind == LayerKind::kWindow ? c_.main_rope : c_.compress_rope)};
     s.q_a_proj = matrix(layer_name(l, "attn.wq_a.weight", {"self_attn.q_a_proj.weight"}), c_.q_lora_rank, d);
     s.q_a_norm = norm(layer_name(l, "attn.q_norm.weight", {"self_attn.q_a_norm.weight"}), c_.q_lora_rank);
     s.attention.q_proj = matrix(layer_name(l, "attn.wq_b.weight", {"self_attn.q_b_proj.weight"}), heads * k, c_.q_lora_rank);
@@ -410,28 +410,23 @@ class Builder {
               .activation = ActivationKind::kSilu,
               .limit = static_cast<float>(c_.swiglu_limit)};
     s.router = router(l);
-    add_expert_weights(l, s);
+    add_expert_weights(a_, s, expert_layouts(l), shape_of_);
     for (WeightId id : {s.gate_proj, s.up_proj, s.down_proj}) a_.weights[static_cast<size_t>(id)].released = DType::kF4;
     return s;
   }
 
-  void add_expert_weights(int64_t l, MoeSpec& s) {
-    const int64_t d = c_.hidden_size, e = s.n_experts, f = s.width;
-    const std::string stack = "layers." + std::to_string(l) + ".mlp.experts.";
-    if (shape_of_ && shape_of_("model." + stack + "gate_up_proj") != nullptr) {
-      s.gate_proj = a_.add_experts(stack + "gate_up_proj", e, 2 * f, 0, f, d);
-      s.up_proj = a_.add_experts(stack + "gate_up_proj", e, 2 * f, f, f, d);
-      s.down_proj = a_.add_experts(stack + "down_proj", e, d, 0, d, f);
-      return;
-    }
-    const auto names = [&](const char* name) {
-      std::vector<std::string> all;
-      for (int64_t i = 0; i < e; ++i) all.push_back("layers." + std::to_string(l) + ".ffn.experts." + std::to_string(i) + name);
-      return all;
+  static std::vector<ExpertLayout> expert_layouts(int64_t l) {
+    const std::string layer = "layers." + std::to_string(l) + ".";
+    const auto one_by_one = [&](const char* place, const char* gate, const char* up, const char* down) {
+      const std::string expert = layer + place + ".experts.*.";
+      return ExpertLayout{expert + gate + ".weight", expert + up + ".weight", expert + down + ".weight"};
     };
-    s.gate_proj = a_.add_separate_experts(names(".w1.weight"), f, 0, f, d);
-    s.up_proj = a_.add_separate_experts(names(".w3.weight"), f, 0, f, d);
-    s.down_proj = a_.add_separate_experts(names(".w2.weight"), d, 0, d, f);
+    const auto stacked = [&](const char* place) {
+      const std::string stack = layer + place + ".experts.";
+      return ExpertLayout{stack + "gate_up_proj", stack + "gate_up_proj", stack + "down_proj"};
+    };
+    return {one_by_one("ffn", "w1", "w3", "w2"), stacked("mlp"), one_by_one("mlp", "w1", "w3", "w2"),
+            one_by_one("mlp", "gate_proj", "up_proj", "down_proj"), stacked("ffn")};
   }
 
   GatedMlpSpec shared_expert(int64_t l) {
@@ -460,8 +455,8 @@ class Builder {
   Architecture a_;
 };
 
-Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf& shape_of) {
-  LH_TRY(const Config c, Reader(config, where).read());
+Result<Architecture> read(const ConfigFile& config, const ShapeOf& shape_of) {
+  LH_TRY(const Config c, Reader(config).read());
   return Builder(c, shape_of).build();
 }
 
@@ -472,14 +467,14 @@ Json first_of(const Json& list, int64_t n) {
 }
 
 // Keeps the first layers: the published schedules show every kind of layer early.
-Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
-  LH_TRY(const Config c, Reader(config, where).read());
-  Json out = config;
+Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::string& dtype) {
+  LH_TRY(const Config c, Reader(config).read());
+  Json out = config.json;
   const auto total = static_cast<int64_t>(c.layers.size());
   const int64_t n = n_layers > 0 ? std::min(n_layers, total) : total;
   out.set("num_hidden_layers", n);
   for (const char* list : {"compress_ratios", "layer_types", "mlp_layer_types"}) {
-    if (const Json* found = config.find(list); found != nullptr && found->as_array() != nullptr) out.set(list, first_of(*found, n));
+    if (const Json* found = config.json.find(list); found != nullptr && found->as_array() != nullptr) out.set(list, first_of(*found, n));
   }
   out.set("dtype", dtype);
   return out;

@@ -9,6 +9,7 @@
 #include "arch/architecture.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "formats/config_reader.h"
 #include "mechanisms/mixers.h"
 
 namespace longhaul {
@@ -28,9 +29,9 @@ struct RefusedType {
 
 struct Family {
   std::vector<std::string> model_types;
-  Result<Architecture> (*read)(const Json& config, const std::string& where, const ShapeOf& shape_of);
+  Result<Architecture> (*read)(const ConfigFile& config, const ShapeOf& shape_of);
   // The config with only so many layers (0: all) and the weights' dtype stated ("bfloat16").
-  Result<Json> (*rewrite)(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype);
+  Result<Json> (*rewrite)(const ConfigFile& config, int64_t n_layers, const std::string& dtype);
   std::vector<Preset> presets;
   bool planner_only = false;  // described to be priced: nothing runs it, and rewrite is null
   std::vector<RefusedType> refused = {};

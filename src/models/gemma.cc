@@ -10,12 +10,15 @@
 
 #include <cmath>
 
+#include "models/checkpoint_layout.h"
+
 namespace longhaul {
 namespace {
 
 class Builder {
  public:
-  explicit Builder(const GemmaConfig& c) : c_(c), first_shared_(static_cast<int64_t>(c.layers.size()) - c.num_kv_shared_layers) {}
+  Builder(const GemmaConfig& c, const ShapeOf& shape_of)
+      : c_(c), shape_of_(shape_of), first_shared_(static_cast<int64_t>(c.layers.size()) - c.num_kv_shared_layers) {}
 
   Architecture build() {
     const int64_t d = c_.hidden_size;
@@ -24,13 +27,14 @@ class Builder {
     a_.vocab_size = c_.vocab_size;
     a_.hidden_size = d;
     a_.n_layers = static_cast<int64_t>(c_.layers.size());
-    a_.max_positions = c_.max_position_embeddings;
+    a_.max_positions = c_.full_rope.reach();
     a_.requires_bos = true;
+    a_.prefixes = {"model.language_model.", "model.", "language_model.model.", ""};
     a_.embedding = {.table = a_.add_lookup("embed_tokens.weight", c_.vocab_size, d), .scale = std::sqrt(static_cast<float>(d))};
     if (c_.hidden_size_per_layer_input > 0) declare_per_layer_embeddings();
     for (int64_t l = 0; l < a_.n_layers; ++l) add_layer(l);
     a_.head.norm = norm("norm.weight", d);
-    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
+    a_.add_head_matrix(lm_head(c_.vocab_size, d), c_.tie_word_embeddings);
     if (c_.final_logit_softcapping) a_.head.softcap = static_cast<float>(*c_.final_logit_softcapping);
     list_ignored_tensors();
     return std::move(a_);
@@ -43,13 +47,7 @@ class Builder {
   NormSpec plain_norm() const { return {kNone, static_cast<float>(c_.rms_norm_eps)}; }
   static std::string layer_name(int64_t l, const char* name) { return "layers." + std::to_string(l) + "." + name; }
 
-  RopeSpec rope(const GemmaLayer& layer) const {
-    const GemmaConfig::Rope& r = layer.full ? c_.full_rope : c_.sliding_rope;
-    const int64_t pairs = layer.head_dim / 2;
-    // Proportional: the frequencies of the whole head, of which only the first are turned.
-    const int64_t live = r.proportional ? static_cast<int64_t>(r.partial_rotary_factor * static_cast<double>(layer.head_dim)) / 2 : pairs;
-    return {.n_pairs = pairs, .live_pairs = live, .denominator = layer.head_dim, .theta = r.theta, .factor = r.factor};
-  }
+  RopeSpec rope(const GemmaLayer& layer) const { return rope_spec(layer.full ? c_.full_rope : c_.sliding_rope, layer.head_dim); }
 
   void add_layer(int64_t l) {
     const GemmaLayer& layer = c_.layers[static_cast<size_t>(l)];
@@ -75,8 +73,7 @@ class Builder {
     s.q_norm = norm(layer_name(l, "self_attn.q_norm.weight"), layer.head_dim);
     StateId& latest = layer.full ? latest_full_ : latest_sliding_;
     if (!shared) {
-      s.k_proj = a_.add_matrix(layer_name(l, "self_attn.k_proj.weight"), kv, d);
-      if (!layer.k_eq_v) s.v_proj = a_.add_matrix(layer_name(l, "self_attn.v_proj.weight"), kv, d);
+      add_keys_and_values(l, layer.k_eq_v, kv, s);
       s.k_norm = norm(layer_name(l, "self_attn.k_norm.weight"), layer.head_dim);
       if (c_.generation >= 4) s.v_norm = plain_norm();
       latest = static_cast<StateId>(a_.states.size());
@@ -88,6 +85,20 @@ class Builder {
             .pre_norm = norm(layer_name(l, "input_layernorm.weight"), d),
             .post_norm = norm(layer_name(l, "post_attention_layernorm.weight"), d),
             .mixer = s};
+  }
+
+  // Where values are the keys' projection, a checkpoint may hold it under either name, or under
+  // both.
+  void add_keys_and_values(int64_t l, bool k_eq_v, int64_t rows, AttentionSpec& s) {
+    const std::string keys = layer_name(l, "self_attn.k_proj.weight"), values = layer_name(l, "self_attn.v_proj.weight");
+    if (!k_eq_v) {
+      s.k_proj = a_.add_matrix(keys, rows, c_.hidden_size);
+      s.v_proj = a_.add_matrix(values, rows, c_.hidden_size);
+      return;
+    }
+    s.k_proj = a_.add_weight({.name = keys, .shape = {rows, c_.hidden_size}, .other_names = {values}},
+                             {.use = WeightUse::kMatrix, .rows = rows, .cols = c_.hidden_size});
+    a_.denied.push_back({values, keys, "attention_k_eq_v takes values from the keys' projection"});
   }
 
   GatedMlpSpec mlp(int64_t l, bool shared) {
@@ -108,9 +119,18 @@ class Builder {
                                 .proj = a_.rounded(a_.add_matrix(layer_name(l, "router.proj.weight"), e, d), Rounding::kNever),
                                 .per_expert_scale = a_.add_vector(layer_name(l, "router.per_expert_scale"), e)};
     s.expert_norm = norm(layer_name(l, "pre_feedforward_layernorm_2.weight"), d);
-    s.gate_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, 0, width, d);
-    s.up_proj = a_.add_experts(layer_name(l, "experts.gate_up_proj"), e, 2 * width, width, width, d);
-    s.down_proj = a_.add_experts(layer_name(l, "experts.down_proj"), e, d, 0, d, width);
+    const auto layout = [&](const char* gate, const char* up, const char* down) {
+      return ExpertLayout{layer_name(l, gate), layer_name(l, up), layer_name(l, down)};
+    };
+    const ExpertLayout layouts[] = {
+        layout("experts.gate_up_proj", "experts.gate_up_proj", "experts.down_proj"),
+        layout("experts.*.gate_proj.weight", "experts.*.up_proj.weight", "experts.*.down_proj.weight"),
+        layout("experts.*.gate_up_proj.weight", "experts.*.gate_up_proj.weight", "experts.*.down_proj.weight"),
+        layout("moe.experts.*.gate_proj.weight", "moe.experts.*.up_proj.weight", "moe.experts.*.down_proj.weight"),
+        layout("moe.experts.gate_up_proj", "moe.experts.gate_up_proj", "moe.experts.down_proj"),
+        layout("experts.switch_glu.gate_proj.weight", "experts.switch_glu.up_proj.weight", "experts.switch_glu.down_proj.weight"),
+    };
+    add_expert_weights(a_, s, layouts, shape_of_);
     return s;
   }
 
@@ -156,14 +176,10 @@ class Builder {
   }
 
   void list_ignored_tensors() {
-    a_.prefixes = {"model.language_model.", "model.", "language_model.model.", ""};
-    for (const char* prefix : {"model.vision_tower.", "vision_tower.", "model.audio_tower.", "model.embed_vision.", "model.embed_audio.",
-                               "model.vision_embedder.", "model.multi_modal_projector.", "multi_modal_projector."}) {
-      a_.ignored.push_back({prefix, "vision and audio input are not supported; text needs none of it", true, true});
-    }
-    if (c_.tie_word_embeddings) {
-      for (const char* name : {"lm_head.weight", "language_model.lm_head.weight", "model.lm_head.weight"}) {
-        a_.ignored.push_back({name, "the head is tied to the embedding", false, true});
+    for (const char* outer : {"", "model."}) {
+      for (const char* tower :
+           {"vision_tower.", "audio_tower.", "embed_vision.", "embed_audio.", "vision_embedder.", "multi_modal_projector."}) {
+        a_.ignored.push_back({std::string(outer) + tower, "vision and audio input are not supported; text needs none of it", true, true});
       }
     }
     for (int64_t l = 0; l < a_.n_layers; ++l) {
@@ -177,6 +193,7 @@ class Builder {
   }
 
   const GemmaConfig& c_;
+  const ShapeOf& shape_of_;
   Architecture a_;
   int64_t first_shared_;
   StateId latest_full_ = kNone, latest_sliding_ = kNone;
@@ -186,17 +203,17 @@ class Builder {
 
 }  // namespace
 
-Architecture gemma_architecture(const GemmaConfig& config) { return Builder(config).build(); }
+Architecture gemma_architecture(const GemmaConfig& config, const ShapeOf& shape_of) { return Builder(config, shape_of).build(); }
 
 namespace {
 
-Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf&) {
-  LH_TRY(const GemmaConfig c, read_gemma_config(config, where));
-  return gemma_architecture(c);
+Result<Architecture> read(const ConfigFile& config, const ShapeOf& shape_of) {
+  LH_TRY(const GemmaConfig c, read_gemma_config(config));
+  return gemma_architecture(c, shape_of);
 }
 
-Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
-  LH_TRY(GemmaConfig c, read_gemma_config(config, where));
+Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::string& dtype) {
+  LH_TRY(GemmaConfig c, read_gemma_config(config));
   if (n_layers > 0) {
     LH_TRY(c, keep_gemma_layers(std::move(c), n_layers));
   }

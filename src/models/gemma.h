@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/family.h"
+#include "models/rope_config.h"
 
 namespace longhaul {
 
@@ -30,16 +31,13 @@ struct GemmaConfig {
   int64_t num_experts = 0, top_k_experts = 0, moe_intermediate_size = 0;  // 0 experts: no mixture
   std::optional<double> final_logit_softcapping;
   double attention_scale = 1.0;
-  struct Rope {
-    bool proportional = false;
-    double theta = 10000.0, partial_rotary_factor = 1.0, factor = 1.0;
-  };
-  Rope sliding_rope, full_rope;
+  RopeFields sliding_rope, full_rope;
   bool tie_word_embeddings = true;
 };
 
-Result<GemmaConfig> read_gemma_config(const Json& config, const std::string& where);
-Architecture gemma_architecture(const GemmaConfig& config);
+Result<GemmaConfig> read_gemma_config(const ConfigFile& config);
+// shape_of: tells how a checkpoint lays out its experts, where there is one.
+Architecture gemma_architecture(const GemmaConfig& config, const ShapeOf& shape_of = {});
 
 // Published sizes: gemma-4-E2B, gemma-4-E4B, gemma-4-12B, gemma-4-26B-A4B, gemma-4-31B.
 const std::vector<GemmaConfig>& gemma_presets();

@@ -15,21 +15,6 @@ namespace {
 constexpr int64_t kMaxLayers = 256;
 
 constexpr IgnoredField kIgnored[] = {
-    {"vision_config", "text only"},
-    {"audio_config", "text only"},
-    {"image_token_id", "text only"},
-    {"image_token_index", "text only"},
-    {"video_token_id", "text only"},
-    {"audio_token_id", "text only"},
-    {"boi_token_id", "text only"},
-    {"boi_token_index", "text only"},
-    {"eoi_token_id", "text only"},
-    {"eoi_token_index", "text only"},
-    {"boa_token_id", "text only"},
-    {"eoa_token_id", "text only"},
-    {"eoa_token_index", "text only"},
-    {"mm_tokens_per_image", "text only"},
-    {"vision_soft_tokens_per_image", "text only"},
     {"num_global_key_value_heads", "honoured where attention_k_eq_v asks for it"},
     {"per_layer_config", "read with the layers"},
     {"global_head_dim", "read with the layers, or replaced by per_layer_config"},
@@ -37,7 +22,7 @@ constexpr IgnoredField kIgnored[] = {
 
 class GemmaReader {
  public:
-  GemmaReader(const Json& config, const std::string& where) : top_(config, where), t_(top_) {
+  explicit GemmaReader(const ConfigFile& config) : top_(config), t_(top_) {
     const std::string type = top_.string("model_type");
     nested_ = top_.has("text_config");
     if (nested_) {
@@ -45,10 +30,8 @@ class GemmaReader {
       const std::string inner = t_.string("model_type", type);
       if (inner != type && inner != type + "_text")
         t_.fail("model_type", fmt::format("is '{}', which does not belong in a {} config", printable(inner), type));
-      top_.ignore(kCommonIgnoredFields);
-      top_.ignore(kIgnored);
+      top_.holds_copies_of(t_);
     }
-    t_.ignore(kCommonIgnoredFields);
     t_.ignore(kIgnored);
     c_.generation = type.rfind("gemma3", 0) == 0 ? 3 : 4;
     unified_ = type.rfind("gemma4_unified", 0) == 0;
@@ -92,7 +75,10 @@ class GemmaReader {
         t_.refuse("use_bidirectional_attention", "a model that sees the future cannot generate");
       return;
     }
-    if (t_.choice("use_bidirectional_attention", {"vision", "all"}, 0) == 1) {
+    const Json* word = t_.peek("use_bidirectional_attention");
+    if (word != nullptr && word->as_bool() != nullptr && !*word->as_bool()) {
+      t_.ignore("use_bidirectional_attention", "false is none of the words and asks for nothing");
+    } else if (t_.choice("use_bidirectional_attention", {"vision", "all"}, 0) == 1) {
       t_.refuse("use_bidirectional_attention", "a model that sees the future cannot generate");
     }
   }
@@ -102,6 +88,7 @@ class GemmaReader {
     kv_heads_ = t_.integer("num_key_value_heads", {1, 1 << 10}, 4);
     head_dim_ = t_.integer("head_dim", {2, 1 << 12}, 256);
     c_.sliding_window = t_.integer("sliding_window", {1, int64_t{1} << 32}, c_.generation == 3 ? 4096 : unified_ ? 1024 : 512);
+    has_window_ = !t_.present("sliding_window") || t_.has("sliding_window");
     if (c_.generation == 3) {
       c_.attention_scale = 1.0 / std::sqrt(t_.number("query_pre_attn_scalar", {1e-6, 1e9}, 256.0));
     }
@@ -119,6 +106,7 @@ class GemmaReader {
     if (c_.generation == 4) read_layer_overrides();
     for (int64_t l = 0; l < n; ++l) {
       const GemmaLayer& layer = c_.layers[static_cast<size_t>(l)];
+      if (!layer.full && !has_window_) t_.fail("sliding_window", fmt::format("is null, and layer {} is a sliding one; give its window", l));
       if (layer.head_dim % 2 != 0) t_.fail("head_dim", fmt::format("must be even, layer {} has {}", l, layer.head_dim));
       if (c_.num_attention_heads % layer.n_kv_heads != 0) {
         t_.fail("num_attention_heads", fmt::format("must be a multiple of the key heads, layer {} has {}", l, layer.n_kv_heads));
@@ -189,9 +177,10 @@ class GemmaReader {
       t_.fail("vocab_size_per_layer_input", "must be at least 1");
     const bool legacy = t_.boolean("use_second_mlp_block", false);
     const bool moe = t_.boolean("enable_moe_block", legacy);
-    const int64_t experts = t_.integer("num_experts", {1, 4096}, 1), top_k = t_.integer("top_k_experts", {1, 4096}, 1);
-    const int64_t legacy_width = t_.integer("expert_intermediate_size", {1, 1 << 20}, 1);
-    const int64_t expert_width = t_.integer("moe_intermediate_size", {1, 1 << 20}, legacy_width);
+    const int64_t least = moe ? 1 : 0;  // of what is not there, configs say 0 as well as null
+    const int64_t experts = t_.integer("num_experts", {least, 4096}, 1), top_k = t_.integer("top_k_experts", {least, 4096}, 1);
+    const int64_t legacy_width = t_.integer("expert_intermediate_size", {least, 1 << 20}, 1);
+    const int64_t expert_width = t_.integer("moe_intermediate_size", {least, 1 << 20}, legacy_width);
     if (!moe) return;
     for (const char* key : {"num_experts", "top_k_experts"}) {
       if (!t_.has(key)) t_.fail(key, "is required where enable_moe_block is true");
@@ -204,30 +193,43 @@ class GemmaReader {
     c_.moe_intermediate_size = expert_width;
   }
 
-  GemmaConfig::Rope read_rope(ConfigReader r, GemmaConfig::Rope rope) {
-    const size_t type = r.choice("rope_type", {"default", "linear", "proportional"}, rope.proportional ? 2 : 0);
-    r.optional_string("type");  // the old spelling stands beside the new one
-    rope.proportional = type == 2;
-    rope.theta = r.number("rope_theta", {1.0, 1e12}, rope.theta);
-    rope.factor = r.number("factor", {1e-6, 1e6}, 1.0);
-    if (type == 0) rope.factor = 1.0;
-    rope.partial_rotary_factor = r.number("partial_rotary_factor", {0.0, 1.0}, 1.0);
-    if (type != 2 && rope.partial_rotary_factor != 1.0)
-      r.refuse("partial_rotary_factor", "is supported for rope_type 'proportional' alone");
+  RopeFields read_rope_of(ConfigReader object, RopeFields defaults, bool full) {
+    const RopeFields rope = read_rope(object, std::move(defaults), head_dim_of(full));
+    if (rope.type != RopeType::kProportional && rope.partial_rotary_factor != 1.0)
+      object.refuse("partial_rotary_factor", "is supported for rope_type 'proportional' alone, expected 1");
     return rope;
   }
 
+  // Layers of a kind may differ where per_layer_config says so; lists of divisors must fit all of
+  // them.
+  int64_t head_dim_of(bool full) const {
+    const auto it = std::find_if(c_.layers.begin(), c_.layers.end(), [&](const GemmaLayer& l) { return l.full == full; });
+    return it == c_.layers.end() ? 0 : it->head_dim;
+  }
+
   void read_ropes() {
-    c_.sliding_rope = {false, 1e4, 1.0, 1.0};
-    c_.full_rope = c_.generation == 3 ? GemmaConfig::Rope{false, 1e6, 1.0, 1.0} : GemmaConfig::Rope{true, 1e6, 0.25, 1.0};
+    const int64_t positions = c_.max_position_embeddings;
+    const RopeFields proportional{.type = RopeType::kProportional, .theta = 1e6, .partial_rotary_factor = 0.25, .factor = 1.0};
+    c_.full_rope = c_.generation == 3 ? RopeFields{.theta = 1e6} : proportional;
+    c_.full_rope.max_position_embeddings = c_.sliding_rope.max_position_embeddings = positions;
     c_.full_rope.theta = t_.number("rope_theta", {1.0, 1e12}, c_.full_rope.theta);
     c_.sliding_rope.theta = t_.number("rope_local_base_freq", {1.0, 1e12}, c_.sliding_rope.theta);
-    if (auto scaling = t_.optional_child("rope_scaling")) c_.full_rope = read_rope(*scaling, c_.full_rope);
     auto parameters = t_.optional_child("rope_parameters");
-    if (!parameters) return;
-    if (auto full = parameters->optional_child("full_attention")) c_.full_rope = read_rope(*full, {false, c_.full_rope.theta, 1.0, 1.0});
-    if (auto sliding = parameters->optional_child("sliding_attention"))
-      c_.sliding_rope = read_rope(*sliding, {false, c_.sliding_rope.theta, 1.0, 1.0});
+    auto scaling = t_.optional_child("rope_scaling");
+    if (parameters) {
+      const bool truncate = read_beside_ropes(*parameters);
+      const RopeFields full{.theta = c_.full_rope.theta, .truncate = truncate, .max_position_embeddings = positions};
+      const RopeFields sliding{.theta = c_.sliding_rope.theta, .truncate = truncate, .max_position_embeddings = positions};
+      if (auto object = parameters->optional_child("full_attention")) c_.full_rope = read_rope_of(*object, full, true);
+      if (auto object = parameters->optional_child("sliding_attention")) c_.sliding_rope = read_rope_of(*object, sliding, false);
+    }
+    // The older field stretches full layers alone, over what the newer one says.
+    if (scaling) c_.full_rope = read_rope_of(*scaling, c_.full_rope, true);
+    for (const GemmaLayer& layer : c_.layers) {
+      const RopeFields& rope = layer.full ? c_.full_rope : c_.sliding_rope;
+      if (rope.type == RopeType::kLongRope && layer.head_dim != head_dim_of(layer.full))
+        t_.refuse("per_layer_config", "heads of several widths with one list of divisors are not supported");
+    }
   }
 
   void check_sharing() {
@@ -248,25 +250,18 @@ class GemmaReader {
 
   ConfigReader top_, t_;
   GemmaConfig c_;
-  bool nested_ = false, unified_ = false;
+  bool nested_ = false, unified_ = false, has_window_ = true;
   int64_t kv_heads_ = 0, head_dim_ = 0;
 };
 
 }  // namespace
 
-Result<GemmaConfig> read_gemma_config(const Json& config, const std::string& where) { return GemmaReader(config, where).read(); }
+Result<GemmaConfig> read_gemma_config(const ConfigFile& config) { return GemmaReader(config).read(); }
 
 Json gemma_config_json(const GemmaConfig& c, const std::string& dtype) {
   const bool g3 = c.generation == 3;
-  const auto rope = [](const GemmaConfig::Rope& r) {
-    Json j = Json::object({{"rope_type", r.proportional    ? "proportional"
-                                         : r.factor != 1.0 ? "linear"
-                                                           : "default"},
-                           {"rope_theta", r.theta}});
-    if (r.proportional) j.set("partial_rotary_factor", r.partial_rotary_factor);
-    if (r.factor != 1.0) j.set("factor", r.factor);
-    return j;
-  };
+  Json rope_parameters = Json::object({{"sliding_attention", rope_json(c.sliding_rope)}, {"full_attention", rope_json(c.full_rope)}});
+  if (!c.full_rope.truncate) rope_parameters.set("truncate", false);
   Json types{Json::Array{}}, overrides{Json::Object{}};
   const GemmaLayer* base = &c.layers.front();
   for (const GemmaLayer& l : c.layers) {
@@ -281,27 +276,26 @@ Json gemma_config_json(const GemmaConfig& c, const std::string& dtype) {
       overrides.set(fmt::format("{:02}", i), Json::object({{"head_dim", l.head_dim}, {"num_key_value_heads", l.n_kv_heads}}));
     }
   }
-  Json t =
-      Json::object({{"model_type", g3 ? "gemma3_text" : "gemma4_text"},
-                    {"dtype", dtype},
-                    {"vocab_size", c.vocab_size},
-                    {"hidden_size", c.hidden_size},
-                    {"intermediate_size", c.intermediate_size},
-                    {"num_hidden_layers", static_cast<int64_t>(c.layers.size())},
-                    {"num_attention_heads", c.num_attention_heads},
-                    {"num_key_value_heads", base->n_kv_heads},
-                    {"head_dim", base->head_dim},
-                    {"sliding_window", c.sliding_window},
-                    {"layer_types", types},
-                    {"max_position_embeddings", c.max_position_embeddings},
-                    {"rms_norm_eps", c.rms_norm_eps},
-                    {"hidden_activation", "gelu_pytorch_tanh"},
-                    {"rope_parameters", Json::object({{"sliding_attention", rope(c.sliding_rope)}, {"full_attention", rope(c.full_rope)}})},
-                    {"tie_word_embeddings", c.tie_word_embeddings},
-                    {"final_logit_softcapping", c.final_logit_softcapping ? Json(*c.final_logit_softcapping) : Json()},
-                    {"bos_token_id", 2},
-                    {"eos_token_id", 1},
-                    {"pad_token_id", 0}});
+  Json t = Json::object({{"model_type", g3 ? "gemma3_text" : "gemma4_text"},
+                         {"dtype", dtype},
+                         {"vocab_size", c.vocab_size},
+                         {"hidden_size", c.hidden_size},
+                         {"intermediate_size", c.intermediate_size},
+                         {"num_hidden_layers", static_cast<int64_t>(c.layers.size())},
+                         {"num_attention_heads", c.num_attention_heads},
+                         {"num_key_value_heads", base->n_kv_heads},
+                         {"head_dim", base->head_dim},
+                         {"sliding_window", c.sliding_window},
+                         {"layer_types", types},
+                         {"max_position_embeddings", c.max_position_embeddings},
+                         {"rms_norm_eps", c.rms_norm_eps},
+                         {"hidden_activation", "gelu_pytorch_tanh"},
+                         {"rope_parameters", rope_parameters},
+                         {"tie_word_embeddings", c.tie_word_embeddings},
+                         {"final_logit_softcapping", c.final_logit_softcapping ? Json(*c.final_logit_softcapping) : Json()},
+                         {"bos_token_id", 2},
+                         {"eos_token_id", 1},
+                         {"pad_token_id", 0}});
   if (g3) {
     t.set("query_pre_attn_scalar", 1.0 / (c.attention_scale * c.attention_scale));
   } else {

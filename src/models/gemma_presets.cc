@@ -40,7 +40,12 @@ GemmaConfig preset(const Size& s) {
   c.top_k_experts = s.top_k;
   c.moe_intermediate_size = s.expert_width;
   c.final_logit_softcapping = 30.0;
-  c.full_rope = {true, 1e6, 0.25, 1.0};
+  c.sliding_rope = {.max_position_embeddings = s.max_positions};
+  c.full_rope = {.type = RopeType::kProportional,
+                 .theta = 1e6,
+                 .partial_rotary_factor = 0.25,
+                 .factor = 1.0,
+                 .max_position_embeddings = s.max_positions};
   return c;
 }
 

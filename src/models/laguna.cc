@@ -11,17 +11,12 @@
 #include <cmath>
 
 #include "formats/config_reader.h"
+#include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
-#include "models/yarn.h"
+#include "models/rope_config.h"
 
 namespace longhaul {
 namespace {
-
-struct Rope {
-  bool yarn = false;
-  double theta = 10000.0, factor = 1.0, partial_rotary_factor = 1.0, beta_fast = 32, beta_slow = 1, attention_factor = 1.0;
-  int64_t original_max_position_embeddings = 4096;
-};
 
 struct Layer {
   bool full = true, sparse = true;
@@ -35,20 +30,12 @@ struct Config {
   double rms_norm_eps = 1e-6, routed_scaling_factor = 1.0, router_softcap = 0.0;
   bool gate_per_element = false, tie_word_embeddings = false;
   std::vector<Layer> layers;
-  Rope full_rope, sliding_rope;
-};
-
-constexpr IgnoredField kIgnored[] = {
-    {"norm_topk_prob", "the reference always normalises"},
+  RopeFields full_rope, sliding_rope;
 };
 
 class Reader {
  public:
-  Reader(const Json& config, const std::string& where) : t_(config, where) {
-    t_.string("model_type");
-    t_.ignore(kCommonIgnoredFields);
-    t_.ignore(kIgnored);
-  }
+  explicit Reader(const ConfigFile& config) : t_(config) { t_.string("model_type"); }
 
   Result<Config> read() {
     c_.vocab_size = t_.integer("vocab_size", {1, 1 << 22}, 100352);
@@ -61,6 +48,7 @@ class Reader {
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", false);
     t_.choice("hidden_act", {"silu"}, 0);
     refuse_biases(t_, {"attention_bias", "qkv_bias"});
+    refuse_unnormalised_experts(t_);
     if (t_.boolean("swa_attention_sink_enabled", false))
       t_.refuse("swa_attention_sink_enabled", "attention sinks are not supported, expected false");
     read_gating();
@@ -86,7 +74,7 @@ class Reader {
     const int64_t n = t_.integer("num_hidden_layers", {1, 256}, 40), heads = t_.integer("num_attention_heads", {1, 1 << 12}, 48);
     const auto size = static_cast<size_t>(n);
     c_.layers.assign(size, {true, true, heads});
-    c_.sliding_window = t_.integer("sliding_window", {0, int64_t{1} << 32}, 512);
+    c_.sliding_window = t_.integer("sliding_window", {0, int64_t{1} << 32}, t_.present("sliding_window") ? 0 : 512);  // null: none
     if (t_.has("layer_types")) {
       const auto types = t_.choices("layer_types", {"full_attention", "sliding_attention"}, {size, size});
       for (size_t l = 0; l < std::min(size, types.size()); ++l) c_.layers[l].full = types[l] == 0;
@@ -141,69 +129,38 @@ class Reader {
     }
   }
 
-  // A checkpoint may spell rope fields beside the per-type ones, or at the top level: those fill what a type leaves out.
-  Rope read_rope(ConfigReader r, const Rope& fallback) {
-    Rope rope = fallback;
-    rope.yarn = r.choice("rope_type", {"default", "yarn"}, fallback.yarn ? 1 : 0) == 1;
-    rope.theta = r.number("rope_theta", {1.0, 1e12}, fallback.theta);
-    rope.factor = r.number("factor", {1e-6, 1e6}, fallback.factor);
-    rope.partial_rotary_factor = r.number("partial_rotary_factor", {0.0, 1.0}, fallback.partial_rotary_factor);
-    rope.original_max_position_embeddings =
-        r.integer("original_max_position_embeddings", {1, int64_t{1} << 32}, fallback.original_max_position_embeddings);
-    rope.beta_fast = r.number("beta_fast", {1e-6, 1e6}, fallback.beta_fast);
-    rope.beta_slow = r.number("beta_slow", {1e-6, 1e6}, fallback.beta_slow);
-    // Written, it is the final multiplier, 1.0 included; left out, it follows from the factor.
-    if (rope.yarn && rope.theta <= 1.0) r.fail("rope_type", kYarnNeedsTheta);
-    const double derived = rope.yarn ? yarn_attention_factor(rope.factor) : 1.0;
-    rope.attention_factor = r.number("attention_factor", {1e-6, 1e6}, derived);
-    if (!rope.yarn) rope.factor = rope.attention_factor = 1.0;
-    const double turned = rope.partial_rotary_factor * static_cast<double>(c_.head_dim);
-    if (static_cast<int64_t>(turned) < 2 || static_cast<int64_t>(turned) % 2 != 0)
-      r.fail("partial_rotary_factor", "must turn an even number of channels, at least 2");
-    return rope;
-  }
-
+  // Published configs spell some fields beside the objects of the layer types, or at the top level:
+  // those fill what an object leaves out.
   void read_ropes() {
-    c_.full_rope = {.theta = 500000.0, .partial_rotary_factor = 0.5};
-    c_.sliding_rope = {.theta = 10000.0};
+    const int64_t positions = c_.max_position_embeddings;
     const bool top_partial = t_.has("partial_rotary_factor");
-    const double partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5);
+    const double partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5), theta = t_.number("rope_theta", {1.0, 1e12}, 10000.0);
+    c_.full_rope = {.theta = 500000.0, .partial_rotary_factor = 0.5, .max_position_embeddings = positions};
+    c_.sliding_rope = {.max_position_embeddings = positions};
     auto parameters = t_.optional_child("rope_parameters");
     if (!parameters) return;
-    const bool nested = parameters->has("full_attention") || parameters->has("sliding_attention");
-    if (!nested) {
-      c_.full_rope = read_rope(*parameters, {.theta = 10000.0, .partial_rotary_factor = top_partial ? partial : 1.0});
-    } else {
-      // Published configs carry flat fields beside the nested ones: they fill what a type leaves out.
-      Rope flat{.theta = parameters->number("rope_theta", {1.0, 1e12}, 10000.0), .factor = parameters->number("factor", {1e-6, 1e6}, 1.0)};
-      flat.partial_rotary_factor = parameters->number("partial_rotary_factor", {0.0, 1.0}, top_partial ? partial : 1.0);
-      flat.original_max_position_embeddings = parameters->integer("original_max_position_embeddings", {1, int64_t{1} << 32}, 4096);
+    const bool truncate = read_beside_ropes(*parameters);
+    RopeFields full{
+        .theta = theta, .partial_rotary_factor = top_partial ? partial : 1.0, .truncate = truncate, .max_position_embeddings = positions};
+    const RopeFields sliding{.theta = theta, .truncate = truncate, .max_position_embeddings = positions};
+    if (parameters->has("full_attention") || parameters->has("sliding_attention")) {
+      full.theta = parameters->number("rope_theta", {1.0, 1e12}, full.theta);
+      full.factor = parameters->optional_number("factor", {1e-6, 1e6});
+      full.partial_rotary_factor = parameters->number("partial_rotary_factor", {0.0, 1.0}, full.partial_rotary_factor);
+      full.original_max_position_embeddings = parameters->optional_integer("original_max_position_embeddings", {1, int64_t{1} << 32});
       for (const char* key : {"rope_type", "beta_fast", "beta_slow", "attention_factor"}) parameters->ignore(key, "the nested ones say it");
-      c_.full_rope = read_rope(parameters->child("full_attention"), flat);
+      if (auto object = parameters->optional_child("full_attention")) c_.full_rope = read_rope(*object, full, c_.head_dim);
+    } else {
+      c_.full_rope = read_rope(*parameters, full, c_.head_dim);
     }
-    if (auto sliding = parameters->optional_child("sliding_attention")) {
-      c_.sliding_rope = read_rope(*sliding, {.theta = 10000.0});
-    } else if (auto swa = t_.optional_child("swa_rope_parameters")) {
-      c_.sliding_rope = read_rope(*swa, {.theta = 10000.0});
-    }
+    auto object = parameters->optional_child("sliding_attention");
+    if (!object) object = t_.optional_child("swa_rope_parameters");
+    if (object) c_.sliding_rope = read_rope(*object, sliding, c_.head_dim);
   }
 
   ConfigReader t_;
   Config c_;
 };
-
-RopeSpec rope_spec(const Rope& r, int64_t head_dim) {
-  const auto dim = static_cast<int64_t>(static_cast<double>(head_dim) * r.partial_rotary_factor);
-  RopeSpec spec{.n_pairs = dim / 2,
-                .live_pairs = dim / 2,
-                .denominator = dim,
-                .theta = r.theta,
-                .factor = r.factor,
-                .ramp = {},
-                .attention_factor = static_cast<float>(r.attention_factor)};
-  if (r.yarn) spec.ramp = yarn_ramp({r.theta, r.beta_fast, r.beta_slow, r.original_max_position_embeddings}, dim);
-  return spec;
-}
 
 class Builder {
  public:
@@ -215,25 +172,24 @@ class Builder {
     a_.vocab_size = c_.vocab_size;
     a_.hidden_size = d;
     a_.n_layers = static_cast<int64_t>(c_.layers.size());
-    a_.max_positions = c_.max_position_embeddings;
-    a_.prefixes = {"model.", "language_model.model."};
+    a_.max_positions = c_.full_rope.reach();
+    a_.prefixes = {"model.", "language_model.model.", ""};
     a_.embedding.table = a_.add_lookup("embed_tokens.weight", c_.vocab_size, d);
     for (int64_t l = 0; l < a_.n_layers; ++l) {
       a_.blocks.push_back(attention(l));
       a_.blocks.push_back(feed_forward(l));
     }
     a_.head.norm = norm("norm.weight", d);
-    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
+    a_.add_head_matrix(lm_head(c_.vocab_size, d), c_.tie_word_embeddings);
     return std::move(a_);
   }
 
  private:
   NormSpec norm(const std::string& name, int64_t n) { return {a_.add_vector(name, n), static_cast<float>(c_.rms_norm_eps)}; }
   static std::string layer_name(int64_t l, const std::string& name) { return "layers." + std::to_string(l) + "." + name; }
-  const std::vector<int64_t>* shape(const std::string& name) const { return shape_of_ ? shape_of_("model." + name) : nullptr; }
 
   bool gate_per_element(int64_t l, int64_t heads) const {
-    const std::vector<int64_t>* found = shape(layer_name(l, "self_attn.g_proj.weight"));
+    const std::vector<int64_t>* found = find_shape(shape_of_, a_.prefixes, layer_name(l, "self_attn.g_proj.weight"));
     if (found == nullptr || found->size() != 2) return c_.gate_per_element;
     return found->front() == heads * c_.head_dim && heads != heads * c_.head_dim;
   }
@@ -287,20 +243,16 @@ class Builder {
     if (c_.router_softcap > 0) router.softcap = static_cast<float>(c_.router_softcap);
     router.output_scale = static_cast<float>(c_.routed_scaling_factor);
     s.router = router;
-    if (shape(layer_name(l, "mlp.experts.gate_up_proj")) != nullptr) {
-      s.gate_proj = a_.add_experts(layer_name(l, "mlp.experts.gate_up_proj"), e, 2 * f, 0, f, d);
-      s.up_proj = a_.add_experts(layer_name(l, "mlp.experts.gate_up_proj"), e, 2 * f, f, f, d);
-      s.down_proj = a_.add_experts(layer_name(l, "mlp.experts.down_proj"), e, d, 0, d, f);
-      return s;
-    }
-    const auto names = [&](const char* name) {
-      std::vector<std::string> all;
-      for (int64_t i = 0; i < e; ++i) all.push_back(layer_name(l, "mlp.experts." + std::to_string(i) + name));
-      return all;
+    const auto layout = [&](const char* gate, const char* up, const char* down) {
+      return ExpertLayout{layer_name(l, gate), layer_name(l, up), layer_name(l, down)};
     };
-    s.gate_proj = a_.add_separate_experts(names(".gate_proj.weight"), f, 0, f, d);
-    s.up_proj = a_.add_separate_experts(names(".up_proj.weight"), f, 0, f, d);
-    s.down_proj = a_.add_separate_experts(names(".down_proj.weight"), d, 0, d, f);
+    const ExpertLayout layouts[] = {
+        layout("mlp.experts.*.gate_proj.weight", "mlp.experts.*.up_proj.weight", "mlp.experts.*.down_proj.weight"),
+        layout("mlp.experts.gate_up_proj", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
+        layout("mlp.experts.*.gate_up_proj.weight", "mlp.experts.*.gate_up_proj.weight", "mlp.experts.*.down_proj.weight"),
+        layout("mlp.switch_mlp.gate_proj.weight", "mlp.switch_mlp.up_proj.weight", "mlp.switch_mlp.down_proj.weight"),
+    };
+    add_expert_weights(a_, s, layouts, shape_of_);
     return s;
   }
 
@@ -322,15 +274,15 @@ class Builder {
   Architecture a_;
 };
 
-Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf& shape_of) {
-  LH_TRY(const Config c, Reader(config, where).read());
+Result<Architecture> read(const ConfigFile& config, const ShapeOf& shape_of) {
+  LH_TRY(const Config c, Reader(config).read());
   return Builder(c, shape_of).build();
 }
 
 // Keeps the last layers; the per-layer lists are cut to match.
-Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
-  LH_TRY(const Config c, Reader(config, where).read());
-  Json out = config;
+Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::string& dtype) {
+  LH_TRY(const Config c, Reader(config).read());
+  Json out = config.json;
   const auto total = static_cast<int64_t>(c.layers.size());
   const int64_t n = n_layers > 0 ? std::min(n_layers, total) : total;
   Json types{Json::Array{}}, heads{Json::Array{}}, mlps{Json::Array{}};

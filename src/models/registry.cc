@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/printable.h"
+#include "longhaul/nearest.h"
 #include "models/deepseek_v32.h"
 #include "models/deepseek_v4.h"
 #include "models/gemma.h"
@@ -54,9 +55,9 @@ bool same_name(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-Result<Architecture> read_architecture(const Json& config, const std::string& where, const ShapeOf& shape_of) {
-  LH_TRY(const Family* family, find_family(config, where));
-  return family->read(config, where, shape_of);
+Result<Architecture> read_architecture(const ConfigFile& config, const ShapeOf& shape_of) {
+  LH_TRY(const Family* family, find_family(config.json, config.where));
+  return family->read(config, shape_of);
 }
 
 Status check_runnable(const Json& config, const std::string& where) {
@@ -67,10 +68,10 @@ Status check_runnable(const Json& config, const std::string& where) {
       *config.find("model_type")->as_string());
 }
 
-Result<Json> rewrite_config(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
-  LH_RETURN_IF_ERROR(check_runnable(config, where));
-  LH_TRY(const Family* family, find_family(config, where));
-  return family->rewrite(config, where, n_layers, dtype);
+Result<Json> rewrite_config(const ConfigFile& config, int64_t n_layers, const std::string& dtype) {
+  LH_RETURN_IF_ERROR(check_runnable(config.json, config.where));
+  LH_TRY(const Family* family, find_family(config.json, config.where));
+  return family->rewrite(config, n_layers, dtype);
 }
 
 std::vector<std::string> preset_names() {
@@ -87,8 +88,8 @@ Result<const Preset*> find_preset(std::string_view name) {
       if (same_name(preset.name, name)) return &preset;
     }
   }
-  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; bundled are: {}", name,
-                    fmt::join(preset_names(), ", "));
+  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; bundled are: {}{}",
+                    printable(name), fmt::join(preset_names(), ", "), did_you_mean(name, preset_names()));
 }
 
 Result<Architecture> preset(std::string_view name) {

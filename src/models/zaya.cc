@@ -13,7 +13,9 @@
 #include <cmath>
 
 #include "formats/config_reader.h"
+#include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
+#include "models/rope_config.h"
 
 namespace longhaul {
 namespace {
@@ -23,7 +25,8 @@ struct Config {
   int64_t vocab_size = 0, hidden_size = 0, n_blocks = 0, num_attention_heads = 0, num_key_value_heads = 0, head_dim = 0,
           max_position_embeddings = 0;
   int64_t time0 = 2, time1 = 2, num_experts = 0, moe_intermediate_size = 0, router_hidden_size = 0, sliding_window = 0;
-  double rms_norm_eps = 1e-5, router_eps = 1e-5, theta = 5e6, partial = 0.5, sliding_theta = 1e4, sliding_partial = 0.5;
+  double rms_norm_eps = 1e-5, router_eps = 1e-5;
+  RopeFields rope = {.theta = 5e6, .partial_rotary_factor = 0.5}, sliding_rope = {.theta = 1e4, .partial_rotary_factor = 0.5};
   bool tie_word_embeddings = true, clamp_temp = false;
   std::vector<bool> sliding;  // by block
 };
@@ -33,18 +36,12 @@ constexpr IgnoredField kIgnoredLegacy[] = {
     {"zaya_high_prec", "computed in f32 here"},
     {"residual_in_fp32", "the residual stream is f32 here"},
     {"activation_func_fp8_input_store", "training only"},
-    {"mamba_cache_dtype", "state is kept in the dtype of keys and values"},
-    {"apply_rope_fusion", "changes no result"},
-    {"bias_activation_fusion", "changes no result"},
-    {"fused_add_norm", "changes no result"},
-    {"_attn_implementation_autoset", "changes no result"},
 };
 
 class Reader {
  public:
-  Reader(const Json& config, const std::string& where) : t_(config, where) {
+  explicit Reader(const ConfigFile& config) : t_(config) {
     t_.string("model_type");
-    t_.ignore(kCommonIgnoredFields);
     for (const char* mark : {"cca", "zaya_mlp_expansion", "ffn_hidden_size", "zaya_use_mod", "norm_epsilon", "zaya_layers"})
       c_.legacy = c_.legacy || t_.has(mark);
   }
@@ -53,6 +50,7 @@ class Reader {
     c_.vocab_size = t_.integer("vocab_size", {1, 1 << 22}, 262272);
     c_.hidden_size = t_.integer("hidden_size", {1, 1 << 17}, 2048);
     c_.max_position_embeddings = t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 131072);
+    c_.rope.max_position_embeddings = c_.sliding_rope.max_position_embeddings = c_.max_position_embeddings;
     c_.time0 = t_.integer("cca_time0", {1, 16}, 2);
     c_.time1 = t_.integer("cca_time1", {1, 16}, 2);
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", true);
@@ -69,8 +67,9 @@ class Reader {
               fmt::format("must be a multiple of num_key_value_heads ({}), found {}", c_.num_key_value_heads, c_.num_attention_heads));
     }
     if (c_.num_key_value_heads * c_.head_dim % 2 != 0) t_.fail("head_dim", "must let the values be halved");
-    for (double p : {c_.partial, c_.sliding_partial}) {
-      const auto turned = static_cast<int64_t>(p * static_cast<double>(c_.head_dim));
+    for (const RopeFields& rope : {c_.rope, c_.sliding_rope}) {
+      if (!c_.legacy && t_.has("rope_parameters")) break;  // checked where they were read
+      const auto turned = static_cast<int64_t>(rope.partial_rotary_factor * static_cast<double>(c_.head_dim));
       if (turned < 2 || turned % 2 != 0) t_.fail("partial_rotary_factor", "must turn an even number of channels, at least 2");
     }
     LH_RETURN_IF_ERROR(t_.finish());
@@ -104,15 +103,9 @@ class Reader {
     auto ropes = t_.optional_child("rope_parameters");
     if (!ropes) return;
     ropes->ignore("rope_type", "a stray field beside the nested ones");
-    const auto read_rope = [&](const char* name, double& theta, double& partial) {
-      auto rope = ropes->optional_child(name);
-      if (!rope) return;
-      rope->choice("rope_type", {"default"}, 0);
-      theta = rope->number("rope_theta", {1.0, 1e12}, theta);
-      partial = rope->number("partial_rotary_factor", {0.0, 1.0}, partial);
-    };
-    read_rope("hybrid", c_.theta, c_.partial);
-    read_rope("hybrid_sliding", c_.sliding_theta, c_.sliding_partial);
+    c_.rope.truncate = c_.sliding_rope.truncate = read_beside_ropes(*ropes);
+    if (auto object = ropes->optional_child("hybrid")) c_.rope = read_rope(*object, c_.rope, c_.head_dim);
+    if (auto object = ropes->optional_child("hybrid_sliding")) c_.sliding_rope = read_rope(*object, c_.sliding_rope, c_.head_dim);
   }
 
   // The older layout has two schemas of config: numbers for all half-layers (2026), and lists with an entry a half-layer (November 2025).
@@ -232,7 +225,8 @@ class Reader {
   }
 
   void read_legacy_rope(bool listed) {
-    c_.partial = c_.sliding_partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5);
+    const double partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5);
+    c_.rope.partial_rotary_factor = c_.sliding_rope.partial_rotary_factor = partial;
     auto theta = t_.optional_number("rope_theta", {1.0, 1e12});
     if (auto rope = t_.optional_child("rope_parameters")) {
       rope->choice("rope_type", {"default", "linear"}, 0);
@@ -240,13 +234,13 @@ class Reader {
       const auto nested = rope->optional_number("rope_theta", {1.0, 1e12});
       if (nested && theta && *nested != *theta) rope->fail("rope_theta", fmt::format("is {}, the one outside is {}", *nested, *theta));
       if (nested) theta = nested;
-      if (rope->number("partial_rotary_factor", {0.0, 1.0}, c_.partial) != c_.partial)
-        rope->fail("partial_rotary_factor", fmt::format("differs from the one outside, {}", c_.partial));
+      if (rope->number("partial_rotary_factor", {0.0, 1.0}, partial) != partial)
+        rope->fail("partial_rotary_factor", fmt::format("differs from the one outside, {}", partial));
     }
     // Models with lists were made with several bases, and the default of their code was none of them.
     if (listed && !theta) t_.fail("rope_theta", "null or missing, expected a number from 1 to 1000000000000");
-    c_.theta = theta.value_or(5e6);
-    c_.sliding_theta = t_.number("swa_rotary_base", {1.0, 1e12}, 1e4);
+    c_.rope.theta = theta.value_or(5e6);
+    c_.sliding_rope.theta = t_.number("swa_rotary_base", {1.0, 1e12}, 1e4);
     const Json* scaling = t_.peek("rope_scaling");
     const bool scaled = t_.has("rope_scaling") && (scaling->as_bool() == nullptr || *scaling->as_bool());
     if (scaled) t_.refuse("rope_scaling", "stretched positions are not supported, expected false");
@@ -276,7 +270,7 @@ class Reader {
 
 class Builder {
  public:
-  explicit Builder(const Config& c) : c_(c) {}
+  Builder(const Config& c, const ShapeOf& shape_of) : c_(c), shape_of_(shape_of) {}
 
   Architecture build() {
     const int64_t d = c_.hidden_size;
@@ -284,9 +278,9 @@ class Builder {
     a_.vocab_size = c_.vocab_size;
     a_.hidden_size = d;
     a_.n_layers = c_.n_blocks;
-    a_.max_positions = c_.max_position_embeddings;
+    a_.max_positions = c_.rope.reach();
     a_.requires_bos = true;
-    a_.prefixes = {"model."};
+    a_.prefixes = {"model.", ""};
     a_.embedding = {.table = a_.add_lookup("embed_tokens.weight", c_.vocab_size, d),
                     .bias = vector("input_hidden_states_bias", "layers.0.res_scale.hidden_states_bias", d),
                     .scale_vector = vector("input_hidden_states_scale", "layers.0.res_scale.hidden_states_scale", d)};
@@ -295,8 +289,7 @@ class Builder {
       a_.blocks.push_back(experts(i));
     }
     a_.head.norm = {vector("norm.weight", "final_norm.weight", d), static_cast<float>(c_.rms_norm_eps)};
-    a_.add_head_matrix(c_.tie_word_embeddings ? "" : "lm_head.weight");
-    if (c_.tie_word_embeddings) a_.ignored.push_back({"lm_head.weight", "the head is tied to the embedding", false, true});
+    a_.add_head_matrix(lm_head(c_.vocab_size, d), c_.tie_word_embeddings);
     return std::move(a_);
   }
 
@@ -314,11 +307,6 @@ class Builder {
   }
   WeightId matrix(const std::string& name, const std::string& legacy, int64_t rows, int64_t cols) {
     return a_.add_weight(tensor(name, legacy, {rows, cols}), {.use = WeightUse::kMatrix, .rows = rows, .cols = cols});
-  }
-
-  RopeSpec rope(bool sliding) const {
-    const auto dim = static_cast<int64_t>((sliding ? c_.sliding_partial : c_.partial) * static_cast<double>(c_.head_dim));
-    return {.n_pairs = dim / 2, .live_pairs = dim / 2, .denominator = dim, .theta = sliding ? c_.sliding_theta : c_.theta};
   }
 
   ScaledResidual merge(const std::string& name, const std::string& legacy) {
@@ -345,7 +333,7 @@ class Builder {
                    .head_dim = k,
                    .window = sliding ? c_.sliding_window : kUnbounded,
                    .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(k))),
-                   .rope = rope(sliding)};
+                   .rope = rope_spec(sliding ? c_.sliding_rope : c_.rope, k)};
     s.attention.q_proj = projection("qkv_proj.q_proj.weight", "qkv.linear_q.weight", q, d);
     s.attention.k_proj = projection("qkv_proj.k_proj.weight", "qkv.linear_k.weight", kv, d);
     s.attention.v_proj = projection("qkv_proj.v_proj_current.weight", "qkv.val_proj1.weight", kv / 2, d);
@@ -395,26 +383,24 @@ class Builder {
     return s;
   }
 
+  static std::vector<ExpertLayout> legacy_layouts(int64_t i) {
+    const std::string expert = expert_half(i, "zaya_block.experts.local_experts.*.");
+    return {{expert + "linear_fc1.weight", expert + "linear_fc1.weight", expert + "linear_fc2.weight"}};
+  }
+
+  static std::vector<ExpertLayout> native_layouts(int64_t i) {
+    const std::string stack = native(i, "mlp.experts."), expert = stack + "*.";
+    return {{stack + "gate_up_proj", stack + "gate_up_proj", stack + "down_proj"},
+            {expert + "gate_proj.weight", expert + "up_proj.weight", expert + "down_proj.weight"},
+            {expert + "gate_up_proj.weight", expert + "gate_up_proj.weight", expert + "down_proj.weight"}};
+  }
+
   Block experts(int64_t i) {
     const int64_t d = c_.hidden_size, e = c_.num_experts, f = c_.moe_intermediate_size;
     MoeSpec s{.n_experts = e, .top_k = 1, .width = f, .activation = ActivationKind::kSilu};
     s.router = router(i);
     s.skipped = c_.legacy ? Skipped::kItself : Skipped::kNothing;
-    if (c_.legacy) {
-      std::vector<std::string> fc1, fc2;
-      for (int64_t x = 0; x < e; ++x) {
-        const std::string expert = expert_half(i, "zaya_block.experts.local_experts." + std::to_string(x));
-        fc1.push_back(expert + ".linear_fc1.weight");
-        fc2.push_back(expert + ".linear_fc2.weight");
-      }
-      s.gate_proj = a_.add_separate_experts(fc1, 2 * f, 0, f, d);
-      s.up_proj = a_.add_separate_experts(fc1, 2 * f, f, f, d);
-      s.down_proj = a_.add_separate_experts(fc2, d, 0, d, f);
-    } else {
-      s.gate_proj = a_.add_experts(native(i, "mlp.experts.gate_up_proj"), e, 2 * f, 0, f, d);
-      s.up_proj = a_.add_experts(native(i, "mlp.experts.gate_up_proj"), e, 2 * f, f, f, d);
-      s.down_proj = a_.add_experts(native(i, "mlp.experts.down_proj"), e, d, 0, d, f);
-    }
+    add_expert_weights(a_, s, c_.legacy ? legacy_layouts(i) : native_layouts(i), shape_of_);
     Block block{.layer = i};
     block.pre_norm = NormSpec{vector(native(i, "post_attention_layernorm.weight"), expert_half(i, "input_norm.weight"), d),
                               static_cast<float>(c_.rms_norm_eps)};
@@ -425,20 +411,20 @@ class Builder {
   }
 
   const Config& c_;
+  const ShapeOf& shape_of_;
   Architecture a_;
 };
 
-Result<Architecture> read(const Json& config, const std::string& where, const ShapeOf&) {
-  LH_TRY(const Config c, Reader(config, where).read());
-  return Builder(c).build();
+Result<Architecture> read(const ConfigFile& config, const ShapeOf& shape_of) {
+  LH_TRY(const Config c, Reader(config).read());
+  return Builder(c, shape_of).build();
 }
 
 Json native_config(const Config& c, const std::string& dtype) {
   Json types{Json::Array{}};
   for (bool sliding : c.sliding) types.push_back(sliding ? "hybrid_sliding" : "hybrid");
-  const auto rope = [](double theta, double partial) {
-    return Json::object({{"rope_type", "default"}, {"rope_theta", theta}, {"partial_rotary_factor", partial}});
-  };
+  Json ropes = Json::object({{"hybrid", rope_json(c.rope)}, {"hybrid_sliding", rope_json(c.sliding_rope)}});
+  if (!c.rope.truncate) ropes.set("truncate", false);
   return Json::object({{"architectures", Json(Json::Array{Json("ZayaForCausalLM")})},
                        {"model_type", "zaya"},
                        {"dtype", dtype},
@@ -458,8 +444,7 @@ Json native_config(const Config& c, const std::string& dtype) {
                        {"hidden_act", "silu"},
                        {"layer_types", types},
                        {"sliding_window", c.sliding_window > 0 ? Json(c.sliding_window) : Json()},
-                       {"rope_parameters",
-                        Json::object({{"hybrid", rope(c.theta, c.partial)}, {"hybrid_sliding", rope(c.sliding_theta, c.sliding_partial)}})},
+                       {"rope_parameters", ropes},
                        {"max_position_embeddings", c.max_position_embeddings},
                        {"tie_word_embeddings", c.tie_word_embeddings},
                        {"bos_token_id", 2},
@@ -467,8 +452,8 @@ Json native_config(const Config& c, const std::string& dtype) {
                        {"pad_token_id", 0}});
 }
 
-Result<Json> rewrite(const Json& config, const std::string& where, int64_t n_layers, const std::string& dtype) {
-  LH_TRY(Config c, Reader(config, where).read());
+Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::string& dtype) {
+  LH_TRY(Config c, Reader(config).read());
   if (n_layers > 0 && n_layers < c.n_blocks) {
     c.sliding.erase(c.sliding.begin(), c.sliding.end() - n_layers);
     c.n_blocks = n_layers;

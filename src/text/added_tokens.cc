@@ -60,7 +60,7 @@ std::optional<TextTrie::Match> TextTrie::find(std::string_view text, size_t from
   return std::nullopt;
 }
 
-Result<AddedTokens> AddedTokens::from_json(const Json* json, const Vocabulary& vocabulary, const Normalizer& normalizer,
+Result<AddedTokens> AddedTokens::from_json(const Json* json, const Vocabulary& vocabulary, const Normalizer& normalizer, int64_t max_ids,
                                            const std::string& where) {
   AddedTokens added;
   if (json == nullptr || json->is_null()) return added;
@@ -73,7 +73,7 @@ Result<AddedTokens> AddedTokens::from_json(const Json* json, const Vocabulary& v
   for (const bool special : {true, false}) {
     for (uint32_t i = 0; i < added.tokens_.size(); ++i) {
       AddedToken& token = added.tokens_[i];
-      if (token.special != special) continue;
+      if (token.special != special || token.id >= max_ids) continue;
       if (!token.normalized) {
         token.decoded = token.content;
         added.raw_.add(token.content, i);
@@ -86,6 +86,7 @@ Result<AddedTokens> AddedTokens::from_json(const Json* json, const Vocabulary& v
       added.normalized_.add(content, i);
     }
   }
+  std::erase_if(added.by_content_, [&](const auto& named) { return added.tokens_[named.second].id >= max_ids; });
   return added;
 }
 

@@ -54,7 +54,8 @@ class TextTrie {
 
 class AddedTokens {
  public:
-  static Result<AddedTokens> from_json(const Json* json, const Vocabulary& vocabulary, const Normalizer& normalizer,
+  // Tokens with an id of max_ids or more are checked like the others, but no text gives them.
+  static Result<AddedTokens> from_json(const Json* json, const Vocabulary& vocabulary, const Normalizer& normalizer, int64_t max_ids,
                                        const std::string& where);
 
   const AddedToken* find(int32_t id) const;

@@ -8,14 +8,14 @@
 
 namespace longhaul {
 
-Result<Tokenizer> Tokenizer::load(const std::string& tokenizer_json_path) {
+Result<Tokenizer> Tokenizer::load(const std::string& tokenizer_json_path, int64_t max_ids) {
   LH_TRY(const MappedFile file, MappedFile::open(tokenizer_json_path));
   const auto bytes = file.bytes();
-  return parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, tokenizer_json_path);
+  return parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, tokenizer_json_path, max_ids);
 }
 
-Result<Tokenizer> Tokenizer::parse(std::string_view json, std::string_view where) {
-  LH_TRY(TokenizerParts parts, read_tokenizer_json(json, where));
+Result<Tokenizer> Tokenizer::parse(std::string_view json, std::string_view where, int64_t max_ids) {
+  LH_TRY(TokenizerParts parts, read_tokenizer_json(json, where, max_ids));
   return Tokenizer(std::make_shared<const TokenizerParts>(std::move(parts)));
 }
 
@@ -58,7 +58,8 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
 
 std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
   if (const AddedToken* added = parts_->added.find(token)) return added->id;
-  return parts_->bpe.vocabulary().find(token);
+  const auto id = parts_->bpe.vocabulary().find(token);
+  return id && *id < parts_->max_ids ? id : std::nullopt;
 }
 
 std::optional<std::string_view> Tokenizer::id_to_token(int32_t id) const {

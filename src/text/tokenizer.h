@@ -21,9 +21,11 @@ struct TokenizerParts;
 // A value that shares its tables; all members may be called from several threads.
 class Tokenizer {
  public:
-  static Result<Tokenizer> load(const std::string& tokenizer_json_path);
+  // max_ids: as many ids as the model knows. No text gives an added token beyond them: where a text
+  // mentions one, it is text like any other.
+  static Result<Tokenizer> load(const std::string& tokenizer_json_path, int64_t max_ids = INT64_MAX);
   // `where` names the text in messages.
-  static Result<Tokenizer> parse(std::string_view json, std::string_view where);
+  static Result<Tokenizer> parse(std::string_view json, std::string_view where, int64_t max_ids = INT64_MAX);
 
   // Text must be UTF-8 (else kInvalidArgument with the byte's offset).
   // parse_special false: special tokens in the text, and added tokens that plain text cannot give, are read as plain text:

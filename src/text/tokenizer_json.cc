@@ -176,7 +176,7 @@ Status check_model(const Fields& model, const TokenizerJsonHandler& handler) {
 
 }  // namespace
 
-Result<TokenizerParts> read_tokenizer_json(std::string_view json, std::string_view where) {
+Result<TokenizerParts> read_tokenizer_json(std::string_view json, std::string_view where, int64_t max_ids) {
   TokenizerJsonHandler handler(where);
   LH_RETURN_IF_ERROR(parse_json_events(json, where, handler));
   const Json root_json(std::move(handler.root)), model_json(std::move(handler.model));
@@ -187,9 +187,11 @@ Result<TokenizerParts> read_tokenizer_json(std::string_view json, std::string_vi
   LH_RETURN_IF_ERROR(check_model(model, handler));
 
   TokenizerParts parts;
+  parts.max_ids = max_ids;
   LH_TRY(parts.bpe, Bpe::build(model, std::move(handler.vocabulary), handler.merges, file));
   LH_TRY(parts.normalizer, Normalizer::from_json(root.get("normalizer"), root.at("normalizer")));
-  LH_TRY(parts.added, AddedTokens::from_json(root.get("added_tokens"), parts.bpe.vocabulary(), parts.normalizer, root.at("added_tokens")));
+  LH_TRY(parts.added,
+         AddedTokens::from_json(root.get("added_tokens"), parts.bpe.vocabulary(), parts.normalizer, max_ids, root.at("added_tokens")));
   LH_TRY(parts.pre_tokenizer, PreTokenizer::from_json(root.get("pre_tokenizer"), root.at("pre_tokenizer")));
   if (parts.pre_tokenizer.byte_alphabet()) {
     LH_RETURN_IF_ERROR(parts.bpe.use_byte_alphabet());

@@ -1,6 +1,7 @@
 // Reads a tokenizer.json into the parts that encode and decode.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -21,9 +22,11 @@ struct TokenizerParts {
   Bpe bpe;
   PostProcessor post_processor;
   Decoder decoder;
+  int64_t max_ids = INT64_MAX;  // as many as the model knows
 };
 
 // The text is input from outside: every type, id, duplicate and reference is checked.
-Result<TokenizerParts> read_tokenizer_json(std::string_view json, std::string_view where);
+// No text gives an added token with an id of max_ids or more.
+Result<TokenizerParts> read_tokenizer_json(std::string_view json, std::string_view where, int64_t max_ids);
 
 }  // namespace longhaul

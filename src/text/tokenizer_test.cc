@@ -52,6 +52,33 @@ TEST(Tokenizer, LooksUpTokensAndIds) {
   EXPECT_FALSE(t.is_special(4));
 }
 
+// MemPalace/mempalace #2114, huggingface/transformers #37011: a text may mention a token that the
+// tokenizer knows and the model does not.
+TEST(Tokenizer, AnAddedTokenThatTheModelDoesNotKnowIsText) {
+  const std::string json = R"({"added_tokens":[{"id":2,"content":"c","special":false},{"id":5,"content":"ab","normalized":true},
+      {"id":6,"content":"<s>","special":true},{"id":7,"content":"cab","special":true,"lstrip":true}],"model":{"type":"BPE",
+      "vocab":{"a":0,"b":1,"c":2,"ac":3,"cb":4},"merges":["a c","c b"]},
+      "post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+      "pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[6],"tokens":["<s>"]}}}})";
+  const auto with = [&](int64_t max_ids) {
+    auto tokenizer = Tokenizer::parse(json, "test.json", max_ids);
+    if (!tokenizer.ok()) throw std::runtime_error(tokenizer.error().message);
+    return *tokenizer;
+  };
+  const Tokenizer all = with(8), seven = with(7), six = with(6), five = with(5);
+  EXPECT_THAT(*all.encode("a cab<s>ab"), ElementsAre(0, 7, 6, 5));
+  EXPECT_THAT(*seven.encode("a cab<s>ab"), ElementsAre(0, 2, 5, 6, 5)) << "what stands inside of it is found";
+  EXPECT_THAT(*six.encode("cab<s>ab"), ElementsAre(2, 5, 5));
+  EXPECT_THAT(*five.encode("cab<s>ab"), ElementsAre(2, 0, 1, 0, 1));
+  EXPECT_EQ(all.token_to_id("cab"), 7);
+  EXPECT_EQ(seven.token_to_id("cab"), std::nullopt);
+  EXPECT_EQ(seven.token_to_id("<s>"), 6);
+  EXPECT_EQ(with(2).token_to_id("c"), std::nullopt) << "in the vocabulary as well";
+  // What the file itself puts around a text is not a mention: it stays, for the caller to refuse.
+  EXPECT_THAT(*six.encode("ac", true, true), ElementsAre(6, 0, 2));
+  EXPECT_EQ(six.vocab_size(), 8);
+}
+
 TEST(Tokenizer, RefusesTextThatIsNotUtf8) {
   const auto t = parsed(small_json());
   for (const std::string bad : {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"}) {

@@ -12,6 +12,7 @@
 #include "engine/model_impl.h"
 #include "engine/sampler.h"
 #include "longhaul/tools.h"
+#include "mechanisms/rope.h"
 
 namespace longhaul {
 namespace {
@@ -120,12 +121,24 @@ TEST_F(Allocation, BringingExpertsAllocatesNothing) {
 }
 
 TEST_F(Allocation, SamplingAllocatesNothing) {
-  const std::vector<int32_t> suppressed = {3, 4};
+  const GenerationDefaults rules{.encoder_repetition_penalty = 1.1,
+                                 .encoder_no_repeat_ngram_size = 3,
+                                 .min_new_tokens = 5,
+                                 .eos_token_ids = {1},
+                                 .suppress_tokens = {3, 4},
+                                 .begin_suppress_tokens = {5},
+                                 .bad_words_ids = {{6}, {7, 8, 9}},
+                                 .sequence_bias = {{{10, 11}, 2.0f}},
+                                 .forced_eos_token_id = {1},
+                                 .exponential_decay_length_penalty = LengthDecay{10, 1.1}};
+  const std::vector<int32_t> prompt = {2, 3, 4, 3, 4};
   for (const SamplingOptions& options :
        {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 0.8},
         SamplingOptions{.temperature = 1.0, .top_k = 20, .top_p = 0.9, .min_p = 0.01},
-        SamplingOptions{.temperature = 1.0, .top_p = 0.5, .repetition_penalty = 1.2, .frequency_penalty = 0.1}}) {
-    Sampler sampler(options, 128, suppressed);
+        SamplingOptions{.temperature = 1.0, .top_h = 0.9, .typical_p = 0.9, .epsilon_cutoff = 1e-3, .eta_cutoff = 1e-2},
+        SamplingOptions{
+            .temperature = 1.0, .top_p = 0.5, .repetition_penalty = 1.2, .no_repeat_ngram_size = 4, .frequency_penalty = 0.1}}) {
+    Sampler sampler(options, rules, 128, prompt, 50);
     std::vector<float> logits(128);
     const uint64_t before = n_allocations();
     for (int i = 0; i < 50; ++i) {
@@ -134,6 +147,16 @@ TEST_F(Allocation, SamplingAllocatesNothing) {
     }
     EXPECT_EQ(n_allocations() - before, 0u) << "temperature " << options.temperature << ", top-k " << options.top_k;
   }
+}
+
+// Angles that are chosen anew for every length, computed in memory that was there before.
+TEST(AllocationOfAngles, ThatFollowTheLengthIsNone) {
+  RopeFrequencies dynamic({.n_pairs = 8, .live_pairs = 8, .denominator = 16, .factor = 2.0, .stretch = RopeGrowth{4}});
+  const uint64_t before = n_allocations();
+  float sum = 0;
+  for (int64_t n = 1; n < 100; ++n) sum += dynamic.in_text_of(n).back();
+  EXPECT_EQ(n_allocations() - before, 0u);
+  EXPECT_GT(sum, 0);
 }
 
 }  // namespace

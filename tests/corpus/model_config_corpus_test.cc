@@ -114,7 +114,30 @@ constexpr Row kMalformed[] = {
     {"ple_negative", "hidden_size_per_layer_input: is -1, expected an integer from 0 to 16384"},
     {"ple_no_rows", "vocab_size_per_layer_input: must be at least 1"},
     {"positions_zero", "max_position_embeddings: is 0, expected an integer from 1 to 4294967296"},
-    {"quantization", "quantization_config: not known to this family; it may change the model's results", kUnsupported},
+    {"quantization", "quantization_config: weights quantised by 'fp8' are not supported; use the checkpoint that they were made from",
+     kUnsupported},
+    {"quantised_nested", "text_config.quantization_config: weights quantised by 'gptq' are not supported", kUnsupported},
+    {"quantised_mlx", "quantization: quantised weights are not supported", kUnsupported},
+    {"no_causality", "is_causal: not known to this family", kUnsupported},
+    {"encoder_decoder", "is_encoder_decoder: not known to this family", kUnsupported},
+    {"copy_differs", "hidden_size: is 32, and 16 where it counts, in text_config. Take it away with --set hidden_size=null", kUnsupported},
+    {"unknown_field_key_escape_codes", "\\x1b]0;x\\x07: not known to this family", kUnsupported},
+    {"window_null", "sliding_window: is null, and layer 0 is a sliding one; give its window"},
+    {"rope_flat", "rope_parameters.factor: not known to this family", kUnsupported},
+    {"rope_yarn_bounds", "original_max_position_embeddings: is 0, expected an integer from 1 to 4294967296"},
+    {"rope_linear_without_factor", "rope_parameters.full_attention.factor: null or missing, expected a number from 1e-06 to 1000000"},
+    {"rope_dynamic_negative", "rope_parameters.full_attention.factor: is -1.0, expected a number from 1e-06 to 1000000"},
+    {"rope_longrope_short", "rope_parameters.full_attention.long_factor: has 7 elements, expected 8"},
+    {"rope_longrope_huge", "rope_parameters.full_attention.long_factor: has 5000 elements, expected 8"},
+    {"rope_longrope_text", "rope_parameters.full_attention.long_factor[0]: is \"1\", expected a number from 1e-06 to 1000000"},
+    {"rope_llama3_crossed", "rope_parameters.full_attention.high_freq_factor: must be above low_freq_factor (4), found 1"},
+    {"rope_truncate_number", "rope_parameters.truncate: is 1, expected true or false"},
+    {"rope_scaling_true", "rope_scaling: is true, expected an object"},
+    {"laguna_window_null", "sliding_window: must be positive, layer 1 is a sliding one"},
+    {"v4_quantised", "quantization_config: weights quantised by 'gptq' are not supported", kUnsupported},
+    {"v4_alias_differs", "intermediate_size: is another number than moe_intermediate_size (12), of which it is a second name"},
+    {"laguna_unnormalised", "norm_topk_prob: the weights of the chosen experts are always made to add up to one, expected true",
+     kUnsupported},
     {"rope_factor_zero", "rope_parameters.full_attention.factor: is 0.0, expected a number from 1e-06 to 1000000"},
     {"rope_list", "rope_parameters: is an array, expected an object"},
     {"rope_partial_above_one", "rope_parameters.full_attention.partial_rotary_factor: is 1.5, expected a number from 0 to 1"},
@@ -122,9 +145,9 @@ constexpr Row kMalformed[] = {
      kUnsupported},
     {"rope_theta_zero", "rope_parameters.full_attention.rope_theta: is 0, expected a number from 1 to 1000000000000"},
     {"rope_type_number", "rope_parameters.full_attention.rope_type: is 1, expected a string"},
-    {"rope_type_unknown", "rope_parameters.full_attention.rope_type: is 'yarn', supported: 'default', 'linear', 'proportional'",
+    {"rope_type_unknown", "rope_parameters.full_attention.rope_type: is 'mrope', supported: 'default', 'linear', 'proportional', 'dynamic'",
      kUnsupported},
-    {"rope_unknown_field", "rope_parameters.full_attention.beta_fast: not known to this family; it may change the model's result",
+    {"rope_unknown_field", "rope_parameters.full_attention.attn_factor: not known to this family; it may change the model's result",
      kUnsupported},
     {"rope_unknown_layer_type", "rope_parameters.chunked_attention: not known to this family; it may change the model's results",
      kUnsupported},
@@ -142,7 +165,7 @@ constexpr Row kMalformed[] = {
     {"text_config_string", "text_config: is \"flat\", expected an object"},
     {"truncated", "not valid JSON at byte 374"},
     {"unknown_field", "rope_scale_base: not known to this family; it may change the model's results", kUnsupported},
-    {"unknown_field_beside_text_config", "hidden_size: not known to this family; it may change the model's results", kUnsupported},
+    {"unknown_field_beside_text_config", "residual_multiplier: not known to this family; it may change the model's results", kUnsupported},
     {"unknown_field_nested", "text_config.new_trick: not known to this family; it may change the model's results", kUnsupported},
     {"vocab_size_huge", "vocab_size: is 2147483648, expected an integer from 1 to 4194304"},
     {"vocab_size_negative", "vocab_size: is -1, expected an integer from 1 to 4194304"},
@@ -158,7 +181,7 @@ constexpr Row kMalformed[] = {
     {"laguna_heads_not_multiple", "num_attention_heads_per_layer: must be multiples of num_key_value_heads (2), layer 1 has 5"},
     {"laguna_heads_short", "num_attention_heads_per_layer: has 2 elements, expected 3"},
     {"laguna_rope_odd", "partial_rotary_factor: must turn an even number of channels, at least 2"},
-    {"laguna_rope_type", "rope_type: is 'longrope', supported: 'default', 'yarn'", kUnsupported},
+    {"laguna_rope_type", "rope_parameters.full_attention.short_factor: null or missing, expected an array of numbers"},
     {"laguna_score", "moe_router_score_func: is 'sqrtsoftplus', supported: 'sigmoid'", kUnsupported},
     {"laguna_sinks", "swa_attention_sink_enabled: attention sinks are not supported, expected false", kUnsupported},
     {"laguna_top_k", "num_experts_per_tok: must be at most num_experts (4), found 5"},
@@ -212,7 +235,7 @@ constexpr Row kMalformed[] = {
      kUnsupported},
     {"zaya_november_widths_elsewhere", "ffn_hidden_size_list: is 16, ffn_hidden_size says 32"},
     {"zaya_legacy_odd", "num_hidden_layers: counts half-layers here and must be even"},
-    {"zaya_rope", "rope_parameters.hybrid.rope_type: is 'yarn', supported: 'default'", kUnsupported},
+    {"zaya_rope", "rope_parameters.hybrid.rope_type: is 'su', supported: 'default'", kUnsupported},
     {"zaya_sliding_without_window", "sliding_window: must be positive, layer 1 is a sliding one"},
     {"zaya_taps", "cca_time0: is 0, expected an integer from 1 to 16"},
     {"zaya_two_experts", "num_experts_per_tok: only 1 is supported", kUnsupported},
@@ -277,13 +300,13 @@ constexpr Row kMalformed[] = {
     {"v4_rope_list", "rope_scaling: is an array, expected an object"},
     {"v4_rope_nested_part", "rope_parameters.compress.partial_rotary_factor: must turn as many channels as the model's own (8), f"},
     {"v4_rope_nested_part_missing", "rope_parameters.compress.partial_rotary_factor: must turn as many channels as the model's own (8), f"},
-    {"v4_rope_nested_unknown", "rope_parameters.compress.mscale_all_dim: not known to this family", kUnsupported},
+    {"v4_rope_nested_unknown", "rope_parameters.compress.mscale_all: not known to this family", kUnsupported},
     {"v4_rope_odd", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (16), found 7"},
     {"v4_rope_part_odd", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (16), found 3"},
     {"v4_rope_theta_one", "rope_parameters.compress.rope_type: is yarn, which needs a rope_theta above 1"},
     {"v4_rope_theta_one_flat", "rope_scaling.rope_type: is yarn, which needs a rope_theta above 1"},
-    {"v4_rope_type", "rope_scaling.type: is 'linear', supported: 'default', 'yarn'", kUnsupported},
-    {"v4_rope_unknown", "rope_scaling.mscale: not known to this family", kUnsupported},
+    {"v4_rope_type", "rope_scaling.type: is not supported with compressed entries, expected 'default', 'linear', 'yarn' or", kUnsupported},
+    {"v4_rope_unknown", "rope_scaling.mscale_all: not known to this family", kUnsupported},
     {"v4_rope_wider_than_head", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (16), found 32"},
     {"v4_rope_wider_than_index", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (4), found 8"},
     {"v4_rope_zero", "partial_rotary_factor: must turn an even number of channels, 2 to index_head_dim (16), found 0"},
@@ -466,6 +489,39 @@ TEST(ModelConfigCorpus, RotationOfEachGeneration) {
   EXPECT_EQ(shape_of(new_spelling).attention[0]->rope, (RopeSpec{128, 128, 256, 5e3, 1.0}));
 }
 
+TEST(ModelConfigCorpus, RotationOfEveryType) {
+  const auto full = [](const char* name) {
+    const Architecture arch = good(name);
+    return shape_of(arch).attention[1]->rope;
+  };
+  const RopeSpec yarn = full("rope_yarn");
+  EXPECT_TRUE(std::holds_alternative<RopeRamp>(yarn.stretch));
+  EXPECT_FLOAT_EQ(yarn.attention_factor, static_cast<float>((0.1 * std::log(4.0) + 1) / (0.05 * std::log(4.0) + 1)));
+  const RopeSpec exact = full("rope_type_stray");
+  EXPECT_NE(std::get<RopeRamp>(exact.stretch), std::get<RopeRamp>(yarn.stretch)) << "truncate stands beside the objects";
+  EXPECT_EQ(full("rope_llama3").stretch, (RopeStretch{RopeBands{1, 4, 64}}));
+  EXPECT_EQ(full("rope_dynamic").stretch, RopeStretch{RopeGrowth{131072}});
+  EXPECT_EQ(std::get<RopeDivisors>(full("rope_longrope").stretch).limit, 64);
+  EXPECT_EQ(good("rope_yarn_beyond").max_positions, 128) << "as far as the stretched angles reach";
+  EXPECT_EQ(good("rope_yarn").max_positions, 131072);
+  for (const char* name : {"gemma3_type", "gemma3_scaling_over_parameters"}) {
+    const Architecture arch = good(name);
+    EXPECT_EQ(shape_of(arch).attention[5]->rope.factor, 8.0) << name;
+    EXPECT_EQ(shape_of(arch).attention[0]->rope.factor, 1.0) << name;
+  }
+  const Architecture over = good("gemma3_scaling_over_parameters");
+  EXPECT_EQ(shape_of(over).attention[5]->rope.theta, 2e6);
+}
+
+// What tools leave behind changes nothing that is planned.
+TEST(ModelConfigCorpus, LeftoversChangeNothing) {
+  const auto planned = [](const char* name) {
+    return plan_json(*make_plan(good(name), {.context = 1000, .memory = uint64_t{1} << 30})).dump();
+  };
+  for (const char* name : {"leftovers", "leftovers_nested", "rope_scaling_false", "experts_zero"})
+    EXPECT_EQ(planned(name), planned("flat")) << name;
+}
+
 TEST(ModelConfigCorpus, Gemma3KeepsItsOwnNormsScalesAndHeads) {
   const Architecture arch = good("gemma3_27b");
   EXPECT_FLOAT_EQ(shape_of(arch).attention[0]->scale, 1.0f / std::sqrt(168.0f));
@@ -568,8 +624,13 @@ TEST(ModelConfigCorpus, DeepseekV4LayersAndRates) {
 
 TEST(ModelConfigCorpus, DeepseekV4AnglesOfWindowsAndOfEntries) {
   const RopeSpec main{.n_pairs = 4, .live_pairs = 4, .denominator = 8, .theta = 1e4, .neighbours_at_end = true};
-  RopeSpec entries{
-      .n_pairs = 4, .live_pairs = 4, .denominator = 8, .theta = 1.6e5, .factor = 16.0, .ramp = RopeRamp{1, 4}, .neighbours_at_end = true};
+  RopeSpec entries{.n_pairs = 4,
+                   .live_pairs = 4,
+                   .denominator = 8,
+                   .theta = 1.6e5,
+                   .factor = 16.0,
+                   .stretch = RopeRamp{1, 4},
+                   .neighbours_at_end = true};
   const Architecture arch = good("v4");
   EXPECT_EQ(compressed(arch, 0).attention.rope, main);
   EXPECT_EQ(compressed(arch, 1).attention.rope, entries);
@@ -577,7 +638,17 @@ TEST(ModelConfigCorpus, DeepseekV4AnglesOfWindowsAndOfEntries) {
   entries.attention_factor = static_cast<float>(0.1 * std::log(16.0) + 1.0);
   EXPECT_EQ(compressed(good("v4_attention_factor_left_out"), 1).attention.rope, entries)
       << "left out of nested fields it follows from the factor";
+  EXPECT_EQ(compressed(good("v4_attention_factor_null"), 1).attention.rope.attention_factor, entries.attention_factor)
+      << "null beside flat fields too";
+  EXPECT_EQ(compressed(good("v4_mscale"), 1).attention.rope.attention_factor, 1.0f) << "flat fields multiply nothing";
   const RopeSpec plain{.n_pairs = 4, .live_pairs = 4, .denominator = 8, .theta = 1.6e5, .neighbours_at_end = true};
+  RopeSpec linear = plain;
+  linear.factor = 2.0;
+  for (const char* name : {"v4_linear", "v4_scaling_over_parameters"}) {
+    EXPECT_EQ(compressed(good(name), 1).attention.rope, linear) << name;
+    EXPECT_EQ(compressed(good(name), 0).attention.rope, main) << name;
+  }
+  EXPECT_EQ(compressed(good("v4_scaling_empty"), 1).attention.rope, compressed(arch, 1).attention.rope);
   EXPECT_EQ(compressed(good("v4_no_scaling"), 1).attention.rope, plain);
   EXPECT_EQ(compressed(good("v4_rope_eighth"), 0).attention.rope.n_pairs, 1) << "an eighth of 16 channels";
 }
@@ -589,7 +660,7 @@ TEST(ModelConfigCorpus, DeepseekV4ConfigsAreCutToTheirFirstLayers) {
   ASSERT_TRUE(config.ok());
   for (const char* list : {"layer_types", "mlp_layer_types"}) config->set(list, Json());
   for (int64_t n : {0, 1, 3, 9}) {
-    const auto cut = rewrite_config(*config, path, n, "float32");
+    const auto cut = rewrite_config({*config, path}, n, "float32");
     ASSERT_TRUE(cut.ok()) << cut.error().message;
     const auto arch = read_architecture(*cut, path);
     ASSERT_TRUE(arch.ok()) << arch.error().message;

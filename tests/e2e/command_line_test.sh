@@ -2,60 +2,8 @@
 # The command line's contract, end to end: what scripts rely on, run on the small trained model that ships with the repository.
 #   command_line_test.sh PROGRAM DEMO_MODEL
 # Needs bash and the tools every Debian has; where python3 is there, JSON is parsed as a whole too.
-set -uo pipefail
-
-program=$1
-demo=$2
-[[ -f $demo/config.json ]] || { echo "skipped: no model at $demo"; exit 77; }
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-status=0
-
-fail() {
-  failures=$((failures + 1))
-  printf 'FAILED %s: %s\n' "$test_name" "$*"
-  sed 's/^/  stderr: /' "$work/err" | head -n 20
-}
-
-begin() {
-  test_name=$1
-  : >"$work/out"
-  : >"$work/err"
-}
-
-# Runs the program; its status, standard output and standard error are kept for the checks below.
-longhaul() {
-  timeout 300 "$program" "$@" >"$work/out" 2>"$work/err"
-  status=$?
-}
-
-expect_status() { [[ $status == "$1" ]] || fail "exit status $status, expected $1"; }
-expect_text() { grep -q '[[:graph:]]' "$work/out" || fail "nothing on standard output"; }
-
-# One line of plain words on standard error, nothing on standard output.
-expect_one_clear_error() {
-  local lines
-  expect_status 2
-  lines=$(wc -l <"$work/err")
-  [[ $lines == 1 ]] || fail "$lines lines on standard error, expected one"
-  [[ ! -s $work/out ]] || fail "an error that writes to standard output"
-}
-
-# Standard output is one JSON object and nothing else.
-expect_json() {
-  local first last
-  first=$(tr -d '[:space:]' <"$work/out" | head -c 1)
-  last=$(tr -d '[:space:]' <"$work/out" | tail -c 1)
-  [[ $first == "{" && $last == "}" ]] || fail "standard output is not one JSON object"
-  if command -v python3 >/dev/null && ! python3 -c 'import json, sys; json.load(sys.stdin)' <"$work/out" 2>>"$work/err"; then
-    fail "standard output is not valid JSON"
-  fi
-}
-
-# The number under a key of the JSON in a file: the first place where it stands.
-number() { grep -oE "\"$2\"[[:space:]]*:[[:space:]]*-?[0-9.eE+-]+" "$1" | head -n 1 | sed 's/.*:[[:space:]]*//'; }
+# shellcheck source=tests/e2e/prelude.sh
+source "$(dirname "$0")/prelude.sh"
 
 begin "run writes text"
 longhaul run "$demo" -p "In the beginning" -n 40 --seed 7
@@ -422,8 +370,4 @@ longhaul --help
 expect_status 0
 expect_text
 
-if ((failures > 0)); then
-  echo "$failures checks failed"
-  exit 1
-fi
-echo "all checks passed"
+finish

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "engine/sampler.h"
 #include "formats/config_reader.h"
 #include "formats/generation_config.h"
 
@@ -31,6 +32,28 @@ void read_fields(ConfigReader& reader) {
   reader.ignore("vision_config", "text only");
 }
 
+// A short answer under whatever rules the file has.
+void choose_under(const GenerationDefaults& defaults) {
+  const std::vector<int32_t> prompt = {2, 5, 2};
+  for (const double temperature : {0.0, 1.0}) {
+    const SamplingOptions options{.temperature = temperature,
+                                  .top_k = defaults.top_k.value_or(0),
+                                  .top_h = defaults.top_h.value_or(1.0),
+                                  .typical_p = defaults.typical_p.value_or(1.0),
+                                  .eta_cutoff = defaults.eta_cutoff.value_or(0.0),
+                                  .repetition_penalty = defaults.repetition_penalty.value_or(1.0),
+                                  .no_repeat_ngram_size = defaults.no_repeat_ngram_size.value_or(0)};
+    Sampler sampler(options, defaults, 8, prompt, 3);
+    for (int i = 0; i < 3; ++i) {
+      std::vector<float> logits = {0.5f, -1.0f, 2.0f, 0.0f, 1.0f, -3.0f, 0.25f, 1.0f};
+      const int32_t token = sampler.sample(logits);
+      LH_CHECK(token == Sampler::kAllRuledOut || token == Sampler::kNoNumber || (token >= 0 && token < 8));
+      if (token < 0) break;
+      sampler.accept(token);
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -43,6 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const std::string& key : text->child("rope_parameters").keys()) text->child("rope_parameters").optional_child(key);
   }
   LH_CHECK(reader.status().ok() || !reader.finish().ok());
-  (void)parse_generation_defaults(&*config, "generation", *config, "config");
+  const auto defaults = parse_generation_defaults(&*config, "generation", *config, "config");
+  if (defaults.ok()) choose_under(*defaults);
   return 0;
 }

@@ -1,5 +1,6 @@
 // config.json to a description, then everything that is told about it before a weight is read: weights, plans, reports, each what-if.
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -9,12 +10,20 @@
 #include "cost/plan.h"
 #include "cost/report.h"
 #include "mechanisms/mixers.h"
+#include "mechanisms/rope.h"
 #include "mechanisms/what_if.h"
 #include "models/registry.h"
 
 namespace {
 
 using namespace longhaul;
+
+void check_angles(const RopeSpec& rope) {
+  for (const int64_t n_tokens : {int64_t{1}, int64_t{1} << 20, int64_t{1} << 40}) {
+    for (const float f : rope_frequencies(rope, n_tokens)) LH_CHECK(std::isfinite(f) && f >= 0);
+    if (!rope.follows_length()) return;
+  }
+}
 
 void check_weights(const Architecture& arch) {
   for_each_weight(arch, [&](WeightId id) {
@@ -27,6 +36,7 @@ void check_weights(const Architecture& arch) {
     const StateSpec& state = arch.state(attention->state);
     LH_CHECK(state.n_kv_heads == attention->n_kv_heads && state.head_dim == attention->head_dim && state.window == attention->window);
     LH_CHECK(attention->n_heads % attention->n_kv_heads == 0 && attention->rope.live_pairs <= attention->rope.n_pairs);
+    check_angles(attention->rope);
   }
 }
 

@@ -111,7 +111,7 @@ TEST(SynthPacked, RefusesWhatIsNoPackedFormat) {
   for (const std::string weights : {"f32", "released", "q5"}) {
     const Status status = synthesize(model, folder.path() + "/out", {.weights = weights});
     ASSERT_FALSE(status.ok()) << weights;
-    EXPECT_THAT(status.error().message, HasSubstr("use q4, q8 or bf16"));
+    EXPECT_THAT(status.error().message, HasSubstr("use one of q4, q8, bf16"));
   }
   const Status both = synthesize(model, folder.path() + "/out", {.dtype = "f32", .weights = "q4"});
   ASSERT_FALSE(both.ok());

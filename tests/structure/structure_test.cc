@@ -170,18 +170,15 @@ size_t line_of(const std::string& code, size_t at) {
 }
 
 void expect_nowhere(const Source& source, const std::regex& pattern, const char* what) {
-  for (std::sregex_iterator it(source.code.begin(), source.code.end(), pattern), end; it != end;
-       ++it) {
-    ADD_FAILURE() << source.path << ":" << line_of(source.code, static_cast<size_t>(it->position()))
-                  << ": '" << it->str() << "' " << what;
+  for (std::sregex_iterator it(source.code.begin(), source.code.end(), pattern), end; it != end; ++it) {
+    ADD_FAILURE() << source.path << ":" << line_of(source.code, static_cast<size_t>(it->position())) << ": '" << it->str() << "' " << what;
   }
 }
 
 // A spec's type is known to its own file, to edits of a description and to tests. All others ask
 // its table, so that a mixer is one file.
 TEST(Structure, SpecsAreAskedThroughTheirTable) {
-  static const std::regex kQuery(
-      R"((get_if|holds_alternative|std::get|any_cast|\bas)\s*<\s*\w*(Spec|Residual)\b)");
+  static const std::regex kQuery(R"((get_if|holds_alternative|std::get|any_cast|\bas)\s*<\s*\w*(Spec|Residual)\b)");
   for (const Source& source : sources()) {
     if (source.layer == "arch" || source.layer == "mechanisms" || is_test(source)) continue;
     expect_nowhere(source, kQuery, "asks for the type of a spec");

@@ -16,9 +16,7 @@ struct CpuOps::Convolved {
 namespace {
 
 // Row `at` of a sequence, counted from its first new row. Negative ones are in the past.
-const float* row_at(Rows<const float> now, Rows<const float> past, int64_t at) {
-  return at >= 0 ? now.row(at) : past.row(past.n + at);
-}
+const float* row_at(Rows<const float> now, Rows<const float> past, int64_t at) { return at >= 0 ? now.row(at) : past.row(past.n + at); }
 
 // The past's rows followed by new ones: the last of both stay, in the past's place.
 void shift_in(Rows<const float> added, Rows<float> past) {
@@ -32,9 +30,7 @@ void shift_in(Rows<const float> added, Rows<float> past) {
 }
 
 // The parts lie one after another, as they are kept.
-int64_t elements(const ConvolutionPast& past) {
-  return past.x.size() + past.y.size() + past.value.size();
-}
+int64_t elements(const ConvolutionPast& past) { return past.x.size() + past.y.size() + past.value.size(); }
 
 void begin_past(const CausalConvolution& s, const ConvolutionPast& past) {
   std::fill_n(past.x.data, past.x.size(), 0.0f);
@@ -42,8 +38,7 @@ void begin_past(const CausalConvolution& s, const ConvolutionPast& past) {
   std::fill_n(past.value.data, past.value.size(), 0.0f);
 }
 
-void load_past(const KernelSet& kernels, DType dtype, const std::byte* block,
-               const ConvolutionPast& past) {
+void load_past(const KernelSet& kernels, DType dtype, const std::byte* block, const ConvolutionPast& past) {
   if (dtype == DType::kBF16) {
     kernels.to_f32(reinterpret_cast<const bf16*>(block), elements(past), past.x.data);
   } else {
@@ -51,8 +46,7 @@ void load_past(const KernelSet& kernels, DType dtype, const std::byte* block,
   }
 }
 
-void store_past(const KernelSet& kernels, DType dtype, const ConvolutionPast& past,
-                std::byte* block) {
+void store_past(const KernelSet& kernels, DType dtype, const ConvolutionPast& past, std::byte* block) {
   if (dtype == DType::kBF16) {
     kernels.to_bf16(past.x.data, elements(past), reinterpret_cast<bf16*>(block));
   } else {
@@ -67,8 +61,7 @@ float temperature(const HeadMeans& s, int64_t head) {
 
 }  // namespace
 
-void CpuOps::depthwise(const CausalConvolution& s, const SequenceRows& r,
-                       const Convolved& c) const {
+void CpuOps::depthwise(const CausalConvolution& s, const SequenceRows& r, const Convolved& c) const {
   const int64_t channels = c.x.width, t0 = s.time0;
   const Rows<const float> x = c.x.slice(r.first_row, r.n_rows);
   const Rows<float> y = c.y.slice(r.first_row, r.n_rows);
@@ -82,8 +75,7 @@ void CpuOps::depthwise(const CausalConvolution& s, const SequenceRows& r,
   });
 }
 
-void CpuOps::gather_windows(const CausalConvolution& s, const SequenceRows& r,
-                            const Convolved& c) const {
+void CpuOps::gather_windows(const CausalConvolution& s, const SequenceRows& r, const Convolved& c) const {
   const int64_t channels = c.x.width, half = c.current.width, t1 = s.time1;
   const Rows<const float> y = c.y.slice(r.first_row, r.n_rows);
   const Rows<const float> delayed = c.delayed.slice(r.first_row, r.n_rows);
@@ -99,14 +91,12 @@ void CpuOps::gather_windows(const CausalConvolution& s, const SequenceRows& r,
   });
 }
 
-void CpuOps::convolve(const CausalConvolution& s, const RowSet& rows, const FixedStep& past,
-                      Rows<const float> x, Rows<const float> current, Rows<const float> delayed,
-                      Rows<float> y, Rows<float> windows, Rows<float> values, Arena& scratch) {
+void CpuOps::convolve(const CausalConvolution& s, const RowSet& rows, const FixedStep& past, Rows<const float> x, Rows<const float> current,
+                      Rows<const float> delayed, Rows<float> y, Rows<float> windows, Rows<float> values, Arena& scratch) {
   LH_DCHECK(same_shape(x, y) && windows.width == s.time1 * x.width && same_shape(current, delayed));
   LH_DCHECK(values.width == 2 * current.width && x.n == rows.n);
   const ArenaScope scope(scratch);
-  const Convolved c{
-      x, current, delayed, y, windows, values, take_past(scratch, s, x.width, delayed.width)};
+  const Convolved c{x, current, delayed, y, windows, values, take_past(scratch, s, x.width, delayed.width)};
   for (size_t i = 0; i < rows.sequences.size(); ++i) {
     const SequenceRows& r = rows.sequences[i];
     if (r.n_rows == 0) continue;

@@ -28,6 +28,7 @@ struct CallMarkers {
   std::string_view open, close;
   bool ends_reasoning, bare_names;
   size_t newlines_before;
+  std::string_view inner[4];  // marks inside of calls; empty ones behind the last
 
   template <class Has>
   bool shown_by(const Has& has) const {
@@ -35,10 +36,10 @@ struct CallMarkers {
   }
 };
 constexpr CallMarkers kCallMarkers[] = {
-    {dsml::kToken, dsml::kCallsOpen, dsml::kCallsClose, true, false, 2},
-    {"<|tool_call>", "<|tool_call>", "<tool_call|>", true, false, kUnlimited},
-    {"<zyphra_tool_call>", "<zyphra_tool_call>", "</zyphra_tool_call>", false, false, kUnlimited},
-    {"<tool_call>", "<tool_call>", "</tool_call>", false, true, 0},
+    {dsml::kToken, dsml::kCallsOpen, dsml::kCallsClose, true, false, 2, {}},
+    {"<|tool_call>", "<|tool_call>", "<tool_call|>", true, false, kUnlimited, {"<|\"|>", "<|tool_response>", "<tool_response|>"}},
+    {"<zyphra_tool_call>", "<zyphra_tool_call>", "</zyphra_tool_call>", false, false, kUnlimited, {}},
+    {"<tool_call>", "<tool_call>", "</tool_call>", false, true, 0, {"<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"}},
 };
 
 // Tokens inside of markers and calls, besides the markers themselves.
@@ -87,6 +88,11 @@ ReplyFormat find_reply_format(std::string_view chat_template, const Tokenizer* t
     format.call_close = call->close;
     format.calls_end_reasoning = call->ends_reasoning;
     format.bare_call_names = call->bare_names;
+    for (const std::string_view mark : call->inner) {
+      if (!mark.empty()) format.inner.emplace_back(mark);
+    }
+    format.dsml = call->evidence == dsml::kToken;
+    format.function_tags = call->open == "<zyphra_tool_call>" || chat_template.find("<function=") != chat_template.npos;
     format.newlines_before_call = format.newlines_are_layout ? kUnlimited : call->newlines_before;
   }
   return format;

@@ -15,9 +15,13 @@ struct ReplyFormat {
   std::string think_label;              // a word behind think_open that belongs to it
   std::string call_open, call_close;    // empty: the model marks no calls
 
-  // Reasoning may open anywhere; else only before the first word of the answer, and later the marker is text like any other.
+  std::vector<std::string> inner;  // marks inside of calls; outside they mean nothing
+  bool dsml = false;               // calls are DSML, whose tags may be misspelt
+  bool function_tags = false;      // calls may be written in <function=...> tags
+
+  // Reasoning may open anywhere; else before the first word of the answer, and later at the beginning of a line.
   bool think_anywhere = false;
-  // A call's marker inside reasoning ends the reasoning; else it is a part of it.
+  // A call's marker inside reasoning ends the reasoning; else the call is made only if the reasoning ends with it.
   bool calls_end_reasoning = false;
   // A call may begin with the function's name and nothing before it.
   bool bare_call_names = false;

@@ -1,291 +1,295 @@
 #include "text/chat/tool_calls.h"
 
 #include <algorithm>
-#include <optional>
 
-#include "text/chat/dsml.h"
-#include "text/chat/python_json.h"
+#include "text/chat/call_draft.h"
+#include "text/chat/loose_values.h"
+#include "text/chat/tag_calls.h"
 
 namespace longhaul {
 namespace {
 
-constexpr int kMaxDepth = 32;  // of lists and objects in the braces notation
+constexpr std::string_view kNotInNames = " \t\r\n<>{}()[]\"'`,;";
+constexpr std::string_view kStringMark = "<|\"|>";
 
-constexpr std::string_view kSpace = " \t\r\n";
-
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(kSpace);
-  return begin == text.npos ? std::string_view() : text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+const Json* find_any(const Json& object, std::initializer_list<std::string_view> names) {
+  for (const std::string_view name : names) {
+    if (const Json* found = object.find(name)) return found;
+  }
+  return nullptr;
 }
 
-class Cursor {
- public:
-  explicit Cursor(std::string_view text) : rest_(text) {}
+// {"name": "f", "arguments": {...}}, or the same inside of {"function": {...}}.
+bool read_json_draft(const Json& object, CallDraft& call) {
+  const Json* function = object.find("function");
+  if (function != nullptr && function->as_object() != nullptr) return read_json_draft(*function, call);
+  const Json* name = find_any(object, {"name", "function", "tool_name", "tool"});
+  if (name == nullptr || name->as_string() == nullptr) return false;
+  call.name = *name->as_string();
+  const Json* arguments = find_any(object, {"arguments", "parameters", "args", "input"});
+  if (arguments == nullptr || arguments->is_null()) return true;
+  Json value = *arguments;
+  if (const std::string* text = arguments->as_string()) {
+    Repairs repairs;
+    auto inner = read_whole_value(*text, repairs);
+    if (inner && inner->as_object() != nullptr) {
+      value = std::move(*inner);
+      call.repairs.add(repairs);
+    }
+  }
+  if (value.as_object() == nullptr) value = Json::object({{"arguments", std::move(value)}});
+  call.set_all(std::move(value));
+  return true;
+}
 
-  std::string_view rest() const { return rest_; }
-  bool at_end() const { return rest_.empty(); }
-  bool at(std::string_view text) const { return rest_.starts_with(text); }
-  void skip_space() { rest_.remove_prefix(std::min(rest_.find_first_not_of(kSpace), rest_.size())); }
-  bool take(std::string_view text) {
-    if (!at(text)) return false;
-    rest_.remove_prefix(text.size());
-    return true;
+// The arguments inside of the one parameter "arguments", where the function has no such parameter
+// but has those inside.
+void unnest(Json& arguments, const Json* properties, Repairs& repairs) {
+  if (properties == nullptr || arguments.as_object()->size() != 1) return;
+  const auto& [name, inner] = arguments.as_object()->front();
+  if ((name != "arguments" && name != "input") || properties->find(name) != nullptr || inner.as_object() == nullptr) return;
+  for (const auto& member : *inner.as_object()) {
+    if (properties->find(member.first) == nullptr) return;
   }
-  // The text up to `end`, which is taken too.
-  std::optional<std::string_view> until(std::string_view end) {
-    const size_t n = rest_.find(end);
-    if (n == rest_.npos) return std::nullopt;
-    const std::string_view found = rest_.substr(0, n);
-    rest_.remove_prefix(n + end.size());
-    return found;
-  }
-  // The text up to one of these characters or the end; none of them is taken.
-  std::string_view before(std::string_view characters) {
-    const std::string_view found = rest_.substr(0, rest_.find_first_of(characters));
-    rest_.remove_prefix(found.size());
-    return found;
+  Json unnested = inner;
+  arguments = std::move(unnested);
+  repairs.add(Repair::kNesting);
+}
+
+class BlockReader {
+ public:
+  BlockReader(const CallText& text, const BlockRules& rules, const Tools& tools)
+      : in_(text), text_(text.text), rules_(rules), tools_(tools), bare_names_(rules.bare_names) {}
+
+  CallBlock read() {
+    while (out_.reading == Reading::kRead && step()) {
+    }
+    out_.length = at_;
+    return std::move(out_);
   }
 
  private:
-  std::string_view rest_;
+  // The next thing in the block; false at its end.
+  bool step();
+  Reading call(CallDraft& draft);
+  Reading named_call(CallDraft& draft);
+  Reading braces_call(CallDraft& draft);
+  Reading json_call(CallDraft& draft);
+  bool take(CallDraft& draft);
+  bool is_credible(const CallDraft& draft) const;
+  void skip_leftovers();
+  void leave_out();
+  size_t next_call(size_t from) const;
+
+  const CallText& in_;
+  std::string_view text_;
+  const BlockRules& rules_;
+  const Tools& tools_;
+  CallBlock out_;
+  size_t at_ = 0;
+  bool bare_names_;
+  Repairs repairs_;  // of the block, for its next call
 };
 
-// A call as it is read. A parameter given twice keeps its later value.
-struct Draft {
-  std::string name;
-  Json arguments = Json(Json::Object{});
-
-  std::optional<ToolCall> finished() const {
-    auto text = python_json(arguments);
-    if (name.empty() || !text.ok()) return std::nullopt;
-    return ToolCall{name, std::move(*text)};
+bool BlockReader::step() {
+  at_ = skip_space(text_, at_);
+  if (at_ >= text_.size()) {
+    if (!in_.is_whole) out_.reading = Reading::kMore;
+    return false;
   }
-};
-
-bool schema_allows(const Json& type, std::string_view name) {
-  if (const std::string* one = type.as_string()) return *one == name;
-  const Json::Array* several = type.as_array();
-  return several != nullptr && std::any_of(several->begin(), several->end(), [&](const Json& t) { return schema_allows(t, name); });
-}
-
-std::string_view type_in_schemas(const Json& value) {
-  if (value.is_null()) return "null";
-  if (value.as_bool() != nullptr) return "boolean";
-  if (value.as_array() != nullptr) return "array";
-  if (value.as_object() != nullptr) return "object";
-  return "number";
-}
-
-Json typed_value(std::string_view raw, const Json* schema) {
-  const auto json = parse_json(trimmed(raw), "value");
-  // Strings are written raw, so quotes that stand there are part of one.
-  if (!json.ok() || json->as_string() != nullptr) return Json(raw);
-  const Json* type = schema == nullptr ? nullptr : schema->find("type");
-  if (type == nullptr || !schema_allows(*type, "string")) return *json;
-  return schema_allows(*type, type_in_schemas(*json)) ? *json : Json(raw);
-}
-
-std::string_view without_one_newline_around(std::string_view text) {
-  if (text.starts_with('\n')) text.remove_prefix(1);
-  if (text.ends_with('\n')) text.remove_suffix(1);
-  return text;
-}
-
-// --- <｜DSML｜invoke name="f"> ---------------------------------------------------------------------------------------
-
-bool read_dsml_parameter(Cursor& at, const Tools& tools, Draft& call) {
-  const auto name = at.until("\"");
-  if (!name) return false;
-  const bool text = at.take(" string=\"true\"");
-  if (!text) at.take(" string=\"false\"");
-  if (!at.take(">")) return false;
-  const auto value = at.until(dsml::kParameterClose);
-  if (!value) return false;
-  call.arguments.set(std::string(*name), text ? Json(*value) : typed_value(*value, tools.parameter(call.name, *name)));
-  return true;
-}
-
-std::optional<Draft> read_dsml_invoke(Cursor& at, const Tools& tools) {
-  const auto name = at.until("\">");
-  if (!name) return std::nullopt;
-  Draft call{std::string(*name)};
-  for (at.skip_space(); at.take(dsml::kParameterOpen); at.skip_space()) {
-    if (!read_dsml_parameter(at, tools, call)) return std::nullopt;
+  if (const size_t close = in_.close_at(at_)) {
+    at_ += close;
+    return false;
   }
-  if (!at.take(dsml::kInvokeClose)) return std::nullopt;
-  return call;
-}
-
-// --- call:f{k:<|"|>v<|"|>} ------------------------------------------------------------------------------------------
-
-bool read_braces_value(Cursor& at, Json& out, int depth);
-
-bool read_braces_key(Cursor& at, std::string& key) {
-  at.skip_space();
-  const std::string_view quote = at.at("<|\"|>") ? "<|\"|>" : "\"";
-  if (at.take(quote)) {
-    const auto text = at.until(quote);
-    if (!text) return false;
-    key = *text;
-  } else {
-    key = trimmed(at.before(":{}[],"));
-  }
-  at.skip_space();
-  return !key.empty() && at.take(":");
-}
-
-bool read_braces_object(Cursor& at, Json& out, int depth) {
-  if (depth > kMaxDepth || !at.take("{")) return false;
-  out = Json(Json::Object{});
-  at.skip_space();
-  if (at.take("}")) return true;
-  while (true) {
-    std::string key;
-    Json value;
-    if (!read_braces_key(at, key) || !read_braces_value(at, value, depth + 1)) return false;
-    out.set(std::move(key), std::move(value));
-    at.skip_space();
-    if (at.take("}")) return true;
-    if (!at.take(",")) return false;
-  }
-}
-
-bool read_braces_list(Cursor& at, Json& out, int depth) {
-  if (depth > kMaxDepth || !at.take("[")) return false;
-  out = Json(Json::Array{});
-  at.skip_space();
-  if (at.take("]")) return true;
-  while (true) {
-    Json value;
-    if (!read_braces_value(at, value, depth + 1)) return false;
-    out.push_back(std::move(value));
-    at.skip_space();
-    if (at.take("]")) return true;
-    if (!at.take(",")) return false;
-  }
-}
-
-// A string in the JSON way: the quotation mark that ends it is not escaped.
-bool read_quoted(Cursor& at, Json& out) {
-  const std::string_view text = at.rest();
-  size_t end = 1;
-  while (end < text.size() && text[end] != '"') end += text[end] == '\\' ? 2 : 1;
-  if (end >= text.size()) return false;
-  auto json = parse_json(text.substr(0, end + 1), "value");
-  if (!json.ok()) return false;
-  out = std::move(*json);
-  return at.take(text.substr(0, end + 1));
-}
-
-bool read_braces_value(Cursor& at, Json& out, int depth) {
-  at.skip_space();
-  if (at.at("{")) return read_braces_object(at, out, depth);
-  if (at.at("[")) return read_braces_list(at, out, depth);
-  if (at.at("\"")) return read_quoted(at, out);
-  if (at.take("<|\"|>")) {
-    const auto text = at.until("<|\"|>");
-    if (!text) return false;
-    out = Json(*text);
+  if (in_.other_at(at_)) return false;
+  if (const size_t open = in_.open_at(at_)) {
+    at_ += open;
+    repairs_.add(Repair::kMarker);
     return true;
   }
-  const std::string_view word = trimmed(at.before(",}]"));
-  if (word.empty()) return false;
-  auto json = parse_json(word, "value");
-  out = json.ok() ? std::move(*json) : Json(word);
+  if (in_.is_whole && in_.ends_in_marker(at_)) {
+    at_ = text_.size();
+    return false;
+  }
+  const size_t begin = at_;
+  CallDraft draft;
+  const Reading reading = call(draft);
+  if (reading == Reading::kMore) {
+    out_.reading = reading;
+    return false;
+  }
+  if (reading == Reading::kCut) {
+    out_.notes.push_back({ReplyNote::Kind::kCutOffCall, draft.name, std::string(text_.substr(begin))});
+    at_ = text_.size();
+    return false;
+  }
+  if (reading == Reading::kRead && take(draft)) {
+    bare_names_ = false;  // a word behind a call is no further one
+    return !rules_.unmarked;
+  }
+  at_ = begin;
+  if (rules_.unmarked) {
+    out_.reading = Reading::kNone;
+  } else {
+    leave_out();
+  }
+  return !rules_.unmarked;
+}
+
+// A call as it was read becomes one that is given.
+bool BlockReader::take(CallDraft& draft) {
+  skip_leftovers();
+  draft.repairs.add(repairs_);
+  Json arguments = draft.arguments.take();
+  unnest(arguments, tools_.properties(draft.name), draft.repairs);
+  const bool is_name = !draft.name.empty() && draft.name.find_first_of("<>{}\n") == std::string::npos;
+  if (!is_name || (rules_.unmarked && !is_credible(draft))) return false;
+  if (rules_.unmarked) {
+    draft.repairs.add(Repair::kMarker);
+    at_ += in_.close_at(skip_space(text_, at_)) > 0 ? skip_space(text_, at_) - at_ + in_.close_at(skip_space(text_, at_)) : 0;
+  }
+  if (!draft.repairs.empty()) out_.notes.push_back({ReplyNote::Kind::kRepairedCall, draft.name, draft.repairs.words()});
+  out_.calls.push_back({draft.name, arguments.dump_spaced()});
+  repairs_ = {};
   return true;
 }
 
-std::optional<Draft> read_braces_call(Cursor& at) {
-  Draft call{std::string(trimmed(at.before("{")))};
-  if (!read_braces_object(at, call.arguments, 0)) return std::nullopt;
-  return call;
+// Whether a call without its opening marker is meant as one: there is such a function, or, where
+// none are known, its closing marker.
+bool BlockReader::is_credible(const CallDraft& draft) const {
+  if (!tools_.empty()) return tools_.has(draft.name);
+  return text_[0] == '<' || in_.close_at(skip_space(text_, at_)) > 0 || text_.substr(0, at_).find(kStringMark) != text_.npos;
 }
 
-// --- <function=f> ---------------------------------------------------------------------------------------------------
-
-std::optional<Draft> read_function_tags(Cursor& at, bool closed, const Tools& tools) {
-  const auto name = at.until(">");
-  if (!name) return std::nullopt;
-  Draft call{std::string(trimmed(*name))};
-  for (at.skip_space(); at.take("<parameter="); at.skip_space()) {
-    const auto key = at.until(">");
-    const auto value = key ? at.until("</parameter>") : std::nullopt;
-    if (!value) return std::nullopt;
-    call.arguments.set(std::string(*key), typed_value(without_one_newline_around(*value), tools.parameter(call.name, *key)));
+// Brackets, marks and fences that are left over behind a call.
+void BlockReader::skip_leftovers() {
+  while (true) {
+    const size_t next = skip_space(text_, at_);
+    const std::string_view rest = text_.substr(next);
+    size_t length = 0;
+    if (rest.starts_with(kFence)) {
+      length = kFence.size();
+      repairs_.add(Repair::kFence);
+    } else if (rest.starts_with(kStringMark)) {
+      length = kStringMark.size();
+      repairs_.add(Repair::kQuotes);
+    } else if (!rest.empty() && std::string_view("}])").find(rest[0]) != rest.npos) {
+      length = 1;
+      repairs_.add(Repair::kBrackets);
+    } else if (!rest.empty() && (rest[0] == ',' || rest[0] == ';')) {
+      length = 1;
+      repairs_.add(Repair::kComma);
+    }
+    if (length == 0) return;
+    at_ = next + length;
   }
-  if (!at.take("</function>") && !(closed && at.at_end())) return std::nullopt;
-  return call;
 }
 
-// --- {"name": "f", "arguments": {}} ---------------------------------------------------------------------------------
-
-std::optional<Draft> read_json_call(std::string_view body) {
-  const auto json = parse_json(trimmed(body), "call");
-  const Json* name = json.ok() ? json->find("name") : nullptr;
-  if (name == nullptr || name->as_string() == nullptr) return std::nullopt;
-  Draft call{*name->as_string()};
-  const Json* arguments = json->find("arguments");
-  if (arguments == nullptr) arguments = json->find("parameters");
-  if (arguments == nullptr || arguments->is_null()) return call;
-  if (const std::string* text = arguments->as_string()) {
-    auto inner = parse_json(*text, "arguments");
-    call.arguments = inner.ok() ? std::move(*inner) : *arguments;
-  } else {
-    call.arguments = *arguments;
-  }
-  if (call.arguments.as_object() == nullptr) call.arguments = Json::object({{"arguments", call.arguments}});
-  return call;
+// What is no call, up to the next thing that may be one or end the block: content.
+void BlockReader::leave_out() {
+  const size_t end = next_call(at_ + 1);
+  const std::string_view piece = text_.substr(at_, end - at_);
+  out_.content += piece;
+  out_.notes.push_back({ReplyNote::Kind::kUnreadableCall, {}, std::string(piece)});
+  at_ = end;
 }
 
-// --- f <arg_key>k</arg_key> <arg_value>v</arg_value> ----------------------------------------------------------------
-
-std::optional<Draft> read_tagged_call(Cursor& at, const Tools& tools) {
-  Draft call{std::string(trimmed(at.before("<")))};
-  if (call.name.find_first_of(kSpace) != call.name.npos) return std::nullopt;
-  for (; at.take("<arg_key>"); at.skip_space()) {
-    const auto written = at.until("</arg_key>");
-    at.skip_space();
-    const auto value = written && at.take("<arg_value>") ? at.until("</arg_value>") : std::nullopt;
-    if (!value) return std::nullopt;
-    const std::string_view key = trimmed(*written);
-    call.arguments.set(std::string(key), typed_value(*value, tools.parameter(call.name, key)));
+size_t BlockReader::next_call(size_t from) const {
+  for (size_t i = text_.find('<', from); i < text_.size(); i = text_.find('<', i + 1)) {
+    const auto tag = tag_at(text_, i);
+    if (in_.marker_at(i) || (tag && !tag->closing && (tag->name == "function" || tag->name == "invoke"))) return i;
   }
-  if (!at.at_end()) return std::nullopt;
-  return call;
+  return text_.size();
 }
 
-// The next call at `at`, which is left behind it; nothing where none is.
-std::optional<Draft> read_call(Cursor& at, const CallReading& how, const Tools& tools) {
-  if (at.take(dsml::kInvokeOpen)) return read_dsml_invoke(at, tools);
-  if (at.take("call:")) return read_braces_call(at);
-  if (at.take("<function=")) return read_function_tags(at, how.closed, tools);
-  std::optional<Draft> call;
-  if (at.at("{")) {
-    call = read_json_call(at.rest());
-  } else if (how.closed && how.bare_names) {
-    Cursor copy = at;
-    call = read_tagged_call(copy, tools);
+Reading BlockReader::call(CallDraft& draft) {
+  if (text_.substr(at_).starts_with(kFence)) {
+    draft.repairs.add(Repair::kFence);
+    at_ += kFence.size();
+    while (at_ < text_.size() && text_[at_] >= 'a' && text_[at_] <= 'z') ++at_;
+    at_ = skip_space(text_, at_);
   }
-  if (call) at = Cursor({});  // these two fill their body
-  return call;
+  if (text_.substr(at_).starts_with('[')) {
+    draft.repairs.add(Repair::kBrackets);  // a list of calls
+    at_ = skip_space(text_, at_ + 1);
+  }
+  if (at_ >= text_.size()) return in_.is_whole ? Reading::kCut : Reading::kMore;
+  if (text_[at_] == '{') return json_call(draft);
+  if (text_[at_] != '<') return named_call(draft);
+  const auto tag = tag_at(text_, at_);
+  if (!tag || tag->closing || (tag->name != "function" && tag->name != "invoke")) return Reading::kNone;
+  TagCallReader reader(in_, at_, tools_);
+  const Reading reading = reader.read_function(draft);
+  at_ = reader.at();
+  return reading;
+}
+
+Reading BlockReader::json_call(CallDraft& draft) {
+  ValueReader reader(in_, at_, {});
+  Json object;
+  const Reading reading = reader.read_object(object);
+  draft.repairs.add(reader.repairs());
+  at_ = reader.at();
+  if (reading != Reading::kRead) {
+    if (const Json* name = object.find("name"); name != nullptr && name->as_string() != nullptr) draft.name = *name->as_string();
+    return reading;
+  }
+  return read_json_draft(object, draft) ? Reading::kRead : Reading::kNone;
+}
+
+// A call that begins with its function's name, or with "call:" before it.
+Reading BlockReader::named_call(CallDraft& draft) {
+  const size_t begin = at_;
+  const std::string_view rest = text_.substr(at_);
+  bool prefix = rest.starts_with("call:");
+  if (prefix) {
+    at_ += 5;
+  } else if (rest.starts_with(':') || rest.starts_with('-')) {
+    ++at_;
+  }
+  at_ = skip_space(text_, at_);
+  const size_t name_end = std::min(text_.find_first_of(kNotInNames, at_), text_.size());
+  draft.name = text_.substr(at_, name_end - at_);
+  const size_t next = skip_space(text_, name_end);
+  if (next >= text_.size()) return !in_.is_whole ? Reading::kMore : prefix || bare_names_ ? Reading::kCut : Reading::kNone;
+  if (draft.name.empty()) return Reading::kNone;
+  if (text_[next] == '{' || text_[next] == '(') {
+    if (!prefix) draft.repairs.add(Repair::kPrefix);
+    at_ = next;
+    return braces_call(draft);
+  }
+  if (prefix && in_.marker_at(next)) {
+    draft.repairs.add(Repair::kBrackets);  // no arguments, and no braces around them
+    at_ = next;
+    return Reading::kRead;
+  }
+  if (prefix || !bare_names_) return Reading::kNone;
+  TagCallReader reader(in_, begin, tools_);
+  const Reading reading = reader.read_named(draft);
+  at_ = reader.at();
+  return reading;
+}
+
+Reading BlockReader::braces_call(CallDraft& draft) {
+  // A name may have others before it: those of its server.
+  const size_t last = draft.name.find_last_of(":.");
+  if (!tools_.empty() && !tools_.has(draft.name) && last != draft.name.npos && tools_.has(draft.name.substr(last + 1))) {
+    draft.name.erase(0, last + 1);
+    draft.repairs.add(Repair::kPrefix);
+  }
+  ValueReader reader(in_, at_, {.bare_keys = true, .properties = tools_.properties(draft.name)});
+  Json arguments;
+  const Reading reading = reader.read_object(arguments);
+  draft.repairs.add(reader.repairs());
+  at_ = reader.at();
+  if (reading == Reading::kRead) draft.set_all(std::move(arguments));
+  return reading;
 }
 
 }  // namespace
 
-ReadCalls read_tool_calls(std::string_view body, const CallReading& how, const Tools& tools) {
-  ReadCalls out;
-  CallReading next = how;
-  Cursor at(body);
-  while (true) {
-    at.skip_space();
-    out.rest = at.rest();
-    if (at.at_end()) return out;
-    const auto draft = read_call(at, next, tools);
-    const auto call = draft ? draft->finished() : std::nullopt;
-    if (!call) return out;
-    out.calls.push_back(*call);
-    next.bare_names = false;  // a word behind a call is no further one
-  }
+CallBlock read_call_block(const CallText& text, const BlockRules& rules, const Tools& tools) {
+  return BlockReader(text, rules, tools).read();
 }
 
 }  // namespace longhaul

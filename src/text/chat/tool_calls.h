@@ -6,26 +6,37 @@
 //   {"name": "f", "arguments": {"k": "v"}}
 //   f <arg_key>k</arg_key> <arg_value>v</arg_value> ...
 //
-// Untyped values take the type that the function's schema gives the parameter; without a schema, JSON that is no string is JSON.
+// Slips are mended by the readers of values (loose_values.h) and of tags (tag_calls.h); here are
+// those of a call as a whole.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "longhaul/chat.h"
+#include "text/chat/call_text.h"
 #include "text/chat/tools.h"
 
 namespace longhaul {
 
-struct ReadCalls {
+// The calls behind an opening marker, up to the marker that closes them.
+struct CallBlock {
+  // kMore: the text ends before the block does, or inside of a string that holds a closing marker.
+  // kNone: where a call began without its marker, it is none.
+  Reading reading = Reading::kRead;
   std::vector<ToolCall> calls;
-  std::string_view rest;  // of the body: what is no call
+  std::vector<ReplyNote> notes;
+  std::string content;  // what is no call, as it is written
+  size_t length = 0;    // of the text that the block takes, its closing marker included
 };
 
-struct CallReading {
-  bool closed = true;      // the closing marker has come; without it only calls that end by themselves count: others may have been cut off
+struct BlockRules {
   bool bare_names = true;  // the last notation, in which any word is a call, is among the model's
+  bool unmarked = false;   // the text begins with a call whose opening marker is missing: one call, of a function that there is
 };
-ReadCalls read_tool_calls(std::string_view body, const CallReading& how, const Tools& tools);
+
+// Reads the block that begins at the text's beginning.
+CallBlock read_call_block(const CallText& text, const BlockRules& rules, const Tools& tools);
 
 }  // namespace longhaul

@@ -32,15 +32,34 @@ Result<Tools> Tools::from_json(const Json& list, std::string_view where) {
   return tools;
 }
 
-const Json* Tools::parameter(std::string_view function, std::string_view name) const {
+const Json* Tools::function(std::string_view name) const {
   for (const Json& tool : wrapped_) {
-    const Json* f = tool.find("function");
-    if (*f->find("name")->as_string() != function) continue;
-    const Json* parameters = f->find("parameters");
-    const Json* properties = parameters == nullptr ? nullptr : parameters->find("properties");
-    return properties == nullptr ? nullptr : properties->find(name);
+    const Json* function = tool.find("function");
+    if (*function->find("name")->as_string() == name) return function;
   }
   return nullptr;
+}
+
+bool Tools::has(std::string_view name) const { return function(name) != nullptr; }
+
+std::string_view Tools::longest_name(std::string_view text) const {
+  std::string_view longest;
+  for (const Json& tool : wrapped_) {
+    const std::string& name = *tool.find("function")->find("name")->as_string();
+    if (text.starts_with(name) && name.size() > longest.size()) longest = name;
+  }
+  return longest;
+}
+
+const Json* Tools::properties(std::string_view name) const {
+  const Json* found = function(name);
+  const Json* parameters = found == nullptr ? nullptr : found->find("parameters");
+  return parameters == nullptr ? nullptr : parameters->find("properties");
+}
+
+const Json* Tools::parameter(std::string_view function, std::string_view name) const {
+  const Json* all = properties(function);
+  return all == nullptr ? nullptr : all->find(name);
 }
 
 }  // namespace longhaul

@@ -151,7 +151,10 @@ bool drop_underscores(std::string_view text, std::string& out) {
 Result<Value> number_binary(BinaryOp op, const Value& a, const Value& b) {
   int64_t x, y;
   if (a.to_integer(x) && b.to_integer(y)) return int_binary(op, x, y);
-  return float_binary(op, a.to_double(), b.to_double());
+  if (!a.as_float() && !b.as_float()) return overflow();
+  LH_TRY(const double p, float_of(a));
+  LH_TRY(const double q, float_of(b));
+  return float_binary(op, p, q);
 }
 
 Result<Value> binary(Run& run, BinaryOp op, const Value& a, const Value& b) {
@@ -173,8 +176,12 @@ Result<Value> unary(UnaryOp op, const Value& v) {
   int64_t i = 0;
   if (v.to_integer(i)) {
     if (op == UnaryOp::kPositive) return Value(i);
-    if (i == INT64_MIN) return overflow();
+    if (i == INT64_MIN) return Value::integer("9223372036854775808");
     return Value(-i);
+  }
+  if (const auto* n = v.as_long_integer()) {
+    if (op == UnaryOp::kPositive) return v;
+    return n->digits[0] == '-' ? Value::integer(n->digits.substr(1)) : Value::integer("-" + n->digits);
   }
   if (!v.is_number()) return invalid("a '{}' has no sign", v.type_name());
   return Value(op == UnaryOp::kNegative ? -v.to_double() : v.to_double());
@@ -191,7 +198,7 @@ double round_decimal(double x, int64_t n_places) {
   return std::nearbyint(x / unit) * unit;
 }
 
-bool parse_int(std::string_view text, int base, int64_t& out) {
+bool parse_integer(std::string_view text, int base, Value& out) {
   text = strip_right(strip_left(text));
   std::string spelled;
   const bool negative = !text.empty() && text[0] == '-';
@@ -206,8 +213,22 @@ bool parse_int(std::string_view text, int base, int64_t& out) {
   if (text.empty() || text[0] == '-') return false;
   if (negative) spelled += '-';
   if (!drop_underscores(text, spelled)) return false;
-  const auto [end, failed] = std::from_chars(spelled.data(), spelled.data() + spelled.size(), out, base);
-  return failed == std::errc() && end == spelled.data() + spelled.size();
+  int64_t small = 0;
+  const auto [end, failed] = std::from_chars(spelled.data(), spelled.data() + spelled.size(), small, base);
+  if (end != spelled.data() + spelled.size() || failed == std::errc::invalid_argument) return false;
+  if (failed == std::errc()) {
+    out = Value(small);
+  } else if (base == 10) {
+    out = Value::integer(spelled);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool parse_int(std::string_view text, int base, int64_t& out) {
+  Value value;
+  return parse_integer(text, base, value) && value.to_integer(out);
 }
 
 bool parse_float(std::string_view text, double& out) {
@@ -220,9 +241,11 @@ bool parse_float(std::string_view text, double& out) {
   return end == spelled.c_str() + spelled.size();
 }
 
-Result<int64_t> truncate_float(double d) {
-  if (!(d > -0x1p63 - 1 && d < 0x1p63)) return overflow();
-  return static_cast<int64_t>(d);
+Value truncated(double d) { return Value::integer(fmt::format("{:.0f}", std::trunc(d))); }
+
+Result<double> float_of(const Value& v) {
+  if (v.as_long_integer() && std::isinf(v.to_double())) return invalid("an integer is too large for a float");
+  return v.to_double();
 }
 
 }  // namespace longhaul::jinja

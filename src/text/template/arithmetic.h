@@ -1,4 +1,5 @@
-// Numbers as Python counts them, with 64-bit integers: a result that does not fit is an error, never a wrapped value.
+// Numbers as Python counts them, except that integers beyond 64 bits are only carried, not computed
+// with: where they would be an operand or a result, that is an error, never a wrapped value.
 #pragma once
 
 #include "text/template/ast.h"
@@ -12,7 +13,11 @@ double round_decimal(double x, int64_t n_places);
 // The text of a number, as int() and float() read it.
 bool parse_int(std::string_view text, int base, int64_t& out);
 bool parse_float(std::string_view text, double& out);
-// A float to an int, toward zero.
-Result<int64_t> truncate_float(double d);
+// The same for an integer of any length, in base 10.
+bool parse_integer(std::string_view text, int base, Value& out);
+// A finite float to an int, toward zero.
+Value truncated(double d);
+// Python's float() of a number: an integer beyond the doubles' range is an error.
+Result<double> float_of(const Value& v);
 
 }  // namespace longhaul::jinja

@@ -18,9 +18,11 @@ Result<Value> to_int(Run&, const Value& v, const Args& args) {
   if (v.is_undefined()) return undefined_error(v);
   int64_t i = 0;
   double d = 0;
+  Value parsed;
   if (v.to_integer(i)) return Value(i);
+  if (v.as_long_integer()) return v;
   if (const auto* s = v.as_string()) {
-    if (parse_int(*s, static_cast<int>(base), i)) return Value(i);
+    if (parse_integer(*s, static_cast<int>(base), parsed)) return parsed;
     if (!parse_float(*s, d)) return fallback;
   } else if (v.as_float()) {
     d = *v.as_float();
@@ -28,16 +30,18 @@ Result<Value> to_int(Run&, const Value& v, const Args& args) {
     return fallback;
   }
   if (!std::isfinite(d)) return fallback;
-  LH_TRY(i, truncate_float(d));
-  return Value(i);
+  return truncated(d);
 }
 
 Result<Value> to_float(Run&, const Value& v, const Args& args) {
   LH_TRY(const Bound a, bind("float", args, {"default"}));
   const Value fallback = a[0] ? *a[0] : Value(0.0);
   if (v.is_undefined()) return undefined_error(v);
-  if (v.is_number()) return Value(v.to_double());
   double d = 0;
+  if (v.is_number()) {
+    LH_TRY(d, float_of(v));
+    return Value(d);
+  }
   if (v.as_string() && parse_float(*v.as_string(), d)) return Value(d);
   return fallback;
 }
@@ -47,6 +51,7 @@ Result<Value> absolute(Run&, const Value& v, const Args& args) {
   int64_t i = 0;
   if (v.to_integer(i)) return i < 0 ? unary(UnaryOp::kNegative, v) : Value(i);
   if (v.as_float()) return Value(std::fabs(*v.as_float()));
+  if (const auto* n = v.as_long_integer()) return n->digits[0] == '-' ? unary(UnaryOp::kNegative, v) : v;
   if (v.is_undefined()) return undefined_error(v);
   return invalid("abs needs a number, not {}", v.type_name());
 }
@@ -74,11 +79,13 @@ Result<Value> round(Run&, const Value& v, const Args& args) {
   int64_t i = 0;
   if (method == "common") {
     if (v.to_integer(i)) return round_integer(i, n_places);
+    if (v.as_long_integer()) return n_places >= 0 ? Result<Value>(v) : invalid("round: an integer does not fit 64 bits");
     return Value(round_decimal(*v.as_float(), n_places));
   }
   // As the reference does it, float error included; its ceil and floor give an integer, which has no negative zero.
   const double unit = std::pow(10.0, static_cast<double>(n_places));
-  const double scaled = v.to_double() * unit;
+  LH_TRY(const double x, float_of(v));
+  const double scaled = x * unit;
   return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / unit + 0.0);
 }
 

@@ -20,7 +20,7 @@ bool is_none(const Value& v) { return v.is_none(); }
 bool is_boolean(const Value& v) { return v.kind() == Kind::kBool; }
 bool is_true(const Value& v) { return v.as_bool() && *v.as_bool(); }
 bool is_false(const Value& v) { return v.as_bool() && !*v.as_bool(); }
-bool is_integer(const Value& v) { return v.kind() == Kind::kInt; }
+bool is_integer(const Value& v) { return v.kind() == Kind::kInt || v.kind() == Kind::kLongInt; }
 bool is_float(const Value& v) { return v.kind() == Kind::kFloat; }
 bool is_number(const Value& v) { return v.is_number(); }
 bool is_string(const Value& v) { return v.kind() == Kind::kString; }

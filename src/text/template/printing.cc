@@ -80,6 +80,7 @@ class ReprWriter {
       case Value::Kind::kNone: out += "None"; return {};
       case Value::Kind::kBool: out += *v.as_bool() ? "True" : "False"; return {};
       case Value::Kind::kInt: out += fmt::format("{}", *v.as_int()); return {};
+      case Value::Kind::kLongInt: out += v.as_long_integer()->digits; return {};
       case Value::Kind::kFloat: out += float_text(*v.as_float()); return {};
       case Value::Kind::kString:
         LH_RETURN_IF_ERROR(run_.work(v.as_string()->size() / 64));
@@ -161,6 +162,7 @@ class JsonWriter {
     if (v.is_none()) return "null";
     if (const auto* b = v.as_bool()) return *b ? "true" : "false";
     if (const auto* i = v.as_int()) return fmt::format("{}", *i);
+    if (const auto* n = v.as_long_integer()) return n->digits;
     const double d = *v.as_float();
     if (std::isnan(d)) return "NaN";
     if (std::isinf(d)) return d > 0 ? "Infinity" : "-Infinity";

@@ -73,15 +73,21 @@ std::string group_thousands(const std::string& digits) {
 // The digits of a number without its sign.
 Result<std::string> number_digits(const Value& v, const Spec& spec) {
   int64_t i = 0;
-  const bool is_int = v.to_integer(i);
+  const LongInteger* long_integer = v.as_long_integer();
+  const bool is_int = v.to_integer(i) || long_integer != nullptr;
   const uint64_t magnitude = i < 0 ? 0 - static_cast<uint64_t>(i) : static_cast<uint64_t>(i);
+  const std::string whole = long_integer ? long_integer->digits.substr(long_integer->digits[0] == '-') : fmt::format("{}", magnitude);
   const double x = std::fabs(v.to_double());
   const int precision = static_cast<int>(spec.precision < 0 ? 6 : spec.precision);
   if (spec.precision > kMaxPrecision) return invalid("a format's precision is too large");
+  if (long_integer && spec.type != 0 && std::string_view("diu").find(spec.type) == std::string_view::npos) {
+    if (std::string_view("xXob").find(spec.type) != std::string_view::npos) return invalid("an integer does not fit 64 bits");
+    LH_RETURN_IF_ERROR(float_of(v));
+  }
   switch (spec.type) {
     case 'd':
     case 'i':
-    case 'u': return fmt::format("{}", magnitude);
+    case 'u': return whole;
     case 'x': return fmt::format("{:x}", magnitude);
     case 'X': return fmt::format("{:X}", magnitude);
     case 'o': return fmt::format("{:o}", magnitude);
@@ -96,7 +102,7 @@ Result<std::string> number_digits(const Value& v, const Spec& spec) {
     case 0: break;
     default: return invalid("unknown format code '{}' for a number", spec.type);
   }
-  if (is_int) return fmt::format("{}", magnitude);
+  if (is_int) return whole;
   if (spec.precision < 0) return float_text(x);
   return unsupported("a format with a precision needs a type");
 }
@@ -105,7 +111,9 @@ Result<std::string> format_number(Run& run, const Value& v, const Spec& spec) {
   LH_TRY(std::string digits, number_digits(v, spec));
   if (spec.comma) digits = group_thousands(digits);
   int64_t i = 0;
-  const bool negative = v.to_integer(i) ? i < 0 : std::signbit(v.to_double()) && !std::isnan(v.to_double());
+  const bool negative = v.as_long_integer() ? v.to_double() < 0
+                        : v.to_integer(i)   ? i < 0
+                                            : std::signbit(v.to_double()) && !std::isnan(v.to_double());
   std::string sign;
   if (negative || spec.sign != '-') sign.push_back(negative ? '-' : spec.sign);
   const char align = spec.align ? spec.align : spec.zero ? '=' : '>';
@@ -326,8 +334,8 @@ class PercentFormatter {
     if (left) spec.zero = false;
     const bool to_int = std::string_view("diu").find(spec.type) != std::string_view::npos;
     if (to_int && v.as_float()) {
-      LH_TRY(const int64_t i, truncate_float(*v.as_float()));
-      return format_number(run_, Value(i), spec);
+      if (!std::isfinite(*v.as_float())) return invalid("%{} format: no integer is like {}", spec.type, float_text(*v.as_float()));
+      return format_number(run_, truncated(*v.as_float()), spec);
     }
     const bool needs_int = spec.type == 'x' || spec.type == 'X' || spec.type == 'o';
     if (needs_int && v.as_float()) return invalid("%{} format: an integer is required, not float", spec.type);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <functional>
 
@@ -36,7 +37,32 @@ int compare_int_float(int64_t i, double d) {
   return d > whole ? -1 : 0;
 }
 
+// The exact value of a whole double, which may have 309 digits.
+std::string whole_digits(double d) { return fmt::format("{:.0f}", d); }
+
+// -1, 0 or 1 for a before, equal to or behind b. Both are digits as LongInteger has them.
+int compare_digits(std::string_view a, std::string_view b) {
+  const bool negative = a.starts_with('-');
+  if (negative != b.starts_with('-')) return negative ? -1 : 1;
+  const int order = a.size() != b.size() ? (a.size() < b.size() ? -1 : 1) : (a > b) - (a < b);
+  return negative ? -order : order;
+}
+
+// The same for two numbers of which one or both are long integers. Neither is NaN.
+int compare_long(const Value& a, const Value& b) {
+  const LongInteger* x = a.as_long_integer();
+  if (x == nullptr) return -compare_long(b, a);
+  if (const LongInteger* y = b.as_long_integer()) return compare_digits(x->digits, y->digits);
+  const double d = b.to_double();
+  if (std::isinf(d)) return d > 0 ? -1 : 1;
+  // A double with a fraction is smaller than any long integer, so only its side of zero counts.
+  return compare_digits(x->digits, whole_digits(std::trunc(d)));
+}
+
+bool is_nan(const Value& v) { return v.as_float() != nullptr && std::isnan(*v.as_float()); }
+
 bool number_equal(const Value& a, const Value& b) {
+  if (a.as_long_integer() || b.as_long_integer()) return !is_nan(a) && !is_nan(b) && compare_long(a, b) == 0;
   int64_t x, y;
   const bool a_int = a.to_integer(x), b_int = b.to_integer(y);
   if (a_int && b_int) return x == y;
@@ -46,6 +72,7 @@ bool number_equal(const Value& a, const Value& b) {
 }
 
 bool number_less(const Value& a, const Value& b) {
+  if (a.as_long_integer() || b.as_long_integer()) return !is_nan(a) && !is_nan(b) && compare_long(a, b) < 0;
   int64_t x, y;
   const bool a_int = a.to_integer(x), b_int = b.to_integer(y);
   if (a_int && b_int) return x < y;
@@ -102,6 +129,23 @@ Object* Value::as_object() const {
   return p ? p->get() : nullptr;
 }
 
+const LongInteger* Value::as_long_integer() const {
+  const auto* p = std::get_if<std::shared_ptr<const LongInteger>>(&v_);
+  return p ? p->get() : nullptr;
+}
+
+Value Value::integer(std::string_view digits) {
+  const bool negative = digits.starts_with('-');
+  if (negative || digits.starts_with('+')) digits.remove_prefix(1);
+  digits.remove_prefix(std::min(digits.find_first_not_of('0'), digits.size()));
+  std::string text = (negative ? "-" : "") + std::string(digits.empty() ? "0" : digits);
+  int64_t small = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), small).ec == std::errc()) return Value(small);
+  double value = negative ? -HUGE_VAL : HUGE_VAL;  // stays where the digits are beyond its range
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return Value(std::make_shared<const LongInteger>(LongInteger{std::move(text), value}));
+}
+
 const void* Value::identity() const {
   if (const auto* s = std::get_if<std::shared_ptr<const Text>>(&v_)) return s->get();
   if (const auto* s = as_seq()) return s;
@@ -123,11 +167,13 @@ bool Value::to_integer(int64_t& out) const {
 double Value::to_double() const {
   int64_t i = 0;
   if (const auto* d = as_float()) return *d;
+  if (const auto* n = as_long_integer()) return n->value;
   return to_integer(i) ? static_cast<double>(i) : 0.0;
 }
 
 Extent Value::extent() const {
   if (const auto* s = as_string()) return {0, 1 + s->size() / 64};
+  if (const auto* n = as_long_integer()) return {0, 1 + n->digits.size() / 64};
   if (const auto* s = as_seq()) return s->extent;
   if (const auto* d = as_dict()) return d->extent();
   if (const auto* o = as_object()) return o->extent();
@@ -145,13 +191,14 @@ bool Value::truthy() const {
     case Kind::kSeq:  // a generator does not know its length, nor do dict views hide theirs
       return as_seq()->kind == SeqKind::kGenerator || !as_seq()->items.empty();
     case Kind::kDict: return !as_dict()->items().empty();
-    case Kind::kObject: return true;
+    case Kind::kObject:
+    case Kind::kLongInt: return true;
   }
   return false;
 }
 
 std::string Value::type_name() const {
-  static constexpr const char* kKinds[] = {"Undefined", "NoneType", "bool", "int", "float", "str", "", "dict", ""};
+  static constexpr const char* kKinds[] = {"Undefined", "NoneType", "bool", "int", "float", "str", "", "dict", "", "int"};
   static constexpr const char* kSeqs[] = {"list", "tuple", "range", "dict_keys", "dict_values", "dict_items", "generator"};
   if (const auto* s = as_seq()) return kSeqs[static_cast<size_t>(s->kind)];
   if (const auto* o = as_object()) return o->describe();
@@ -186,6 +233,11 @@ size_t hash(const Value& v) {
   int64_t i = 0;
   if (v.to_integer(i)) return mix(static_cast<uint64_t>(i));
   if (const auto* d = v.as_float()) return mix(exact_integer(*d, i) ? static_cast<uint64_t>(i) : std::bit_cast<uint64_t>(*d));
+  if (const auto* n = v.as_long_integer()) {
+    // Equal to a float where that has the very value, and then of its hash.
+    const bool is_float = std::isfinite(n->value) && whole_digits(n->value) == n->digits;
+    return is_float ? hash(Value(n->value)) : std::hash<std::string>{}(n->digits);
+  }
   if (const auto* s = v.as_string()) return std::hash<std::string>{}(*s);
   if (const auto* s = v.as_seq()) {
     size_t h = static_cast<size_t>(s->kind);
@@ -245,7 +297,8 @@ Result<Value> from_json(const Json& json, int depth) {
   if (depth > kMaxValueDepth - 20) return make_error(ErrorCode::kOverBudget, "the context is nested deeper than {}", depth - 1);
   if (const auto* b = json.as_bool()) return Value(*b);
   if (const auto* i = json.as_int()) return Value(*i);
-  if (const auto* d = json.as_double()) return Value(*d);
+  if (const auto* number = json.as_written(); number != nullptr && number->is_integer) return Value::integer(number->text);
+  if (json.is_number()) return Value(json.number());
   if (const auto* s = json.as_string()) return Value::constant(*s);
   if (const auto* array = json.as_array()) {
     std::vector<Value> items;

@@ -71,6 +71,13 @@ struct Text {
   Charge charge;
 };
 
+// An integer beyond 64 bits. It prints, compares and counts with floats as Python's do; other
+// arithmetic on it is an error.
+struct LongInteger {
+  std::string digits;  // a sign where it is negative, no leading zeros
+  double value;        // the nearest, infinite beyond the range of doubles
+};
+
 // Everything that walks as a sequence. The kinds differ in how they print, index, compare and count as true.
 enum class SeqKind { kList, kTuple, kRange, kDictKeys, kDictValues, kDictItems, kGenerator };
 
@@ -105,7 +112,7 @@ class Dict;
 
 class Value {
  public:
-  enum class Kind { kUndefined, kNone, kBool, kInt, kFloat, kString, kSeq, kDict, kObject };
+  enum class Kind { kUndefined, kNone, kBool, kInt, kFloat, kString, kSeq, kDict, kObject, kLongInt };
 
   Value() : v_(None{}) {}
   Value(Undefined u) : v_(std::move(u)) {}
@@ -116,9 +123,12 @@ class Value {
   Value(std::shared_ptr<const Seq> s) : v_(std::move(s)) {}
   Value(std::shared_ptr<const Dict> d) : v_(std::move(d)) {}
   Value(std::shared_ptr<Object> o) : v_(std::move(o)) {}
+  Value(std::shared_ptr<const LongInteger> i) : v_(std::move(i)) {}
   template <class T>
   Value(T*) = delete;  // a pointer would pass for a bool
   static Value constant(std::string s) { return Value(std::make_shared<const Text>(nullptr, std::move(s))); }
+  // Of decimal digits, with a sign or without.
+  static Value integer(std::string_view digits);
 
   Kind kind() const { return static_cast<Kind>(v_.index()); }
   bool is_undefined() const { return kind() == Kind::kUndefined; }
@@ -127,6 +137,7 @@ class Value {
   const bool* as_bool() const { return std::get_if<bool>(&v_); }
   const int64_t* as_int() const { return std::get_if<int64_t>(&v_); }
   const double* as_float() const { return std::get_if<double>(&v_); }
+  const LongInteger* as_long_integer() const;
   const std::string* as_string() const;
   const Seq* as_seq() const;
   const Dict* as_dict() const;
@@ -134,8 +145,8 @@ class Value {
   const void* identity() const;  // null for numbers, none and undefined
 
   bool is_seq(SeqKind kind) const { return as_seq() != nullptr && as_seq()->kind == kind; }
-  bool is_number() const { return kind() == Kind::kBool || kind() == Kind::kInt || kind() == Kind::kFloat; }
-  bool to_integer(int64_t& out) const;  // a bool or an int, as Python's __index__ takes them
+  bool is_number() const { return kind() == Kind::kBool || kind() == Kind::kInt || kind() == Kind::kFloat || kind() == Kind::kLongInt; }
+  bool to_integer(int64_t& out) const;  // a bool or an int of 64 bits, as Python's __index__ takes them
   double to_double() const;             // of a number
   Extent extent() const;
   bool truthy() const;
@@ -143,7 +154,7 @@ class Value {
 
  private:
   std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const Text>, std::shared_ptr<const Seq>, std::shared_ptr<const Dict>,
-               std::shared_ptr<Object>>
+               std::shared_ptr<Object>, std::shared_ptr<const LongInteger>>
       v_;
 };
 

@@ -350,6 +350,16 @@ def short_variants(z: Size, odd: Size, deep: str, pro: str) -> list[Variant]:
     ]
 
 
+def stretched_angles(z: Size) -> list[Variant]:
+    """rope_types that no released file has, named for both kinds of angles."""
+    part = {"partial_rotary_factor": z.rotated / z.head_dim}
+    llama3 = {"rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+              "original_max_position_embeddings": 64} | part
+    settings = dict(lengths=(1, 9, 33), continued=(9,), tap_length=0)
+    return [v4("rope_types", "llama3 in windows, YaRN with mscale over entries, each in an object of its own", z, config(
+        z, "sch", 1, rope_parameters={"main": llama3, "compress": yarn(rope_theta=200.0, mscale=0.9, mscale_all_dim=0.3) | part}), **settings)]
+
+
 def released_variants(z: Size, wide: Size, two: Size) -> list[Variant]:
     """Entries of 128 tokens, in the original layout."""
     flash = functools.partial(released, z, "sschc", 3)
@@ -376,7 +386,8 @@ def golden_variants() -> list[Variant]:
                 expert_mlp=32, window=16, vocab=64)
     long_z = dataclasses.replace(z, vocab=64, window=128, index_topk=5)
     two = dataclasses.replace(wide, streams=2)
-    return short_variants(z, odd, "sschc", "hhchc") + released_variants(long_z, wide, two)
+    small = dataclasses.replace(z, hidden=16, experts=3, vocab=64)
+    return short_variants(z, odd, "sschc", "hhchc") + released_variants(long_z, wide, two) + stretched_angles(small)
 
 
 def parity_variants(seed: int) -> list[Variant]:

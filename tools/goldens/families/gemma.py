@@ -352,6 +352,24 @@ def corner_cases(z: Size, odd: Size, sharing: str, last_sliding: str) -> list[Va
     ]
 
 
+def stretched_angles(z: Size) -> list[Variant]:
+    """rope_types that stretch angles, in layers of both kinds."""
+    yarn = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 4.0, "original_max_position_embeddings": 24, "beta_fast": 3.0, "beta_slow": 0.5}
+    llama3 = {"rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+              "original_max_position_embeddings": 64}
+    linear = {"rope_type": "linear", "rope_theta": 50.0, "factor": 3.0}
+    # The reference looks for truncate beside the objects of the layer types.
+    kinds = lambda full, sliding, **beside: {"rope_parameters": {FULL: dict(full), SLIDING: dict(sliding)} | beside}  # noqa: E731
+    return [
+        gemma3("rope_yarn", "YaRN with mscale and mscale_all_dim on full layers, linear on sliding ones", z, lambda: causal(
+            gemma3_text(z, "sf", **kinds(yarn | {"mscale": 0.7, "mscale_all_dim": 0.3}, linear)))),
+        gemma3("rope_llama3", "llama3 on full layers; YaRN with an attention_factor and truncate false on sliding ones", z, lambda: causal(
+            gemma3_text(z, "sf", **kinds(llama3, yarn | {"attention_factor": 0.9}, truncate=False)))),
+        gemma4("rope_gemma4", "YaRN with the attention_factor that follows on full layers, llama3 on sliding ones", z, lambda: causal(
+            gemma4_text(z, "sf", **kinds(yarn, llama3)))),
+    ]
+
+
 @functools.cache
 def golden_variants() -> list[Variant]:
     """Tiny checkpoints, at most about 150 KB each."""
@@ -362,6 +380,7 @@ def golden_variants() -> list[Variant]:
         size_classes(small, patterns)
         + gemma3_classes(TINY, "ssfsfs", 3)
         + corner_cases(small, odd, "sfs|sf", "sssssfsssssff")
+        + stretched_angles(Size(hidden=16, mlp=16, heads=2, vocab=64))
     )
 
 

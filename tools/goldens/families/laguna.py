@@ -232,11 +232,20 @@ def dense_in_the_middle(size: Size) -> hf.LagunaConfig:
     return config(size, "sss", heads, mlp_layer_types=["sparse", "dense", "sparse"])
 
 
+def stretched_angles(z: Size) -> list[Variant]:
+    """rope_types that no released file has."""
+    llama3 = {"rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+              "original_max_position_embeddings": 64, "partial_rotary_factor": 0.5}
+    return [laguna("rope_types", "llama3 on half of the full layer's heads, YaRN with mscale on the sliding one's", z,
+                   config(z, "fs", [2, 4], rope_parameters={FULL: llama3, SLIDING: yarn(1.0, mscale=1.2, mscale_all_dim=0.4)}))]
+
+
 @functools.cache
 def golden_variants() -> list[Variant]:
     """Tiny checkpoints, at most about 130 KB each."""
     odd = Size(hidden=21, mlp=17, head_dim=8, kv_heads=1, experts=5, top_k=3, expert_mlp=5, shared_mlp=9, window=9, vocab=67)
-    return variants(TINY, odd, "fssf", [4, 6, 6, 8])
+    small = dataclasses.replace(TINY, hidden=16, mlp=16, experts=3, vocab=64)
+    return variants(TINY, odd, "fssf", [4, 6, 6, 8]) + stretched_angles(small)
 
 
 def parity_variants(seed: int) -> list[Variant]:

@@ -366,6 +366,15 @@ def corner_cases(z: Size, odd: Size, listed: Size, times: list[tuple[int, int]])
     ]
 
 
+def stretched_angles(z: Size) -> list[Variant]:
+    """rope_types that no released file has."""
+    yarn = {"rope_type": "yarn", "rope_theta": 200.0, "partial_rotary_factor": 0.5, "factor": 8.0, "original_max_position_embeddings": 48,
+            "beta_fast": 6.0, "beta_slow": 0.5, "mscale": 0.8, "mscale_all_dim": 0.2}
+    linear = {"rope_type": "linear", "rope_theta": 30.0, "partial_rotary_factor": 1.0, "factor": 2.5}
+    return [zaya("rope_types", "YaRN with mscale on half of the full blocks' heads, linear on all of the sliding ones'", z,
+                 config(z, "hs", rope_parameters={HYBRID: yarn, SLIDING: linear}))]
+
+
 @functools.cache
 def golden_variants() -> list[Variant]:
     """Tiny checkpoints; bf16 files, except one, to keep them small."""
@@ -373,7 +382,7 @@ def golden_variants() -> list[Variant]:
     wide = Size(heads=8, kv_heads=4, hidden=30, experts=6, router=24, expert_mlp=4)
     odd = Size(hidden=37, heads=6, kv_heads=2, head_dim=12, experts=5, expert_mlp=7, router=19, vocab=61)
     listed = Size(hidden=64, head_dim=8)  # hidden = 2 heads head_dim, in which these configs count their heads
-    return main_variants(z, wide, "hhh", "shs") + corner_cases(z, odd, listed, [(3, 2)])
+    return main_variants(z, wide, "hhh", "shs") + corner_cases(z, odd, listed, [(3, 2)]) + stretched_angles(z)
 
 
 def parity_variants(seed: int) -> list[Variant]:
