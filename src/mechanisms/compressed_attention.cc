@@ -69,6 +69,7 @@ void store_row(Env& env, const AttentionSpec& s, const BlockIo& io, const Buffer
 }
 
 void pool(Env& env, const CompressedAttentionSpec& s, const CompressorSpec& c, const BlockIo& io, const Pooled& projected) {
+  LH_CHECK(!s.attention.rope.follows_length());  // entries have no text of their own
   compress(env, c,
            {.kv = projected.kv,
             .gate = projected.gate,

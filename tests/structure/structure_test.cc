@@ -178,10 +178,12 @@ void expect_nowhere(const Source& source, const std::regex& pattern, const char*
 // A spec's type is known to its own file, to edits of a description and to tests. All others ask
 // its table, so that a mixer is one file.
 TEST(Structure, SpecsAreAskedThroughTheirTable) {
-  static const std::regex kQuery(R"((get_if|holds_alternative|std::get|any_cast|\bas)\s*<\s*\w*(Spec|Residual)\b)");
+  static const std::regex kQuery(R"((get_if|holds_alternative|std::get|any_cast|\bas)\s*<\s*(\w*(Spec|Residual)\b|Rope\w+))");
+  static const std::regex kKind(R"(\bas_attention\b)");
   for (const Source& source : sources()) {
     if (source.layer == "arch" || source.layer == "mechanisms" || is_test(source)) continue;
     expect_nowhere(source, kQuery, "asks for the type of a spec");
+    expect_nowhere(source, kKind, "takes what keeps state for attention");
   }
 }
 
