@@ -134,7 +134,7 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
   const int64_t stride = heads * dim;
   const Buffer q = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float)),
                out = allocate(static_cast<uint64_t>(queries * stride) * sizeof(float));
-  const uint64_t scratch_bytes = attention_scratch_bytes(spec, queries, 1, compute.pool->n_threads());
+  const uint64_t scratch_bytes = attention_scratch_bytes(spec, compute.pool->n_threads());
   const Buffer scratch = allocate(scratch_bytes);
   const AttentionQueries sequence{.q = reinterpret_cast<const float*>(q.data()),
                                   .out = reinterpret_cast<float*>(out.data()),

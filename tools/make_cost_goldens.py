@@ -82,10 +82,15 @@ def open_windows(m):
     return sum(sizes[L.kind](L) for L in m.layers if L.kind in sizes)
 
 
+def taps_in_f32(m):
+    """Bytes of convolution taps beyond what the calculator counts, which has them in the cache's two bytes."""
+    return sum(2 * getattr(L, "conv_state", 0) for L in m.layers)
+
+
 def cache_bytes(m, n):
     cache = m.cache(n)
     compresses = any(L.kind in ("csa", "hca") for L in m.layers)
-    return int(cache["total"] - cache["state"] + open_windows(m) if compresses else cache["total"])
+    return int(cache["total"] - cache["state"] + open_windows(m) if compresses else cache["total"] + taps_in_f32(m))
 
 
 def figures(ref, m, n):

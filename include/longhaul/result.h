@@ -11,10 +11,12 @@ namespace longhaul {
 
 enum class ErrorCode { kInvalidArgument, kNotFound, kCorruptFile, kUnsupported, kOverBudget, kIo, kCancelled, kInternal };
 
-// The message says what, where (file, tensor, byte offset), expected and found, and what to do next.
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
-  std::string message;
+  std::string message;      // where (file, tensor, byte offset) and what; expected and found
+  std::string remedy = {};  // what its reader can do, where the message does not end in it
+  // "message; remedy": what people are shown.
+  std::string text() const;
 };
 
 // The program's exit status for an error: 2 for anything the user's input caused, 1 for a fault of ours.

@@ -19,7 +19,7 @@ struct SamplingOptions {
   int64_t no_repeat_ngram_size = 0;  // no run of so many tokens stands twice in the text; 0: any may
   double presence_penalty = 0.0;     // taken from the logit of every token of the answer
   double frequency_penalty = 0.0;    // taken once per occurrence in the answer
-  uint64_t seed = 0;
+  uint64_t seed = 0;                 // with it a position of a text draws the same, however its logits were computed
 };
 
 }  // namespace longhaul

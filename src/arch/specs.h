@@ -109,7 +109,6 @@ struct StateSpec {
   int64_t n_kv_heads = 0, head_dim = 0;
   int64_t window = kUnbounded;
   int64_t fixed_elements = 0;
-  bool fixed_f32 = false;  // a fixed block kept in f32 whatever the cache's dtype
   RowKind rows = RowKind::kKeysAndValues;
   int64_t ratio = 1;        // tokens a row; a row is there once its last token is
   RowFormat released = {};  // what the model was released with

@@ -48,7 +48,7 @@ Result<AtomicFile> AtomicFile::create(const std::string& path) {
 }
 
 Error AtomicFile::failed(const char* what, int error) const {
-  return make_error(ErrorCode::kIo, "{}: cannot {}: {}", printable(path_), what, io_reason(error));
+  return io_error(fmt::format("{}: cannot {}", printable(path_), what), error);
 }
 
 Status AtomicFile::open_target() {

@@ -60,10 +60,10 @@ class AtomicFiles : public ::testing::Test {
   // Creates, writes, commits: the message of the first error, or nothing.
   static std::string write(const std::string& path, std::string_view text) {
     auto file = AtomicFile::create(path);
-    if (!file.ok()) return file.error().message;
-    if (auto s = file->write(text); !s.ok()) return s.error().message;
+    if (!file.ok()) return file.error().text();
+    if (auto s = file->write(text); !s.ok()) return s.error().text();
     auto s = file->commit();
-    return s.ok() ? "" : s.error().message;
+    return s.ok() ? "" : s.error().text();
   }
   int n_files() const { return static_cast<int>(std::distance(fs::directory_iterator(folder_), {})); }
 
@@ -260,16 +260,16 @@ TEST_F(AtomicFiles, AnyFileIsReadToItsEnd) {
   });
   const auto pipe = read_any_file(at("pipe"), 1 << 20);
   writer.join();
-  ASSERT_TRUE(pipe.ok()) << pipe.error().message;
+  ASSERT_TRUE(pipe.ok()) << pipe.error().text();
   EXPECT_EQ(*pipe, std::string(50000, 'a') + std::string(50000, 'b') + std::string(50000, 'c'));
 
   EXPECT_EQ(*read_any_file(put("file", "text\r\n"), 6), "text\r\n");
   EXPECT_EQ(*read_any_file(put("empty", ""), 0), "");
   EXPECT_EQ(*read_any_file("/dev/null", 0), "");
   EXPECT_FALSE(read_any_file("/proc/self/maps", 1 << 20)->empty());  // says that it has no bytes
-  EXPECT_THAT(read_any_file(at("file"), 5).error().message, HasSubstr("6 bytes, expected at most 5"));
-  EXPECT_THAT(read_any_file("/dev/zero", 1 << 20).error().message, HasSubstr("more than 1048576 bytes"));
-  EXPECT_THAT(read_any_file(folder_.string(), 5).error().message, HasSubstr("is a folder, not a regular file or a pipe"));
+  EXPECT_THAT(read_any_file(at("file"), 5).error().text(), HasSubstr("6 bytes, expected at most 5"));
+  EXPECT_THAT(read_any_file("/dev/zero", 1 << 20).error().text(), HasSubstr("more than 1048576 bytes"));
+  EXPECT_THAT(read_any_file(folder_.string(), 5).error().text(), HasSubstr("is a folder, not a regular file or a pipe"));
   EXPECT_EQ(read_any_file(at("none"), 5).error().code, ErrorCode::kNotFound);
 }
 

@@ -20,9 +20,7 @@ Status refuse_used_folder(const std::string& path) {
 }
 
 Result<AtomicFolder> AtomicFolder::create(const std::string& target) {
-  const auto fail = [&](std::error_code reason) {
-    return make_error(ErrorCode::kIo, "{}: cannot make the folder: {}", printable(target), io_reason(reason.value()));
-  };
+  const auto fail = [&](std::error_code reason) { return io_error(printable(target) + ": cannot make the folder", reason.value()); };
   if (target.empty()) return invalid("the name of the folder to write is empty; give one");
   fs::path path = target;
   while (!path.has_filename() && path.has_relative_path()) path = path.parent_path();  // "out/" is "out"
@@ -67,7 +65,7 @@ Status AtomicFolder::commit_inside() {
   for (const fs::path& name : names) {
     if (!failed && fs::exists(temporary_ / name, failed)) fs::rename(temporary_ / name, target_ / name, failed);
     if (failed) {
-      return make_error(ErrorCode::kIo, "{}: cannot write: {}", printable((target_ / name).string()), io_reason(failed.value()));
+      return io_error(printable((target_ / name).string()) + ": cannot write", failed.value());
     }
   }
   return {};  // the empty rest goes with this object
@@ -78,8 +76,7 @@ Status AtomicFolder::commit() {
   std::error_code failed;
   fs::rename(temporary_, target_, failed);
   if (failed) {
-    return make_error(ErrorCode::kIo, "{}: cannot rename to {}: {}", printable(temporary_.string()), printable(target_.string()),
-                      io_reason(failed.value()));
+    return io_error(fmt::format("{}: cannot rename to {}", printable(temporary_.string()), printable(target_.string())), failed.value());
   }
   is_open_ = false;
   return {};

@@ -35,11 +35,11 @@ class AtomicFolders : public ::testing::Test {
   // Creates, puts two files into it, commits: the message of the first error, or nothing.
   static std::string fill(const std::string& path) {
     auto folder = AtomicFolder::create(path);
-    if (!folder.ok()) return folder.error().message;
+    if (!folder.ok()) return folder.error().text();
     std::ofstream(folder->path() / "config.json") << "new";
     std::ofstream(folder->path() / "weights") << "new";
     auto s = folder->commit();
-    return s.ok() ? "" : s.error().message;
+    return s.ok() ? "" : s.error().text();
   }
 
   fs::path folder_;

@@ -47,7 +47,11 @@ const char* remedy(int error) {
 
 }  // namespace
 
-std::string io_reason(int error) { return fmt::format("{}; {}", error == EBADF ? "it is closed" : std::strerror(error), remedy(error)); }
+Error io_error(const std::string& what, int error) {
+  const char* reason = error == EBADF ? "it is closed" : std::strerror(error);
+  const ErrorCode code = error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
+  return {code, what.empty() ? reason : what + ": " + reason, remedy(error)};
+}
 
 int write_all(int fd, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
@@ -70,7 +74,7 @@ Status read_all(int fd, std::string_view where, uint64_t max_bytes, std::string&
       out.append(buffer.data(), static_cast<size_t>(n));
       if (out.size() > max_bytes) return invalid("{}: more than {} bytes; give a shorter text", where, max_bytes);
     } else if (!may_retry(errno, fd, POLLIN)) {
-      return make_error(ErrorCode::kIo, "{}: cannot read: {}", where, io_reason(errno));
+      return io_error(fmt::format("{}: cannot read", where), errno);
     }
   }
 }
@@ -80,7 +84,7 @@ Result<std::string> read_any_file(const std::string& path, uint64_t max_bytes) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) {
     const int error = errno;
-    return make_error(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo, "{}: cannot open: {}", where, io_reason(error));
+    return io_error(where + ": cannot open", error);
   }
   struct stat info {};
   Status status;

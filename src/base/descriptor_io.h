@@ -24,8 +24,8 @@ Status read_all(int fd, std::string_view where, uint64_t max_bytes, std::string&
 // pipe's writer. kNotFound where there is none; a folder is an error.
 Result<std::string> read_any_file(const std::string& path, uint64_t max_bytes);
 
-// The system's words for an errno of reading or writing, and what to do: "No space left on device;
-// free some space or ...".
-std::string io_reason(int error);
+// "what: the system's words for an errno", and what to do about it. kNotFound where nothing is
+// there, else kIo.
+Error io_error(const std::string& what, int error);
 
 }  // namespace longhaul

@@ -302,12 +302,15 @@ bool JsonTreeBuilder::add(Json value) {
   return true;
 }
 
+static constexpr const char* kCorrectJson = "correct the text there, or download the file again";
+
 Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler, JsonLimits limits) {
   // The library takes a NUL byte for the end of the text and would accept anything behind it.
-  if (const auto nul = text.find('\0'); nul != text.npos) return corrupt("{}: not valid JSON at byte {}: a NUL byte", where, nul + 1);
+  if (const auto nul = text.find('\0'); nul != text.npos)
+    return or_remedy<void>(corrupt("{}: not valid JSON at byte {}: a NUL byte", where, nul + 1), kCorrectJson);
   SaxAdapter adapter(handler, where, limits);
   if (LibraryJson::sax_parse(text, &adapter)) return {};
-  return adapter.take_error();
+  return or_remedy<void>(adapter.take_error(), kCorrectJson);
 }
 
 Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimits limits) {

@@ -40,7 +40,7 @@ TEST(Json, KeepsNumbersThatNoBinaryTypeHoldsAsText) {
                              "123456789012345678901234567890",
                              "0.30000000000000004441"}) {
     const auto j = parse_json(std::string("[") + number + "]", "t");
-    ASSERT_TRUE(j.ok()) << number << ": " << j.error().message;
+    ASSERT_TRUE(j.ok()) << number << ": " << j.error().text();
     EXPECT_EQ(j->dump(), std::string("[") + number + "]");
     EXPECT_TRUE((*j->as_array())[0].is_number()) << number;
   }
@@ -79,7 +79,7 @@ TEST(Json, ReadsANumberFromItsText) {
     EXPECT_FALSE(parse_json(text, "t").ok()) << text;
   }
   EXPECT_EQ(parse_json("1e-99999999999999999999", "t")->dump(), "1e-99999999999999999999");
-  EXPECT_NE(parse_json(std::string(4301, '1'), "t").error().message.find("write it as a string"), std::string::npos);
+  EXPECT_NE(parse_json(std::string(4301, '1'), "t").error().text().find("write it as a string"), std::string::npos);
 }
 
 TEST(Json, DumpsInThreeLayouts) {
@@ -93,7 +93,7 @@ TEST(Json, RefusesDuplicateKeys) {
   const auto j = parse_json(R"({"a": 1, "a": 2})", "config.json");
   ASSERT_FALSE(j.ok());
   EXPECT_EQ(j.error().code, ErrorCode::kCorruptFile);
-  EXPECT_NE(j.error().message.find("config.json: key 'a' stands twice"), std::string::npos);
+  EXPECT_NE(j.error().text().find("config.json: key 'a' stands twice"), std::string::npos);
 }
 
 TEST(Json, RefusesDeepNesting) {
@@ -106,7 +106,7 @@ TEST(Json, RefusesDeepNesting) {
 TEST(Json, NamesTheBytePositionOfASyntaxError) {
   const auto j = parse_json(R"({"a": })", "t");
   ASSERT_FALSE(j.ok());
-  EXPECT_NE(j.error().message.find("at byte 7"), std::string::npos) << j.error().message;
+  EXPECT_NE(j.error().text().find("at byte 7"), std::string::npos) << j.error().text();
 }
 
 TEST(Json, DoesNotStopAtANulByte) {
@@ -118,8 +118,8 @@ TEST(Json, DoesNotStopAtANulByte) {
 TEST(Json, KeepsMessagesShortAndPrintable) {
   const auto j = parse_json("{\"a\": \"" + std::string(10000, 'x'), "t");
   ASSERT_FALSE(j.ok());
-  EXPECT_LT(j.error().message.size(), 500u);
-  EXPECT_NE(parse_json(R"({"\u001b": 1, "\u001b": 2})", "t").error().message.find("'\\x1b'"), std::string::npos);
+  EXPECT_LT(j.error().text().size(), 500u);
+  EXPECT_NE(parse_json(R"({"\u001b": 1, "\u001b": 2})", "t").error().text().find("'\\x1b'"), std::string::npos);
 }
 
 }  // namespace

@@ -10,15 +10,11 @@
 #include <cstring>
 #include <utility>
 
+#include "base/descriptor_io.h"
 #include "base/shrunk_files.h"
 
 namespace longhaul {
 namespace {
-
-Error io_error(const char* what, const std::string& path) {
-  const auto code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
-  return make_error(code, "{}: cannot {}: {}", path, what, std::strerror(errno));
-}
 
 class Descriptor {
  public:
@@ -36,10 +32,10 @@ class Descriptor {
 
 // Opens a regular file and tells its size: a folder, device or pipe is refused before anything is read.
 Result<size_t> regular_size(const Descriptor& fd, const std::string& path) {
-  if (fd.get() < 0) return io_error("open", path);
+  if (fd.get() < 0) return io_error(path + ": cannot open", errno);
   struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) return io_error("examine", path);
-  if (!S_ISREG(info.st_mode)) return make_error(ErrorCode::kIo, "{}: not a regular file", path);
+  if (::fstat(fd.get(), &info) != 0) return io_error(path + ": cannot examine", errno);
+  if (!S_ISREG(info.st_mode)) return make_error(ErrorCode::kIo, "{}: not a regular file; give the name of one", path);
   return static_cast<size_t>(info.st_size);
 }
 
@@ -59,7 +55,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   file.size_ = size;
   if (size == 0) return file;
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
-  if (data == MAP_FAILED) return io_error("map", path);
+  if (data == MAP_FAILED) return io_error(path + ": cannot map", errno);
   file.data_ = static_cast<const std::byte*>(data);
   file.fd_ = fd.release();
   note_mapping(file.bytes(), path);
@@ -120,7 +116,7 @@ Status MappedFile::populate(std::span<const std::byte> range) const {
   } while (result != 0 && (errno == EINTR || errno == EAGAIN));
   if (result == 0) return {};
   const bool is_known_advice = errno != EINVAL;  // else the kernel is older than it
-  const Error failed = io_error("read", path_);
+  const Error failed = io_error(path_ + ": cannot read", errno);
   LH_RETURN_IF_ERROR(check_size());
   if (is_known_advice) return failed;
 #endif
@@ -132,7 +128,7 @@ Status MappedFile::read(std::span<const std::byte> range, std::byte* out) const 
   for (size_t done = 0; done < range.size();) {
     const ssize_t n = ::pread(fd_, out + done, range.size() - done, at);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return io_error("read", path_);
+    if (n < 0) return io_error(path_ + ": cannot read", errno);
     if (n == 0) return corrupt("{}: ends at byte {}, it had {} when it was opened; restore the file, then start again", path_, at, size_);
     done += static_cast<size_t>(n);
     at += n;
@@ -142,9 +138,9 @@ Status MappedFile::read(std::span<const std::byte> range, std::byte* out) const 
 Status MappedFile::check_size() const {
   if (fd_ < 0) return {};
   struct stat info {};
-  if (::fstat(fd_, &info) != 0) return io_error("examine", path_);
+  if (::fstat(fd_, &info) != 0) return io_error(path_ + ": cannot examine", errno);
   if (static_cast<size_t>(info.st_size) >= size_) return {};
-  return corrupt("{}: has {} bytes, it had {} when it was opened; it was made shorter while in use: restore the file, then start again",
+  return corrupt("{}: has {} bytes, it had {} when it was opened, so it was made shorter while in use; restore the file, then start again",
                  path_, info.st_size, size_);
 }
 void MappedFile::expect_random_access(std::span<const std::byte> range) const { advise_filled(bytes(), range, page_size(), MADV_RANDOM); }
@@ -152,13 +148,13 @@ void MappedFile::expect_random_access(std::span<const std::byte> range) const { 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   LH_TRY(const size_t size, regular_size(fd, path));
-  if (size > max_bytes) return corrupt("{}: {} bytes, expected at most {}", path, size, max_bytes);
+  if (size > max_bytes) return corrupt("{}: {} bytes, expected at most {}; is it the right file?", path, size, max_bytes);
   std::string text(size, '\0');
   size_t done = 0;
   while (done < size) {
     const ssize_t n = ::read(fd.get(), text.data() + done, size - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return io_error("read", path);
+    if (n < 0) return io_error(path + ": cannot read", errno);
     if (n == 0) break;  // the file shrank under us: what is there is what there is
     done += static_cast<size_t>(n);
   }

@@ -65,7 +65,7 @@ TEST_F(MappedFiles, ReadingWhatIsNoLongerThereIsAnError) {
   const Status status = file->read(file->bytes().subspan(4000, 2000), out.data());
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, ErrorCode::kCorruptFile);
-  EXPECT_NE(status.error().message.find("ends at byte 5000, it had 12293"), std::string::npos) << status.error().message;
+  EXPECT_NE(status.error().text().find("ends at byte 5000, it had 12293"), std::string::npos) << status.error().text();
 }
 
 TEST_F(MappedFiles, TellsAFileThatBecameShorter) {
@@ -78,7 +78,7 @@ TEST_F(MappedFiles, TellsAFileThatBecameShorter) {
   EXPECT_EQ(file->bytes().back(), std::byte{0});
   const Status status = file->check_size();
   ASSERT_FALSE(status.ok());
-  EXPECT_NE(status.error().message.find("has 12292 bytes, it had 12293 when it was opened"), std::string::npos) << status.error().message;
+  EXPECT_NE(status.error().text().find("has 12292 bytes, it had 12293 when it was opened"), std::string::npos) << status.error().text();
   std::filesystem::resize_file(path(), 4096);
   EXPECT_FALSE(file->populate(file->bytes()).ok());
 }
@@ -97,7 +97,7 @@ TEST_F(MappedFiles, RefusesAGitLfsPointer) {
   std::ofstream(path()) << "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n";
   const auto file = MappedFile::open(path());
   ASSERT_FALSE(file.ok());
-  EXPECT_NE(file.error().message.find("a git-lfs pointer"), std::string::npos);
+  EXPECT_NE(file.error().text().find("a git-lfs pointer"), std::string::npos);
   EXPECT_FALSE(read_file(path(), 1000).ok());
 }
 

@@ -33,9 +33,9 @@ Result<std::string> behind_links(const std::string& path) {
   for (int n = 0; n < kMaxLinks; ++n) {
     if (!fs::is_symlink(at, failed) || lies_in_proc(at)) return at.string();
     at = folder_of(at) / fs::read_symlink(at, failed);
-    if (failed) return make_error(ErrorCode::kIo, "{}: cannot follow its links: {}", printable(path), io_reason(failed.value()));
+    if (failed) return io_error(printable(path) + ": cannot follow its links", failed.value());
   }
-  return make_error(ErrorCode::kIo, "{}: cannot follow its links: {}", printable(path), io_reason(ELOOP));
+  return io_error(printable(path) + ": cannot follow its links", ELOOP);
 }
 
 std::optional<int> own_descriptor(const std::string& path) {

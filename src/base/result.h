@@ -1,15 +1,24 @@
 // The Result type (public) plus what only the inside needs: LH_TRY and formatted errors.
+//
+// A format says what is wrong, then, behind its last "; ", what to do: "{}: no tensor '{}';
+// download the file again". Where only a caller knows what to do, he adds it with or_remedy.
 #pragma once
 
 #include <fmt/format.h>
+
+#include <string_view>
 
 #include "longhaul/result.h"
 
 namespace longhaul {
 
+// As above, of a format that was checked.
+Error make_error_from(ErrorCode code, std::string_view format, fmt::format_args args);
+
 template <class... Args>
 Error make_error(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
-  return Error{code, fmt::format(format, std::forward<Args>(args)...)};
+  const fmt::string_view text = format;
+  return make_error_from(code, {text.data(), text.size()}, fmt::make_format_args(args...));
 }
 
 template <class... Args>
@@ -25,6 +34,18 @@ Error invalid(fmt::format_string<Args...> format, Args&&... args) {
 template <class... Args>
 Error unsupported(fmt::format_string<Args...> format, Args&&... args) {
   return make_error(ErrorCode::kUnsupported, format, std::forward<Args>(args)...);
+}
+
+// An error found below, told from where it matters: "context: message", its remedy kept.
+Error in_context(std::string_view context, Error error);
+
+// The same result; an error that lacks a remedy has this one.
+template <class T>
+Result<T> or_remedy(Result<T> result, std::string_view remedy) {
+  if (result.ok() || !result.error().remedy.empty()) return result;
+  Error error = result.take_error();
+  error.remedy = remedy;
+  return error;
 }
 
 }  // namespace longhaul

@@ -55,12 +55,12 @@ void claim_standard_streams() {
 
 Status write_standard_output(std::string_view text) {
   const int error = write_all(STDOUT_FILENO, std::as_bytes(std::span(text)));
-  if (error != 0) return Error{ErrorCode::kIo, io_reason(error)};
+  if (error != 0) return io_error("", error);
   return {};
 }
 
 Status close_standard_output() {
-  if (::close(STDOUT_FILENO) != 0 && errno != EINTR) return Error{ErrorCode::kIo, io_reason(errno)};
+  if (::close(STDOUT_FILENO) != 0 && errno != EINTR) return io_error("", errno);
   return {};
 }
 

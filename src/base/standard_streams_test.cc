@@ -33,7 +33,7 @@ TEST(StandardStreams, ClosedOnesLendTheirNumbersToNoFile) {
               if (::read(0, &byte, 1) != -1 || errno != EBADF) return 2;
               write_standard_error("lost");
               const Status written = write_standard_output("lost");
-              return written.ok() || written.error().message.find("it is closed") == std::string::npos ? 3 : 0;
+              return written.ok() || written.error().text().find("it is closed") == std::string::npos ? 3 : 0;
             }));
 }
 
@@ -52,7 +52,7 @@ TEST(StandardStreams, AFullDeviceIsAnErrorWithARemedy) {
   EXPECT_EQ(0, in_child([] {
               if (::dup2(::open("/dev/full", O_WRONLY), 1) != 1) return 1;
               const Status written = write_standard_output("text");
-              return written.ok() || written.error().message.find("No space left on device; free some space") != 0 ? 2 : 0;
+              return written.ok() || written.error().text().find("No space left on device; free some space") != 0 ? 2 : 0;
             }));
 }
 

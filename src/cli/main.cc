@@ -63,7 +63,7 @@ int run_program(const std::vector<std::string>& given) {
     return fail({ErrorCode::kInvalidArgument, fmt::format("{} ({})", message, help_hint(app, given))});
   };
   Result<std::vector<std::string>> arguments = check_arguments(app, given);
-  if (!arguments.ok()) return refuse(arguments.error().message);
+  if (!arguments.ok()) return refuse(arguments.error().text());
   try {
     std::reverse(arguments->begin(), arguments->end());
     app.parse(std::move(*arguments));

@@ -27,7 +27,7 @@ int64_t count_of(const std::string& name, const std::string& text, const CountRa
   const Result<int64_t> count = parse_count(text);
   const bool is_outside = count.ok() ? *count < range.min || *count > range.max : is_negative_count(text);
   if (is_outside) refuse(name, fmt::format("must be {}, given {}", words(range), shown(text)));
-  if (!count.ok()) refuse(name, count.error().message);
+  if (!count.ok()) refuse(name, count.error().text());
   return *count;
 }
 
@@ -87,7 +87,7 @@ CLI::Option* add_counts(CLI::App& command, const std::string& name, std::vector<
 CLI::Option* add_bytes(CLI::App& command, const std::string& name, uint64_t& value, const std::string& help) {
   const auto take = [&value, name](const std::string& text) {
     const Result<uint64_t> bytes = parse_bytes(text);
-    if (!bytes.ok()) refuse(name, bytes.error().message);
+    if (!bytes.ok()) refuse(name, bytes.error().text());
     value = *bytes;
   };
   return command.add_option_function<std::string>(name, take, help)->type_name("SIZE");

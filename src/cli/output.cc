@@ -31,7 +31,7 @@ bool is_out_broken() { return out_failure().has_value(); }
 bool write_out(std::string_view text) {
   if (is_out_broken()) return false;
   const Status written = write_standard_output(text);
-  if (!written.ok()) out_failure() = written.error().message;
+  if (!written.ok()) out_failure() = written.error().text();
   return written.ok();
 }
 
@@ -45,13 +45,13 @@ void write_err(std::string_view text) { write_standard_error(text); }
 void tell(std::string_view message) { write_err(fmt::format("longhaul: {}\n", without_controls(message))); }
 
 int fail(const Error& error) {
-  tell(error.message);
+  tell(error.text());
   return exit_status(error.code);
 }
 
 int finish(int status) {
   const Status closed = close_standard_output();
-  if (!is_out_broken() && !closed.ok()) out_failure() = closed.error().message;
+  if (!is_out_broken() && !closed.ok()) out_failure() = closed.error().text();
   if (!is_out_broken()) return status;
   const int broken = fail({ErrorCode::kIo, "cannot write to standard output: " + *out_failure()});
   return status == 0 ? broken : status;

@@ -14,7 +14,7 @@ using testing::Not;
 
 Comparison comparison(const char* model, const char* against, const PlanRequest& request) {
   auto c = compare(described(model), described(against), request);
-  EXPECT_TRUE(c.ok()) << (c.ok() ? "" : c.error().message);
+  EXPECT_TRUE(c.ok()) << (c.ok() ? "" : c.error().text());
   return c.ok() ? std::move(*c) : Comparison{};
 }
 

@@ -8,7 +8,7 @@
 namespace longhaul {
 
 std::string describe(const StateSpec& s) {
-  if (s.is_fixed()) return fmt::format("a block of {} numbers{}", s.fixed_elements, s.fixed_f32 ? " in f32" : "");
+  if (s.is_fixed()) return fmt::format("a block of {} numbers in f32", s.fixed_elements);
   const char* holds = s.rows == RowKind::kShared ? "key and value at once" : s.rows == RowKind::kKeys ? "a key" : "keys and values";
   const std::string row = fmt::format("{} x {}, {}", s.n_kv_heads, s.head_dim, holds);
   if (s.is_ring()) return fmt::format("a ring of {} rows of {}", s.window, row);

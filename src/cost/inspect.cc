@@ -97,7 +97,7 @@ void add_states(Out out, const Architecture& arch) {
 }
 
 Json state_json(const StateSpec& s) {
-  if (s.is_fixed()) return Json::object({{"layer", s.layer}, {"fixed_elements", s.fixed_elements}, {"fixed_f32", s.fixed_f32}});
+  if (s.is_fixed()) return Json::object({{"layer", s.layer}, {"fixed_elements", s.fixed_elements}, {"fixed_f32", true}});
   const char* rows = s.rows == RowKind::kShared ? "shared" : s.rows == RowKind::kKeys ? "keys" : "keys and values";
   return Json::object({{"layer", s.layer},
                        {"n_kv_heads", s.n_kv_heads},

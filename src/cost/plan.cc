@@ -34,12 +34,12 @@ Status check_request(const PlanRequest& r) {
   LH_RETURN_IF_ERROR(check_range("the rows of logits", r.logit_rows, 1, 1 << 20));
   LH_RETURN_IF_ERROR(check_range("the number of threads", r.n_threads, 1, 1 << 12));
   if (!is_computable(r.kv.dtype) && r.kv.dtype != DType::kI8)
-    return unsupported("the cache can be kept as f32, bf16 or q8, not {}", to_string(r.kv.dtype));
+    return unsupported("the cache can be kept as f32, bf16 or q8, not {}; choose one of them", to_string(r.kv.dtype));
   return {};
 }
 
 Result<uint64_t> narrow(Wide n, const char* what) {
-  if (n > UINT64_MAX) return invalid("{} exceed 2^64 at this context: ask for a smaller one", what);
+  if (n > UINT64_MAX) return invalid("{} exceed 2^64 at this context; ask for a smaller one", what);
   return static_cast<uint64_t>(n);
 }
 

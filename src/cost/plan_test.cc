@@ -18,7 +18,7 @@ using testing::HasSubstr;
 
 Plan plan_of(const Architecture& arch, const PlanRequest& request) {
   auto plan = make_plan(arch, request);
-  EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().message);
+  EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().text());
   return plan.ok() ? std::move(*plan) : Plan{};
 }
 
@@ -63,7 +63,7 @@ TEST(Plan, EqualsTheGoldenIntegersOfEveryWhatIf) {
         begin = end + 1;
       }
       const auto edited = apply_what_ifs(described(name), names);
-      ASSERT_TRUE(edited.ok()) << edited.error().message;
+      ASSERT_TRUE(edited.ok()) << edited.error().text();
       expect_golden(*edited, figures);
     }
   }
@@ -227,7 +227,7 @@ TEST(Plan, RefusesRequestsOutOfRange) {
   const Architecture arch = described("gemma-4-E2B");
   const auto message = [&](const PlanRequest& r) {
     const auto plan = make_plan(arch, r);
-    return plan.ok() ? std::string() : plan.error().message;
+    return plan.ok() ? std::string() : plan.error().text();
   };
   EXPECT_THAT(message({.context = 0}), HasSubstr("context"));
   EXPECT_THAT(message({.context = -5}), HasSubstr("-5"));
@@ -243,7 +243,7 @@ TEST(Plan, RefusesRequestsOutOfRange) {
 TEST(Plan, SaysSoWhereACountLeaves64Bits) {
   const auto plan = make_plan(described("gemma-4-31B"), {.context = kMaxPlannedContext});
   ASSERT_FALSE(plan.ok());
-  EXPECT_THAT(plan.error().message, HasSubstr("2^64"));
+  EXPECT_THAT(plan.error().text(), HasSubstr("2^64"));
 }
 
 TEST(Plan, AnExpertCacheTakesThePlaceOfTheExperts) {
@@ -272,7 +272,7 @@ TEST(Plan, AnExpertCacheTakesThePlaceOfTheExperts) {
   some.expert_cache = 8 * kExpert + kWiden - 1;
   const auto refused = make_plan(arch, some);
   ASSERT_FALSE(refused.ok());
-  EXPECT_THAT(refused.error().message, HasSubstr(std::to_string(8 * kExpert + kWiden) + " bytes are the least"));
+  EXPECT_THAT(refused.error().text(), HasSubstr(std::to_string(8 * kExpert + kWiden) + " bytes are the least"));
 }
 
 TEST(Plan, LayersHoldNoExpertsThatStayInTheirFiles) {

@@ -14,13 +14,13 @@ using testing::HasSubstr;
 
 Architecture edited(std::string_view model, std::string_view edit) {
   auto arch = apply_what_if(described(model), edit);
-  EXPECT_TRUE(arch.ok()) << (arch.ok() ? "" : arch.error().message);
+  EXPECT_TRUE(arch.ok()) << (arch.ok() ? "" : arch.error().text());
   return arch.ok() ? std::move(*arch) : Architecture{};
 }
 
 std::string refusal(std::string_view model, std::string_view edit) {
   const auto arch = apply_what_if(described(model), edit);
-  return arch.ok() ? std::string() : arch.error().message;
+  return arch.ok() ? std::string() : arch.error().text();
 }
 
 bool has_tensor(const Architecture& arch, std::string_view name) {
@@ -201,12 +201,12 @@ TEST(WhatIf, AnEditWithNothingToChangeIsRefused) {
   for (const char* edit : {"no-top-k", "all-sparse", "all-heavy", "no-hyper-connections"}) {
     const auto again = apply_what_if(edited("deepseek-v4-pro", edit), edit);
     ASSERT_FALSE(again.ok()) << edit;
-    EXPECT_THAT(again.error().message, HasSubstr(edit));
+    EXPECT_THAT(again.error().text(), HasSubstr(edit));
   }
   for (const char* edit : {"no-window", "mha", "uniform-heads", "no-kv-sharing", "no-ple"}) {
     const auto again = apply_what_if(edited("gemma-4-E2B", edit), edit);
     ASSERT_FALSE(again.ok()) << edit;
-    EXPECT_THAT(again.error().message, HasSubstr(edit));
+    EXPECT_THAT(again.error().text(), HasSubstr(edit));
   }
 }
 

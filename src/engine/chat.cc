@@ -34,9 +34,10 @@ void set_thinking(Json& context, const ChatOptions& options) {
 Result<std::string> render_template(const ChatTemplate& chat_template, const Json& special_tokens, Json messages, const Tools& tools,
                                     const ChatOptions& options) {
   const auto mentions = [&](std::string_view name) { return chat_template.source().find(name) != std::string::npos; };
-  if (!tools.empty() && !mentions("tools")) return unsupported("the chat template has no place for tools");
+  if (!tools.empty() && !mentions("tools"))
+    return unsupported("the chat template has no place for tools; leave them out, or give another with --chat-template FILE");
   if (options.thinking == Thinking::kMax && !mentions("reasoning_effort")) {
-    return unsupported("the chat template knows no effort of reasoning, only thinking on or off");
+    return unsupported("the chat template knows no effort of reasoning, only thinking on or off; use --thinking on");
   }
   Json context = Json::object({{"messages", std::move(messages)}, {"add_generation_prompt", true}});
   set_thinking(context, options);

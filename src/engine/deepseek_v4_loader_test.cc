@@ -30,7 +30,7 @@ Architecture architecture(const std::string& extra = "") {
   const auto config = parse_json(text, "config");
   EXPECT_TRUE(config.ok());
   auto arch = read_architecture(*config, "config");
-  EXPECT_TRUE(arch.ok()) << arch.error().message;
+  EXPECT_TRUE(arch.ok()) << arch.error().text();
   return std::move(*arch);
 }
 
@@ -97,7 +97,7 @@ class Checkpoint {
     }
     EXPECT_TRUE(writer->finish().ok());
     auto source = open_checkpoint(folder.path());
-    EXPECT_TRUE(source.ok()) << source.error().message;
+    EXPECT_TRUE(source.ok()) << source.error().text();
     ThreadPool pool(1);
     if (format != WeightFormat::kReleased) return load_weights(arch_, std::move(*source), format, pool, {});
     Architecture arch = arch_;
@@ -108,7 +108,7 @@ class Checkpoint {
     const auto loaded = load();
     if (loaded.ok()) return "loaded";
     EXPECT_EQ(loaded.error().code, ErrorCode::kCorruptFile);
-    return loaded.error().message;
+    return loaded.error().text();
   }
 
  private:
@@ -140,7 +140,7 @@ TEST(DeepseekV4Loader, DecodedWeightsAreCodesTimesScales) {
   c.at("layers.1.ffn.experts.3.w2.scale").fill = 126;
   c.at(kExpert).fill = 0x5b;  // low half b: -1.5, high half 5: 3
   const auto loaded = c.load();
-  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  ASSERT_TRUE(loaded.ok()) << loaded.error().text();
   const auto id_of = [&](const std::string& name) {
     for (size_t i = 0; i < arch.weights.size(); ++i) {
       const WeightSpec& w = arch.weights[i];

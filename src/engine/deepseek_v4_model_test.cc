@@ -22,7 +22,7 @@ class DeepseekV4Model : public ::testing::Test {
   void SetUp() override {
     folder_.write("tiny.json", kConfig);
     const Status status = synthesize(folder_.path() + "/tiny.json", checkpoint(), {.dtype = "f32"});
-    ASSERT_TRUE(status.ok()) << status.error().message;
+    ASSERT_TRUE(status.ok()) << status.error().text();
   }
   std::string checkpoint() const { return folder_.path() + "/tiny"; }
 
@@ -30,7 +30,7 @@ class DeepseekV4Model : public ::testing::Test {
     auto model = Model::load(
         checkpoint(),
         {.weights = "f32", .kv = "f32", .threads = 2, .context = 400, .all_logits = true, .config_overrides = std::move(overrides)});
-    if (!model.ok()) throw std::runtime_error(model.error().message);
+    if (!model.ok()) throw std::runtime_error(model.error().text());
     return std::move(*model);
   }
 
@@ -51,7 +51,7 @@ void append(Session& session, const std::vector<int32_t>& tokens, std::vector<fl
         return true;
       },
       chunk);
-  ASSERT_TRUE(status.ok()) << status.error().message;
+  ASSERT_TRUE(status.ok()) << status.error().text();
 }
 
 std::vector<float> logits(const Model& model, const std::vector<int32_t>& tokens, int64_t chunk = 0) {
@@ -103,7 +103,7 @@ TEST_F(DeepseekV4Model, SavedStatesGoOnWhereTheyStopped) {
     append(*session, rest, expected);
     append(*fork, rest, forked);
     auto from_file = Session::restore(model, path);
-    ASSERT_TRUE(from_file.ok()) << from_file.error().message;
+    ASSERT_TRUE(from_file.ok()) << from_file.error().text();
     append(*from_file, rest, restored);
     EXPECT_EQ(max_difference(forked, expected), 0.0) << cut;
     EXPECT_EQ(max_difference(restored, expected), 0.0) << cut;

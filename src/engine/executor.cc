@@ -35,6 +35,12 @@ Result<Executor> Executor::create(const Architecture& arch, const Weights& weigh
   e.env_ = {.ops = e.ops_.get(), .weights = &weights, .scratch = e.arena_.get()};
   e.ropes_ = rope_specs(arch);
   for (const RopeSpec& spec : e.ropes_.specs) e.frequencies_.emplace_back(spec);
+  for (const Block& block : arch.blocks) {
+    std::vector<StateId>& written = e.written_.emplace_back();
+    for_each_state(block, [&](StateId state, StateUse use) {
+      if (writes(use)) written.push_back(state);
+    });
+  }
   e.commits_.resize(arch.blocks.size());
   const std::vector<int64_t> readers = last_readers(arch);
   for (size_t state = 0; state < readers.size(); ++state) {
@@ -195,6 +201,7 @@ BlockIo Executor::block_io(size_t index, Rows<const float> x) {
 
 void Executor::run_block(size_t index) {
   const Block& block = arch_->blocks[index];
+  for (StateId state : written_[index]) state_.bring_open_panels(state);
   const BlockIo io = block_io(index, read_in(index));
   block.mixer.forward(env_, io);
   if (io.narrows()) drop_rows();

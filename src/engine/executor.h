@@ -94,6 +94,7 @@ class Executor {
   StepState state_;
   RopeSpecs ropes_;
   std::vector<RopeFrequencies> frequencies_;   // by rope spec
+  std::vector<std::vector<StateId>> written_;  // by block: states that it writes
   std::vector<std::vector<StateId>> commits_;  // by block: states whose last reader it is
   std::vector<Sequence*> sequences_;
   std::vector<int64_t> text_lengths_;  // of the sequences

@@ -27,7 +27,7 @@ Architecture architecture(const char* experts = R"("enable_moe_block": true, "nu
                                  "config");
   EXPECT_TRUE(config.ok());
   auto arch = read_architecture(*config, "config");
-  EXPECT_TRUE(arch.ok()) << arch.error().message;
+  EXPECT_TRUE(arch.ok()) << arch.error().text();
   return std::move(*arch);
 }
 
@@ -55,7 +55,7 @@ class Loaded {
       EXPECT_EQ(layout->n_slots, n_slots);
     }
     auto weights = load_weights(arch_, std::move(*source), format, pool_, {}, layout);
-    EXPECT_TRUE(weights.ok()) << weights.error().message;
+    EXPECT_TRUE(weights.ok()) << weights.error().text();
     weights_ = std::move(*weights);
     mixtures_ = mixtures(arch_);
   }
@@ -181,7 +181,7 @@ TEST(ExpertCache, IsOfNoUseWithoutExperts) {
   const auto layout = expert_cache_layout(architecture(R"("enable_moe_block": false)"), WeightFormat::kBF16, 1, 1 << 30);
   ASSERT_FALSE(layout.ok());
   EXPECT_EQ(layout.error().code, ErrorCode::kInvalidArgument);
-  EXPECT_THAT(layout.error().message, testing::HasSubstr("has no experts"));
+  EXPECT_THAT(layout.error().text(), testing::HasSubstr("has no experts"));
 }
 
 }  // namespace

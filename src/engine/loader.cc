@@ -39,7 +39,8 @@ Status run_tasks(const std::vector<PackTask>& tasks, ThreadPool& pool, uint64_t 
   pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int thread) {
     const PackTask& t = tasks[static_cast<size_t>(task)];
     const auto error = pack(t.source, t.first_row, t.n_rows, t.packed, t.out, widened[static_cast<size_t>(thread)].data());
-    if (!error.ok()) results[static_cast<size_t>(task)] = corrupt("tensor '{}': {}", t.source.tensor.weight->name, error.error().message);
+    if (!error.ok())
+      results[static_cast<size_t>(task)] = in_context(fmt::format("tensor '{}'", t.source.tensor.weight->name), error.error());
     t.source.tensor.weight->file->drop(t.source.bytes(t.first_row, t.n_rows));
     const uint64_t now = done += packed_bytes(t.packed, t.n_rows, t.source.cols);
     if (thread == 0 && progress) progress(now, total_bytes);
@@ -55,7 +56,8 @@ Status check_index(const TensorInfo& t, const WeightSpec& w) {
     std::memcpy(&value, t.bytes.data() + static_cast<uint64_t>(i) * bytes, bytes);
     if (t.dtype == DType::kI32) value = static_cast<int32_t>(value);
     if (value < 0 || value >= w.limit) {
-      return corrupt("tensor '{}' holds {} in row {}, expected 0 to {}", t.name, value, i / w.cols, w.limit - 1);
+      return corrupt("tensor '{}' holds {} in row {}, expected 0 to {}; download the checkpoint again", t.name, value, i / w.cols,
+                     w.limit - 1);
     }
   }
   return {};

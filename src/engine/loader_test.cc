@@ -33,7 +33,7 @@ Architecture architecture(const char* extra = "") {
                                  "config");
   EXPECT_TRUE(config.ok());
   auto arch = read_architecture(*config, "config");
-  EXPECT_TRUE(arch.ok()) << arch.error().message;
+  EXPECT_TRUE(arch.ok()) << arch.error().text();
   return std::move(*arch);
 }
 
@@ -64,7 +64,7 @@ Result<std::unique_ptr<LoadedWeights>> load(Architecture arch, const Decls& decl
   }
   EXPECT_TRUE(writer->finish().ok());
   auto source = open_checkpoint(folder.path());
-  EXPECT_TRUE(source.ok()) << source.error().message;
+  EXPECT_TRUE(source.ok()) << source.error().text();
   settle_shared_tensors(arch, *source);
   ThreadPool pool(1);
   return load_weights(arch, std::move(*source), format, pool, {});
@@ -73,7 +73,7 @@ Result<std::unique_ptr<LoadedWeights>> load(Architecture arch, const Decls& decl
 void expect_loads(const Architecture& arch, const Decls& decls) {
   for (WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16}) {
     const auto loaded = load(arch, decls, format);
-    EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+    EXPECT_TRUE(loaded.ok()) << loaded.error().text();
   }
 }
 
@@ -81,7 +81,7 @@ std::string problem(const Architecture& arch, const Decls& decls) {
   const auto loaded = load(arch, decls);
   if (loaded.ok()) return "loaded";
   EXPECT_EQ(loaded.error().code, ErrorCode::kCorruptFile);
-  return loaded.error().message;
+  return loaded.error().text();
 }
 
 TEST(Loader, EveryPrefixIsFound) {

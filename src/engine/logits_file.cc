@@ -35,7 +35,8 @@ Result<std::vector<int32_t>> read_token_file(const std::string& path) {
   LH_TRY(const std::string text, read_text(path, uint64_t{256} << 20));
   LH_TRY(const Json json, parse_json(text, path));
   const auto* array = json.as_array();
-  if (array == nullptr) return corrupt("{}: expected a JSON array of token ids such as [2, 17], found {}", path, json.type_name());
+  if (array == nullptr)
+    return corrupt("{}: expected a JSON array of token ids such as [2, 17], found {}; write such a list", path, json.type_name());
   std::vector<int32_t> tokens;
   for (const Json& item : *array) {
     const int64_t* id = item.as_int();

@@ -59,9 +59,9 @@ class TensorMatcher {
     const size_t n = problems_.size();
     if (n > kShown) problems_.resize(kShown);
     return corrupt(
-        "the checkpoint does not fit its config ({} problems{}):\n  {}\ncheck that config.json and the weights are of one model{}", n,
+        "the checkpoint does not fit its config ({} problems{}):\n  {}; check that config.json and the weights are of one model{}", n,
         n > kShown ? ", the first 20 are" : "", fmt::join(problems_, "\n  "),
-        has_unclaimed_ ? "; a tensor that belongs to no part of it must be taken out of the files" : "");
+        has_unclaimed_ ? ", and take tensors that belong to no part of it out of the files" : "");
   }
 
  private:
@@ -96,7 +96,7 @@ class TensorMatcher {
     claimed_.insert(t->name);
     if (needs_scales(t->dtype) && (use == WeightUse::kMatrix || use == WeightUse::kExpert)) {
       const ScaledTensor scaled{t, find_scales(*t)};
-      if (const Status status = check_scaled(scaled, spec.shape); !status.ok()) problems_.push_back(status.error().message);
+      if (const Status status = check_scaled(scaled, spec.shape); !status.ok()) problems_.push_back(status.error().text());
       return scaled;
     }
     // A buffer of one element may be stored as a scalar.
@@ -108,7 +108,7 @@ class TensorMatcher {
       if (t->dtype != DType::kI64 && t->dtype != DType::kI32)
         problems_.push_back(fmt::format("tensor '{}' has dtype {}, expected I64 or I32", t->name, to_string(t->dtype)));
     } else if (!is_float(t->dtype)) {
-      problems_.push_back(fmt::format("tensor '{}' has dtype {}; F32, F16 and BF16 can be computed with", t->name, to_string(t->dtype)));
+      problems_.push_back(fmt::format("tensor '{}' has dtype {}, expected F32, F16 or BF16", t->name, to_string(t->dtype)));
     }
     return {t};
   }

@@ -43,8 +43,8 @@ Result<StepLimits> step_limits(const LoadOptions& options, int64_t vocab_size, i
 Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan, const PlanRequest& request) {
   if (plan.total_bytes <= *request.memory) return {};
   return make_error(ErrorCode::kOverBudget,
-                    "{} with {} tokens of context needs {} bytes, {} are available; the largest context that fits is {}. Try a smaller "
-                    "--context{}{}.\n{}",
+                    "{} with {} tokens of context needs {} bytes, {} are available; the largest context that fits is {}; try a smaller "
+                    "--context{}{}\n{}",
                     arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes, *request.memory,
                     plan.max_context.value_or(0), request.weights == WeightFormat::kF32 ? " or --weights bf16" : "",
                     plan.n_experts > 0 && !plan.expert_cache ? " or leave experts in their files with --expert-cache SIZE" : "",

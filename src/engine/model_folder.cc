@@ -29,15 +29,15 @@ namespace fs = std::filesystem;
 // What to give instead of a path that is no model's folder.
 std::string remedy_without_config(const fs::path& folder) {
   std::error_code ignored;
-  if (!fs::exists(folder, ignored)) return "there is no such folder; give one with config.json and *.safetensors";
-  if (!fs::is_directory(folder, ignored)) return fmt::format("'{}' is a file; give the folder that it is in", folder.string());
+  if (!fs::exists(folder, ignored)) return "there is no such folder: give one with config.json and *.safetensors";
+  if (!fs::is_directory(folder, ignored)) return fmt::format("'{}' is a file: give the folder that it is in", folder.string());
   // models--owner--name of a Hugging Face cache: each snapshot is a model's folder.
   for (fs::directory_iterator it(folder / "snapshots", ignored), end; !ignored && it != end; it.increment(ignored)) {
     if (fs::exists(it->path() / "config.json", ignored)) return fmt::format("give its snapshot, {}", it->path().string());
   }
   const WeightFiles files = list_weight_files(folder.string());
   if (files.empty() && !(files.adapters.empty() && files.foreign.empty())) return explain_no_weights(files);
-  return "not there; download the model's config.json into the folder";
+  return "download the model's config.json into the folder";
 }
 
 }  // namespace
@@ -51,7 +51,7 @@ std::string folder_name(const std::string& folder) {
 Status check_has_config(const std::string& folder) {
   std::error_code ignored;
   if (fs::exists(fs::path(folder) / "config.json", ignored)) return {};
-  return make_error(ErrorCode::kNotFound, "{}/config.json: {}", folder, remedy_without_config(folder));
+  return make_error(ErrorCode::kNotFound, "{}/config.json: not there; {}", folder, remedy_without_config(folder));
 }
 
 Result<ModelFolder> open_model_folder(const std::string& folder, const ConfigRequest& request) {

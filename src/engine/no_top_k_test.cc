@@ -32,7 +32,7 @@ Json config(int64_t index_topk) {
 
 Architecture architecture(int64_t index_topk) {
   auto arch = read_architecture(config(index_topk), "config");
-  EXPECT_TRUE(arch.ok()) << arch.error().message;
+  EXPECT_TRUE(arch.ok()) << arch.error().text();
   return std::move(*arch);
 }
 
@@ -47,9 +47,9 @@ Answer run(const Architecture& arch, const std::string& folder) {
   const PlanRequest request{.context = kTokens, .weights = WeightFormat::kF32, .kv = DType::kF32, .chunk = kTokens};
   ThreadPool pool(1);
   auto source = open_checkpoint(folder);
-  EXPECT_TRUE(source.ok()) << source.error().message;
+  EXPECT_TRUE(source.ok()) << source.error().text();
   auto loaded = load_weights(arch, std::move(*source), WeightFormat::kF32, pool, {});
-  EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_TRUE(loaded.ok()) << loaded.error().text();
   auto executor = Executor::create(arch, (*loaded)->weights, ref_kernels(), pool, step_limits(request), {.skip_unneeded_rows = false});
   auto sequence = Sequence::create(arch, DType::kF32, kTokens);
   EXPECT_TRUE(executor.ok() && sequence.ok());
@@ -79,7 +79,7 @@ TEST(NoTopK, AttendsToAllEntriesAndCostsWhatIsPlanned) {
   const std::string config_path = folder.path() + "/tiny.json", checkpoint = folder.path() + "/tiny";
   folder.write("tiny.json", config(3).dump());
   const Status written = synthesize(config_path, checkpoint, {.seed = 5, .dtype = "f32"});
-  ASSERT_TRUE(written.ok()) << written.error().message;
+  ASSERT_TRUE(written.ok()) << written.error().text();
 
   auto edited = apply_what_if(architecture(3), "no-top-k");
   ASSERT_TRUE(edited.ok());

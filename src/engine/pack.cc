@@ -38,7 +38,7 @@ static Status pack_e4m3(const StoredMatrix& m, int64_t first, int64_t n, std::by
     for (int64_t i = 0; i < per_row; ++i) scales[i] = scale_at(*m.tensor.scales, (m.first_row + first) / kQuantBlock * per_row + i);
     const Status status = pack_f8_rows(m.bytes(first, rows).data(), {scales, static_cast<size_t>(per_row)}, 0, rows, m.cols,
                                        out + first / kPanel * panel_bytes);
-    if (!status.ok()) return corrupt("from row {} on, {}", m.first_row + first, status.error().message);
+    if (!status.ok()) return in_context(fmt::format("from row {} on", m.first_row + first), status.error());
     first += rows;
   }
   return {};

@@ -98,8 +98,9 @@ Result<std::optional<WeightFormat>> take_packed_format(Json& config, const std::
   const Json* name = found->find("format");
   const auto format = name == nullptr || name->as_string() == nullptr ? std::nullopt : weight_format_from_option(*name->as_string());
   if (!format) {
-    return unsupported("{}: quantization_config.format is {}, expected \"bf16\", \"q8\", \"q4\" or \"released\"", where,
-                       name == nullptr ? "missing" : printable(name->dump()));
+    return unsupported(
+        "{}: quantization_config.format is {}, expected \"bf16\", \"q8\", \"q4\" or \"released\"; quantize the original checkpoint again",
+        where, name == nullptr ? "missing" : printable(name->dump()));
   }
   std::erase_if(*config.as_object(), [](const Json::Member& member) { return member.first == "quantization_config"; });
   return format;

@@ -104,7 +104,7 @@ class ItemWriter {
       p.rows.tensor.weight->file->drop(p.rows.bytes());
     });
     for (size_t i = 0; i < pieces.size(); ++i) {
-      if (!results[i].ok()) return corrupt("tensor '{}': {}", pieces[i].rows.tensor.weight->name, results[i].error().message);
+      if (!results[i].ok()) return in_context(fmt::format("tensor '{}'", pieces[i].rows.tensor.weight->name), results[i].error());
       item.error += *results[i];
     }
     LH_RETURN_IF_ERROR(out_.write(item.decl.name, buffer_));

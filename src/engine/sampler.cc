@@ -1,5 +1,7 @@
 #include "engine/sampler.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,8 +16,7 @@ Sampler::Sampler(const SamplingOptions& options, const GenerationDefaults& defau
       steps_(logit_steps(options, defaults, vocab_size, max_tokens)),
       n_prompt_(prompt.size()),
       seen_(static_cast<size_t>(vocab_size), false),
-      counts_(static_cast<size_t>(vocab_size), 0),
-      random_(options.seed) {
+      counts_(static_cast<size_t>(vocab_size), 0) {
   const auto n = static_cast<size_t>(vocab_size);
   tokens_.reserve(prompt.size() + static_cast<size_t>(std::max<int64_t>(0, max_tokens)));
   distinct_.reserve(n);
@@ -128,13 +129,29 @@ void Sampler::cut_improbable() {
   cut(std::min(options_.eta_cutoff, std::sqrt(options_.eta_cutoff) * std::exp(-entropy(candidates_.size()))));
 }
 
-int32_t Sampler::draw() {
-  double u = std::generate_canonical<double, 53>(random_) * sum_of_weights();
+// Of mean 1, exponentially distributed.
+static double noise(uint64_t seed, uint64_t position, int32_t token) {
+  const uint64_t key[] = {position, static_cast<uint64_t>(token)};
+  const uint64_t bits = XXH3_64bits_withSeed(key, sizeof key, seed) >> 12;
+  return -std::log((static_cast<double>(bits) + 0.5) * 0x1p-52);
+}
+
+// The first of exponential clocks that run at the rates of the weights: an exact draw, the same as
+// the largest of logit / temperature + Gumbel noise.
+int32_t Sampler::draw() const {
+  constexpr double kLeastNoise = 0x1p-53;
+  const uint64_t position = tokens_.size();
+  int32_t drawn = candidates_.front().token;  // stands where an infinite logit makes weights NaN
+  double first = std::numeric_limits<double>::infinity();
   for (const Candidate& c : candidates_) {
-    u -= c.weight;
-    if (u < 0) return c.token;
+    if (kLeastNoise > first * c.weight) break;  // no later one, which weighs no more, can win
+    const double time = noise(options_.seed, position, c.token) / c.weight;
+    if (time < first) {
+      first = time;
+      drawn = c.token;
+    }
   }
-  return candidates_.back().token;
+  return drawn;
 }
 
 int32_t Sampler::sample(std::span<float> logits) {

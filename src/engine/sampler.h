@@ -1,9 +1,11 @@
 // From logits to a token: steps over logits (logit_steps.h), then over candidates: temperature,
-// cuts, one draw. The same seed gives the same tokens.
+// cuts, one draw.
+//
+// The noise of a draw depends on seed, position and token, and on nothing that was drawn before: a
+// seed gives the same text however the logits were computed, one row at a time or many at once.
 #pragma once
 
 #include <cstdint>
-#include <random>
 #include <span>
 #include <utility>
 #include <vector>
@@ -46,7 +48,7 @@ class Sampler {
   void cut_improbable();
   double sum_of_weights() const;
   double entropy(size_t n) const;  // of the first n, in nats
-  int32_t draw();
+  int32_t draw() const;
 
   SamplingOptions options_;
   std::vector<LogitStep> steps_;
@@ -57,7 +59,6 @@ class Sampler {
   std::vector<int32_t> counts_;    // [V] in the answer
   std::vector<Candidate> candidates_;
   std::vector<std::pair<double, size_t>> surprises_;  // of candidates, by index
-  std::mt19937_64 random_;
 };
 
 }  // namespace longhaul

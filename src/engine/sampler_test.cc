@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -126,17 +127,65 @@ TEST(Sampler, ASeedGivesTheSameTokensUnderEveryCut) {
   }
 }
 
-// Texts of a seed are what scripts keep: these were drawn before the sampler was made of steps.
+// The logits of a step that test's draws are made from.
+std::vector<float> step_logits(int step) {
+  std::vector<float> logits(40);
+  for (int t = 0; t < 40; ++t) logits[static_cast<size_t>(t)] = static_cast<float>((t * 17 + step * 5) % 23) * 0.25f - 1.0f;
+  return logits;
+}
+
+// Scripts keep the texts of a seed.
 TEST(Sampler, DrawsWhatItAlwaysDrew) {
   Sampler sampler({.temperature = 0.8, .top_k = 12, .top_p = 0.9, .min_p = 0.02, .repetition_penalty = 1.1, .seed = 5}, {}, 40, {}, 16);
   std::vector<int32_t> drawn;
   for (int i = 0; i < 16; ++i) {
-    std::vector<float> logits(40);
-    for (int t = 0; t < 40; ++t) logits[static_cast<size_t>(t)] = static_cast<float>((t * 17 + i * 5) % 23) * 0.25f - 1.0f;
+    std::vector<float> logits = step_logits(i);
     drawn.push_back(sampler.sample(logits));
     sampler.accept(drawn.back());
   }
-  EXPECT_THAT(drawn, ElementsAre(12, 1, 2, 7, 15, 35, 9, 14, 7, 23, 20, 6, 18, 27, 31, 28));
+  EXPECT_THAT(drawn, ElementsAre(39, 32, 6, 3, 23, 5, 25, 29, 19, 4, 20, 37, 14, 11, 12, 13));
+}
+
+// What a drafter proposed is drawn again when it is verified, and a text that was resumed goes on
+// as the one that was not stopped: only the position counts.
+TEST(Sampler, ADrawDependsOnItsPositionAlone) {
+  const SamplingOptions options{.temperature = 1.5, .seed = 11};
+  Sampler whole(options, {}, 40, {}, 30);
+  std::vector<int32_t> text;
+  for (int i = 0; i < 30; ++i) {
+    std::vector<float> logits = step_logits(i);
+    text.push_back(whole.sample(logits));
+    whole.accept(text.back());
+  }
+  for (const size_t cut : {1, 7, 29}) {
+    Sampler resumed(options, {}, 40, std::span(text).first(cut), 30);
+    std::vector<float> logits = step_logits(static_cast<int>(cut));
+    EXPECT_EQ(resumed.sample(logits), text[cut]) << cut;
+    logits = step_logits(static_cast<int>(cut));
+    EXPECT_EQ(resumed.sample(logits), text[cut]) << cut << ", drawn again";
+  }
+}
+
+TEST(Sampler, DrawsFromTheDistribution) {
+  constexpr int kDraws = 40000;
+  const std::vector<float> logits = {1.0f, 0.0f, 2.0f, -1.0f, -4.0f};
+  constexpr double kTemperature = 0.7;
+  double sum = 0;
+  for (const float l : logits) sum += std::exp(l / kTemperature);
+  for (const uint64_t seed : {uint64_t{0}, uint64_t{1}, UINT64_MAX}) {
+    Sampler sampler({.temperature = kTemperature, .seed = seed}, {}, 5, {}, kDraws);
+    std::vector<int> counts(5);
+    for (int i = 0; i < kDraws; ++i) {
+      std::vector<float> edited = logits;
+      const int32_t token = sampler.sample(edited);
+      ++counts[static_cast<size_t>(token)];
+      sampler.accept(token);
+    }
+    for (size_t t = 0; t < logits.size(); ++t) {
+      const double p = std::exp(logits[t] / kTemperature) / sum, deviation = std::sqrt(kDraws * p * (1 - p));
+      EXPECT_NEAR(counts[t], kDraws * p, 4 * deviation + 1) << "token " << t << ", seed " << seed;
+    }
+  }
 }
 
 }  // namespace

@@ -121,7 +121,7 @@ Status Sequence::fill_random(int64_t n_tokens, uint64_t seed) {
     for (auto& page : layers_[i].pages) random.fill(*page, element, -1.0f, 1.0f);
     random.fill(layers_[i].ring, element, -1.0f, 1.0f);
     // Some of what is kept in fixed blocks are sums of positive weights.
-    random.fill(layers_[i].fixed, fixed_dtype(spec(i), format_.dtype), 0.5f, 1.0f);
+    random.fill(layers_[i].fixed, DType::kF32, 0.5f, 1.0f);
   }
   length_ = n_tokens;
   return {};

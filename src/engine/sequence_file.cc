@@ -28,7 +28,7 @@ uint64_t fingerprint(const Architecture& arch) {
   std::string text = fmt::format("{} {} {}", arch.family, arch.hidden_size, arch.vocab_size);
   for (const StateSpec& s : arch.states) {
     text += s.is_fixed()
-                ? fmt::format(";{} fixed {} {}", s.layer, s.fixed_elements, s.fixed_f32)
+                ? fmt::format(";{} fixed {} true", s.layer, s.fixed_elements)  // true: in f32
                 : fmt::format(";{} {} {} {} {} {}", s.layer, s.n_kv_heads, s.head_dim, s.window, static_cast<int>(s.rows), s.ratio);
   }
   return XXH3_64bits(text.data(), text.size());
@@ -58,19 +58,23 @@ class ChecksummedFile {
 Result<Header> checked_header(const Architecture& arch, std::span<const std::byte> bytes, std::string_view where) {
   Header header;
   uint64_t sum;
-  if (bytes.size() < sizeof header + sizeof sum) return corrupt("{}: {} bytes, too short for a saved state", where, bytes.size());
+  if (bytes.size() < sizeof header + sizeof sum)
+    return corrupt("{}: {} bytes, too short for a saved state; save it anew", where, bytes.size());
   std::memcpy(&header, bytes.data(), sizeof header);
-  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return corrupt("{}: not a saved state of this version", where);
-  if (header.fingerprint != fingerprint(arch)) return corrupt("{}: the state of another model", where);
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return corrupt("{}: not a saved state of this version; save it anew", where);
+  if (header.fingerprint != fingerprint(arch))
+    return corrupt("{}: the state of another model; load that one, or save the state anew", where);
   const auto summed = bytes.first(bytes.size() - sizeof sum);
   std::memcpy(&sum, bytes.data() + summed.size(), sizeof sum);
-  if (XXH3_64bits(summed.data(), summed.size()) != sum) return corrupt("{}: checksum does not match; the file is damaged", where);
+  if (XXH3_64bits(summed.data(), summed.size()) != sum)
+    return corrupt("{}: checksum does not match, so the file is damaged; save it anew", where);
   const auto dtype = static_cast<DType>(header.dtype);
   if (dtype != DType::kF32 && dtype != DType::kBF16 && dtype != DType::kI8)
-    return corrupt("{}: unknown state dtype {}", where, header.dtype);
-  if (header.cache > static_cast<uint32_t>(CacheFormat::kReleased)) return corrupt("{}: unknown cache format {}", where, header.cache);
+    return corrupt("{}: unknown state dtype {}; save it anew", where, header.dtype);
+  if (header.cache > static_cast<uint32_t>(CacheFormat::kReleased))
+    return corrupt("{}: unknown cache format {}; save it anew", where, header.cache);
   if (header.max_tokens < 1 || header.length < 0 || header.length > header.max_tokens) {
-    return corrupt("{}: length {} of at most {} tokens is impossible", where, header.length, header.max_tokens);
+    return corrupt("{}: length {} of at most {} tokens is impossible; save it anew", where, header.length, header.max_tokens);
   }
   return header;
 }
@@ -116,7 +120,7 @@ Result<Sequence> Sequence::parse(const Architecture& arch, std::span<const std::
   }
   // Nothing is allocated before the file has shown to hold as much.
   const uint64_t expected = stored_bytes(arch, header, format);
-  if (expected != bytes.size()) return corrupt("{}: {} bytes of state, expected {}", where, bytes.size(), expected);
+  if (expected != bytes.size()) return corrupt("{}: {} bytes of state, expected {}; save it anew", where, bytes.size(), expected);
   // Rings are as long as the saved context made them; a longer window would leave gaps.
   LH_TRY(Sequence s, allocate(arch, format, header.max_tokens, std::min(max_tokens, header.max_tokens)));
   LH_RETURN_IF_ERROR(s.reserve(header.length));

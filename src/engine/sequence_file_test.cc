@@ -24,7 +24,7 @@ class SequenceFile : public ::testing::Test {
         "num_key_value_heads": 1, "head_dim": 2, "sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]})",
                                    "config");
     auto arch = read_architecture(*config, "config");
-    ASSERT_TRUE(arch.ok()) << arch.error().message;
+    ASSERT_TRUE(arch.ok()) << arch.error().text();
     arch_ = std::move(*arch);
     const TemporaryFolder folder;
     const auto sequence = Sequence::create(arch_, DType::kBF16, 300);
@@ -47,7 +47,7 @@ class SequenceFile : public ::testing::Test {
   }
   std::string problem(const std::string& file) const {
     const auto sequence = parse(file);
-    return sequence.ok() ? "parsed" : sequence.error().message;
+    return sequence.ok() ? "parsed" : sequence.error().text();
   }
 
   Architecture arch_;
@@ -72,7 +72,7 @@ TEST_F(SequenceFile, ImpossibleLengthsAreRefusedBeforeAnythingIsAllocated) {
 TEST_F(SequenceFile, AHugeContextCostsNoMemory) {
   for (int64_t huge : {int64_t{1} << 40, INT64_MAX}) {
     const auto sequence = parse(changed(24, huge));
-    ASSERT_TRUE(sequence.ok()) << sequence.error().message;
+    ASSERT_TRUE(sequence.ok()) << sequence.error().text();
     EXPECT_EQ(sequence->max_tokens(), 300);
     EXPECT_EQ(sequence->allocated_bytes(), 1024u);
   }

@@ -21,7 +21,7 @@ std::vector<float> logits(Session& session, const std::vector<int32_t>& tokens) 
     out.insert(out.end(), row, row + n * 32);
     return true;
   });
-  EXPECT_TRUE(status.ok()) << status.error().message;
+  EXPECT_TRUE(status.ok()) << status.error().text();
   return out;
 }
 
@@ -40,7 +40,7 @@ TEST(Session, AForkOfARestoredSessionReadsItsRing) {
   ASSERT_TRUE(session->save(folder.path() + "/state").ok());
   const std::vector<float> expected = logits(*session, tail);
   auto restored = Session::restore(*narrow, folder.path() + "/state");
-  ASSERT_TRUE(restored.ok()) << restored.error().message;
+  ASSERT_TRUE(restored.ok()) << restored.error().text();
   auto fork = restored->fork();
   ASSERT_TRUE(fork.ok());
   EXPECT_EQ(logits(*restored, tail), expected);

@@ -41,13 +41,12 @@ void StepState::begin(std::span<Sequence* const> sequences, std::span<const Sequ
     int64_t slot = 0;
     for (size_t i = 0; i < sequences.size(); ++i) {
       if (arch_->states[state].is_fixed()) {
-        v.fixed.push_back(sequences[i]->layers_[state].fixed.data());
+        v.fixed.push_back(reinterpret_cast<float*>(sequences[i]->layers_[state].fixed.data()));
         continue;
       }
       const size_t first = v.segments.size();
       if (arch_->states[state].is_ring()) {
-        add_ring(state, *sequences[i], rows[i], slot);
-        slot += round_up(rows[i].n_rows, kPanel);
+        slot += add_ring(state, *sequences[i], rows[i], slot);
       } else {
         add_pages(state, *sequences[i], rows[i]);
       }
@@ -73,15 +72,33 @@ void StepState::add_pages(size_t state, const Sequence& s, const SequenceRows& r
   }
 }
 
-void StepState::add_ring(size_t state, const Sequence& s, const SequenceRows& rows, int64_t in_flight_slot) {
+// The ring holds the positions up to the last border of a panel; behind it stand, in one place, the rows of the open panel and the step's own.
+int64_t StepState::add_ring(size_t state, const Sequence& s, const SequenceRows& rows, int64_t in_flight_slot) {
   StateViews& v = views_[state];
   const Sequence::Layer& layer = s.layers_[state];
-  const int64_t length = s.length_, slots = layer.ring_slots, head = length % slots;
-  if (head > 0) v.segments.push_back({layer.ring.data(), slots, 0, head, length - head});
-  if (length >= slots) v.segments.push_back({layer.ring.data(), slots, head, slots, length - slots});
+  const int64_t slots = layer.ring_slots, open = s.length_ % kPanel, border = s.length_ - open;
+  for (int64_t pos = std::max<int64_t>(0, s.length_ - slots); pos < border;) {
+    const int64_t slot = pos % slots, n = std::min(border - pos, slots - slot);
+    v.segments.push_back({layer.ring.data(), slots, slot, slot + n, pos});
+    pos += n;
+  }
   std::byte* waiting = in_flight_[static_cast<size_t>(plan_.buffer[state])].data();
-  v.segments.push_back({waiting, in_flight_slots_, in_flight_slot, in_flight_slot + rows.n_rows, length});
-  v.writes.push_back({waiting, in_flight_slots_, in_flight_slot, rows.first_row, rows.n_rows});
+  v.segments.push_back({waiting, in_flight_slots_, in_flight_slot, in_flight_slot + open + rows.n_rows, border});
+  v.writes.push_back({waiting, in_flight_slots_, in_flight_slot + open, rows.first_row, rows.n_rows});
+  return round_up(open + rows.n_rows, kPanel);
+}
+
+void StepState::bring_open_panels(StateId state) {
+  const auto i = static_cast<size_t>(state);
+  if (plan_.buffer[i] == kNone) return;
+  const KvLayout layout = kv_layout(arch_->state(state), format_);
+  for (size_t n = 0; n < sequences_.size(); ++n) {
+    const Sequence& s = *sequences_[n];
+    const KvWrite& w = views_[i].writes[n];
+    const int64_t slots = s.layers_[i].ring_slots, open = s.length_ % kPanel;
+    if (open > 0)
+      copy_kv(layout, s.layers_[i].ring.data(), slots, (s.length_ - open) % slots, w.block, w.slots, w.first_slot - open, kPanel);
+  }
 }
 
 KvStep StepState::kv(StateId state) const {
@@ -89,9 +106,7 @@ KvStep StepState::kv(StateId state) const {
   return {kv_layout(arch_->state(state), format_), v.writes, v.by_sequence};
 }
 
-FixedStep StepState::fixed(StateId state) const {
-  return {fixed_dtype(arch_->state(state), format_.dtype), views_[static_cast<size_t>(state)].fixed};
-}
+FixedStep StepState::fixed(StateId state) const { return {views_[static_cast<size_t>(state)].fixed}; }
 
 void StepState::commit(StateId state) {
   const auto i = static_cast<size_t>(state);
@@ -101,8 +116,10 @@ void StepState::commit(StateId state) {
     Sequence& s = *sequences_[n];
     const KvWrite& w = views_[i].writes[n];
     const int64_t slots = s.layers_[i].ring_slots;
-    for (int64_t row = std::max<int64_t>(0, w.n_rows - slots); row < w.n_rows; ++row) {
-      copy_kv(layout, w.block, w.slots, w.first_slot + row, s.layers_[i].ring.data(), slots, (s.length_ + row) % slots);
+    for (int64_t row = std::max<int64_t>(0, w.n_rows - slots); row < w.n_rows;) {
+      const int64_t slot = (s.length_ + row) % slots, run = std::min(w.n_rows - row, slots - slot);
+      copy_kv(layout, w.block, w.slots, w.first_slot + row, s.layers_[i].ring.data(), slots, slot, run);
+      row += run;
     }
   }
 }

@@ -15,6 +15,8 @@ class StepState final : public States {
 
   // rows[i] are the new rows of sequences[i], whose states have room for them. Allocates nothing once sequences have been this long.
   void begin(std::span<Sequence* const> sequences, std::span<const SequenceRows> rows);
+  // Before the block that writes a state runs: rows of a panel that is not full come to stand beside the step's new ones.
+  void bring_open_panels(StateId state);
   KvStep kv(StateId state) const override;
   FixedStep fixed(StateId state) const override;
   // Takes a ring's waiting rows in, after the block that is its last reader.
@@ -27,11 +29,12 @@ class StepState final : public States {
     std::vector<KvWrite> writes;
     std::vector<KvSegment> segments;
     std::vector<std::span<const KvSegment>> by_sequence;
-    std::vector<std::byte*> fixed;
+    std::vector<float*> fixed;
     int64_t n_entries = 0;  // compressed rows that the step completes
   };
   void add_pages(size_t state, const Sequence& sequence, const SequenceRows& rows);
-  void add_ring(size_t state, const Sequence& sequence, const SequenceRows& rows, int64_t in_flight_slot);
+  // Returns how many in-flight slots the sequence takes.
+  int64_t add_ring(size_t state, const Sequence& sequence, const SequenceRows& rows, int64_t in_flight_slot);
 
   const Architecture* arch_ = nullptr;
   StateFormat format_;

@@ -20,7 +20,7 @@ class TemplateFiles : public ::testing::Test {
  protected:
   void config(std::string_view text) {
     auto json = parse_json(text, "tokenizer_config.json");
-    ASSERT_TRUE(json.ok()) << json.error().message;
+    ASSERT_TRUE(json.ok()) << json.error().text();
     config_ = std::move(*json);
   }
   void named(const std::string& name, std::string_view text) {
@@ -30,16 +30,16 @@ class TemplateFiles : public ::testing::Test {
   // What the chosen template renders; "none", or the error.
   std::string chosen(bool has_tools = false) {
     const auto templates = load_chat_templates(folder_.path(), config_);
-    if (!templates.ok()) return templates.error().message;
+    if (!templates.ok()) return templates.error().text();
     const auto found = templates->choose(has_tools);
-    if (!found.ok()) return found.error().message;
+    if (!found.ok()) return found.error().text();
     if (*found == nullptr) return "none";
     const auto text = (*found)->render(Json::object({}));
-    return text.ok() ? *text : text.error().message;
+    return text.ok() ? *text : text.error().text();
   }
   std::string tokens() {
     const auto json = load_special_tokens(folder_.path(), config_);
-    return json.ok() ? json->dump() : json.error().message;
+    return json.ok() ? json->dump() : json.error().text();
   }
 
   TemporaryFolder folder_;

@@ -26,7 +26,8 @@ void set_or_erase(Json& object, std::string_view key, Json value) {
 // through objects.
 Status place(Json& object, std::string_view path, size_t done, Json value, const std::string& option) {
   const std::string_view rest = path.substr(done);
-  if (object.as_object() == nullptr) return invalid("{}: the config has no object '{}'", option, printable(path.substr(0, done - 1)));
+  if (object.as_object() == nullptr)
+    return invalid("{}: the config has no object '{}'; name a field of an object", option, printable(path.substr(0, done - 1)));
   const size_t dot = rest.find('.');
   if (dot == rest.npos || find_member(object, rest) != nullptr) {
     set_or_erase(object, rest, std::move(value));
@@ -42,7 +43,7 @@ Status place(Json& object, std::string_view path, size_t done, Json value, const
 Status override_field(Json& config, std::string_view assignment) {
   const std::string option = "--set " + printable(assignment);
   const size_t equals = assignment.find('=');
-  if (equals == std::string_view::npos) return invalid("{}: expected FIELD=VALUE", option);
+  if (equals == std::string_view::npos) return invalid("{}: lacks its value; write --set FIELD=VALUE", option);
   const std::string_view path = assignment.substr(0, equals), text = assignment.substr(equals + 1);
   auto value = parse_json(text, "the value");
   if (!value.ok()) {

@@ -15,7 +15,7 @@ std::string overridden(const std::vector<std::string>& assignments) {
   if (status.ok()) return config.dump();
   EXPECT_EQ(status.error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(config.dump(), parse_json(kConfig, "test")->dump()) << "changed on an error";
-  return status.error().message;
+  return status.error().text();
 }
 
 std::string edited(const char* config) { return parse_json(config, "test")->dump(); }

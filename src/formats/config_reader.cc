@@ -352,10 +352,8 @@ Status ConfigReader::finish() const {
   Status status = as_status(report_->where, problems, report_->only_unsupported);
   if (unknown.empty()) return status;
   const bool alone = unknown.size() == 1;
-  Error error = status.take_error();
-  error.message += fmt::format("{}Take {} away with --set {}=null, or go on at your own risk with --ignore-unknown-fields",
-                               problems.size() == 1 ? ". " : "\n", alone ? "it" : "such a field", alone ? unknown.front() : "FIELD");
-  return error;
+  return or_remedy(std::move(status), fmt::format("take {} away with --set {}=null, or go on at your own risk with --ignore-unknown-fields",
+                                                  alone ? "it" : "a field that is not known", alone ? unknown.front() : "FIELD"));
 }
 
 }  // namespace longhaul

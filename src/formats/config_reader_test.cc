@@ -22,7 +22,7 @@ class ConfigReaderTest : public ::testing::Test {
     json_ = std::move(*parsed);
     return ConfigReader(json_, "config.json");
   }
-  static std::string message(const Status& status) { return status.ok() ? "ok" : status.error().message; }
+  static std::string message(const Status& status) { return status.ok() ? "ok" : status.error().text(); }
 
   Json json_;
 };
@@ -75,7 +75,7 @@ TEST_F(ConfigReaderTest, ReportsAllProblemsWithTheirPaths) {
   const Status status = r.status();
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, ErrorCode::kCorruptFile);
-  EXPECT_EQ(status.error().message,
+  EXPECT_EQ(status.error().text(),
             "config.json: 3 problems:\n"
             "  text_config.hidden_size: is 0, expected an integer from 1 to 9\n"
             "  text_config.layer_types[1]: is 3, expected a string\n"
@@ -141,11 +141,12 @@ TEST_F(ConfigReaderTest, TellsWhatToDoAboutAFieldThatIsNotKnown) {
   auto one = reader(R"({"o":{"new_trick":true,"unsloth_fixed":true,"x":null}})");
   one.child("o");
   EXPECT_EQ(message(one.finish()),
-            "config.json: o.new_trick: not known to this family; it may change the model's results. Take it away with --set "
+            "config.json: o.new_trick: not known to this family; it may change the model's results; take it away with --set "
             "o.new_trick=null, or go on at your own risk with --ignore-unknown-fields");
   auto two = reader(R"({"new_trick":true,"newer":[1]})");
-  EXPECT_THAT(message(two.finish()), HasSubstr("\nTake such a field away with --set FIELD=null, or go on at your own risk with "
-                                               "--ignore-unknown-fields"));
+  EXPECT_THAT(message(two.finish()),
+              HasSubstr("\ntake a field that is not known away with --set FIELD=null, or go on at your own risk with "
+                        "--ignore-unknown-fields"));
 }
 
 TEST_F(ConfigReaderTest, ListsFieldsThatTheUserTakesTheRiskOf) {
@@ -209,7 +210,7 @@ TEST(ReadJsonFile, NamesTheFileAndItsLimit) {
   folder.write("c.json", "{\"a\": 1}");
   const std::string path = folder.path() + "/c.json";
   EXPECT_TRUE(read_json_file(path, 8).ok());
-  EXPECT_THAT(read_json_file(path, 7).error().message, HasSubstr("c.json: 8 bytes, expected at most 7"));
+  EXPECT_THAT(read_json_file(path, 7).error().text(), HasSubstr("c.json: 8 bytes, expected at most 7"));
   EXPECT_EQ(read_json_file(path + "x", 7).error().code, ErrorCode::kNotFound);
 }
 

@@ -116,13 +116,13 @@ fs::path corpus(const char* kind) { return fs::path(LH_SOURCE_DIR) / "tests" / "
 
 void expect(const Row& row, const Result<TensorSource>& opened) {
   if (row.fragment == nullptr) {
-    EXPECT_TRUE(opened.ok()) << row.name << ": " << opened.error().message;
+    EXPECT_TRUE(opened.ok()) << row.name << ": " << opened.error().text();
     return;
   }
   ASSERT_FALSE(opened.ok()) << row.name << " was accepted";
-  EXPECT_STREQ(to_string(opened.error().code), to_string(row.code)) << row.name << ": " << opened.error().message;
-  EXPECT_THAT(opened.error().message, ::testing::HasSubstr(row.fragment));
-  EXPECT_THAT(opened.error().message, ::testing::HasSubstr(row.name)) << "the message names the file";
+  EXPECT_STREQ(to_string(opened.error().code), to_string(row.code)) << row.name << ": " << opened.error().text();
+  EXPECT_THAT(opened.error().text(), ::testing::HasSubstr(row.fragment));
+  EXPECT_THAT(opened.error().text(), ::testing::HasSubstr(row.name)) << "the message names the file";
 }
 
 std::set<std::string> names_in(const fs::path& folder) {

@@ -265,13 +265,13 @@ Result<GenerationDefaults> parse_generation_defaults(const Json* generation_conf
     read_sampling(reader, defaults);
     read_rules(reader, defaults);
     check_forced_tokens(reader, defaults);
-    LH_RETURN_IF_ERROR(reader.status());
+    LH_RETURN_IF_ERROR(or_remedy(reader.status(), "correct or remove the file"));
     note_what_is_not_done(reader, *generation_config, where_generation, defaults);
   }
   ConfigReader reader(config, where_config);
   if (auto text_config = reader.optional_child("text_config")) read_tokens(*text_config, defaults);
   read_tokens(reader, defaults);
-  LH_RETURN_IF_ERROR(reader.status());
+  LH_RETURN_IF_ERROR(or_remedy(reader.status(), "correct the file"));
   note_what_is_misplaced(config, generation_config, where_config, defaults);
   return defaults;
 }

@@ -22,7 +22,7 @@ TEST(GenerationDefaults, UnitesTheEndTokensOfAllFiles) {
   const auto d = parse(R"({"eos_token_id":[106,1],"bos_token_id":2,"temperature":1.0,"top_k":64,"top_p":0.95,"min_p":0,
                            "repetition_penalty":1.1,"do_sample":true,"suppress_tokens":[9,3],"transformers_version":"5"})",
                        R"({"eos_token_id":50,"bos_token_id":7,"pad_token_id":-1,"text_config":{"eos_token_id":1,"pad_token_id":0}})");
-  ASSERT_TRUE(d.ok()) << d.error().message;
+  ASSERT_TRUE(d.ok()) << d.error().text();
   EXPECT_THAT(d->eos_token_ids, ElementsAre(1, 50, 106));
   EXPECT_EQ(d->bos_token_id, 2);
   EXPECT_EQ(d->pad_token_id, 0);
@@ -52,7 +52,7 @@ TEST(GenerationDefaults, ReadsTheRulesOfAnAnswer) {
                            "max_new_tokens":50,"exponential_decay_length_penalty":[15,1.6],"stop_strings":["###","","\n\n"],
                            "typical_p":0.9,"epsilon_cutoff":0.1,"eta_cutoff":0.2,"top_h":0.4})",
             "{}");
-  ASSERT_TRUE(d.ok()) << d.error().message;
+  ASSERT_TRUE(d.ok()) << d.error().text();
   EXPECT_THAT(d->begin_suppress_tokens, ElementsAre(220));
   EXPECT_THAT(d->bad_words_ids, ElementsAre(ElementsAre(5), ElementsAre(6, 7)));
   ASSERT_EQ(d->sequence_bias.size(), 2u) << "a sequence that stands twice has the later bias";
@@ -84,7 +84,7 @@ TEST(GenerationDefaults, ReadsTheRulesOfAnAnswer) {
 TEST(GenerationDefaults, NamesWhatIsNotDone) {
   const auto notes = [](const char* generation, const char* config = "{}") {
     const auto d = parse(generation, config);
-    EXPECT_TRUE(d.ok()) << d.error().message;
+    EXPECT_TRUE(d.ok()) << d.error().text();
     return d.ok() ? d->notes : std::vector<std::string>{};
   };
   EXPECT_THAT(notes(R"({"num_beams":4,"length_penalty":2.0,"new_rule":7,"max_time":3.5})"),
@@ -115,7 +115,7 @@ TEST(GenerationDefaults, RefusesRulesThatAreNone) {
     EXPECT_FALSE(parse("{" + std::string(field) + "}", "{}").ok()) << field;
   const auto d = parse(R"({"forced_eos_token_id":[1,2],"suppress_tokens":[1,2,3]})", "{}");
   ASSERT_FALSE(d.ok());
-  EXPECT_THAT(d.error().message, HasSubstr("forced_eos_token_id: is among suppress_tokens, which leaves no token; take one"));
+  EXPECT_THAT(d.error().text(), HasSubstr("forced_eos_token_id: is among suppress_tokens, which leaves no token; take one"));
   EXPECT_TRUE(parse(R"({"forced_eos_token_id":[1,2],"suppress_tokens":[1]})", "{}").ok());
   EXPECT_FALSE(parse(R"({"forced_bos_token_id":1,"suppress_tokens":[1]})", "{}").ok());
 }
@@ -123,8 +123,8 @@ TEST(GenerationDefaults, RefusesRulesThatAreNone) {
 TEST(GenerationDefaults, RefusesValuesThatNoSamplerTakes) {
   const auto d = parse(R"({"temperature":-1,"top_p":1.5,"eos_token_id":[2147483648],"top_k":"all"})", "{}");
   ASSERT_FALSE(d.ok());
-  EXPECT_THAT(d.error().message, HasSubstr("generation_config.json: 4 problems"));
-  EXPECT_THAT(d.error().message, HasSubstr("eos_token_id[0]: is 2147483648"));
+  EXPECT_THAT(d.error().text(), HasSubstr("generation_config.json: 4 problems"));
+  EXPECT_THAT(d.error().text(), HasSubstr("eos_token_id[0]: is 2147483648"));
   EXPECT_FALSE(parse("{}", R"({"eos_token_id":"</s>"})").ok());
 }
 

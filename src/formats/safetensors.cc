@@ -169,17 +169,19 @@ class HeaderHandler : public JsonHandler {
 // The header's length and text, checked against the file's size.
 Result<std::string_view> header_text(std::span<const std::byte> file, std::string_view where) {
   if (file.size() < kLengthBytes)
-    return corrupt("{}: {} bytes, too short for a safetensors file; incomplete download?", where, file.size());
+    return corrupt("{}: {} bytes, too short for a safetensors file; incomplete download? fetch it again", where, file.size());
   uint64_t length = 0;
   static_assert(std::endian::native == std::endian::little);
   std::memcpy(&length, file.data(), kLengthBytes);
   if (length > kMaxHeaderBytes) {
-    return corrupt("{}: header length {}, expected at most {}; not a safetensors file?", where, length, kMaxHeaderBytes);
+    return corrupt("{}: header length {}, expected at most {}; not a safetensors file? download or convert it again", where, length,
+                   kMaxHeaderBytes);
   }
   const bool starts_as_object = length > 0 && (file.size() == kLengthBytes || file[kLengthBytes] == std::byte{'{'});
-  if (!starts_as_object) return corrupt("{}: header does not start with '{{'; not a safetensors file?", where);
+  if (!starts_as_object) return corrupt("{}: header does not start with '{{'; not a safetensors file? download or convert it again", where);
   if (length > file.size() - kLengthBytes) {
-    return corrupt("{}: header ends at byte {}, file has {}; incomplete download?", where, kLengthBytes + length, file.size());
+    return corrupt("{}: header ends at byte {}, file has {}; incomplete download? fetch it again", where, kLengthBytes + length,
+                   file.size());
   }
   return std::string_view(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
 }
@@ -206,7 +208,7 @@ Status check_coverage(const std::vector<Entry>& entries, uint64_t data_at, uint6
     }
     covered = entry.end();
     if (covered > file_bytes - data_at) {
-      return corrupt("{} ends at byte {}, file has {}; incomplete download?", at, data_at + covered, file_bytes);
+      return corrupt("{} ends at byte {}, file has {}; incomplete download? fetch it again", at, data_at + covered, file_bytes);
     }
   }
   if (covered != file_bytes - data_at) {
@@ -215,9 +217,7 @@ Status check_coverage(const std::vector<Entry>& entries, uint64_t data_at, uint6
   return {};
 }
 
-}  // namespace
-
-Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> file_bytes, std::string_view where) {
+Result<SafetensorsHeader> parse(std::span<const std::byte> file_bytes, std::string_view where) {
   LH_TRY(const std::string_view text, header_text(file_bytes, where));
   HeaderHandler handler(where);
   LH_RETURN_IF_ERROR(parse_json_events(text, where, handler));
@@ -236,6 +236,12 @@ Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> fi
                               .bytes = file_bytes.subspan(data_at + entry.begin(), entry.end() - entry.begin())});
   }
   return header;
+}
+
+}  // namespace
+
+Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> file_bytes, std::string_view where) {
+  return or_remedy(parse(file_bytes, where), "download or convert the file again");
 }
 
 }  // namespace longhaul

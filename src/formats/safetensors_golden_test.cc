@@ -11,7 +11,7 @@ namespace {
 
 TEST(SafetensorsGolden, ReadsEveryTypeThatTheOfficialLibraryWrites) {
   const auto source = open_safetensors(std::string(LH_SOURCE_DIR) + "/tests/golden/safetensors/all_dtypes.safetensors");
-  ASSERT_TRUE(source.ok()) << source.error().message;
+  ASSERT_TRUE(source.ok()) << source.error().text();
   const char* names[] = {"BF16", "BOOL", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2", "F8_E8M0",
                          "I16",  "I32",  "I64", "I8",  "U16", "U32",     "U64",     "U8"};
   ASSERT_EQ(source->all().size(), std::size(names));

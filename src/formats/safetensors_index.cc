@@ -26,11 +26,12 @@ Result<SafetensorsIndex> parse_safetensors_index(std::string_view text, std::str
   SafetensorsIndex index;
   for (const auto& [tensor, file] : *weight_map->as_object()) {
     if (file.as_string() == nullptr) {
-      return corrupt("{}: weight_map['{}'] is {}, expected a file name", where, printable(tensor), file.type_name());
+      return corrupt("{}: weight_map['{}'] is {}, expected a file name; download the file again", where, printable(tensor),
+                     file.type_name());
     }
     if (!is_plain_file_name(*file.as_string())) {
-      return corrupt("{}: weight_map['{}'] is '{}', expected the plain name of a file beside the index", where, printable(tensor),
-                     printable(*file.as_string()));
+      return corrupt("{}: weight_map['{}'] is '{}', expected the plain name of a file beside the index; download the file again", where,
+                     printable(tensor), printable(*file.as_string()));
     }
     ++index.files[*file.as_string()];
     index.file_of.emplace(tensor, *file.as_string());

@@ -22,7 +22,7 @@ Result<SafetensorsHeader> parse(std::string_view file) { return parse_safetensor
 std::string refusal(std::string_view header, size_t data_bytes = 0) {
   const std::string file = safetensors_file(header, data_bytes);
   const auto parsed = parse(file);
-  return parsed.ok() ? "accepted" : parsed.error().message;
+  return parsed.ok() ? "accepted" : parsed.error().text();
 }
 
 TEST(Safetensors, ReadsTensorsByOffsetWithMetadata) {
@@ -30,7 +30,7 @@ TEST(Safetensors, ReadsTensorsByOffsetWithMetadata) {
                                             R"("a":{"shape":[],"dtype":"F32","data_offsets":[0,4]}}   )",
                                             8);
   const auto parsed = parse(file);
-  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  ASSERT_TRUE(parsed.ok()) << parsed.error().text();
   ASSERT_EQ(parsed->tensors.size(), 2u);
   EXPECT_EQ(parsed->tensors[0].name, "a");
   EXPECT_TRUE(parsed->tensors[0].shape.empty());
@@ -113,7 +113,7 @@ class CheckpointFolder : public ::testing::Test {
   // What the folder gives: "a7 b8", a tensor that the index leaves out in brackets; or the error.
   std::string opened() {
     const auto source = open_checkpoint(folder_.path());
-    if (!source.ok()) return source.error().message;
+    if (!source.ok()) return source.error().text();
     EXPECT_TRUE(has_checkpoint(folder_.path()));
     std::vector<std::string> tensors;
     for (const TensorInfo& t : source->all()) {
@@ -139,7 +139,7 @@ TEST_F(CheckpointFolder, OpensShardsInTheOrderOfTheirNames) {
   folder_.write("1.safetensors", file_of({"b8", "c9"}));
   write_index({{"a", "2.safetensors"}, {"b", "1.safetensors"}, {"c", "1.safetensors"}}, R"({"total_size":3})");
   const auto source = open_checkpoint(folder_.path());
-  ASSERT_TRUE(source.ok()) << source.error().message;
+  ASSERT_TRUE(source.ok()) << source.error().text();
   EXPECT_EQ(source->total_bytes(), 3u);
   EXPECT_EQ(source->files().size(), 2u);
   ASSERT_EQ(source->all().size(), 3u);
@@ -248,7 +248,7 @@ TEST_F(CheckpointFolder, NumberedShardsNeedNoIndex) {
     const TemporaryFolder folder;
     for (int i = 1; i <= 3; ++i) folder.write(fmt::format("{}-{:05}-of-00003.safetensors", stem, i), file_of({fmt::format("t{}{}", i, i)}));
     const auto source = open_checkpoint(folder.path());
-    ASSERT_TRUE(source.ok()) << source.error().message;
+    ASSERT_TRUE(source.ok()) << source.error().text();
     EXPECT_EQ(source->all().size(), 3u) << stem;
   }
   // Counted from 0, and with a copy that is equal.
@@ -268,14 +268,14 @@ TEST_F(CheckpointFolder, NumberedShardsMustBeWhole) {
   many.write("model-1-of-99999999999.safetensors", file_of({"a1"}));
   const auto opened_many = open_checkpoint(many.path());
   ASSERT_FALSE(opened_many.ok());
-  EXPECT_THAT(opened_many.error().message, HasSubstr("1 of 99999999999 shards are there, missing are"));
-  EXPECT_THAT(opened_many.error().message, HasSubstr(" and others; incomplete download?"));
+  EXPECT_THAT(opened_many.error().text(), HasSubstr("1 of 99999999999 shards are there, missing are"));
+  EXPECT_THAT(opened_many.error().text(), HasSubstr(" and others; incomplete download?"));
   const TemporaryFolder twice;
   twice.write("model-1-of-1.safetensors", file_of({"a1"}));
   twice.write("model-00001-of-00001.safetensors", file_of({"a1"}));
   const auto opened_twice = open_checkpoint(twice.path());
   ASSERT_FALSE(opened_twice.ok());
-  EXPECT_THAT(opened_twice.error().message, HasSubstr("2 shards are named 'model-...-of-1'"));
+  EXPECT_THAT(opened_twice.error().text(), HasSubstr("2 shards are named 'model-...-of-1'"));
 }
 
 // sgl-project/sglang #35107: two ways to split, side by side.
@@ -327,7 +327,7 @@ TEST_F(CheckpointFolder, SaysWhatOtherFormatsNeed) {
     const auto source = open_checkpoint(folder.path());
     ASSERT_FALSE(source.ok()) << name;
     EXPECT_EQ(source.error().code, ErrorCode::kNotFound);
-    EXPECT_THAT(source.error().message, AllOf(HasSubstr(std::string("'") + name + "' is "), HasSubstr(remedy)));
+    EXPECT_THAT(source.error().text(), AllOf(HasSubstr(std::string("'") + name + "' is "), HasSubstr(remedy)));
   }
 }
 
@@ -374,7 +374,7 @@ TEST_F(CheckpointFolder, FollowsTheLinksOfAHuggingFaceCache) {
   EXPECT_TRUE(open_checkpoint(snapshot.string()).ok());
   folder_.write("snapshots/c0ffee/model.safetensors.index.json", R"({"weight_map":{"a":"model-1-of-1.safetensors"}})");
   const auto source = open_checkpoint(snapshot.string());
-  EXPECT_TRUE(source.ok()) << source.error().message;
+  EXPECT_TRUE(source.ok()) << source.error().text();
 }
 
 TEST(SameValues, AreComparedAsTheTypesAllow) {
@@ -409,7 +409,7 @@ TEST(SafetensorsIndex, RefusesNamesThatLeaveTheFolder) {
   for (const char* name : {"", ".", "..", "/etc/passwd", "../x", "sub/x", "..\\\\x", "x\\u0000", "x\\n"}) {
     const auto shards = parse_safetensors_index(fmt::format(R"({{"weight_map":{{"a":"{}"}}}})", name), "i");
     ASSERT_FALSE(shards.ok()) << name;
-    EXPECT_THAT(shards.error().message, HasSubstr("expected the plain name of a file")) << name;
+    EXPECT_THAT(shards.error().text(), HasSubstr("expected the plain name of a file")) << name;
   }
 }
 

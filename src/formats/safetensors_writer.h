@@ -61,7 +61,7 @@ class CheckpointWriter {
                                          uint64_t shard_bytes = kDefaultShardBytes);
 
   Status write(std::string_view tensor, std::span<const std::byte> piece);  // in declared order, as above
-  Status finish();  // last shard, then the index
+  Status finish();                                                          // last shard, then the index
 
  private:
   struct Shard {

@@ -22,7 +22,7 @@ TEST(SafetensorsWriter, WritesPiecesThatReadBackEqual) {
   const std::string path = folder.path() + "/x.safetensors";
   auto writer = SafetensorsWriter::create(
       path, {{"w \"q\"\n", DType::kF32, {1, 2}}, {"empty", DType::kF32, {0}}, {"scalar", DType::kU8, {}}, {"f4", DType::kF4, {2}}});
-  ASSERT_TRUE(writer.ok()) << writer.error().message;
+  ASSERT_TRUE(writer.ok()) << writer.error().text();
   ASSERT_TRUE(writer->write("w \"q\"\n", bytes_of("abc")).ok());
   ASSERT_TRUE(writer->write("w \"q\"\n", bytes_of("defgh")).ok());
   ASSERT_TRUE(writer->write("empty", {}).ok());
@@ -32,7 +32,7 @@ TEST(SafetensorsWriter, WritesPiecesThatReadBackEqual) {
   ASSERT_TRUE(writer->finish().ok());
 
   const auto source = open_safetensors(path);
-  ASSERT_TRUE(source.ok()) << source.error().message;
+  ASSERT_TRUE(source.ok()) << source.error().text();
   EXPECT_EQ(text_of(*source->find("w \"q\"\n")), "abcdefgh");
   EXPECT_EQ(source->find("w \"q\"\n")->shape, (std::vector<int64_t>{1, 2}));
   EXPECT_EQ(text_of(*source->find("scalar")), "i");
@@ -45,12 +45,12 @@ TEST(SafetensorsWriter, RefusesBytesThatWereNotDeclared) {
   TemporaryFolder folder;
   auto writer = SafetensorsWriter::create(folder.path() + "/x", {{"a", DType::kU8, {2}}, {"b", DType::kU8, {1}}});
   ASSERT_TRUE(writer.ok());
-  EXPECT_THAT(writer->write("b", bytes_of("x")).error().message, HasSubstr("out of the declared order, expected 'a'"));
-  EXPECT_THAT(writer->write("a", bytes_of("xyz")).error().message, HasSubstr("3 bytes with 2 left"));
-  EXPECT_THAT(writer->finish().error().message, HasSubstr("tensor 'a' lacks 2 bytes"));
+  EXPECT_THAT(writer->write("b", bytes_of("x")).error().text(), HasSubstr("out of the declared order, expected 'a'"));
+  EXPECT_THAT(writer->write("a", bytes_of("xyz")).error().text(), HasSubstr("3 bytes with 2 left"));
+  EXPECT_THAT(writer->finish().error().text(), HasSubstr("tensor 'a' lacks 2 bytes"));
   ASSERT_TRUE(writer->write("a", bytes_of("xy")).ok());
   ASSERT_TRUE(writer->write("b", bytes_of("z")).ok());
-  EXPECT_THAT(writer->write("b", bytes_of("z")).error().message, HasSubstr("expected 'no more data'"));
+  EXPECT_THAT(writer->write("b", bytes_of("z")).error().text(), HasSubstr("expected 'no more data'"));
 }
 
 TEST(SafetensorsWriter, RefusesBadDeclarations) {
@@ -78,7 +78,7 @@ TEST(CheckpointWriter, ShardsByDeclaredBytes) {
   TemporaryFolder folder;
   auto writer = CheckpointWriter::create(
       folder.path() + "/new", {{"a", DType::kU8, {3}}, {"b", DType::kU8, {2}}, {"large", DType::kU8, {9}}, {"c", DType::kU8, {0}}}, 5);
-  ASSERT_TRUE(writer.ok()) << writer.error().message;
+  ASSERT_TRUE(writer.ok()) << writer.error().text();
   ASSERT_TRUE(writer->write("a", bytes_of("aaa")).ok());
   ASSERT_TRUE(writer->write("b", bytes_of("bb")).ok());
   ASSERT_TRUE(writer->write("large", bytes_of("123456789")).ok());
@@ -87,7 +87,7 @@ TEST(CheckpointWriter, ShardsByDeclaredBytes) {
     EXPECT_TRUE(std::filesystem::exists(folder.path() + "/new/" + name)) << name;
   }
   const auto source = open_checkpoint(folder.path() + "/new");
-  ASSERT_TRUE(source.ok()) << source.error().message;
+  ASSERT_TRUE(source.ok()) << source.error().text();
   EXPECT_EQ(source->total_bytes(), 14u);
   EXPECT_EQ(text_of(*source->find("b")), "bb");
   EXPECT_EQ(text_of(*source->find("large")), "123456789");
@@ -101,7 +101,7 @@ TEST(CheckpointWriter, KeepsASmallModelInOneFile) {
   ASSERT_TRUE(writer->finish().ok());
   EXPECT_TRUE(open_safetensors(folder.path() + "/model.safetensors").ok());
   EXPECT_FALSE(std::filesystem::exists(folder.path() + "/model.safetensors.index.json"));
-  EXPECT_THAT(CheckpointWriter::create(folder.path(), {}).error().message, HasSubstr("holds a model.safetensors already"));
+  EXPECT_THAT(CheckpointWriter::create(folder.path(), {}).error().text(), HasSubstr("holds a model.safetensors already"));
 }
 
 TEST(CheckpointWriter, WritesNoIndexBeforeAllTensorsAreThere) {
@@ -109,9 +109,9 @@ TEST(CheckpointWriter, WritesNoIndexBeforeAllTensorsAreThere) {
   auto writer = CheckpointWriter::create(folder.path(), {{"a", DType::kU8, {1}}, {"b", DType::kU8, {1}}}, 1);
   ASSERT_TRUE(writer.ok());
   ASSERT_TRUE(writer->write("a", bytes_of("a")).ok());
-  EXPECT_THAT(writer->write("c", bytes_of("b")).error().message, HasSubstr("expected 'b'"));
-  EXPECT_THAT(writer->finish().error().message, HasSubstr("'b' lacks 1 bytes"));
-  EXPECT_THAT(open_checkpoint(folder.path()).error().message,
+  EXPECT_THAT(writer->write("c", bytes_of("b")).error().text(), HasSubstr("expected 'b'"));
+  EXPECT_THAT(writer->finish().error().text(), HasSubstr("'b' lacks 1 bytes"));
+  EXPECT_THAT(open_checkpoint(folder.path()).error().text(),
               HasSubstr("1 of 2 shards are there, missing are model-00002-of-00002.safetensors"));
 }
 

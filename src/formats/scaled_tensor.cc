@@ -65,7 +65,7 @@ Status check_scaled(const ScaledTensor& t, std::span<const int64_t> shape) {
     return unsupported("tensor '{}' is {}, which is read for matrices only, expected {}", w.name, to_string(w.dtype), shape_text(shape));
   const DType scale = t.scales->dtype;
   if (scale != DType::kF8E8M0 && scale != DType::kF32 && scale != DType::kBF16)
-    return corrupt("tensor '{}' has dtype {}; scales are F8_E8M0, F32 or BF16", t.scales->name, to_string(scale));
+    return corrupt("tensor '{}' has dtype {}, scales are F8_E8M0, F32 or BF16", t.scales->name, to_string(scale));
   const int64_t rows = shape[0], cols = shape[1];
   const bool packed = is_packed(w.dtype);
   if (packed && cols % kRun != 0)

@@ -46,7 +46,7 @@ std::vector<float> decoded(const Tensor& weight, const Tensor& scales, int64_t f
 
 std::string problem(const Tensor& weight, const Tensor* scales, std::vector<int64_t> shape) {
   const Status status = check_scaled({&weight.info, scales == nullptr ? nullptr : &scales->info}, shape);
-  return status.ok() ? "fits" : status.error().message;
+  return status.ok() ? "fits" : status.error().text();
 }
 
 TEST(ScaledTensor, ABlockOf128By128HasOneScale) {

@@ -1,13 +1,22 @@
-// Per query row with scores s_j = scale * q . k_j over the visible j, tile after tile of keys:
+// Per query row with scores s_j = scale * q . k_j over the visible j of a span, tile after tile of keys:
 //   m' = max(m, max_j s_j)    l' = e^(m - m') l + sum_j e^(s_j - m')    o' = e^(m - m') o + sum_j e^(s_j - m') v_j
-// and in the end o / l. Spans of keys are merged in the same way, as one tile each. Unlike the paper's, a block of rows holds all
-// heads that share a key head, and the loop over keys skips tiles that no row of the block sees.
+// Spans are folded in the same way, as one tile each, and in the end the output is o / l. Unlike the
+// paper's, a block of rows holds all heads that share a key head, and the loop over keys skips tiles that
+// no row of the block sees.
+//
+// Tiles begin at multiples of their width in positions. What a row does not see of a tile has weight 0,
+// which adds exact zeros, and the row's own sums begin where its own keys do: they are the same whatever
+// else the block sees.
 #include "kernels/attention.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
+#include "kernels/attention_rows.h"
 #include "kernels/softmax_partial.h"
+#include "kernels/span_tasks.h"
+#include "kernels/spans.h"
 
 namespace longhaul {
 namespace {
@@ -15,40 +24,14 @@ namespace {
 constexpr int64_t kRowBlock = 48;  // query rows of a task: four register tiles share each key read
 constexpr int64_t kKeyTile = 256;
 constexpr int64_t kCodedKeyTile = 64;  // widened, its keys and values stay near the core
-
-struct Range {
-  int64_t begin = 0, end = 0;  // positions
-};
-
-Range intersect(Range a, Range b) { return {std::max(a.begin, b.begin), std::min(a.end, b.end)}; }
-
-// How one sequence is cut into tasks. Rows are its queries times the heads of a group; row r is token r / group, head r % group.
-struct Plan {
-  int64_t rows = 0, row_blocks = 0;
-  int64_t splits = 0, split_begin = 0, split_keys = 0;
-
-  int64_t tasks_per_head() const { return row_blocks * splits; }
-  int64_t split_rows() const { return splits > 1 ? rows : 0; }  // rows whose spans must be merged
-};
+constexpr int64_t kLeastSpan = 512;    // of keys without a window
 
 int64_t group_of(const Attention& spec) { return spec.n_heads / spec.layout.n_kv_heads; }
 
 Range visible_to(const Attention& spec, int64_t position) { return {std::max<int64_t>(0, position - spec.window + 1), position + 1}; }
 
-// Few rows: keys are split. Borders stand at multiples of a tile, so that spans of whole pages share no tile.
-Plan plan_of(const Attention& spec, const AttentionQueries& s) {
-  Plan plan;
-  plan.rows = static_cast<int64_t>(s.positions.size()) * group_of(spec);
-  plan.row_blocks = ceil_div(plan.rows, kRowBlock);
-  plan.splits = 1;
-  plan.split_keys = kUnboundedWindow;
-  if (plan.row_blocks != 1) return plan;
-  const int64_t first = visible_to(spec, s.positions.front()).begin, end = s.positions.back() + 1;
-  plan.splits = std::clamp<int64_t>((end - first) / kMinKeysPerSplit, 1, kMaxSplits);
-  if (plan.splits == 1) return plan;
-  plan.split_begin = first / kKeyTile * kKeyTile;
-  plan.split_keys = round_up(ceil_div(end - plan.split_begin, plan.splits), kKeyTile);
-  return plan;
+Spans spans_of(const Attention& spec) {
+  return spec.window == kUnboundedWindow ? Spans::growing(kLeastSpan) : Spans::of_window(spec.window);
 }
 
 template <class Element>
@@ -56,56 +39,46 @@ struct Workspace {
   Element* q = nullptr;        // [kRowBlock, padded_dim]
   float* scores = nullptr;     // [kRowBlock, kKeyTile]
   Element* weights = nullptr;  // [kRowBlock, kKeyTile]
-  SoftmaxPartial partial;
-  Element *keys = nullptr, *values = nullptr;  // of 8-bit state: a tile widened, in panels
-  float* row_weights = nullptr;                // [kKeyTile] likewise, before they are rounded
+  SoftmaxPartial total, span;
+  // Of 8-bit state: a run of a tile widened, in panels; the tile's scales; a row's weights before they are rounded.
+  Element *keys = nullptr, *values = nullptr;
+  float *key_scales = nullptr, *value_scales = nullptr, *row_weights = nullptr;
 };
 
-template <class Element>
-Workspace<Element> take_workspace(ScratchCarver& carver, const KvLayout& layout) {
-  const int64_t dim = layout.padded_dim();
-  Workspace<Element> w{carver.take<Element>(kRowBlock * dim), carver.take<float>(kRowBlock * kKeyTile),
-                       carver.take<Element>(kRowBlock * kKeyTile), take_partial(carver, kRowBlock, dim)};
-  if (layout.dtype != DType::kI8) return w;
-  w.keys = carver.take<Element>(kCodedKeyTile * dim);
-  w.values = carver.take<Element>(kCodedKeyTile * dim);
-  w.row_weights = carver.take<float>(kKeyTile);
-  return w;
-}
-
-template <class Element>
-uint64_t workspace_bytes(const KvLayout& layout) {
-  ScratchCarver counter;
-  take_workspace<Element>(counter, layout);
-  return counter.used_bytes();
-}
-
-// A block of rows of one key head against one span of keys.
-struct Task {
+// Rows of one key head of one sequence; row r of the head is token r / group, head r % group of the group.
+struct Rows {
   const AttentionQueries* sequence = nullptr;
   int64_t kv_head = 0;
-  int64_t first_row = 0, rows = 0;
-  Range keys;  // positions of the span
+  int64_t first = 0, n = 0;
+};
+
+// Whole panels of keys that stand side by side in one block.
+struct Run {
+  const KvSegment* segment = nullptr;
+  int64_t slot = 0;
+  int64_t column = 0, n = 0;  // of the tile
 };
 
 template <class Element>
-class TaskRunner {
+class BlockRunner {
  public:
-  TaskRunner(const KernelSet& kernels, const Attention& spec, const Task& task, const Workspace<Element>& work,
-             const SoftmaxPartial& partial)
-      : kernels_(kernels), spec_(spec), task_(task), work_(work), partial_(partial), dim_(spec.layout.padded_dim()) {}
-
-  void run() {
+  BlockRunner(const KernelSet& kernels, const Attention& spec, const Rows& rows, const Workspace<Element>& work)
+      : kernels_(kernels), spec_(spec), rows_(rows), work_(work), dim_(spec.layout.padded_dim()) {
     load_queries();
-    partial_.clear(task_.rows, dim_);
-    const Range seen{range_of_row(0).begin, range_of_row(task_.rows - 1).end};  // positions ascend with the rows
-    for (const KvSegment& segment : task_.sequence->segments) {
-      const Range slots = slots_of(segment, seen);
-      const int64_t tile = is_coded() ? kCodedKeyTile : kKeyTile;
-      for (int64_t slot = slots.begin / kPanel * kPanel; slot < slots.end; slot += tile) {
-        attend_tile(segment, slot, round_up(std::min(tile, slots.end - slot), kPanel));
-      }
-    }
+  }
+
+  // Positions that some row of the block sees; they ascend with the rows.
+  Range seen() const { return {seen_by(0).begin, seen_by(rows_.n - 1).end}; }
+
+  // The block's attention over keys at the positions of a span.
+  void attend(Range span, const SoftmaxPartial& partial) {
+    partial_ = partial;
+    partial_.begin(rows_.n);
+    is_fresh_ = true;
+    const Range keys = intersect(seen(), span);
+    const int64_t width = is_coded() ? kCodedKeyTile : kKeyTile;
+    for (int64_t tile = keys.begin / width * width; tile < keys.end; tile += width)
+      attend_tile(tile, intersect(keys, {tile, tile + width}));
   }
 
  private:
@@ -114,212 +87,195 @@ class TaskRunner {
 
   void load_queries() {
     const int64_t group = group_of(spec_), head_dim = spec_.layout.head_dim;
-    for (int64_t r = 0; r < task_.rows; ++r) {
-      const int64_t token = (task_.first_row + r) / group, head = task_.kv_head * group + (task_.first_row + r) % group;
-      const float* from = task_.sequence->q + token * task_.sequence->q_stride + head * head_dim;
-      Element* to = work_.q + r * dim_;
-      if constexpr (kIsF32) {
-        std::copy_n(from, head_dim, to);
-      } else {
-        kernels_.to_bf16(from, head_dim, to);
-      }
-      std::fill(to + head_dim, to + dim_, Element{});
+    for (int64_t r = 0; r < rows_.n; ++r) {
+      const int64_t token = (rows_.first + r) / group, head = rows_.kv_head * group + (rows_.first + r) % group;
+      const float* from = rows_.sequence->q + token * rows_.sequence->q_stride + head * head_dim;
+      load_query(kernels_, from, head_dim, dim_, work_.q + r * dim_);
     }
   }
 
-  Range range_of_row(int64_t r) const {
-    const auto token = static_cast<size_t>((task_.first_row + r) / group_of(spec_));
-    return intersect(visible_to(spec_, task_.sequence->positions[token]), task_.keys);
-  }
-
-  static Range slots_of(const KvSegment& segment, Range positions) {
-    const Range held = intersect(positions, {segment.first_pos, segment.first_pos + segment.end - segment.begin});
-    if (held.begin >= held.end) return {};
-    return {held.begin - segment.first_pos + segment.begin, held.end - segment.first_pos + segment.begin};
+  Range seen_by(int64_t r) const {
+    return visible_to(spec_, rows_.sequence->positions[static_cast<size_t>((rows_.first + r) / group_of(spec_))]);
   }
 
   bool is_coded() const { return spec_.layout.dtype == DType::kI8; }
 
+  // Where the tile's panels that hold `keys` stand, in order of position.
+  void find_runs(int64_t tile, Range keys) {
+    n_runs_ = 0;
+    const int64_t end = round_up(keys.end, kPanel);
+    for (int64_t position = keys.begin / kPanel * kPanel; position < end; position += runs_[n_runs_++].n) {
+      const KvSegment& s = segment_with(rows_.sequence->segments, std::max(position, keys.begin));
+      runs_[n_runs_] = {&s, s.slot_of(position), position - tile, std::min(end, round_up(s.end_pos(), kPanel)) - position};
+    }
+  }
+
   // Codes lie as bf16 would, so that a panel's run of them widens in one go.
-  Panels keys(const KvSegment& segment, int64_t slot, int64_t n) const {
-    const Panels at = spec_.layout.keys(segment.block, segment.slots, task_.kv_head, slot);
+  Panels keys(const Run& run) const {
+    const Panels at = spec_.layout.keys(run.segment->block, run.segment->slots, rows_.kv_head, run.slot);
     if (!is_coded()) return at;
-    if constexpr (!kIsF32) kernels_.bytes_to_bf16(reinterpret_cast<const int8_t*>(at.data), n * dim_, work_.keys);
+    if constexpr (!kIsF32) kernels_.bytes_to_bf16(reinterpret_cast<const int8_t*>(at.data), run.n * dim_, work_.keys);
     return {reinterpret_cast<const std::byte*>(work_.keys), kElement * kPanel * dim_, kStepBytes};
   }
 
-  Panels values(const KvSegment& segment, int64_t slot, int64_t n) const {
-    const Panels at = spec_.layout.values(segment.block, segment.slots, task_.kv_head, slot);
+  Panels values(const Run& run) const {
+    const Panels at = spec_.layout.values(run.segment->block, run.segment->slots, rows_.kv_head, run.slot);
     if (!is_coded()) return at;
     for (int64_t panel = 0; panel < dim_ / kPanel; ++panel) {
       const auto* codes = reinterpret_cast<const int8_t*>(at.data + panel * at.panel_stride);
-      if constexpr (!kIsF32) kernels_.bytes_to_bf16(codes, n * kPanel, work_.values + panel * n * kPanel);
+      if constexpr (!kIsF32) kernels_.bytes_to_bf16(codes, run.n * kPanel, work_.values + panel * run.n * kPanel);
     }
-    return {reinterpret_cast<const std::byte*>(work_.values), kElement * kPanel * n, kStepBytes};
+    return {reinterpret_cast<const std::byte*>(work_.values), kElement * kPanel * run.n, kStepBytes};
   }
 
-  void attend_tile(const KvSegment& segment, int64_t slot, int64_t n) {
-    multiply({.a = work_.q,
-              .a_stride = dim_,
-              .b = keys(segment, slot, n),
-              .c = work_.scores,
-              .c_stride = kKeyTile,
-              .m = task_.rows,
-              .n = n,
-              .k = dim_});
-    const float *key_scales = nullptr, *value_scales = nullptr;
-    if (is_coded()) {
-      key_scales = spec_.layout.key_scales(segment.block, segment.slots, task_.kv_head) + slot;
-      value_scales = spec_.layout.value_scales(segment.block, segment.slots, task_.kv_head) + slot;
-    }
-    for (int64_t r = 0; r < task_.rows; ++r) weigh_row(r, slots_of(segment, range_of_row(r)), slot, n, key_scales, value_scales);
-    multiply({.a = work_.weights,
-              .a_stride = kKeyTile,
-              .b = values(segment, slot, n),
-              .c = partial_.sums,
-              .c_stride = dim_,
-              .m = task_.rows,
-              .n = dim_,
-              .k = n,
-              .accumulate = true});
+  void copy_scales(const Run& run) const {
+    const KvSegment& s = *run.segment;
+    std::copy_n(spec_.layout.key_scales(s.block, s.slots, rows_.kv_head) + run.slot, run.n, work_.key_scales + run.column);
+    std::copy_n(spec_.layout.value_scales(s.block, s.slots, rows_.kv_head) + run.slot, run.n, work_.value_scales + run.column);
   }
 
-  void multiply(const MatmulTile& tile) const { kIsF32 ? kernels_.matmul_f32(tile) : kernels_.matmul_bf16(tile); }
-
-  // A key's scale belongs to its score, a value's to its weight.
-  void weigh_row(int64_t r, Range slots, int64_t slot, int64_t n, const float* key_scales, const float* value_scales) {
-    const int64_t begin = std::clamp<int64_t>(slots.begin - slot, 0, n), end = std::clamp<int64_t>(slots.end - slot, 0, n);
-    float* scores = work_.scores + r * kKeyTile;
-    Element* weights = work_.weights + r * kKeyTile;
-    float factor;
-    if (key_scales != nullptr) {
-      kernels_.scale_by(scores, key_scales, n);
-      factor = kernels_.softmax_step(scores, n, begin, end, spec_.scale, partial_.max + r, partial_.weight + r, work_.row_weights);
-      kernels_.scale_by(work_.row_weights, value_scales, n);
-      if constexpr (!kIsF32) kernels_.to_bf16(work_.row_weights, n, weights);
-    } else if constexpr (kIsF32) {
-      factor = kernels_.softmax_step(scores, n, begin, end, spec_.scale, partial_.max + r, partial_.weight + r, weights);
-    } else {
-      factor = kernels_.softmax_step_bf16(scores, n, begin, end, spec_.scale, partial_.max + r, partial_.weight + r, weights);
+  void attend_tile(int64_t tile, Range keys_of_tile) {
+    find_runs(tile, keys_of_tile);
+    for (size_t i = 0; i < n_runs_; ++i) {
+      const Run& run = runs_[i];
+      multiply<Element>(kernels_, {.a = work_.q,
+                                   .a_stride = dim_,
+                                   .b = keys(run),
+                                   .c = work_.scores + run.column,
+                                   .c_stride = kKeyTile,
+                                   .m = rows_.n,
+                                   .n = run.n,
+                                   .k = dim_});
+      if (is_coded()) copy_scales(run);
     }
-    if (factor != 1.0f) kernels_.scale(partial_.sums + r * dim_, factor, dim_);
+    const Range columns{runs_[0].column, runs_[n_runs_ - 1].column + runs_[n_runs_ - 1].n};
+    for (int64_t r = 0; r < rows_.n; ++r) weigh(r, columns, intersect(seen_by(r), keys_of_tile), tile);
+    for (size_t i = 0; i < n_runs_; ++i) {
+      const Run& run = runs_[i];
+      multiply<Element>(kernels_, {.a = work_.weights + run.column,
+                                   .a_stride = kKeyTile,
+                                   .b = values(run),
+                                   .c = partial_.sums,
+                                   .c_stride = dim_,
+                                   .m = rows_.n,
+                                   .n = dim_,
+                                   .k = run.n,
+                                   .accumulate = !is_fresh_});
+      is_fresh_ = false;
+    }
+  }
+
+  // Scores in the columns of the tile become weights of the keys that the row sees.
+  void weigh(int64_t r, Range columns, Range seen, int64_t tile) const {
+    const int64_t at = r * kKeyTile + columns.begin, first = tile + columns.begin;
+    const TileScales scales =
+        is_coded() ? TileScales{work_.key_scales + columns.begin, work_.value_scales + columns.begin, work_.row_weights} : TileScales{};
+    const float factor = weigh_row(kernels_, work_.scores + at, columns.size(), {seen.begin - first, seen.end - first}, spec_.scale, scales,
+                                   partial_.max + r, partial_.weight + r, work_.weights + at);
+    if (factor != 1.0f && !is_fresh_) kernels_.scale(partial_.sums + r * dim_, factor, dim_);
   }
 
   const KernelSet& kernels_;
   const Attention& spec_;
-  const Task& task_;
+  const Rows rows_;
   const Workspace<Element>& work_;
-  const SoftmaxPartial& partial_;
   const int64_t dim_;
+  SoftmaxPartial partial_;
+  bool is_fresh_ = true;  // nothing has been added to the sums
+  std::array<Run, kKeyTile / kPanel> runs_;
+  size_t n_runs_ = 0;
 };
 
-// A sequence's tasks stand after one another, and so do its rows of partial results: [kv head, split, row].
-struct Place {
-  size_t sequence = 0;
-  Plan plan;
-  int64_t index = 0;          // within the sequence
-  int64_t first_partial = 0;  // row of the sequence's first partial result
+// What SpanTasks shares out: blocks of up to kRowBlock rows, key head after key head.
+template <class Element>
+class Problem : public SoftmaxProblem {
+ public:
+  using Workspace = longhaul::Workspace<Element>;
+
+  Problem(const KernelSet& kernels, const Attention& spec, std::span<const AttentionQueries> sequences)
+      : SoftmaxProblem(kernels, spec.layout.padded_dim()), spec_(spec), sequences_(sequences), spans_(spans_of(spec)) {}
+
+  Workspace take_workspace(ScratchCarver& carver) const {
+    Workspace w{carver.take<Element>(kRowBlock * dim_), carver.take<float>(kRowBlock * kKeyTile),
+                carver.take<Element>(kRowBlock * kKeyTile), take_partial(carver, kRowBlock), take_partial(carver, kRowBlock)};
+    if (spec_.layout.dtype != DType::kI8) return w;
+    w.keys = carver.take<Element>(kCodedKeyTile * dim_);
+    w.values = carver.take<Element>(kCodedKeyTile * dim_);
+    w.key_scales = carver.take<float>(kCodedKeyTile);
+    w.value_scales = carver.take<float>(kCodedKeyTile);
+    w.row_weights = carver.take<float>(kCodedKeyTile);
+    return w;
+  }
+
+  size_t n_sequences() const { return sequences_.size(); }
+  RowBlocks blocks(size_t sequence) const {
+    const int64_t rows = rows_per_head(sequence), n_heads = spec_.layout.n_kv_heads;
+    const Range first = visible_to(spec_, sequences_[sequence].positions.front()),
+                last = visible_to(spec_, sequences_[sequence].positions.back());
+    return {n_heads * ceil_div(rows, kRowBlock), std::min(rows, kRowBlock), spans_.of(last.end - 1) - spans_.of(first.begin) + 1,
+            last.size()};
+  }
+  bool has_row(size_t sequence, int64_t row) const { return row_of(sequence, row).first < rows_per_head(sequence); }
+
+  void run_block(const Workspace& work, size_t sequence, int64_t block) const {
+    const Rows rows = rows_of(sequence, block);
+    BlockRunner<Element> runner(kernels_, spec_, rows, work);
+    const Range seen = runner.seen();
+    const int64_t first = spans_.of(seen.begin), n = spans_.of(seen.end - 1) - first + 1;
+    attend_spans(n, rows.n, work.total, work.span,
+                 [&](int64_t i, const Partial& partial) { runner.attend(spans_.at(first + i), partial); });
+    for (int64_t r = 0; r < rows.n; ++r) write(rows, r, rows_from(work.total, r));
+  }
+
+  // Running maxima of several threads would share cache lines: they are kept apart until they are final.
+  void run_span(const Workspace& work, size_t sequence, int64_t block, int64_t span, const Partial& partial) const {
+    const Rows rows = rows_of(sequence, block);
+    const int64_t first = spans_.of(visible_to(spec_, sequences_[sequence].positions.front()).begin);
+    BlockRunner<Element>(kernels_, spec_, rows, work).attend(spans_.at(first + span), work.span);
+    work.span.copy_to(partial, rows.n, dim_);
+  }
+
+  void write(size_t sequence, int64_t row, const Partial& total) const { write(row_of(sequence, row), 0, total); }
+
+ private:
+  int64_t rows_per_head(size_t sequence) const { return static_cast<int64_t>(sequences_[sequence].positions.size()) * group_of(spec_); }
+  Rows rows_of(size_t sequence, int64_t block) const {
+    const int64_t rows = rows_per_head(sequence), per_head = ceil_div(rows, kRowBlock), first = block % per_head * kRowBlock;
+    return {&sequences_[sequence], block / per_head, first, std::min(kRowBlock, rows - first)};
+  }
+  // One row, numbered as in RowBlocks.
+  Rows row_of(size_t sequence, int64_t row) const {
+    const int64_t block_rows = std::min(kRowBlock, rows_per_head(sequence));
+    Rows rows = rows_of(sequence, row / block_rows);
+    rows.first += row % block_rows;
+    return rows;
+  }
+  void write(const Rows& rows, int64_t r, const Partial& total) const {
+    const int64_t group = group_of(spec_), row = rows.first + r;
+    float* out = rows.sequence->out + row / group * rows.sequence->out_stride;
+    write_row(total, kMinusInfinity, spec_.layout.head_dim, out + (rows.kv_head * group + row % group) * spec_.layout.head_dim);
+  }
+
+  const Attention& spec_;
+  const std::span<const AttentionQueries> sequences_;
+  const Spans spans_;
 };
-
-// The sequence that holds the index-th unit, where a sequence of plan p has units(p) of them.
-template <class Units>
-Place find(const Attention& spec, std::span<const AttentionQueries> sequences, int64_t index, Units units) {
-  Place place{.index = index};
-  for (;; ++place.sequence) {
-    place.plan = plan_of(spec, sequences[place.sequence]);
-    if (place.index < units(place.plan)) return place;
-    place.index -= units(place.plan);
-    place.first_partial += place.plan.split_rows() * place.plan.splits * spec.layout.n_kv_heads;
-  }
-}
-
-float* output_row(const Attention& spec, const AttentionQueries& s, int64_t kv_head, int64_t row) {
-  const int64_t group = group_of(spec);
-  return s.out + row / group * s.out_stride + (kv_head * group + row % group) * spec.layout.head_dim;
-}
-
-void write_rows(const Attention& spec, const Task& task, const SoftmaxPartial& partial) {
-  const int64_t dim = spec.layout.padded_dim();
-  for (int64_t r = 0; r < task.rows; ++r) {
-    const float factor = inverse_weight(partial.weight[r]);
-    float* out = output_row(spec, *task.sequence, task.kv_head, task.first_row + r);
-    for (int64_t d = 0; d < spec.layout.head_dim; ++d) out[d] = partial.sums[r * dim + d] * factor;
-  }
-}
 
 template <class Element>
-void run_task(const KernelSet& kernels, const Attention& spec, std::span<const AttentionQueries> sequences, const Place& place,
-              const Workspace<Element>& work, const SoftmaxPartial& partials) {
-  const Plan& plan = place.plan;
-  const int64_t part = place.index % plan.tasks_per_head();
-  Task task{.sequence = &sequences[place.sequence], .kv_head = place.index / plan.tasks_per_head()};
-  if (plan.splits > 1) {
-    task.rows = plan.rows;
-    task.keys = {plan.split_begin + part * plan.split_keys, plan.split_begin + (part + 1) * plan.split_keys};
-    TaskRunner<Element>(kernels, spec, task, work, work.partial).run();
-    // Running maxima of several threads would share cache lines: they are kept apart until they are final.
-    const int64_t row = place.first_partial + (task.kv_head * plan.splits + part) * plan.rows;
-    work.partial.copy_to(partials.rows_from(row, spec.layout.padded_dim()), plan.rows, spec.layout.padded_dim());
-  } else {
-    task.first_row = part * kRowBlock;
-    task.rows = std::min(kRowBlock, plan.rows - task.first_row);
-    task.keys = {0, kUnboundedWindow};
-    TaskRunner<Element>(kernels, spec, task, work, work.partial).run();
-    write_rows(spec, task, work.partial);
-  }
-}
-
-// One row's output from its spans; index counts [kv head, row].
-void merge_row(const KernelSet& kernels, const Attention& spec, std::span<const AttentionQueries> sequences, const Place& place,
-               const SoftmaxPartial& partials) {
-  const Plan& plan = place.plan;
-  const int64_t kv_head = place.index / plan.rows, row = place.index % plan.rows, dim = spec.layout.padded_dim();
-  const SoftmaxPartial first = partials.rows_from(place.first_partial + kv_head * plan.splits * plan.rows + row, dim);
-  float* out = output_row(spec, sequences[place.sequence], kv_head, row);
-  merge_parts(kernels, first, plan.splits, plan.rows, dim, kMinusInfinity, spec.layout.head_dim, out);
+uint64_t scratch_bytes(const Attention& spec, int n_threads) {
+  return SpanTasks<Problem<Element>>::scratch_bytes({ref_kernels(), spec, {}}, kRowBlock, n_threads);
 }
 
 template <class Element>
 void attend(const Compute& compute, const Attention& spec, std::span<const AttentionQueries> sequences, std::span<std::byte> scratch) {
-  int64_t n_tasks = 0, n_merged = 0, n_partials = 0, most_parts = 0;
-  for (const AttentionQueries& s : sequences) {
-    const Plan plan = plan_of(spec, s);
-    n_tasks += plan.tasks_per_head() * spec.layout.n_kv_heads;
-    n_merged += plan.split_rows() * spec.layout.n_kv_heads;
-    most_parts = std::max(most_parts, plan.splits);
-    n_partials += plan.split_rows() * plan.splits * spec.layout.n_kv_heads;
-  }
-  const int64_t dim = spec.layout.padded_dim();
-  ScratchCarver carver(scratch);
-  const SoftmaxPartial partials = take_partial(carver, n_partials, dim);
-  const auto work_bytes = static_cast<int64_t>(workspace_bytes<Element>(spec.layout));
-  std::byte* work_memory = carver.take<std::byte>(work_bytes * compute.pool->n_threads());
-
-  compute.pool->run(n_tasks, [&](int64_t index, int thread) {
-    ScratchCarver own({work_memory + thread * work_bytes, static_cast<size_t>(work_bytes)});
-    const auto work = take_workspace<Element>(own, spec.layout);
-    const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.tasks_per_head() * spec.layout.n_kv_heads; });
-    run_task(*compute.kernels, spec, sequences, place, work, partials);
-  });
-  const int64_t rows_per_chunk = merged_rows_per_chunk(most_parts, dim);
-  compute.pool->run(ceil_div(n_merged, rows_per_chunk), [&](int64_t chunk, int) {
-    for (int64_t index = chunk * rows_per_chunk; index < std::min(n_merged, (chunk + 1) * rows_per_chunk); ++index) {
-      const Place place = find(spec, sequences, index, [&](const Plan& p) { return p.split_rows() * spec.layout.n_kv_heads; });
-      merge_row(*compute.kernels, spec, sequences, place, partials);
-    }
-  });
+  const Problem<Element> problem(*compute.kernels, spec, sequences);
+  SpanTasks<Problem<Element>>(compute, problem, kRowBlock, scratch).run();
 }
 
 }  // namespace
 
-uint64_t attention_scratch_bytes(const Attention& spec, int64_t max_queries, int64_t max_sequences, int n_threads) {
-  const int64_t dim = spec.layout.padded_dim();
-  const int64_t split_rows = std::min(max_queries * group_of(spec), max_sequences * kRowBlock);
-  ScratchCarver counter;
-  take_partial(counter, split_rows * kMaxSplits * spec.layout.n_kv_heads, dim);
-  const bool is_f32 = spec.layout.dtype == DType::kF32;
-  return counter.used_bytes() +
-         static_cast<uint64_t>(n_threads) * (is_f32 ? workspace_bytes<float>(spec.layout) : workspace_bytes<bf16>(spec.layout));
+uint64_t attention_scratch_bytes(const Attention& spec, int n_threads) {
+  return spec.layout.dtype == DType::kF32 ? scratch_bytes<float>(spec, n_threads) : scratch_bytes<bf16>(spec, n_threads);
 }
 
 void attention(const Compute& compute, const Attention& spec, std::span<const AttentionQueries> sequences, std::span<std::byte> scratch) {

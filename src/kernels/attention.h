@@ -1,10 +1,12 @@
 // Softmax attention over cached keys and values, tile by tile: no buffer grows with the context.
 //
 // Grouped queries: the H/G query heads that share a key head are rows of one product, so each key is read once for all of them.
-// Long contexts of few queries are cut into at most kMaxSplits spans that run in parallel and are merged by their maxima.
+// Keys are cut at absolute positions (spans.h), so a row's result is the same to the bit whatever else is in the step, however its keys
+// are kept, and on any number of threads. Long contexts of few queries run span by span in parallel (span_tasks.h).
 // Source: FlashAttention-2 (Dao 2023), section 3.1; split over keys as in Flash-Decoding (Dao et al. 2023).
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <span>
 
@@ -50,17 +52,27 @@ struct KvLayout {
 // Writes one position: k and v are [G, head_dim] f32, v unused where rows hold no values of their own. The block must have been zeroed when it
 // was allocated.
 void store_kv(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot, const float* k, const float* v);
-// Copies one position between blocks of the same layout, as stored (ring commit, copy of a part-filled page).
+// Copies n consecutive positions between blocks of the same layout, as stored; panels that are whole on both sides as one.
 void copy_kv(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots,
-             int64_t to_slot);
+             int64_t to_slot, int64_t n);
 
-// A run of consecutive positions inside one block: slot s holds position first_pos + (s - begin), begin <= s < end.
+// A run of consecutive positions inside one block: slot s holds position first_pos + (s - begin), begin <= s < end. A position stands in a
+// slot that is equal to it modulo kPanel, and the visible ones of an aligned panel of positions in one segment: pairs and panels of keys
+// are then the same wherever they are kept.
 struct KvSegment {
   const std::byte* block = nullptr;
   int64_t slots = 0;
   int64_t begin = 0, end = 0;
   int64_t first_pos = 0;
+
+  int64_t end_pos() const { return first_pos + end - begin; }
+  int64_t slot_of(int64_t position) const { return position - first_pos + begin; }
 };
+
+// The segment that holds a position; segments ascend.
+inline const KvSegment& segment_with(std::span<const KvSegment> segments, int64_t position) {
+  return *std::partition_point(segments.begin(), segments.end(), [&](const KvSegment& s) { return s.end_pos() <= position; });
+}
 
 inline constexpr int64_t kUnboundedWindow = std::numeric_limits<int64_t>::max();
 
@@ -70,7 +82,7 @@ struct AttentionQueries {
   float* out = nullptr;      // [T, H, head_dim], rows out_stride apart
   int64_t q_stride = 0, out_stride = 0;
   std::span<const int64_t> positions;   // [T], ascending
-  std::span<const KvSegment> segments;  // each position in at most one; any order
+  std::span<const KvSegment> segments;  // ascending, each position in at most one
 };
 
 struct Attention {
@@ -80,11 +92,8 @@ struct Attention {
   int64_t window = kUnboundedWindow;
 };
 
-// A span of split keys has at least kMinKeysPerSplit positions (and there are at most kMaxSplits); how many there are depends on the sequence's context alone.
-inline constexpr int64_t kMinKeysPerSplit = 256;
-
-// max_queries: of all sequences of a step together.
-uint64_t attention_scratch_bytes(const Attention& spec, int64_t max_queries, int64_t max_sequences, int n_threads);
+// Of steps of any size.
+uint64_t attention_scratch_bytes(const Attention& spec, int n_threads);
 void attention(const Compute& compute, const Attention& spec, std::span<const AttentionQueries> sequences, std::span<std::byte> scratch);
 
 }  // namespace longhaul

@@ -37,13 +37,17 @@ struct Cache {
     for (int64_t p = first; p < end; p += slots) add_segment(add_block(slots), slots, 0, p, std::min(p + slots, end));
   }
 
-  // The last `slots` positions before `end` in a ring where position p stands in slot p mod slots: two segments once it wrapped.
+  // The last `slots` positions before `end` in a ring where position p stands in slot p mod slots, but for those behind the last border of a
+  // panel: two segments once it wrapped.
   void add_ring(int64_t slots, int64_t end) {
     std::byte* block = add_block(slots);
     for (int64_t p = 0; p < end; ++p) store(block, slots, p % slots, p);
-    const int64_t wrapped = end / slots * slots, oldest = std::max<int64_t>(0, end - slots);
-    if (oldest < wrapped) segments.push_back({block, slots, oldest % slots, slots, oldest});
-    if (wrapped < end) segments.push_back({block, slots, 0, end - wrapped, wrapped});
+    const int64_t border = end / kPanel * kPanel;
+    for (int64_t p = std::max<int64_t>(0, end - slots); p < border;) {
+      const int64_t n = std::min(border - p, slots - p % slots);
+      segments.push_back({block, slots, p % slots, p % slots + n, p});
+      p += n;
+    }
   }
 };
 
@@ -116,10 +120,8 @@ std::vector<float> naive(const Attention& spec, const Cache& cache, const Querie
 double bound(const Attention& spec) { return spec.layout.dtype == DType::kF32 ? 1e-5 : 4e-3; }
 
 void run(const KernelSet& set, int n_threads, const Attention& spec, std::span<const AttentionQueries> sequences) {
-  int64_t n_queries = 0;
-  for (const auto& s : sequences) n_queries += static_cast<int64_t>(s.positions.size());
   ThreadPool pool(n_threads);
-  AlignedBytes scratch(attention_scratch_bytes(spec, n_queries, static_cast<int64_t>(sequences.size()), n_threads));
+  AlignedBytes scratch(attention_scratch_bytes(spec, n_threads));
   std::memset(scratch.data(), 0xff, scratch.span().size());  // NaN: what is not written must not be read
   attention({&set, &pool}, spec, sequences, scratch.span());
 }
@@ -188,7 +190,7 @@ TEST(Attention, RingThatWrappedWithTheNewRowsBeside) {
       const int64_t n_new = 9;
       Cache cache(spec.layout, past + n_new, 26);
       cache.add_ring(64, past);
-      cache.add_segment(cache.add_block(32), 32, 5, past, past + n_new);  // in flight, from an odd slot on
+      cache.add_segment(cache.add_block(48), 48, 16, past / kPanel * kPanel, past + n_new);  // in flight
       Queries queries(spec, past, n_new, 27);
       expect_naive(spec, cache, queries, fmt::format("ring, past {}", past).c_str());
     }
@@ -228,6 +230,123 @@ TEST(Attention, SequencesTogetherEqualEachAlone) {
   }
 }
 
+// Results of all heads for a query, the gap behind them left out.
+std::vector<float> row_of(const Attention& spec, const Queries& queries, int64_t t) {
+  const auto begin = queries.out.begin() + t * Queries::stride(spec);
+  return {begin, begin + spec.n_heads * spec.layout.head_dim};
+}
+
+std::vector<float> run_one(const KernelSet& set, int n_threads, const Attention& spec, const Cache& cache, Queries queries) {
+  const AttentionQueries view = queries.view(spec, cache);
+  run(set, n_threads, spec, {&view, 1});
+  return queries.out;
+}
+
+// Of queries [first, first + n): in one step, in steps of several sizes, each alone.
+void expect_rows_alike(const Attention& spec, const Cache& cache, int64_t first, int64_t n, std::initializer_list<int64_t> sizes,
+                       const std::string& what) {
+  const Queries all(spec, first, n, 41);
+  for (const KernelSet* set : all_kernel_sets()) {
+    const auto expected = run_one(*set, 1, spec, cache, all);
+    for (const int64_t size : sizes) {
+      for (int64_t begin = 0; begin < n; begin += size) {
+        Queries some = all;
+        some.positions = {all.positions.begin() + begin, all.positions.begin() + std::min(n, begin + size)};
+        some.q.erase(some.q.begin(), some.q.begin() + begin * Queries::stride(spec));
+        const auto out = run_one(*set, 1, spec, cache, some);
+        for (size_t t = 0; t < some.positions.size(); ++t) {
+          const int64_t row = begin + static_cast<int64_t>(t);
+          const auto width = static_cast<size_t>(spec.n_heads * spec.layout.head_dim), stride = static_cast<size_t>(Queries::stride(spec));
+          ASSERT_TRUE(bitwise_equal(std::span(out).subspan(t * stride, width),
+                                    std::span(expected).subspan(static_cast<size_t>(row) * stride, width)))
+              << set->name << " " << to_string(spec.layout.dtype) << " " << what << ": query " << row << " of " << n << " in steps of "
+              << size;
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, AQueryIsTheSameAloneAndBesideOthers) {
+  for (DType dtype : kDTypes) {
+    for (int64_t window : {int64_t{1}, int64_t{7}, int64_t{130}, int64_t{600}, kUnboundedWindow}) {
+      const auto spec = make_spec(4, 2, 24, dtype, window);
+      Cache cache(spec.layout, 1100, 36);
+      cache.add_pages(256, 0, 1100);
+      expect_rows_alike(spec, cache, 1000, 100, {1, 7, 16, 64}, fmt::format("window {}", window));
+      expect_rows_alike(spec, cache, 0, 40, {1, 3, 15}, fmt::format("window {} from 0", window));
+    }
+  }
+}
+
+// Rings of several sizes with new rows in flight, and pages: where a key is kept changes nothing.
+TEST(Attention, ARingGivesTheBitsOfPages) {
+  for (DType dtype : kDTypes) {
+    for (const auto& [window, past] : {std::pair<int64_t, int64_t>{5, 37}, {64, 150}, {100, 1000}, {300, 1003}, {300, 17}}) {
+      const auto spec = make_spec(4, 2, 24, dtype, window);
+      const int64_t n = 40;
+      Cache pages(spec.layout, past + n, 38);
+      pages.add_pages(256, 0, past + n);
+      for (int64_t slots : {round_up(window, kPanel), round_up(window, kPanel) + 16, round_up(past, kPanel)}) {
+        if (slots < std::min(window, past)) continue;
+        Cache ring(spec.layout, past + n, 38);
+        ring.add_ring(slots, past);
+        ring.add_segment(ring.add_block(96), 96, 32, past / kPanel * kPanel, past + n);
+        const Queries queries(spec, past, n, 39);
+        for (const KernelSet* set : all_kernel_sets()) {
+          ASSERT_TRUE(bitwise_equal(run_one(*set, 1, spec, ring, queries), run_one(*set, 1, spec, pages, queries)))
+              << set->name << " " << to_string(dtype) << " window " << window << ", " << past << " positions in " << slots << " slots";
+        }
+      }
+    }
+  }
+}
+
+// One thread goes through a block's spans, several share them, in one wave or more.
+TEST(Attention, SharedSpansAreThoseOfOneThread) {
+  for (DType dtype : kDTypes) {
+    for (const auto& [n, count] : {std::pair<int64_t, int64_t>{513, 1}, {3000, 1}, {3000, 9}, {20000, 1}, {20000, 24}}) {
+      const auto spec = make_spec(2, 1, 16, dtype);
+      Cache cache(spec.layout, n, 44);
+      cache.add_pages(256, 0, n);
+      const Queries queries(spec, n - count, count, 45);
+      for (const KernelSet* set : sets_but_ref()) {
+        const auto expected = run_one(*set, 1, spec, cache, queries);
+        for (int threads : {2, 3, 8})
+          ASSERT_TRUE(bitwise_equal(run_one(*set, threads, spec, cache, queries), expected)) << set->name << " " << n << " " << count;
+      }
+    }
+    const auto windowed = make_spec(8, 1, 16, dtype, 1500);
+    Cache cache(windowed.layout, 4000, 46);
+    cache.add_pages(256, 0, 4000);
+    const Queries queries(windowed, 3998, 2, 47);
+    for (const KernelSet* set : all_kernel_sets())
+      ASSERT_TRUE(bitwise_equal(run_one(*set, 3, windowed, cache, queries), run_one(*set, 1, windowed, cache, queries))) << set->name;
+  }
+}
+
+// A page of keys that stands for every page of a million positions.
+TEST(Attention, FarSpansAreFoldedAlike) {
+  for (DType dtype : {DType::kBF16, DType::kI8}) {
+    const auto spec = make_spec(2, 1, 16, dtype);
+    const int64_t n = (int64_t{1} << 20) + 77;
+    Cache cache(spec.layout, 256, 48);
+    cache.add_pages(256, 0, 256);
+    const KvSegment page = cache.segments.front();
+    cache.segments.clear();
+    for (int64_t p = 0; p < n; p += 256) cache.segments.push_back({page.block, 256, 0, std::min<int64_t>(256, n - p), p});
+    const Queries queries(spec, n - 2, 2, 49);
+    const KernelSet& set = *all_kernel_sets().back();
+    const auto expected = run_one(set, 1, spec, cache, queries);
+    EXPECT_TRUE(bitwise_equal(run_one(set, 3, spec, cache, queries), expected));
+    Queries last = queries;
+    last.positions.erase(last.positions.begin());
+    last.q.erase(last.q.begin(), last.q.begin() + Queries::stride(spec));
+    last.out = run_one(set, 2, spec, cache, last);
+    EXPECT_TRUE(bitwise_equal(row_of(spec, last, 0), std::span(expected).subspan(static_cast<size_t>(Queries::stride(spec)), 32)));
+  }
+}
+
 TEST(Attention, LargeScoresDoNotOverflow) {
   for (DType dtype : kDTypes) {
     auto spec = make_spec(2, 1, 16, dtype);
@@ -249,8 +368,8 @@ TEST(Attention, CopiedPositionsAreTheSame) {
     Cache cache(spec.layout, 30, 34), copied(spec.layout, 30, 34);
     cache.add_pages(32, 0, 30);
     std::byte* block = copied.add_block(64);
-    for (int64_t p = 0; p < 30; ++p) copy_kv(spec.layout, cache.segments[0].block, 32, p, block, 64, p + 17);
-    copied.segments.push_back({block, 64, 17, 47, 0});
+    for (int64_t p = 0; p < 30; ++p) copy_kv(spec.layout, cache.segments[0].block, 32, p, block, 64, p + 16, 1);
+    copied.segments.push_back({block, 64, 16, 46, 0});
     Queries queries(spec, 29, 1, 35);
     expect_naive(spec, copied, queries, "copied");
   }

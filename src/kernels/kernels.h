@@ -15,7 +15,8 @@
 
 namespace longhaul {
 
-// C [M, N] = A [M, K] * B, or C += with accumulate. Sums and C are f32; B says what A is:
+// C [M, N] = A [M, K] * B, or C += with accumulate. Sums and C are f32. An output's sum runs over k in order, whatever M and N are, and goes
+// on from C as if it had not paused, where a product is cut at a multiple of kPanel inputs (of whole blocks in block formats). B says what A is:
 //   f32, bf16          rows of the same type, K padded to a whole step with zeros
 //   kQ8, kQ4, kF4      rows of InputBlock, K padded to whole blocks
 //   kF8E4M3            rows of bf16, K padded to whole blocks with zeros

@@ -44,7 +44,7 @@ TEST(Kernels, ChooseTakesTheFastestAndNamesWhatWorks) {
   const auto result = choose_kernels();
   unsetenv("LONGHAUL_KERNELS");
   ASSERT_FALSE(result.ok());
-  EXPECT_NE(result.error().message.find("ref"), std::string::npos);
+  EXPECT_NE(result.error().text().find("ref"), std::string::npos);
 }
 
 TEST(Kernels, Bf16ConversionsAreExactlyThoseOfRef) {

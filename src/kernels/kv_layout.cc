@@ -93,26 +93,39 @@ void store_slot(const KvLayout& layout, std::byte* block, int64_t slots, int64_t
   store_panels<T>(layout, block, slots, slot, k, v, convert_of);
 }
 
+// A position's vectors of one head, element by element.
 template <class T>
-void copy_slot(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots,
-               int64_t to_slot) {
-  if (layout.rows == RowKind::kShared) {
-    const uint64_t bytes = layout.bytes_per_slot();
-    std::memcpy(to + static_cast<uint64_t>(to_slot) * bytes, layout.shared_row(from, from_slot), bytes);
-    return;
+void copy_slot(const KvLayout& layout, const T* from, int64_t from_slots, int64_t from_slot, T* to, int64_t to_slots, int64_t to_slot) {
+  for (int64_t d = 0; d < layout.head_dim; ++d) {
+    to[key_place(layout, to_slot, d)] = from[key_place(layout, from_slot, d)];
+    if (has_values(layout)) to[value_place(layout, to_slots, to_slot, d)] = from[value_place(layout, from_slots, from_slot, d)];
   }
+}
+
+// A whole panel of positions: its keys stand together, and so do its values of a panel of channels.
+template <class T>
+void copy_panel(const KvLayout& layout, const T* from, int64_t from_slots, int64_t from_slot, T* to, int64_t to_slots, int64_t to_slot) {
+  std::copy_n(from + key_place(layout, from_slot, 0), kPanel * layout.padded_dim(), to + key_place(layout, to_slot, 0));
+  for (int64_t d = 0; has_values(layout) && d < layout.padded_dim(); d += kPanel)
+    std::copy_n(from + value_place(layout, from_slots, from_slot, d), kPanel * kPanel, to + value_place(layout, to_slots, to_slot, d));
+}
+
+template <class T>
+void copy_slots(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots,
+                int64_t to_slot, int64_t n) {
   for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
     const auto* source = reinterpret_cast<const T*>(from + head_offset(layout, from_slots, head));
     auto* target = reinterpret_cast<T*>(to + head_offset(layout, to_slots, head));
-    for (int64_t d = 0; d < layout.head_dim; ++d) {
-      target[key_place(layout, to_slot, d)] = source[key_place(layout, from_slot, d)];
-      if (has_values(layout)) target[value_place(layout, to_slots, to_slot, d)] = source[value_place(layout, from_slots, from_slot, d)];
+    for (int64_t i = 0; i < n;) {
+      const bool is_panel = (from_slot + i) % kPanel == 0 && (to_slot + i) % kPanel == 0 && n - i >= kPanel;
+      (is_panel ? copy_panel<T> : copy_slot<T>)(layout, source, from_slots, from_slot + i, target, to_slots, to_slot + i);
+      i += is_panel ? kPanel : 1;
     }
     if (layout.dtype != DType::kI8) continue;
     const float* from_scales = scales_of(layout, const_cast<std::byte*>(from), from_slots, head);
     float* to_scales = scales_of(layout, to, to_slots, head);
-    to_scales[to_slot] = from_scales[from_slot];
-    if (has_values(layout)) to_scales[to_slots + to_slot] = from_scales[from_slots + from_slot];
+    std::copy_n(from_scales + from_slot, n, to_scales + to_slot);
+    if (has_values(layout)) std::copy_n(from_scales + from_slots + from_slot, n, to_scales + to_slots + to_slot);
   }
 }
 
@@ -183,11 +196,18 @@ void store_kv(const KvLayout& layout, std::byte* block, int64_t slots, int64_t s
 }
 
 void copy_kv(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot, std::byte* to, int64_t to_slots,
-             int64_t to_slot) {
+             int64_t to_slot, int64_t n) {
+  LH_DCHECK(from_slot + n <= from_slots && to_slot + n <= to_slots);
+  if (layout.rows == RowKind::kShared) {
+    const uint64_t bytes = layout.bytes_per_slot();
+    std::memcpy(to + static_cast<uint64_t>(to_slot) * bytes, layout.shared_row(from, from_slot), static_cast<uint64_t>(n) * bytes);
+    return;
+  }
+  LH_CHECK(layout.format.coding == RowCoding::kPlain);  // coded keys stay in their pages
   switch (layout.dtype) {
-    case DType::kF32: return copy_slot<float>(layout, from, from_slots, from_slot, to, to_slots, to_slot);
-    case DType::kBF16: return copy_slot<bf16>(layout, from, from_slots, from_slot, to, to_slots, to_slot);
-    case DType::kI8: return copy_slot<int8_t>(layout, from, from_slots, from_slot, to, to_slots, to_slot);
+    case DType::kF32: return copy_slots<float>(layout, from, from_slots, from_slot, to, to_slots, to_slot, n);
+    case DType::kBF16: return copy_slots<bf16>(layout, from, from_slots, from_slot, to, to_slots, to_slot, n);
+    case DType::kI8: return copy_slots<int8_t>(layout, from, from_slots, from_slot, to, to_slots, to_slot, n);
     default: LH_CHECK(!"a dtype of rows");
   }
 }

@@ -1,6 +1,7 @@
 // Rows of attention state in their blocks: where each number stands, and that it survives being moved.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 
 #include "kernels/attention.h"
@@ -95,9 +96,26 @@ TEST(KvLayout, CopiesAreWhatWasStored) {
           const int64_t other = (s * 5 + 3) % 48;
           store_kv(layout, from.data(), 16, s, k.data() + s * heads * 10, v.data() + s * heads * 10);
           store_kv(layout, direct.data(), 48, other, k.data() + s * heads * 10, v.data() + s * heads * 10);
-          copy_kv(layout, from.data(), 16, s, to.data(), 48, other);
+          copy_kv(layout, from.data(), 16, s, to.data(), 48, other, 1);
         }
         EXPECT_EQ(std::memcmp(to.data(), direct.data(), layout.block_bytes(48)), 0) << static_cast<int>(rows);
+      }
+    }
+  }
+}
+
+TEST(KvLayout, RunsAreCopiedLikeTheirPositions) {
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
+    for (RowKind rows : {RowKind::kKeysAndValues, RowKind::kShared, RowKind::kKeys}) {
+      const KvLayout layout{2, 24, dtype, rows};
+      const AlignedBytes from(layout.block_bytes(64));
+      const auto k = random_floats(64 * 48, 9), v = random_floats(64 * 48, 10);
+      for (int64_t s = 0; s < 64; ++s) store_kv(layout, from.data(), 64, s, k.data() + s * 48, v.data() + s * 48);
+      for (const auto& [begin, to, n] : {std::array<int64_t, 3>{0, 32, 64}, {5, 21, 50}, {16, 0, 16}, {3, 4, 20}, {48, 95, 1}}) {
+        const AlignedBytes run(layout.block_bytes(96)), single(layout.block_bytes(96));
+        copy_kv(layout, from.data(), 64, begin, run.data(), 96, to, n);
+        for (int64_t i = 0; i < n; ++i) copy_kv(layout, from.data(), 64, begin + i, single.data(), 96, to + i, 1);
+        EXPECT_EQ(std::memcmp(run.data(), single.data(), layout.block_bytes(96)), 0) << begin << " to " << to;
       }
     }
   }

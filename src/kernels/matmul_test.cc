@@ -79,14 +79,14 @@ TEST(MatmulKernel, RowDoesNotDependOnTheRowsBesideIt) {
 TEST(MatmulKernel, SumsInParts) {  // what the blocks of k rely on: the sum continues bit by bit
   for (DType dtype : {DType::kF32, DType::kBF16}) {
     const Operands operands(7, 40, 100, dtype);
-    for (const KernelSet* set : sets_but_ref()) {
+    for (const KernelSet* set : all_kernel_sets()) {
       const auto whole = operands.multiply(*set, 0, 7, false);
       std::vector<float> parts(whole.size(), 0.5f);
       const int64_t size = dtype == DType::kF32 ? 4 : 2;
       const Panels b = PackedMatrix{operands.packed.data(), dtype, 40, 100}.panels();
       const auto* a = dtype == DType::kF32 ? reinterpret_cast<const std::byte*>(operands.a_f32.data())
                                            : reinterpret_cast<const std::byte*>(operands.a_bf16.data());
-      for (int64_t k = 0; k < 100; k += 36) {
+      for (int64_t k = 0; k < 100; k += 48) {
         MatmulTile tile{.a = a + k * size,
                         .a_stride = operands.stride,
                         .b = b,
@@ -94,7 +94,7 @@ TEST(MatmulKernel, SumsInParts) {  // what the blocks of k rely on: the sum cont
                         .c_stride = 41,
                         .m = 7,
                         .n = 40,
-                        .k = std::min<int64_t>(36, 100 - k),
+                        .k = std::min<int64_t>(48, 100 - k),
                         .accumulate = k > 0};
         tile.b.data += k / inputs_per_step(dtype) * b.step_stride;
         dtype == DType::kF32 ? set->matmul_f32(tile) : set->matmul_bf16(tile);
@@ -148,7 +148,7 @@ TEST(Matmul, GroupMatchesRefForEverySetAndAnyThreads) {
 TEST(Matmul, DecodeEqualsPrefillBitwise) {  // few rows and many rows are cut differently
   const int64_t n = 301, k = 451, m = 70;
   for (DType dtype : {DType::kF32, DType::kBF16}) {
-    for (const KernelSet* set : sets_but_ref()) {
+    for (const KernelSet* set : all_kernel_sets()) {
       const auto many = run_group(*set, 2, m, k, n, dtype), one = run_group(*set, 2, 1, k, n, dtype);
       EXPECT_TRUE(bitwise_equal(one.y1, std::span(many.y1).first(one.y1.size()))) << set->name;
     }

@@ -58,6 +58,7 @@ class Call {
     return pack_f8_rows(codes.data(), squares, 0, n, k, out);
   }
   std::byte* bytes(uint64_t n) { return bytes_.emplace_back(n).data(); }
+  float* block(int64_t n) { return reinterpret_cast<float*>(bytes(static_cast<uint64_t>(n) * sizeof(float))); }
 
   // What the call is judged by.
   void out(Rows<const float> x) {
@@ -368,10 +369,8 @@ TEST(Ops, PoolsWindows) {
       WindowPooling spec{.ratio = 4, .width = 70, .overlaps = overlaps};
       const int64_t width = spec.series() * spec.width;
       spec.position_bias = c.vector(4 * width);
-      std::vector<std::byte*> blocks;
-      for (int i = 0; i < 2; ++i) {
-        blocks.push_back(c.bytes(static_cast<uint64_t>(3 * width) * sizeof(float)));
-      }
+      std::vector<float*> blocks;
+      for (int i = 0; i < 2; ++i) blocks.push_back(c.block(3 * width));
       // Two steps: windows stay open in between.
       for (const auto& [lengths, n] : {std::pair{std::vector<int64_t>{6, 3}, std::vector<int64_t>{6, 3}},
                                        std::pair{std::vector<int64_t>{15, 4}, std::vector<int64_t>{9, 1}}}) {
@@ -380,12 +379,11 @@ TEST(Ops, PoolsWindows) {
         const Rows<float> entries = c.rows(4, 70);
         c.ops.clear(entries);
         std::vector<int64_t> positions(4);
-        c.ops.pool_windows(spec, tokens.rows(), kv, gate, {DType::kF32, blocks}, entries, positions);
+        c.ops.pool_windows(spec, tokens.rows(), kv, gate, {blocks}, entries, positions);
         c.out(entries);
         c.out(Rows<const int64_t>(positions.data(), 1, 4));
       }
-      for (std::byte* b : blocks) {
-        auto* state = reinterpret_cast<float*>(b);
+      for (float* state : blocks) {
         std::replace(state, state + 3 * width, kMinusInfinity, -1.0f);  // a pool that is empty
         c.out(Rows<const float>(state, 1, 3 * width));
       }
@@ -462,26 +460,24 @@ TEST(Ops, RunsExpertsInWaves) {
 }
 
 TEST(Ops, ConvolvesOverTime) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    for (const auto& [time0, time1] : {std::pair{2, 2}, std::pair{1, 1}, std::pair{4, 3}}) {
-      hold(kF32, [&, t0 = time0, t1 = time1](Call& c) {
-        const int64_t channels = 12, half = 5;
-        const CausalConvolution spec{t0, t1, c.vector(channels * t0), c.vector(channels)};
-        std::vector<std::byte*> blocks = {c.bytes(1024), c.bytes(1024)};
-        for (const auto& [lengths, n] : {std::pair{std::vector<int64_t>{6, 1}, std::vector<int64_t>{6, 1}},
-                                         std::pair{std::vector<int64_t>{7, 9}, std::vector<int64_t>{1, 8}}}) {
-          const Tokens tokens(lengths, n);
-          const int64_t rows = n[0] + n[1];
-          const Rows<float> x = c.rows(rows, channels), current = c.rows(rows, half);
-          const Rows<float> delayed = c.rows(rows, half), y = c.rows(rows, channels);
-          const Rows<float> windows = c.rows(rows, channels * t1), values = c.rows(rows, 2 * half);
-          c.ops.convolve(spec, tokens.rows(), {dtype, blocks}, x, current, delayed, y, windows, values, c.scratch);
-          c.out(y);
-          c.out(windows);
-          c.out(values);
-        }
-      });
-    }
+  for (const auto& [time0, time1] : {std::pair{2, 2}, std::pair{1, 1}, std::pair{4, 3}}) {
+    hold(kF32, [&, t0 = time0, t1 = time1](Call& c) {
+      const int64_t channels = 12, half = 5;
+      const CausalConvolution spec{t0, t1, c.vector(channels * t0), c.vector(channels)};
+      std::vector<float*> blocks = {c.block(256), c.block(256)};
+      for (const auto& [lengths, n] : {std::pair{std::vector<int64_t>{6, 1}, std::vector<int64_t>{6, 1}},
+                                       std::pair{std::vector<int64_t>{7, 9}, std::vector<int64_t>{1, 8}}}) {
+        const Tokens tokens(lengths, n);
+        const int64_t rows = n[0] + n[1];
+        const Rows<float> x = c.rows(rows, channels), current = c.rows(rows, half);
+        const Rows<float> delayed = c.rows(rows, half), y = c.rows(rows, channels);
+        const Rows<float> windows = c.rows(rows, channels * t1), values = c.rows(rows, 2 * half);
+        c.ops.convolve(spec, tokens.rows(), {blocks}, x, current, delayed, y, windows, values, c.scratch);
+        c.out(y);
+        c.out(windows);
+        c.out(values);
+      }
+    });
   }
 }
 

@@ -278,8 +278,8 @@ Result<QuantError> quantise_rows(const void* source, DType source_dtype, int64_t
     for (int64_t i = 0; i < k; ++i) {
       float& w = row[static_cast<size_t>(i)] = load(static_cast<const std::byte*>(source), source_dtype, r * k + i);
       if (!(std::abs(w) <= kLargestWeight)) {
-        return corrupt("row {}, column {} holds {}, which cannot be quantised (at most {} in magnitude)", first_row + r, i, w,
-                       kLargestWeight);
+        return corrupt("row {}, column {} holds {}, which cannot be quantised (at most {} in magnitude); download the checkpoint again",
+                       first_row + r, i, w, kLargestWeight);
       }
     }
     error += quantise_row(row.data(), packed, first_row + r, k, out);
@@ -297,7 +297,8 @@ Status pack_f4_rows(const std::byte* codes, const std::byte* scales, int64_t fir
     header_of(out, kFormat, k, row)[output] = 0.5f;  // the levels are doubled
     for (int64_t g = 0; g < scale_stride; ++g) {
       const auto scale = static_cast<uint8_t>(scales[r * scale_stride + g]);
-      if (scale == 255) return corrupt("the scale of row {}, columns from {} is not a number", row, g * kQuantGroup);
+      if (scale == 255)
+        return corrupt("the scale of row {}, columns from {} is not a number; download the checkpoint again", row, g * kQuantGroup);
       block_of(out, kFormat, k, row, g / kBlockGroups)[g % kBlockGroups * kPanel + output] = scale;
     }
     for (int64_t i = 0; i < k; ++i) {
@@ -319,7 +320,7 @@ Status pack_f8_rows(const std::byte* codes, std::span<const float> scales, int64
     std::copy_n(scales.data() + row / kQuantBlock * blocks_of(k), blocks_of(k), header_of(out, kFormat, k, row));
     for (int64_t i = 0; i < k; ++i) {
       const auto code = static_cast<uint8_t>(codes[r * k + i]);
-      if ((code & 0x7f) == 0x7f) return corrupt("row {}, column {} is not a number", row, i);
+      if ((code & 0x7f) == 0x7f) return corrupt("row {}, column {} is not a number; download the checkpoint again", row, i);
       put_code(kFormat, block_of(out, kFormat, k, row, i / kQuantBlock), row % kPanel, i % kQuantBlock, code);
     }
   }

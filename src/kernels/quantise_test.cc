@@ -123,7 +123,7 @@ TEST(Quantise, RefusesWhatHasNoScale) {
     const auto result = quantise_rows(w.data(), DType::kF32, 0, 1, 32, DType::kQ4, packed.data());
     ASSERT_FALSE(result.ok());
     EXPECT_EQ(result.error().code, ErrorCode::kCorruptFile);
-    EXPECT_NE(result.error().message.find("column 7"), std::string::npos);
+    EXPECT_NE(result.error().text().find("column 7"), std::string::npos);
   }
 }
 

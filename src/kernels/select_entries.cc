@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
+#include "kernels/attention_rows.h"
 #include "kernels/quant_blocks.h"
 #include "kernels/row_coding.h"
+#include "kernels/softmax_partial.h"
+#include "kernels/span_tasks.h"
+#include "kernels/spans.h"
 
 namespace longhaul {
 namespace {
 
 constexpr int64_t kEntryTile = 256;
-constexpr int64_t kMinEntriesPerSplit = 2048;
+constexpr int64_t kLeastSpan = 2048;
 
 struct Candidate {
   float score;
@@ -56,19 +61,6 @@ class StreamingTopK {
   bool has_k_ = false;
 };
 
-struct Plan {
-  int64_t tokens = 0, splits = 1, split_entries = 0;
-  int64_t tasks() const { return tokens * splits; }
-};
-
-Plan plan_of(const EntrySelection& spec, const SelectionQueries& s) {
-  Plan p{.tokens = static_cast<int64_t>(s.positions.size())};
-  const int64_t visible = spec.visible_entries(s.positions.back());
-  if (p.tokens == 1) p.splits = std::clamp<int64_t>(visible / kMinEntriesPerSplit, 1, kMaxSplits);
-  p.split_entries = round_up(std::max<int64_t>(1, ceil_div(visible, p.splits)), kEntryTile);
-  return p;
-}
-
 template <class Element>
 struct Workspace {
   Element* q = nullptr;             // [H, padded_dim]
@@ -97,13 +89,6 @@ Workspace<Element> take_workspace(ScratchCarver& carver, const EntrySelection& s
   return w;
 }
 
-template <class Element>
-uint64_t workspace_bytes(const EntrySelection& spec) {
-  ScratchCarver counter;
-  take_workspace<Element>(counter, spec);
-  return counter.used_bytes();
-}
-
 // One query against entries [begin, end).
 template <class Element>
 class Scorer {
@@ -115,22 +100,16 @@ class Scorer {
       encode_query(s.q + token * spec.n_heads * dim);
       return;
     }
-    for (int64_t h = 0; h < spec.n_heads; ++h) {
-      const float* from = s.q + (token * spec.n_heads + h) * dim;
-      if constexpr (std::is_same_v<Element, float>) {
-        std::copy_n(from, dim, work.q + h * padded);
-      } else {
-        kernels.to_bf16(from, dim, work.q + h * padded);
-      }
-      std::fill(work.q + h * padded + dim, work.q + (h + 1) * padded, Element{});
-    }
+    for (int64_t h = 0; h < spec.n_heads; ++h)
+      load_query(kernels, s.q + (token * spec.n_heads + h) * dim, dim, padded, work.q + h * padded);
   }
 
-  int64_t best(int64_t begin, int64_t end) {
+  // The best of some entries go to the front of work.candidates; returns how many there are.
+  int64_t best(Range entries) {
     StreamingTopK top(work_.candidates, spec_.top_k);
-    const int64_t slots = begin < end ? s_.keys.front().slots : 0;
-    for (int64_t e = begin; e < end;) {
-      const int64_t n = std::min({kEntryTile, end - e, slots - e % slots});
+    const int64_t slots = entries.is_empty() ? 0 : s_.keys.front().slots;
+    for (int64_t e = entries.begin; e < entries.end;) {
+      const int64_t n = std::min({kEntryTile, entries.end - e, slots - e % slots});
       score(s_.keys[static_cast<size_t>(e / slots)], e % slots, n);
       top.add(work_.sums, n, e);
       e += n;
@@ -180,15 +159,14 @@ class Scorer {
 
   void multiply(const KvSegment& page, int64_t slot, int64_t n) {
     const int64_t padded = spec_.layout.padded_dim();
-    const MatmulTile tile{.a = work_.q,
-                          .a_stride = padded,
-                          .b = keys(page, slot, n),
-                          .c = work_.scores,
-                          .c_stride = kEntryTile,
-                          .m = spec_.n_heads,
-                          .n = n,
-                          .k = padded};
-    std::is_same_v<Element, float> ? kernels_.matmul_f32(tile) : kernels_.matmul_bf16(tile);
+    longhaul::multiply<Element>(kernels_, {.a = work_.q,
+                                           .a_stride = padded,
+                                           .b = keys(page, slot, n),
+                                           .c = work_.scores,
+                                           .c_stride = kEntryTile,
+                                           .m = spec_.n_heads,
+                                           .n = n,
+                                           .k = padded});
   }
 
   void score(const KvSegment& page, int64_t slot, int64_t n) {
@@ -217,87 +195,86 @@ class Scorer {
   const float* weights_;
 };
 
-void write_ascending(Candidate* best, int64_t n, int32_t* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = best[i].entry;
-  std::sort(out, out + n);
-}
-
-struct Place {
-  size_t sequence = 0;
-  Plan plan;
-  int64_t index = 0;
-};
-
-Place find(const EntrySelection& spec, std::span<const SelectionQueries> sequences, int64_t index) {
-  Place place{.index = index};
-  for (;; ++place.sequence) {
-    place.plan = plan_of(spec, sequences[place.sequence]);
-    if (place.index < place.plan.tasks()) return place;
-    place.index -= place.plan.tasks();
-  }
-}
-
-// The best of a sequence's spans, [sequences, kMaxSplits, top_k], and how many each found.
-struct SplitResults {
-  Candidate* best = nullptr;
+// Rows of the best of some entries, each with room for twice top_k.
+struct Best {
+  Candidate* candidates = nullptr;
   int64_t* n = nullptr;
 };
 
-SplitResults take_split_results(ScratchCarver& carver, const EntrySelection& spec, int64_t sequences) {
-  return {carver.take<Candidate>(sequences * kMaxSplits * spec.top_k), carver.take<int64_t>(sequences * kMaxSplits)};
-}
+// What SpanTasks shares out: a query is a block. Which entries are best does not depend on the cut.
+template <class Element>
+class Problem {
+ public:
+  using Workspace = longhaul::Workspace<Element>;
+  using Partial = Best;
 
-// Each span's best were put side by side; gaps are closed, then the best of all are found.
-void merge_splits(const EntrySelection& spec, const Plan& plan, Candidate* best, const int64_t* found, int32_t* out) {
-  int64_t n = 0;
-  for (int64_t s = 0; s < plan.splits; ++s) {
-    std::copy_n(best + s * spec.top_k, found[s], best + n);
-    n += found[s];
+  Problem(const KernelSet& kernels, const EntrySelection& spec, std::span<const SelectionQueries> sequences)
+      : kernels_(kernels), spec_(spec), sequences_(sequences) {}
+
+  Workspace take_workspace(ScratchCarver& carver) const { return longhaul::take_workspace<Element>(carver, spec_); }
+  Partial take_partial(ScratchCarver& carver, int64_t rows) const {
+    return {carver.take<Candidate>(rows * 2 * spec_.top_k), carver.take<int64_t>(rows)};
   }
-  if (n > spec.top_k) std::nth_element(best, best + spec.top_k - 1, best + n, better);
-  write_ascending(best, std::min(n, spec.top_k), out);
+  Partial rows_from(const Partial& best, int64_t row) const { return {best.candidates + row * 2 * spec_.top_k, best.n + row}; }
+  int64_t elements_per_row() const { return 8 * spec_.top_k; }
+
+  size_t n_sequences() const { return sequences_.size(); }
+  RowBlocks blocks(size_t sequence) const {
+    const int64_t visible = spec_.visible_entries(sequences_[sequence].positions.back());
+    return {n_tokens(sequence), 1, visible == 0 ? 0 : spans_.of(visible - 1) + 1, visible};
+  }
+  bool has_row(size_t sequence, int64_t row) const { return row < n_tokens(sequence); }
+
+  void run_block(const Workspace& work, size_t sequence, int64_t token) const {
+    int64_t n = best(work, sequence, token, {0, std::numeric_limits<int64_t>::max()});
+    write(sequence, token, {work.candidates, &n});
+  }
+  void run_span(const Workspace& work, size_t sequence, int64_t token, int64_t span, const Partial& into) const {
+    *into.n = best(work, sequence, token, spans_.at(span));
+    std::copy_n(work.candidates, *into.n, into.candidates);
+  }
+  void fold(const Partial& span, const Partial& total) const {
+    std::copy_n(span.candidates, *span.n, total.candidates + *total.n);
+    *total.n += *span.n;
+    if (*total.n <= spec_.top_k) return;
+    std::nth_element(total.candidates, total.candidates + spec_.top_k - 1, total.candidates + *total.n, better);
+    *total.n = spec_.top_k;
+  }
+  void write(size_t sequence, int64_t token, const Partial& total) const {
+    int32_t* out = sequences_[sequence].chosen + token * spec_.top_k;
+    for (int64_t i = 0; i < *total.n; ++i) out[i] = total.candidates[i].entry;
+    std::sort(out, out + *total.n);
+  }
+
+ private:
+  int64_t n_tokens(size_t sequence) const { return static_cast<int64_t>(sequences_[sequence].positions.size()); }
+  int64_t best(const Workspace& work, size_t sequence, int64_t token, Range entries) const {
+    const SelectionQueries& s = sequences_[sequence];
+    const Range visible{0, spec_.visible_entries(s.positions[static_cast<size_t>(token)])};
+    return Scorer<Element>(kernels_, spec_, s, token, work).best(intersect(entries, visible));
+  }
+
+  const KernelSet& kernels_;
+  const EntrySelection& spec_;
+  const std::span<const SelectionQueries> sequences_;
+  const Spans spans_ = Spans::growing(kLeastSpan);
+};
+
+template <class Element>
+uint64_t scratch_bytes(const EntrySelection& spec, int n_threads) {
+  return SpanTasks<Problem<Element>>::scratch_bytes({ref_kernels(), spec, {}}, 1, n_threads);
 }
 
 template <class Element>
 void select(const Compute& compute, const EntrySelection& spec, std::span<const SelectionQueries> sequences, std::span<std::byte> scratch) {
-  int64_t n_tasks = 0;
-  for (const SelectionQueries& s : sequences) n_tasks += plan_of(spec, s).tasks();
-  ScratchCarver carver(scratch);
-  const SplitResults results = take_split_results(carver, spec, static_cast<int64_t>(sequences.size()));
-  const auto work_bytes = static_cast<int64_t>(workspace_bytes<Element>(spec));
-  std::byte* work_memory = carver.take<std::byte>(work_bytes * compute.pool->n_threads());
-  compute.pool->run(n_tasks, [&](int64_t index, int thread) {
-    ScratchCarver own({work_memory + thread * work_bytes, static_cast<size_t>(work_bytes)});
-    const auto work = take_workspace<Element>(own, spec);
-    const Place place = find(spec, sequences, index);
-    const SelectionQueries& s = sequences[place.sequence];
-    const int64_t token = place.index / place.plan.splits, split = place.index % place.plan.splits;
-    const int64_t visible = spec.visible_entries(s.positions[static_cast<size_t>(token)]);
-    const int64_t begin = split * place.plan.split_entries;
-    const int64_t n =
-        Scorer<Element>(*compute.kernels, spec, s, token, work).best(begin, std::min(visible, begin + place.plan.split_entries));
-    if (place.plan.splits == 1) {
-      write_ascending(work.candidates, n, s.chosen + token * spec.top_k);
-    } else {
-      const auto at = static_cast<int64_t>(place.sequence) * kMaxSplits + split;
-      std::copy_n(work.candidates, n, results.best + at * spec.top_k);
-      results.n[at] = n;
-    }
-  });
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    const Plan plan = plan_of(spec, sequences[i]);
-    const auto at = static_cast<int64_t>(i) * kMaxSplits;
-    if (plan.splits > 1) merge_splits(spec, plan, results.best + at * spec.top_k, results.n + at, sequences[i].chosen);
-  }
+  const Problem<Element> problem(*compute.kernels, spec, sequences);
+  SpanTasks<Problem<Element>>(compute, problem, 1, scratch).run();
 }
 
 }  // namespace
 
-uint64_t select_entries_scratch_bytes(const EntrySelection& spec, int64_t max_sequences, int n_threads) {
-  ScratchCarver counter;
-  take_split_results(counter, spec, max_sequences);
-  const bool is_f32 = spec.layout.dtype == DType::kF32;
-  return counter.used_bytes() + static_cast<uint64_t>(n_threads) * (is_f32 ? workspace_bytes<float>(spec) : workspace_bytes<bf16>(spec));
+uint64_t select_entries_scratch_bytes(const EntrySelection& spec, int n_threads) {
+  return spec.layout.dtype == DType::kF32 ? scratch_bytes<float>(spec, n_threads) : scratch_bytes<bf16>(spec, n_threads);
 }
 
 void select_entries(const Compute& compute, const EntrySelection& spec, std::span<const SelectionQueries> sequences,

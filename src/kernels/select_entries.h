@@ -27,7 +27,8 @@ struct SelectionQueries {
   int32_t* chosen = nullptr;           // [T, top_k], filled with min(visible, top_k) entries, ascending
 };
 
-uint64_t select_entries_scratch_bytes(const EntrySelection& spec, int64_t max_sequences, int n_threads);
+// Of steps of any size.
+uint64_t select_entries_scratch_bytes(const EntrySelection& spec, int n_threads);
 void select_entries(const Compute& compute, const EntrySelection& spec, std::span<const SelectionQueries> sequences,
                     std::span<std::byte> scratch);
 

@@ -86,7 +86,7 @@ std::vector<int32_t> naive(const EntrySelection& spec, const Case& c) {
 
 void run(const KernelSet& set, int n_threads, const EntrySelection& spec, std::span<const SelectionQueries> sequences) {
   ThreadPool pool(n_threads);
-  const AlignedBytes scratch(select_entries_scratch_bytes(spec, static_cast<int64_t>(sequences.size()), n_threads));
+  const AlignedBytes scratch(select_entries_scratch_bytes(spec, n_threads));
   std::memset(scratch.data(), 0xff, scratch.span().size());
   select_entries({&set, &pool}, spec, sequences, scratch.span());
 }
@@ -227,6 +227,35 @@ TEST(SelectEntries, WhatIsANumberGoesBeforeWhatIsNone) {
       const SelectionQueries view = c.view();
       run(*set, 1, spec, {&view, 1});
       EXPECT_EQ(c.chosen, (std::vector<int32_t>{0, 1, static_cast<int32_t>(n / 2), static_cast<int32_t>(n - 1)})) << set->name;
+    }
+  }
+}
+
+// Scores of any numbers, whose sums are rounded: an entry's score is the same in every tile, page and span.
+TEST(SelectEntries, TheChoiceDoesNotDependOnTheCut) {
+  for (const KernelSet* set : all_kernel_sets()) {
+    for (DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
+      const auto spec = make_spec(3, 16, dtype, 1, 70);
+      Case c(spec, 9990, 10, 61, 256);
+      c.keys = random_floats(static_cast<int64_t>(c.keys.size()), 62);
+      c.q = random_floats(static_cast<int64_t>(c.q.size()), 63);
+      c.weights = random_floats(static_cast<int64_t>(c.weights.size()), 64);
+      c.store(256);
+      const SelectionQueries all = c.view();
+      run(*set, 1, spec, {&all, 1});
+      const auto expected = c.chosen;
+      c.store(48);
+      for (int threads : {2, 3}) {
+        for (size_t t = 0; t < c.positions.size(); ++t) {
+          SelectionQueries one = c.view();
+          one.q += t * 3 * 16;
+          one.weights += t * 3;
+          one.positions = one.positions.subspan(t, 1);
+          one.chosen += t * 70;
+          run(*set, threads, spec, {&one, 1});
+        }
+        ASSERT_EQ(c.chosen, expected) << set->name << " " << to_string(dtype);
+      }
     }
   }
 }

@@ -2,8 +2,10 @@
 // all of them or those chosen for the query, in one softmax.
 //
 //   o_h = sum_e p_e row_e,   p_e = exp(scale q_h . row_e) / (exp(sink_h) + sum_e exp(scale q_h . row_e))
-// Rows are kept once, as they are; a tile of them is packed as keys and as values, and then multiplied for all heads and queries that see it. Memory
-// does not depend on the context. Entry i stands for tokens [ratio i, ratio (i + 1)) and is seen from its last token on.
+// Rows are kept once, as they are; a tile of them is packed as keys and as values, and then multiplied
+// for all heads and queries that see it. Memory does not depend on the context, and a query's result to
+// the bit not on the queries beside it, nor on the number of threads. Entry i stands for tokens
+// [ratio i, ratio (i + 1)) and is seen from its last token on.
 // Source: DeepSeek-V4 report, sections 2.3.1 and 2.3.2; sinks as in the reference implementation.
 #pragma once
 
@@ -37,7 +39,8 @@ struct SharedQueries {
   const int32_t* chosen = nullptr;     // [T, top_k]: the first seen_entries() of each row, ascending
 };
 
-uint64_t shared_attention_scratch_bytes(const SharedAttention& spec, int64_t max_queries, int64_t max_sequences, int n_threads);
+// Of steps of any size.
+uint64_t shared_attention_scratch_bytes(const SharedAttention& spec, int n_threads);
 void shared_attention(const Compute& compute, const SharedAttention& spec, std::span<const SharedQueries> sequences,
                       std::span<std::byte> scratch);
 

@@ -33,17 +33,21 @@ struct Rows {
       segments.push_back({block, slots, 0, n, p});
     }
   }
-  // As a step sees a window: the last `slots` rows before `waiting` in a ring, the others in a block of their own.
+  // As a step sees a window: the last `slots` rows before `waiting` in a ring, the others in a block of their own, with the rows of the panel
+  // that is open.
   void in_ring(int64_t slots, int64_t waiting) {
     std::byte* ring = add_block(slots);
     for (int64_t p = 0; p < waiting; ++p) store_kv(layout, ring, slots, p % slots, row(p), nullptr);
-    const int64_t head = waiting % slots;
-    if (head > 0) segments.push_back({ring, slots, 0, head, waiting - head});
-    if (waiting >= slots) segments.push_back({ring, slots, head, slots, waiting - slots});
-    const int64_t room = round_up(size() - waiting, kPanel) + kPanel;
+    const int64_t border = waiting / kPanel * kPanel;
+    for (int64_t p = std::max<int64_t>(0, waiting - slots); p < border;) {
+      const int64_t n = std::min(border - p, slots - p % slots);
+      segments.push_back({ring, slots, p % slots, p % slots + n, p});
+      p += n;
+    }
+    const int64_t room = round_up(size() - border, kPanel) + kPanel;
     std::byte* block = add_block(room);
-    for (int64_t p = waiting; p < size(); ++p) store_kv(layout, block, room, kPanel + p - waiting, row(p), nullptr);
-    segments.push_back({block, room, kPanel, kPanel + size() - waiting, waiting});
+    for (int64_t p = border; p < size(); ++p) store_kv(layout, block, room, kPanel + p - border, row(p), nullptr);
+    segments.push_back({block, room, kPanel, kPanel + size() - border, border});
   }
 };
 
@@ -122,10 +126,8 @@ std::vector<float> naive(const SharedAttention& spec, const Case& c) {
 }
 
 void run(const KernelSet& set, int n_threads, const SharedAttention& spec, std::span<const SharedQueries> sequences) {
-  int64_t n_queries = 0;
-  for (const SharedQueries& s : sequences) n_queries += static_cast<int64_t>(s.positions.size());
   ThreadPool pool(n_threads);
-  const AlignedBytes scratch(shared_attention_scratch_bytes(spec, n_queries, static_cast<int64_t>(sequences.size()), n_threads));
+  const AlignedBytes scratch(shared_attention_scratch_bytes(spec, n_threads));
   std::memset(scratch.data(), 0xff, scratch.span().size());  // NaN: what is not written must not be read
   shared_attention({&set, &pool}, spec, sequences, scratch.span());
 }
@@ -303,6 +305,83 @@ TEST(SharedAttention, ChoosingAllIsSeeingAll) {
             ASSERT_TRUE(bitwise_equal(all.out, chosen.out)) << set->name << " top " << top_k << " at " << first;
           }
         }
+      }
+    }
+  }
+}
+
+std::vector<float> run_one(const KernelSet& set, int n_threads, const SharedAttention& spec, Case& c) {
+  const SharedQueries view = c.view();
+  run(set, n_threads, spec, {&view, 1});
+  return c.out;
+}
+
+// The windows, entries and choices that the families have, small: kept in every format.
+std::vector<SharedAttention> kinds() {
+  std::vector<SharedAttention> specs;
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) {
+    specs.push_back(make_spec(5, 48, dtype, 9));
+    specs.push_back(make_spec(5, 48, dtype, 130, 4));
+    specs.push_back(make_spec(5, 48, dtype, 300, 2, 290));
+    specs.push_back(make_spec(3, 48, dtype, kUnboundedWindow));
+  }
+  specs.push_back(make_spec(5, 96, DType::kBF16, 130, 4, 30));
+  specs.back().layout.format = {RowCoding::kFp8ByE8M0, 32};
+  return specs;
+}
+
+std::string name_of(const SharedAttention& spec, const KernelSet& set) {
+  return fmt::format("{} {} window {} top {}", set.name, to_string(spec.layout.dtype), spec.window, spec.top_k);
+}
+
+Case pages_or_ring(const SharedAttention& spec, int64_t first, int64_t n, bool in_ring, uint64_t seed) {
+  return in_ring && spec.window < first ? ringed(spec, first, n, seed) : paged(spec, first, n, seed);
+}
+
+TEST(SharedAttention, AQueryIsTheSameAloneAndBesideOthers) {
+  for (const SharedAttention& spec : kinds()) {
+    for (const KernelSet* set : all_kernel_sets()) {
+      for (const int64_t first : {int64_t{0}, int64_t{555}, int64_t{1203}}) {
+        const int64_t n = 33, width = spec.n_heads * spec.layout.head_dim;
+        Case all = pages_or_ring(spec, first, n, true, 51);
+        const auto expected = run_one(*set, 1, spec, all);
+        for (int64_t size : {1, 2, 16}) {
+          for (int64_t begin = 0; begin < n; begin += size) {
+            const int64_t count = std::min(size, n - begin);
+            SharedQueries some = all.view();
+            some.q += begin * width;
+            some.positions = some.positions.subspan(static_cast<size_t>(begin), static_cast<size_t>(count));
+            if (some.chosen != nullptr) some.chosen += begin * spec.top_k;
+            run(*set, 1, spec, {&some, 1});
+            ASSERT_TRUE(bitwise_equal(std::span(all.out).first(static_cast<size_t>(count * width)),
+                                      std::span(expected).subspan(static_cast<size_t>(begin * width), static_cast<size_t>(count * width))))
+                << name_of(spec, *set) << ": queries from " << begin << " in steps of " << size;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(SharedAttention, ARingGivesTheBitsOfPages) {
+  for (const SharedAttention& spec : kinds()) {
+    if (spec.window == kUnboundedWindow) continue;
+    for (const KernelSet* set : all_kernel_sets()) {
+      for (int64_t first : {1203, 1200, 1215}) {
+        Case ring = pages_or_ring(spec, first, 20, true, 53), pages = pages_or_ring(spec, first, 20, false, 53);
+        ASSERT_TRUE(bitwise_equal(run_one(*set, 1, spec, ring), run_one(*set, 1, spec, pages))) << name_of(spec, *set) << " at " << first;
+      }
+    }
+  }
+}
+
+TEST(SharedAttention, SharedSpansAreThoseOfOneThread) {
+  for (const SharedAttention& spec : kinds()) {
+    for (const KernelSet* set : sets_but_ref()) {
+      for (int64_t n : {1, 4}) {
+        Case one = paged(spec, 9000, n, 55);
+        const auto expected = run_one(*set, 1, spec, one);
+        for (int threads : {2, 3, 8}) ASSERT_TRUE(bitwise_equal(run_one(*set, threads, spec, one), expected)) << name_of(spec, *set);
       }
     }
   }

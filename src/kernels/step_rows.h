@@ -44,8 +44,7 @@ struct KvStep {
 
 // A fixed block of each sequence of the step, read at its beginning and rewritten at its end.
 struct FixedStep {
-  DType dtype = DType::kF32;
-  std::span<std::byte* const> blocks;  // by sequence of the step
+  std::span<float* const> blocks;  // by sequence of the step
 };
 
 }  // namespace longhaul

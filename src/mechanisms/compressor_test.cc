@@ -56,7 +56,7 @@ class Compressor {
     std::vector<int64_t> positions;
     std::vector<SequenceRows> sequences;
     std::vector<KvWrite> writes;
-    std::vector<std::byte*> blocks;
+    std::vector<float*> blocks;
     int64_t entry = 0;
     for (size_t i = 0; i < n.size(); ++i) {
       const int64_t length = lengths_[i], first_entry = length / spec_.ratio, new_entries = (length + n[i]) / spec_.ratio - first_entry;
@@ -66,7 +66,7 @@ class Compressor {
       gate.insert(gate.end(), all[i].gate.begin() + length * width, all[i].gate.begin() + (length + n[i]) * width);
       if (new_entries > 0) writes.push_back({pages_[i].data(), kSlots, first_entry, entry, new_entries});
       entry += new_entries;
-      blocks.push_back(reinterpret_cast<std::byte*>(open_[i].data()));
+      blocks.push_back(open_[i].data());
       lengths_[i] += n[i];
     }
     compress(t_.env, spec_,
@@ -75,7 +75,7 @@ class Compressor {
               .rows = {static_cast<int64_t>(positions.size()), {}, positions, sequences},
               .rope = &rope_,
               .frequencies = frequencies_,
-              .open = {DType::kF32, blocks},
+              .open = {blocks},
               .entries = {layout_, writes, {}}});
   }
 

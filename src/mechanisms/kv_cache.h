@@ -33,20 +33,16 @@ inline int64_t kv_slots(const StateSpec& spec, int64_t n_tokens) {
   return round_up(std::min(n_tokens, spec.window), kPanel);
 }
 
-// Fixed blocks are small: in 8 bits nothing would be gained.
-inline DType fixed_dtype(const StateSpec& spec, DType dtype) {
-  if (spec.fixed_f32) return DType::kF32;
-  return dtype == DType::kI8 ? DType::kBF16 : dtype;
-}
-
+// Fixed blocks are small and stay in f32 whatever the format of rows: rounded at the end of each step, they would make results depend on
+// where steps end.
 inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, const StateFormat& format) {
-  if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * bytes_per_element(fixed_dtype(spec, format.dtype));
+  if (spec.is_fixed()) return static_cast<uint64_t>(spec.fixed_elements) * sizeof(float);
   return kv_layout(spec, format).block_bytes(kv_slots(spec, n_tokens));
 }
 
-// Slots of an in-flight buffer: every sequence's rows begin at a new panel.
+// Slots of an in-flight buffer: every sequence begins at a new panel, which may hold up to kPanel - 1 rows of before.
 inline int64_t in_flight_slots(int64_t max_rows, int64_t max_sequences) {
-  return round_up(max_rows, kPanel) + (max_sequences - 1) * kPanel;
+  return round_up(max_rows, kPanel) + (2 * max_sequences - 1) * kPanel;
 }
 
 }  // namespace longhaul

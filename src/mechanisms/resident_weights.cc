@@ -74,13 +74,13 @@ Result<ExpertCacheLayout> expert_cache_layout(const Architecture& arch, WeightFo
     layout.n_chosen += m.top_k;
     for (WeightId id : m.matrices) widest = std::max(widest, arch.weight(id).cols);
   }
-  if (layout.n_experts == 0) return invalid("an expert cache is of no use: the model has no experts");
+  if (layout.n_experts == 0) return invalid("an expert cache is of no use, since the model has no experts; leave it out");
   layout.widen_bytes = static_cast<uint64_t>(n_threads) * static_cast<uint64_t>(kPanel * widest) * sizeof(float);
   const uint64_t least = static_cast<uint64_t>(layout.max_top_k) * layout.slot_bytes + layout.widen_bytes;
   if (max_bytes < least) {
     return make_error(ErrorCode::kOverBudget,
-                      "an expert cache of {} bytes does not hold a token's {} experts of one layer: {} bytes are "
-                      "the least, {} hold all {} experts",
+                      "an expert cache of {} bytes does not hold a token's {} experts of one layer: {} bytes are the least, {} hold all {} "
+                      "experts; give a larger one",
                       max_bytes, layout.max_top_k, least, static_cast<uint64_t>(layout.n_experts) * layout.slot_bytes + layout.widen_bytes,
                       layout.n_experts);
   }

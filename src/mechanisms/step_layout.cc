@@ -27,7 +27,7 @@ class StateLayouts final : public States {
  public:
   StateLayouts(const Architecture& arch, const StateFormat& format) : arch_(arch), format_(format) {}
   KvStep kv(StateId id) const override { return {.layout = kv_layout(arch_.state(id), format_), .writes = {}, .segments = {}}; }
-  FixedStep fixed(StateId id) const override { return {.dtype = fixed_dtype(arch_.state(id), format_.dtype), .blocks = {}}; }
+  FixedStep fixed(StateId) const override { return {}; }
 
  private:
   const Architecture& arch_;

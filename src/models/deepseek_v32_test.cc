@@ -22,7 +22,7 @@ Result<Architecture> read(const std::string& extra) {
 
 std::string problem(const std::string& extra) {
   const auto arch = read(extra);
-  return arch.ok() ? "read" : arch.error().message;
+  return arch.ok() ? "read" : arch.error().text();
 }
 
 std::vector<int64_t> shape(const Architecture& arch, const std::string& name) {
@@ -35,7 +35,7 @@ using Shape = std::vector<int64_t>;
 // Names and shapes as the reference implementation's module has them for this config.
 TEST(DeepSeekV32, TensorsAreThoseOfTheReference) {
   const auto arch = read(R"(, "index_topk": 8)");
-  ASSERT_TRUE(arch.ok()) << arch.error().message;
+  ASSERT_TRUE(arch.ok()) << arch.error().text();
   const std::string attention = "layers.3.self_attn.";
   EXPECT_EQ(shape(*arch, attention + "q_a_proj.weight"), (Shape{48, 64}));
   EXPECT_EQ(shape(*arch, attention + "q_a_layernorm.weight"), (Shape{48}));
@@ -98,7 +98,7 @@ TEST(DeepSeekV32, IsForThePlannerOnly) {
   const Status runnable = check_runnable(config, "here");
   ASSERT_FALSE(runnable.ok());
   EXPECT_EQ(runnable.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(runnable.error().message, HasSubstr("here: models of type 'deepseek_v32' are described for the planner only"));
+  EXPECT_THAT(runnable.error().text(), HasSubstr("here: models of type 'deepseek_v32' are described for the planner only"));
   EXPECT_FALSE(rewrite_config({config, "here"}, 2, "bfloat16").ok());
   for (const std::string& name : preset_names()) {
     if (name != "deepseek-v3.2") {

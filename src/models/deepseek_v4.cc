@@ -324,7 +324,7 @@ class Builder {
     const RowFormat key{width == kFp4Width ? RowCoding::kMxFp4 : RowCoding::kPlain};
     const RowFormat released = rows == RowKind::kKeys ? key : released_row();
     s.entries = state({.layer = l, .n_kv_heads = 1, .head_dim = width, .rows = rows, .ratio = ratio, .released = released});
-    s.open = state({.layer = l, .fixed_elements = s.state_elements(), .fixed_f32 = true});
+    s.open = state({.layer = l, .fixed_elements = s.state_elements()});
     return s;
   }
 

@@ -22,7 +22,8 @@ std::array<const Family*, 5> families() {
 Status check_not_refused(const std::string& type, const std::string& where) {
   for (const Family* family : families()) {
     for (const RefusedType& r : family->refused) {
-      if (r.model_type == type) return unsupported("{}: model_type '{}' is not supported: {}", where, type, r.reason);
+      if (r.model_type == type)
+        return unsupported("{}: model_type '{}' is not supported: {}; use a checkpoint of a supported type", where, type, r.reason);
     }
   }
   return {};
@@ -35,7 +36,7 @@ const std::string* model_type_of(const Json* config) {
 
 Result<const Family*> find_family(const Json& config, const std::string& where) {
   const std::string* type = model_type_of(&config);
-  if (type == nullptr) return corrupt("{}: no 'model_type'; is this the config of a language model?", where);
+  if (type == nullptr) return corrupt("{}: no 'model_type'; give the config.json of a language model", where);
   std::vector<std::string_view> known;
   for (const Family* family : families()) {
     for (std::string_view t : family->model_types) {
@@ -45,7 +46,8 @@ Result<const Family*> find_family(const Json& config, const std::string& where) 
   }
   LH_RETURN_IF_ERROR(check_not_refused(*type, where));
   if (const std::string* inner = model_type_of(config.find("text_config"))) LH_RETURN_IF_ERROR(check_not_refused(*inner, where));
-  return unsupported("{}: model_type '{}' is not supported; supported are: {}", where, printable(*type), fmt::join(known, ", "));
+  return unsupported("{}: model_type '{}' is not supported; use a model of one of these: {}", where, printable(*type),
+                     fmt::join(known, ", "));
 }
 
 bool same_name(std::string_view a, std::string_view b) {
@@ -57,15 +59,14 @@ bool same_name(std::string_view a, std::string_view b) {
 
 Result<Architecture> read_architecture(const ConfigFile& config, const ShapeOf& shape_of) {
   LH_TRY(const Family* family, find_family(config.json, config.where));
-  return family->read(config, shape_of);
+  return or_remedy(family->read(config, shape_of), "correct the file, or change a field with --set FIELD=VALUE");
 }
 
 Status check_runnable(const Json& config, const std::string& where) {
   LH_TRY(const Family* family, find_family(config, where));
   if (!family->planner_only) return {};
-  return unsupported(
-      "{}: models of type '{}' are described for the planner only: 'plan' and 'inspect' answer about them, nothing runs them", where,
-      *config.find("model_type")->as_string());
+  return unsupported("{}: models of type '{}' are described for the planner only; use 'plan' and 'inspect' on them", where,
+                     *config.find("model_type")->as_string());
 }
 
 Result<Json> rewrite_config(const ConfigFile& config, int64_t n_layers, const std::string& dtype) {
@@ -88,7 +89,7 @@ Result<const Preset*> find_preset(std::string_view name) {
       if (same_name(preset.name, name)) return &preset;
     }
   }
-  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; bundled are: {}{}",
+  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; give a folder, or one of {}{}",
                     printable(name), fmt::join(preset_names(), ", "), did_you_mean(name, preset_names()));
 }
 

@@ -23,7 +23,7 @@ Result<RopeFields> read(const std::string& object, RopeFields defaults = {.max_p
 
 RopeSpec spec(const std::string& object, int64_t head_dim = 8, RopeFields defaults = {.max_position_embeddings = 4096}) {
   const auto fields = read(object, std::move(defaults), head_dim);
-  EXPECT_TRUE(fields.ok()) << fields.error().message;
+  EXPECT_TRUE(fields.ok()) << fields.error().text();
   return fields.ok() ? rope_spec(*fields, head_dim) : RopeSpec{};
 }
 
@@ -146,7 +146,7 @@ TEST(RopeConfig, FieldsOfOtherTypesAndOtherPeople) {
   EXPECT_TRUE(read(R"({"type": "yarn", "factor": 32, "original_max_position_embeddings": 4096, "finetuned": true})").ok());
   EXPECT_TRUE(read(R"({"rope_type": "default", "mrope_section": [1, 1, 2], "mrope_interleaved": true})").ok());
   EXPECT_TRUE(read(R"({"rope_type": "yarn", "factor": 2, "attn_factor": null})").ok());
-  EXPECT_THAT(read(R"({"rope_type": "yarn", "factor": 2, "attn_factor": 0.88})").error().message, HasSubstr("attn_factor: not known"));
+  EXPECT_THAT(read(R"({"rope_type": "yarn", "factor": 2, "attn_factor": 0.88})").error().text(), HasSubstr("attn_factor: not known"));
 }
 
 TEST(RopeConfig, RefusesWhatHasNoAngles) {
@@ -172,7 +172,7 @@ TEST(RopeConfig, RefusesWhatHasNoAngles) {
   for (const auto& [object, fragment] : kRefused) {
     const auto fields = read(object);
     ASSERT_FALSE(fields.ok()) << object;
-    EXPECT_THAT(fields.error().message, HasSubstr(fragment)) << object;
+    EXPECT_THAT(fields.error().text(), HasSubstr(fragment)) << object;
   }
 }
 
@@ -196,7 +196,7 @@ TEST(RopeConfig, WhatIsWrittenReadsAsTheSame) {
        R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4})",
        R"({"rope_type": "longrope", "short_factor": [1, 1, 2, 2], "long_factor": [2, 3, 4, 5], "original_max_position_embeddings": 9})"}) {
     const auto fields = read(object);
-    ASSERT_TRUE(fields.ok()) << fields.error().message;
+    ASSERT_TRUE(fields.ok()) << fields.error().text();
     EXPECT_EQ(spec(rope_json(*fields).dump()), rope_spec(*fields, 8)) << object;
   }
 }

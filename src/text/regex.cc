@@ -47,7 +47,7 @@ Result<Regex> Regex::compile(std::string_view onig_pattern, const std::string& w
   auto translated = translate_regex(onig_pattern);
   if (!translated.ok()) {
     Error error = translated.take_error();
-    return Error{error.code, where + ": " + error.message};
+    return in_context(where, error);
   }
   auto compiled = std::make_shared<Code>();
   compiled->where = where;

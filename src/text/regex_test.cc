@@ -9,7 +9,7 @@ namespace {
 
 std::optional<MatchRange> find(std::string_view pattern, std::string_view text) {
   const auto regex = Regex::compile(pattern, "test");
-  EXPECT_TRUE(regex.ok()) << regex.error().message;
+  EXPECT_TRUE(regex.ok()) << regex.error().text();
   RegexScratch scratch;
   const auto match = regex->find(text, 0, scratch);
   EXPECT_TRUE(match.ok());
@@ -44,7 +44,7 @@ TEST(Regex, AMatchThatNeverEndsIsAnError) {
   RegexScratch scratch;
   const auto match = regex->find(std::string(40, 'a') + "c", 0, scratch);
   ASSERT_FALSE(match.ok());
-  EXPECT_NE(match.error().message.find("test.json: field"), std::string::npos);
+  EXPECT_NE(match.error().text().find("test.json: field"), std::string::npos);
 }
 
 TEST(Regex, LongRunsStayWithinTheLimits) {

@@ -15,14 +15,17 @@ Result<Tokenizer> Tokenizer::load(const std::string& tokenizer_json_path, int64_
 }
 
 Result<Tokenizer> Tokenizer::parse(std::string_view json, std::string_view where, int64_t max_ids) {
-  LH_TRY(TokenizerParts parts, read_tokenizer_json(json, where, max_ids));
+  LH_TRY(TokenizerParts parts,
+         or_remedy(read_tokenizer_json(json, where, max_ids), "get the tokenizer.json that was published with the model"));
   return Tokenizer(std::make_shared<const TokenizerParts>(std::move(parts)));
 }
 
 Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text, bool parse_special, bool add_special_tokens) const {
   const TokenizerParts& parts = *parts_;
-  if (text.size() > kMaxTextBytes) return invalid("a text of {} bytes; at most {} are encoded at once", text.size(), kMaxTextBytes);
-  if (const auto bad = find_invalid_utf8(text)) return invalid("the text is not UTF-8: ill-formed byte at offset {}", *bad);
+  if (text.size() > kMaxTextBytes)
+    return invalid("a text of {} bytes, at most {} are encoded at once; give a shorter one", text.size(), kMaxTextBytes);
+  if (const auto bad = find_invalid_utf8(text))
+    return invalid("the text is not UTF-8: ill-formed byte at offset {}; convert it to UTF-8", *bad);
 
   std::vector<int32_t> ids;
   if (add_special_tokens) ids = parts.post_processor.prefix();

@@ -21,7 +21,7 @@ std::string small_json(const std::string& rest = "", const std::string& model_re
 
 Tokenizer parsed(const std::string& json) {
   auto tokenizer = Tokenizer::parse(json, "test.json");
-  if (!tokenizer.ok()) throw std::runtime_error(tokenizer.error().message);
+  if (!tokenizer.ok()) throw std::runtime_error(tokenizer.error().text());
   return *tokenizer;
 }
 
@@ -62,7 +62,7 @@ TEST(Tokenizer, AnAddedTokenThatTheModelDoesNotKnowIsText) {
       "pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[6],"tokens":["<s>"]}}}})";
   const auto with = [&](int64_t max_ids) {
     auto tokenizer = Tokenizer::parse(json, "test.json", max_ids);
-    if (!tokenizer.ok()) throw std::runtime_error(tokenizer.error().message);
+    if (!tokenizer.ok()) throw std::runtime_error(tokenizer.error().text());
     return *tokenizer;
   };
   const Tokenizer all = with(8), seven = with(7), six = with(6), five = with(5);
@@ -85,7 +85,7 @@ TEST(Tokenizer, RefusesTextThatIsNotUtf8) {
     const auto ids = t.encode("abcabc" + bad);
     ASSERT_FALSE(ids.ok());
     EXPECT_EQ(ids.error().code, ErrorCode::kInvalidArgument);
-    EXPECT_THAT(ids.error().message, HasSubstr("offset 6"));
+    EXPECT_THAT(ids.error().text(), HasSubstr("offset 6"));
   }
 }
 

@@ -33,19 +33,19 @@ class Allocation : public ::testing::Test {
     ASSERT_NE(::mkdtemp(name.data()), nullptr);
     std::ofstream(name + "/tiny.json") << kConfig;
     const Status written = synthesize(name + "/tiny.json", name + "/model", {.seed = 1});
-    ASSERT_TRUE(written.ok()) << written.error().message;
+    ASSERT_TRUE(written.ok()) << written.error().text();
     auto model = Model::load(name + "/model", {.threads = 2, .context = 1024, .chunk = 64});
-    ASSERT_TRUE(model.ok()) << model.error().message;
+    ASSERT_TRUE(model.ok()) << model.error().text();
     model_ = new Model(std::move(*model));
     // A token's two experts of one layer and no more: each layer takes the slots of the one before.
     auto streamed = Model::load(name + "/model", {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
-    ASSERT_TRUE(streamed.ok()) << streamed.error().message;
+    ASSERT_TRUE(streamed.ok()) << streamed.error().text();
     streamed_ = new Model(std::move(*streamed));
     // The same read from packed weights.
     const auto quantized = quantize(name + "/model", name + "/packed", {.weights = "bf16"});
-    ASSERT_TRUE(quantized.ok()) << quantized.error().message;
+    ASSERT_TRUE(quantized.ok()) << quantized.error().text();
     auto packed = Model::load(name + "/packed", {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
-    ASSERT_TRUE(packed.ok()) << packed.error().message;
+    ASSERT_TRUE(packed.ok()) << packed.error().text();
     packed_ = new Model(std::move(*packed));
     std::filesystem::remove_all(name);
   }

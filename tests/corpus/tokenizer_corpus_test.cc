@@ -90,7 +90,7 @@ TEST(TokenizerCorpus, EachMalformedFileIsAnErrorThatNamesFileAndField) {
     ASSERT_TRUE(messages().contains(name)) << "no expected message";
     const auto tokenizer = Tokenizer::load(entry.path().string());
     ASSERT_FALSE(tokenizer.ok());
-    const std::string& message = tokenizer.error().message;
+    const std::string& message = tokenizer.error().text();
     EXPECT_NE(message.find(messages().at(name)), message.npos) << message;
     EXPECT_NE(message.find(name + ".json"), message.npos) << message;
     const bool about_the_file = tokenizer.error().code == ErrorCode::kCorruptFile || tokenizer.error().code == ErrorCode::kUnsupported;

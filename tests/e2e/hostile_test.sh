@@ -173,7 +173,7 @@ for flag in --depth --gen --prompt; do
   refused "bench $flag -1" "" bench "$model" "$flag" -1
 done
 refused "bench --gen 0" "generate" bench "$model" --gen 0
-refused "an unknown model" "bundled are" inspect gemma-9
+refused "an unknown model" "give a folder, or one of" inspect gemma-9
 refused "a run without a tokenizer" "tokenizer.json" run "$model" -p hello
 refused "a run without a prompt" "no prompt" run "$model"
 

@@ -1,19 +1,32 @@
-// The same tokens give the same logits, however they are fed: for every checkpoint under tests/golden.
+// The same tokens give the same logits, bit for bit, however they are fed: for every checkpoint under tests/golden, with weights and state
+// kept in every format.
+//
+// Every format of weights meets every format of state in chunks of two sizes; all other checks, and the long list of chunks, are for formats that
+// between them use every kernel. LONGHAUL_FULL_GRID=1 runs everything with everything.
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
-#include "engine/executor.h"
 #include "engine/model_impl.h"
-#include "testing/checkpoint.h"
+#include "testing/steps.h"
 
 namespace longhaul::testing {
 namespace {
 
-// Chunks cut attention into other tiles, so f32 sums may be ordered differently; random layers amplify that. Logits here reach 15.
-constexpr double kTolerance = 1e-4;
+bool is_full_grid() { return std::getenv("LONGHAUL_FULL_GRID") != nullptr; }
+
+// Formats that between them use every kernel: each of weights, and each of state.
+std::vector<Format> formats_in_depth(const std::string& checkpoint) {
+  std::vector<Format> formats = formats_of(checkpoint), some;
+  if (is_full_grid()) return formats;
+  const auto n_kv = static_cast<size_t>(
+      std::count_if(formats.begin(), formats.end(), [&](const Format& f) { return f.weights == formats.front().weights; }));
+  for (size_t w = 0; w * n_kv < formats.size(); ++w) some.push_back(formats[w * n_kv + w % n_kv]);
+  return some;
+}
 
 class Equivalence : public ::testing::TestWithParam<std::string> {
  protected:
@@ -27,138 +40,179 @@ class Equivalence : public ::testing::TestWithParam<std::string> {
     }
     return best;
   }
-  static std::vector<int64_t> windows(const Model& model) {
-    std::vector<int64_t> found;
+  static std::vector<int64_t> chunks_for(const Model& model, bool in_depth) {
+    std::vector<int64_t> chunks = in_depth ? std::vector<int64_t>{1, 2, 3, 7, 15, 16, 17} : std::vector<int64_t>{7};
     for (const StateSpec& s : model.impl().arch.states) {
-      if (s.is_ring()) found.push_back(s.window);
+      if (!s.is_ring()) continue;
+      chunks.push_back(s.window + 1);
+      if (in_depth) chunks.insert(chunks.end(), {std::max<int64_t>(1, s.window - 1), s.window});
     }
-    return found;
+    std::sort(chunks.begin(), chunks.end());
+    chunks.erase(std::unique(chunks.begin(), chunks.end()), chunks.end());
+    return chunks;
+  }
+  static std::string state_path() {
+    return (std::filesystem::temp_directory_path() / ("longhaul_state_" + test_name({GetParam(), 0}) + std::to_string(::getpid())))
+        .string();
   }
 };
 
-std::vector<float> last_row(const std::vector<float>& logits, int64_t vocab) { return {logits.end() - vocab, logits.end()}; }
-
-std::vector<float> step_logits(Executor& executor, std::vector<SequenceInput> inputs, int64_t vocab, size_t of) {
-  std::vector<float> out;
-  const Status status = executor.step(inputs, [&](size_t sequence, int64_t, int64_t n, const float* logits) {
-    if (sequence == of) out.insert(out.end(), logits, logits + n * vocab);
-    return true;
-  });
-  EXPECT_TRUE(status.ok()) << status.error().message;
-  return out;
-}
-
-TEST_P(Equivalence, AnyChunksGiveTheSameLogits) {
-  const Model model = load_f32(GetParam());
+TEST_P(Equivalence, AnyChunksGiveTheSameBits) {
   const std::vector<int32_t> prompt = long_prompt();
-  const std::vector<float> whole = run_logits(model, prompt, 0);
-  std::vector<int64_t> chunks = {1, 2, 3, 7, 15, 16, 17};
-  for (int64_t w : windows(model)) chunks.insert(chunks.end(), {std::max<int64_t>(1, w - 1), w, w + 1});
-  std::sort(chunks.begin(), chunks.end());
-  chunks.erase(std::unique(chunks.begin(), chunks.end()), chunks.end());
-  for (int64_t chunk : chunks) EXPECT_LE(max_difference(run_logits(model, prompt, chunk), whole), kTolerance) << "chunks of " << chunk;
+  const std::vector<Format> in_depth = formats_in_depth(GetParam());
+  for (const Format& format : formats_of(GetParam())) {
+    const Model model = load(GetParam(), format);
+    const std::vector<float> whole = run_logits(model, prompt, 0);
+    const bool is_in_depth = std::any_of(in_depth.begin(), in_depth.end(), [&](const Format& f) { return f.name() == format.name(); });
+    for (int64_t chunk : chunks_for(model, is_in_depth))
+      EXPECT_EQ(difference(run_logits(model, prompt, chunk), whole, model.vocab_size()), "") << format.name() << ", chunks of " << chunk;
+  }
 }
 
 TEST_P(Equivalence, ABatchIsItsSequencesAlone) {
-  LoadOptions options;
-  options.sequences = 3;
-  const Model model = load_f32(GetParam(), options);
-  Model::Impl& m = model.impl();
   const std::vector<int32_t> prompt = long_prompt();
-  const int64_t v = model.vocab_size();
-  // Three sequences of unequal pasts take three, one and five tokens in the same step.
-  const std::vector<size_t> past = {0, 5, prompt.size() / 2}, take = {3, 1, 5};
-  std::vector<Sequence> sequences;
-  std::vector<SequenceInput> inputs;
-  for (size_t i = 0; i < 3; ++i) {
-    auto s = Sequence::create(m.arch, m.limits.kv, m.context);
-    ASSERT_TRUE(s.ok());
-    sequences.push_back(std::move(*s));
-  }
-  for (size_t i = 0; i < 3; ++i) {
-    const std::span tokens(prompt);
-    if (past[i] > 0) step_logits(*m.executor, {{&sequences[i], tokens.first(past[i]), LogitsWanted::kNone}}, v, 0);
-    inputs.push_back({&sequences[i], tokens.subspan(past[i], take[i]), i == 1 ? LogitsWanted::kLast : LogitsWanted::kAll});
-  }
-  std::vector<std::vector<float>> together(3);
-  ASSERT_TRUE(m.executor
-                  ->step(inputs,
-                         [&](size_t i, int64_t, int64_t n, const float* logits) {
-                           together[i].insert(together[i].end(), logits, logits + n * v);
-                           return true;
-                         })
-                  .ok());
-  const std::vector<float> whole = run_logits(model, prompt, 0);
-  for (size_t i = 0; i < 3; ++i) {
-    const auto begin = whole.begin() + static_cast<int64_t>(past[i]) * v;
-    EXPECT_LE(max_difference(together[i], {begin, begin + static_cast<int64_t>(take[i]) * v}), kTolerance) << "sequence " << i;
+  for (const Format& format : formats_in_depth(GetParam())) {
+    LoadOptions options;
+    options.sequences = 3;
+    const Model model = load(GetParam(), format, options);
+    const std::vector<float> whole = run_logits(model, prompt, 0);
+    // Three sequences of unequal pasts take three, one and five tokens in the same step, in any order.
+    const std::vector<size_t> past = {0, 5, prompt.size() / 2}, take = {3, 1, 5};
+    std::vector<size_t> order = {0, 1, 2};
+    do {
+      std::vector<Sequence> sequences;
+      std::vector<SequenceInput> inputs;
+      for (size_t i = 0; i < 3; ++i) sequences.push_back(new_sequence(model));
+      for (size_t i : order) {
+        const std::span tokens(prompt);
+        if (past[i] > 0) step(model, {{&sequences[i], tokens.first(past[i]), LogitsWanted::kNone}});
+        inputs.push_back({&sequences[i], tokens.subspan(past[i], take[i]), LogitsWanted::kAll});
+      }
+      const auto together = step(model, inputs);
+      for (size_t at = 0; at < 3; ++at) {
+        const size_t i = order[at];
+        EXPECT_EQ(difference(together[at], rows_of(whole, past[i], take[i], model.vocab_size()), model.vocab_size()), "")
+            << format.name() << ", sequence " << i;
+      }
+    } while (std::next_permutation(order.begin(), order.end()));
   }
 }
 
 TEST_P(Equivalence, ForkedAndRestoredGoOnAsIfNothingHappened) {
-  const Model model = load_f32(GetParam());
   const std::vector<int32_t> prompt = long_prompt();
-  const std::vector<float> whole = run_logits(model, prompt, 0);
-  const std::string path =
-      (std::filesystem::temp_directory_path() / ("longhaul_state_" + test_name({GetParam(), 0}) + std::to_string(::getpid()))).string();
-  for (const size_t cut : {size_t{1}, prompt.size() / 3, prompt.size() - 1}) {
-    const std::vector<int32_t> head(prompt.begin(), prompt.begin() + static_cast<int64_t>(cut)),
-        tail(prompt.begin() + static_cast<int64_t>(cut), prompt.end());
-    auto session = Session::create(model);
-    const auto ignore = [](int64_t, int64_t, const float*) { return true; };
-    ASSERT_TRUE(session->logits(head, ignore).ok());
-    auto fork = session->fork();
-    ASSERT_TRUE(fork.ok());
-    ASSERT_TRUE(session->save(path).ok());
-    // The original moves on with other tokens; its copies must not notice.
-    ASSERT_TRUE(session->logits({tail.rbegin(), tail.rend()}, ignore).ok());
-    auto restored = Session::restore(model, path);
-    ASSERT_TRUE(restored.ok()) << restored.error().message;
-    const std::vector<float> expected(whole.begin() + static_cast<int64_t>(cut) * model.vocab_size(), whole.end());
-    for (Session* copy : {&*fork, &*restored}) {
+  const std::string path = state_path();
+  std::vector<size_t> cuts = {1, prompt.size() / 3, prompt.size() - 1};
+  for (const Format& format : formats_in_depth(GetParam())) {
+    const Model model = load(GetParam(), format);
+    const int64_t v = model.vocab_size();
+    const std::vector<float> whole = run_logits(model, prompt, 0);
+    const auto logits_of = [&](Session& session, const std::vector<int32_t>& tokens) {
       std::vector<float> logits;
-      ASSERT_TRUE(copy->logits(tail,
-                               [&](int64_t, int64_t n, const float* l) {
-                                 logits.insert(logits.end(), l, l + n * model.vocab_size());
-                                 return true;
-                               })
-                      .ok());
-      EXPECT_LE(max_difference(logits, expected), kTolerance) << (copy == &*fork ? "forked" : "restored") << " after " << cut;
+      const Status status = session.logits(tokens, [&](int64_t, int64_t n, const float* l) {
+        logits.insert(logits.end(), l, l + n * v);
+        return true;
+      });
+      EXPECT_TRUE(status.ok()) << status.error().text();
+      return logits;
+    };
+    for (const size_t cut : cuts) {
+      const std::vector<int32_t> head(prompt.begin(), prompt.begin() + static_cast<int64_t>(cut)),
+          tail(prompt.begin() + static_cast<int64_t>(cut), prompt.end());
+      auto session = Session::create(model);
+      logits_of(*session, head);
+      auto fork = session->fork();
+      ASSERT_TRUE(fork.ok());
+      ASSERT_TRUE(session->save(path).ok());
+      // The original moves on with other tokens; its copies must not notice.
+      logits_of(*session, {tail.rbegin(), tail.rend()});
+      auto restored = Session::restore(model, path);
+      ASSERT_TRUE(restored.ok()) << restored.error().text();
+      const std::vector<float> expected = rows_of(whole, cut, tail.size(), v);
+      EXPECT_EQ(difference(logits_of(*fork, tail), expected, v), "") << format.name() << ", forked after " << cut;
+      EXPECT_EQ(difference(logits_of(*restored, tail), expected, v), "") << format.name() << ", restored after " << cut;
+    }
+    if (!is_full_grid()) cuts = {prompt.size() / 3};  // the others are of a first format
+  }
+  std::remove(path.c_str());
+}
+
+// Rings are as long as the context for which a sequence was made lets them be; a restored one keeps those of the context before.
+TEST_P(Equivalence, TheRoomOfASequenceChangesNothing) {
+  const std::vector<int32_t> prompt = long_prompt();
+  const std::string path = state_path();
+  for (const Format& format : formats_in_depth(GetParam())) {
+    const Model model = load(GetParam(), format);
+    const int64_t v = model.vocab_size();
+    const std::vector<float> whole = run_logits(model, prompt, 0);
+    const auto n = static_cast<int64_t>(prompt.size());
+    for (const int64_t room : {n, n + 1, n + 17}) {
+      Sequence sequence = new_sequence(model, room);
+      const size_t cut = prompt.size() / 2 + 3;
+      std::vector<float> logits = in_steps(model, sequence, std::span(prompt).first(cut), {5, 1, 13});
+      ASSERT_TRUE(sequence.save(path).ok());
+      auto restored = Sequence::restore(model.impl().arch, path, model.context());
+      ASSERT_TRUE(restored.ok()) << restored.error().text();
+      const std::vector<float> rest = in_steps(model, *restored, std::span(prompt).subspan(cut), {1, 4});
+      logits.insert(logits.end(), rest.begin(), rest.end());
+      EXPECT_EQ(difference(logits, whole, v), "") << format.name() << ", room for " << room;
     }
   }
   std::remove(path.c_str());
 }
 
 TEST_P(Equivalence, RowsThatNobodyNeedsChangeNothing) {
-  LoadOptions all;
-  all.skip_unneeded_rows = false;
-  const Model skipping = load_f32(GetParam()), forced = load_f32(GetParam(), all);
   const std::vector<int32_t> prompt = long_prompt();
-  const int64_t v = skipping.vocab_size();
-  std::vector<std::vector<float>> rows;
-  for (const Model* model : {&skipping, &forced}) {
-    Model::Impl& m = model->impl();
-    auto s = Sequence::create(m.arch, m.limits.kv, m.context);
-    ASSERT_TRUE(s.ok());
-    const std::span tokens(prompt);
-    const size_t cut = prompt.size() / 2;
-    step_logits(*m.executor, {{&*s, tokens.first(cut), LogitsWanted::kNone}}, v, 0);
-    std::vector<float> out = step_logits(*m.executor, {{&*s, tokens.subspan(cut, 4), LogitsWanted::kLast}}, v, 0);
-    const std::vector<float> rest = step_logits(*m.executor, {{&*s, tokens.subspan(cut + 4), LogitsWanted::kLast}}, v, 0);
-    out.insert(out.end(), rest.begin(), rest.end());
-    rows.push_back(out);
+  for (const Format& format : formats_in_depth(GetParam())) {
+    LoadOptions all;
+    all.skip_unneeded_rows = false;
+    const Model skipping = load(GetParam(), format), forced = load(GetParam(), format, all);
+    const int64_t v = skipping.vocab_size();
+    const std::vector<float> whole = run_logits(skipping, prompt, 0);
+    EXPECT_EQ(difference(run_logits(forced, prompt, 0), whole, v), "") << format.name();
+    for (const Model* model : {&skipping, &forced}) {
+      Sequence s = new_sequence(*model);
+      const std::span tokens(prompt);
+      const size_t cut = prompt.size() / 2;
+      step(*model, {{&s, tokens.first(cut), LogitsWanted::kNone}});
+      const auto some = step(*model, {{&s, tokens.subspan(cut, 4), LogitsWanted::kLast}})[0];
+      const auto rest = step(*model, {{&s, tokens.subspan(cut + 4), LogitsWanted::kLast}})[0];
+      EXPECT_EQ(difference(some, rows_of(whole, cut + 3, 1, v), v), "") << format.name();
+      EXPECT_EQ(difference(rest, rows_of(whole, prompt.size() - 1, 1, v), v), "") << format.name();
+    }
   }
-  EXPECT_EQ(rows[0].size(), static_cast<size_t>(2 * v));
-  EXPECT_LE(max_difference(rows[0], rows[1]), 0.0) << "the same kernels on the same rows";
-  EXPECT_LE(max_difference(last_row(rows[0], v), last_row(run_logits(skipping, prompt, 0), v)), kTolerance);
 }
 
 TEST_P(Equivalence, ThreadsChangeNothing) {
-  LoadOptions one, two;
-  one.threads = 1;
-  two.threads = 2;
   const std::vector<int32_t> prompt = long_prompt();
-  EXPECT_EQ(max_difference(run_logits(load_f32(GetParam(), one), prompt, 9), run_logits(load_f32(GetParam(), two), prompt, 9)), 0.0);
+  for (const Format& format : formats_in_depth(GetParam())) {
+    std::vector<float> one;
+    for (int threads : {1, 2, 3}) {
+      LoadOptions options;
+      options.threads = threads;
+      const Model model = load(GetParam(), format, options);
+      const std::vector<float> logits = run_logits(model, prompt, 9);
+      if (threads == 1) one = logits;
+      EXPECT_EQ(difference(logits, one, model.vocab_size()), "") << format.name() << ", " << threads << " threads";
+    }
+  }
+}
+
+// Each on its own; ref, whose sums are rounded at the borders of panels, is the one to notice a panel that is not where its positions say.
+TEST_P(Equivalence, EveryKernelSetHoldsTheBits) {
+  std::vector<int32_t> prompt = long_prompt();
+  prompt.resize(std::min<size_t>(prompt.size(), 45));
+  for (const KernelSet* set : all_kernel_sets()) {
+    ::setenv("LONGHAUL_KERNELS", set->name, 1);
+    for (const Format& format : {Format{"bf16", "bf16"}, {"q4", "q8"}}) {
+      const Model model = load(GetParam(), format);
+      ASSERT_EQ(model.impl().kernels, set);
+      const std::vector<float> whole = run_logits(model, prompt, 0);
+      for (int64_t chunk : {1, 7})
+        EXPECT_EQ(difference(run_logits(model, prompt, chunk), whole, model.vocab_size()), "")
+            << set->name << ", " << format.name() << ", chunks of " << chunk;
+    }
+  }
+  ::unsetenv("LONGHAUL_KERNELS");
 }
 
 TEST_P(Equivalence, AllocatedBytesAreThePlannedOnes) {

@@ -40,7 +40,7 @@ Architecture model() {
   s.value_proj = arch.add_matrix("layers.2.value_proj.weight", kWidth, arch.hidden_size);
   s.out_proj = arch.add_matrix("layers.2.out_proj.weight", arch.hidden_size, kWidth);
   s.mean = static_cast<StateId>(arch.states.size());
-  arch.states.push_back({.layer = 2, .fixed_elements = kWidth, .fixed_f32 = true});
+  arch.states.push_back({.layer = 2, .fixed_elements = kWidth});
   arch.blocks.push_back({.layer = 2, .pre_norm = NormSpec{}, .mixer = s});
   arch.n_layers = 3;
   return arch;

@@ -74,7 +74,7 @@ Tensor stack(const std::vector<Tensor>& parts) {
 struct Checkpoint {
   explicit Checkpoint(const std::string& name) {
     const auto source = open_checkpoint(golden_folder(name));
-    EXPECT_TRUE(source.ok()) << source.error().message;
+    EXPECT_TRUE(source.ok()) << source.error().text();
     for (const TensorInfo& t : source->all()) tensors[t.name] = {t.dtype, t.shape, {t.bytes.begin(), t.bytes.end()}};
     auto json = read_json_file(golden_folder(name) + "/config.json", size_t{1} << 20);
     EXPECT_TRUE(json.ok());
@@ -104,7 +104,7 @@ struct Checkpoint {
     std::vector<TensorDecl> decls;
     for (const auto& [name, t] : tensors) decls.push_back({name, t.dtype, t.shape});
     auto writer = SafetensorsWriter::create(folder + "/model.safetensors", decls);
-    ASSERT_TRUE(writer.ok()) << writer.error().message;
+    ASSERT_TRUE(writer.ok()) << writer.error().text();
     for (const auto& [name, t] : tensors) ASSERT_TRUE(writer->write(name, t.bytes).ok());
     ASSERT_TRUE(writer->finish().ok());
     std::ofstream(folder + "/config.json") << config.dump(2);
@@ -125,7 +125,7 @@ LoadOptions options(const std::string& weights) {
 
 std::vector<float> logits_of(const std::string& folder, const std::vector<int32_t>& prompt, const LoadOptions& load = options("f32")) {
   const auto model = Model::load(folder, load);
-  EXPECT_TRUE(model.ok()) << folder << ": " << (model.ok() ? "" : model.error().message);
+  EXPECT_TRUE(model.ok()) << folder << ": " << (model.ok() ? "" : model.error().text());
   if (!model.ok()) return {};
   // The plan is what was allocated.
   EXPECT_EQ(model->load_stats().weight_bytes_resident, model->load_stats().planned_weight_bytes);
@@ -155,7 +155,7 @@ class Layouts : public ::testing::Test {
       EXPECT_EQ(logits_of(folder, prompt, options(weights)), expected) << weights;
     }
     const auto report = quantize(folder, folder + "-q8", {.weights = "q8"});
-    ASSERT_TRUE(report.ok()) << report.error().message;
+    ASSERT_TRUE(report.ok()) << report.error().text();
     EXPECT_EQ(logits_of(folder + "-q8", prompt, options("auto")), logits_of(golden_folder(golden), prompt, options("q8"))) << "packed";
     fs::remove_all(folder);
     fs::remove_all(folder + "-q8");
@@ -164,7 +164,7 @@ class Layouts : public ::testing::Test {
     const std::string folder = folder_.path() + "/" + std::to_string(++n_);
     changed.write(folder);
     const auto model = Model::load(folder, options("f32"));
-    return model.ok() ? "loaded" : model.error().message;
+    return model.ok() ? "loaded" : model.error().text();
   }
 
   TemporaryFolder folder_;

@@ -7,6 +7,7 @@
 #include "engine/sampler.h"
 #include "formats/config_reader.h"
 #include "formats/generation_config.h"
+#include "fuzz/check_error.h"
 
 namespace {
 
@@ -67,6 +68,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   LH_CHECK(reader.status().ok() || !reader.finish().ok());
   const auto defaults = parse_generation_defaults(&*config, "generation", *config, "config");
-  if (defaults.ok()) choose_under(*defaults);
+  if (!defaults.ok()) {
+    check_error(defaults.error());
+    return 0;
+  }
+  choose_under(*defaults);
   return 0;
 }

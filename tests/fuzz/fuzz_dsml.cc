@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "fuzz/check_error.h"
 #include "text/chat/dsml.h"
 #include "text/chat/dsml_encoder.h"
 #include "text/chat/python_strings.h"
@@ -24,7 +25,11 @@ void encode(std::string_view text) {
   for (const bool thinking : {false, true}) {
     for (const bool drop : {false, true}) {
       const auto prompt = encoder().encode(*messages, {.thinking = thinking, .max_effort = true, .drop_thinking = drop});
-      LH_CHECK(prompt.ok() ? prompt->starts_with(dsml::kBos) && !find_invalid_utf8(*prompt) : !prompt.error().message.empty());
+      if (prompt.ok()) {
+        LH_CHECK(prompt->starts_with(dsml::kBos) && !find_invalid_utf8(*prompt));
+      } else {
+        check_error(prompt.error());
+      }
     }
   }
 }
@@ -34,7 +39,8 @@ void encode(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   encode(text);
-  (void)DsmlProse::parse(text, "input");
+  const auto prose = DsmlProse::parse(text, "input");
+  if (!prose.ok()) check_error(prose.error());
   const auto constant = python_string_constant(text, "N", "input");
   if (constant.ok()) {
     LH_CHECK(!find_invalid_utf8(*constant) && constant->size() <= text.size());

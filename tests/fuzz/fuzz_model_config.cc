@@ -9,6 +9,7 @@
 #include "cost/inspect.h"
 #include "cost/plan.h"
 #include "cost/report.h"
+#include "fuzz/check_error.h"
 #include "mechanisms/mixers.h"
 #include "mechanisms/rope.h"
 #include "mechanisms/what_if.h"
@@ -43,7 +44,7 @@ void check_weights(const Architecture& arch) {
 void price(const Architecture& arch, PlanRequest request) {
   const auto plan = make_plan(arch, request);
   if (!plan.ok()) {
-    LH_CHECK(!plan.error().message.empty());
+    LH_CHECK(!plan.error().text().empty());
     return;
   }
   LH_CHECK(plan->total_bytes >= plan->weight_bytes && plan->total_bytes >= plan->state_bytes);
@@ -58,7 +59,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto config = parse_json({reinterpret_cast<const char*>(data), size}, "input");
   if (!config.ok()) return 0;
   const auto arch = read_architecture(*config, "input");
-  if (!arch.ok()) return 0;
+  if (!arch.ok()) {
+    check_error(arch.error());
+    return 0;
+  }
   check_weights(*arch);
   (void)inspect_report(*arch);
   (void)inspect_json(*arch).dump();

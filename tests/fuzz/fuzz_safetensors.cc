@@ -4,12 +4,13 @@
 
 #include "base/check.h"
 #include "formats/safetensors.h"
+#include "fuzz/check_error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace longhaul;
   const auto header = parse_safetensors_header(std::as_bytes(std::span(data, size)), "input");
   if (!header.ok()) {
-    LH_CHECK(!header.error().message.empty() && header.error().message.size() < 2000);
+    check_error(header.error());
     return 0;
   }
   const auto* end = reinterpret_cast<const std::byte*>(data) + size;

@@ -5,11 +5,15 @@
 
 #include "base/check.h"
 #include "formats/safetensors_index.h"
+#include "fuzz/check_error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace longhaul;
   const auto index = parse_safetensors_index({reinterpret_cast<const char*>(data), size}, "input");
-  if (!index.ok()) return 0;
+  if (!index.ok()) {
+    check_error(index.error());
+    return 0;
+  }
   size_t n_tensors = 0;
   for (const auto& [file, n] : index->files) {
     LH_CHECK(!file.empty() && file != ".." && file.find('/') == file.npos && file.find('\0') == file.npos);

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/mapped_file.h"
 #include "engine/sequence.h"
+#include "fuzz/check_error.h"
 #include "models/registry.h"
 
 namespace {
@@ -64,7 +65,10 @@ void try_restoring(const Kind& kind, const uint8_t* data, size_t size) {
   file.insert(file.end(), tail, tail + sizeof sum);
 
   auto sequence = Sequence::parse(kind.arch, file, "input", kContext);
-  if (!sequence.ok()) return;
+  if (!sequence.ok()) {
+    check_error(sequence.error());
+    return;
+  }
   LH_CHECK(sequence->length() <= sequence->max_tokens() && sequence->max_tokens() <= kContext);
   LH_CHECK(sequence->allocated_bytes() <= size + 4096);
   LH_CHECK(sequence->reserve(sequence->max_tokens()).ok() && !sequence->reserve(kContext + 1).ok());

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "fuzz/check_error.h"
 #include "text/chat_template.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -14,11 +15,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                     {"add_generation_prompt", true},
                     {"bos_token", "<s>"}});
   auto parsed = longhaul::ChatTemplate::parse(std::string(reinterpret_cast<const char*>(data), size), "fuzz");
-  if (!parsed.ok()) return 0;
+  if (!parsed.ok()) {
+    longhaul::check_error(parsed.error());
+    return 0;
+  }
   longhaul::TemplateOptions options;
   options.limits.max_steps = 200'000;
   options.limits.max_output_bytes = 1 << 20;
   options.limits.max_live_bytes = 32 << 20;
-  (void)parsed->render(context, options).ok();
+  const auto text = parsed->render(context, options);
+  if (!text.ok()) longhaul::check_error(text.error());
   return 0;
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "fuzz/check_error.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
@@ -12,10 +13,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view all(reinterpret_cast<const char*>(data), size);
   const size_t cut = all.find('\xff');
   const auto tokenizer = longhaul::Tokenizer::parse(all.substr(0, cut), "fuzz");
-  if (!tokenizer.ok()) return 0;
+  if (!tokenizer.ok()) {
+    longhaul::check_error(tokenizer.error());
+    return 0;
+  }
   const std::string_view text = cut == all.npos ? std::string_view() : all.substr(cut + 1);
   const auto ids = tokenizer->encode(text, size % 2 == 0, size % 3 == 0);
-  if (!ids.ok()) return 0;
+  if (!ids.ok()) {
+    longhaul::check_error(ids.error());
+    return 0;
+  }
   const std::string decoded = tokenizer->decode(*ids);
   Detokenizer detokenizer(*tokenizer);
   std::string streamed;

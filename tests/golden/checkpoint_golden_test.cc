@@ -33,7 +33,7 @@ TEST_P(Golden, GreedyContinuationIsTheReferences) {
         best = static_cast<int32_t>(std::max_element(row, row + model.vocab_size()) - row);
         return true;
       });
-      ASSERT_TRUE(status.ok()) << status.error().message;
+      ASSERT_TRUE(status.ok()) << status.error().text();
       chosen.push_back(best);
       next = {best};
     }

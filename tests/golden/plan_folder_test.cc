@@ -33,7 +33,7 @@ PlanOptions plan_options(const std::string& weights = "auto") {
 
 Json plan_of(const std::string& model, const PlanOptions& options = plan_options()) {
   const auto report = plan_model(model, options);
-  EXPECT_TRUE(report.ok()) << report.error().message;
+  EXPECT_TRUE(report.ok()) << report.error().text();
   auto json = parse_json(report.ok() ? report->json : "{}", "plan");
   EXPECT_TRUE(json.ok());
   return std::move(*json);
@@ -43,7 +43,7 @@ std::string weights_of(const Json& plan) { return *plan.find("weights")->as_stri
 
 std::string problem(const std::string& model, const PlanOptions& options = plan_options()) {
   const auto report = plan_model(model, options);
-  return report.ok() ? "priced" : report.error().message;
+  return report.ok() ? "priced" : report.error().text();
 }
 
 // Loads as the plan was asked and compares what was allocated.
@@ -53,7 +53,7 @@ void expect_allocated(const Json& plan, const std::string& folder, const PlanOpt
   options.context = asked.context;
   options.expert_cache = asked.expert_cache;
   const auto model = Model::load(folder, options);
-  ASSERT_TRUE(model.ok()) << model.error().message;
+  ASSERT_TRUE(model.ok()) << model.error().text();
   const Model::Impl& m = model->impl();
   auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
   ASSERT_TRUE(sequence.ok() && sequence->reserve(m.context).ok());
@@ -97,7 +97,7 @@ TEST_P(PlanOfFolder, OfMadeUpPackedWeightsIsThatOfPackedOnes) {
     SCOPED_TRACE(weights);
     const std::string made_up = folder.path() + "/" + weights;
     const Status status = synthesize(golden_folder(GetParam()), made_up, {.weights = weights});
-    ASSERT_TRUE(status.ok()) << status.error().message;
+    ASSERT_TRUE(status.ok()) << status.error().text();
     const Json plan = plan_of(made_up), original = plan_of(golden_folder(GetParam()), plan_options(weights));
     expect_allocated(plan, made_up, plan_options());
     for (const char* key : {"weight_bytes", "scratch_bytes", "decode_read_bytes"})
@@ -111,11 +111,11 @@ TEST(SynthPacked, RefusesWhatIsNoPackedFormat) {
   for (const std::string weights : {"f32", "released", "q5"}) {
     const Status status = synthesize(model, folder.path() + "/out", {.weights = weights});
     ASSERT_FALSE(status.ok()) << weights;
-    EXPECT_THAT(status.error().message, HasSubstr("use one of q4, q8, bf16"));
+    EXPECT_THAT(status.error().text(), HasSubstr("use one of q4, q8, bf16"));
   }
   const Status both = synthesize(model, folder.path() + "/out", {.dtype = "f32", .weights = "q4"});
   ASSERT_FALSE(both.ok());
-  EXPECT_THAT(both.error().message, HasSubstr("give one"));
+  EXPECT_THAT(both.error().text(), HasSubstr("give one"));
   EXPECT_FALSE(fs::exists(folder.path() + "/out"));
 }
 
@@ -170,7 +170,7 @@ TEST(PlanOfFolder, ComparedModelsAreEachKeptAsTheyAre) {
   PlanOptions options = plan_options();
   options.against = packed;
   const auto report = plan_model("gemma-4-E2B", options);
-  ASSERT_TRUE(report.ok()) << report.error().message;
+  ASSERT_TRUE(report.ok()) << report.error().text();
   EXPECT_THAT(report->text, HasSubstr("weights bf16 and q4"));
   EXPECT_THAT(report->text, HasSubstr("weights in bf16 and in q4"));
   const auto json = parse_json(report->json, "plan");

@@ -39,10 +39,10 @@ TEST_P(Quantize, GivesTheLogitsOfPackingWhileLoading) {
   for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
     const std::string out = folder.path() + "/" + weights;
     const auto report = quantize(golden_folder(GetParam()), out, {.weights = weights});
-    ASSERT_TRUE(report.ok()) << report.error().message;
+    ASSERT_TRUE(report.ok()) << report.error().text();
     const auto packed = Model::load(out, options("auto")), plain = Model::load(golden_folder(GetParam()), options(weights));
-    ASSERT_TRUE(packed.ok()) << packed.error().message;
-    ASSERT_TRUE(plain.ok()) << plain.error().message;
+    ASSERT_TRUE(packed.ok()) << packed.error().text();
+    ASSERT_TRUE(plain.ok()) << plain.error().text();
     EXPECT_EQ(packed->load_stats().weight_bytes_resident, packed->load_stats().planned_weight_bytes);
     EXPECT_EQ(packed->load_stats().weight_bytes_resident, plain->load_stats().weight_bytes_resident);
     EXPECT_EQ(packed->load_stats().weight_bytes_mapped, plain->load_stats().weight_bytes_mapped);
@@ -59,12 +59,12 @@ class PackedFolder : public ::testing::Test {
  protected:
   void SetUp() override {
     const auto report = quantize(golden_folder("gemma/e2b"), path(), {.weights = "q4"});
-    ASSERT_TRUE(report.ok()) << report.error().message;
+    ASSERT_TRUE(report.ok()) << report.error().text();
   }
   std::string path() const { return folder_.path() + "/packed"; }
   std::string problem(const LoadOptions& o = options("auto")) const {
     const auto model = Model::load(path(), o);
-    return model.ok() ? "loaded" : model.error().message;
+    return model.ok() ? "loaded" : model.error().text();
   }
   // Writes the tensors again, edited.
   void rewrite(const std::function<void(std::vector<TensorDecl>&, std::vector<std::vector<std::byte>>&)>& edit) const {
@@ -81,7 +81,7 @@ class PackedFolder : public ::testing::Test {
     }
     edit(decls, data);
     auto writer = SafetensorsWriter::create(edited, decls);
-    ASSERT_TRUE(writer.ok()) << writer.error().message;
+    ASSERT_TRUE(writer.ok()) << writer.error().text();
     for (size_t i = 0; i < decls.size(); ++i) ASSERT_TRUE(writer->write(decls[i].name, data[i]).ok());
     ASSERT_TRUE(writer->finish().ok());
     fs::rename(edited, file);
@@ -156,10 +156,10 @@ TEST_F(PackedFolder, UnalignedTensorsAreRefused) {
 TEST_F(PackedFolder, IsNotQuantisedAgainAndNotOverwritten) {
   const auto again = quantize(path(), path() + "-again", {});
   ASSERT_FALSE(again.ok());
-  EXPECT_THAT(again.error().message, HasSubstr("give the original checkpoint"));
+  EXPECT_THAT(again.error().text(), HasSubstr("give the original checkpoint"));
   const auto onto = quantize(golden_folder("gemma/e2b"), path(), {});
   ASSERT_FALSE(onto.ok());
-  EXPECT_THAT(onto.error().message, HasSubstr("is there already"));
+  EXPECT_THAT(onto.error().text(), HasSubstr("is there already"));
   EXPECT_EQ(problem(), "loaded");
 }
 
@@ -168,7 +168,7 @@ class ReleasedFolder : public PackedFolder {
  protected:
   void SetUp() override {
     const auto report = quantize(golden_folder("deepseek_v4/fp8_fp4"), path(), {.weights = "released"});
-    ASSERT_TRUE(report.ok()) << report.error().message;
+    ASSERT_TRUE(report.ok()) << report.error().text();
     text_ = report->text;
   }
   // The first weight of this type.
@@ -255,7 +255,7 @@ TEST(QuantizeFails, LeavesNothing) {
   file.close();
   const auto report = quantize(model, out, {.weights = "q4"});
   ASSERT_FALSE(report.ok());
-  EXPECT_THAT(report.error().message, HasSubstr("down_proj"));
+  EXPECT_THAT(report.error().text(), HasSubstr("down_proj"));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
 }
 

@@ -56,7 +56,7 @@ TEST(SamplingGolden, LogitsAreWhatTheReferenceMakesOfThem) {
   for (const Json& c : cases("steps.json")) {
     const std::string name = *c.find("name")->as_string();
     const auto defaults = parse_generation_defaults(c.find("generation_config"), name, Json::object({}), "config");
-    ASSERT_TRUE(defaults.ok()) << defaults.error().message;
+    ASSERT_TRUE(defaults.ok()) << defaults.error().text();
     EXPECT_TRUE(defaults->notes.empty()) << name << ": " << defaults->notes.front();
     std::vector<float> logits = floats(*c.find("logits"));
     const std::vector<float> expected = floats(*c.find("processed"));
@@ -94,14 +94,14 @@ TEST(SamplingGolden, TheDemoWritesWhatTheReferenceWrites) {
     const Json& generation = *c.find("generation_config");
     std::ofstream(name + "/generation_config.json") << generation.dump();
     auto model = Model::load(name, {.weights = "f32", .kv = "f32", .threads = 1, .context = 64});
-    ASSERT_TRUE(model.ok()) << model.error().message;
+    ASSERT_TRUE(model.ok()) << model.error().text();
     auto session = Session::create(*model);
     GenerateOptions options;
     options.sampling = model->default_sampling();
     options.max_tokens = *c.find("max_tokens")->as_int();
     Stats stats;
     const auto made = session->generate(ids(*c.find("prompt")), options, {}, stats);
-    ASSERT_TRUE(made.ok()) << made.error().message;
+    ASSERT_TRUE(made.ok()) << made.error().text();
     EXPECT_EQ(made->tokens, ids(*c.find("tokens"))) << generation.dump();
   }
   fs::remove_all(name);

@@ -16,7 +16,7 @@ class Formats : public ::testing::TestWithParam<std::string> {
     options.context = 512;
     options.all_logits = true;
     auto model = Model::load(golden_folder(GetParam()), options);
-    EXPECT_TRUE(model.ok()) << (model.ok() ? "" : model.error().message);
+    EXPECT_TRUE(model.ok()) << (model.ok() ? "" : model.error().text());
     if (!model.ok()) return INFINITY;
     double difference = 0, energy = 0;
     for (const GoldenCase& c : golden_cases(GetParam())) {

@@ -60,7 +60,7 @@ std::vector<std::string> golden_checkpoints() {
 
 std::vector<GoldenCase> golden_cases(const std::string& name) {
   const auto source = open_safetensors(golden_folder(name) + "/golden.safetensors");
-  EXPECT_TRUE(source.ok()) << source.error().message;
+  EXPECT_TRUE(source.ok()) << source.error().text();
   std::vector<GoldenCase> cases;
   for (int i = 0;; ++i) {
     const std::string suffix = "." + std::to_string(i);
@@ -78,7 +78,7 @@ Model load_f32(const std::string& name, LoadOptions options) {
   if (options.context == 0) options.context = 512;
   options.all_logits = true;
   auto model = Model::load(golden_folder(name), options);
-  if (!model.ok()) throw std::runtime_error(model.error().message);
+  if (!model.ok()) throw std::runtime_error(model.error().text());
   return std::move(*model);
 }
 
@@ -92,7 +92,7 @@ std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& to
         return true;
       },
       chunk);
-  EXPECT_TRUE(status.ok()) << status.error().message;
+  EXPECT_TRUE(status.ok()) << status.error().text();
   return out;
 }
 
@@ -104,7 +104,7 @@ Choices run_choices(const Model& model, const std::vector<std::vector<int32_t>>&
   auto session = Session::create(model);
   for (const std::vector<int32_t>& step : steps) {
     const Status status = session->logits(step, [](int64_t, int64_t, const float*) { return true; });
-    EXPECT_TRUE(status.ok()) << status.error().message;
+    EXPECT_TRUE(status.ok()) << status.error().text();
   }
   model.impl().executor->watch_choices({});
   return choices;

@@ -18,7 +18,7 @@ struct GatedMeanSpec {
   int64_t width = 0;
   WeightId gate_proj = kNone, value_proj = kNone;  // [width, D]
   WeightId out_proj = kNone;                       // [D, width]
-  StateId mean = kNone;                            // fixed, in f32: [width]
+  StateId mean = kNone;                            // fixed: [width]
 };
 
 void visit_weights(Is<GatedMeanSpec> auto& s, const auto& visit) {
@@ -33,10 +33,9 @@ inline Needs needs(const GatedMeanSpec&) { return {}; }
 
 // The rows of `gate` and `value` become gates and means; each sequence's mean is carried on.
 inline void run_mean(const RowSet& rows, const FixedStep& state, Rows<float> gate, Rows<float> value) {
-  LH_CHECK(state.dtype == DType::kF32);
   for (size_t i = 0; i < rows.sequences.size(); ++i) {
     const SequenceRows& r = rows.sequences[i];
-    auto* mean = reinterpret_cast<float*>(state.blocks[i]);
+    float* mean = state.blocks[i];
     if (rows.positions_of(r).front() == 0) std::fill_n(mean, value.width, 0.0f);
     for (int64_t row = r.first_row; row < r.first_row + r.n_rows; ++row) {
       for (int64_t c = 0; c < value.width; ++c) {

@@ -1,6 +1,5 @@
 // Convolutions over time, and what is made of queries and keys behind them.
 #include <cmath>
-#include <cstring>
 
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/op_scratch.h"
@@ -36,22 +35,6 @@ void begin_past(const CausalConvolution& s, const ConvolutionPast& past) {
   std::fill_n(past.x.data, past.x.size(), 0.0f);
   for (int64_t t = 0; t < past.y.n; ++t) std::copy(s.bias.begin(), s.bias.end(), past.y.row(t));
   std::fill_n(past.value.data, past.value.size(), 0.0f);
-}
-
-void load_past(const KernelSet& kernels, DType dtype, const std::byte* block, const ConvolutionPast& past) {
-  if (dtype == DType::kBF16) {
-    kernels.to_f32(reinterpret_cast<const bf16*>(block), elements(past), past.x.data);
-  } else {
-    std::memcpy(past.x.data, block, static_cast<size_t>(elements(past)) * sizeof(float));
-  }
-}
-
-void store_past(const KernelSet& kernels, DType dtype, const ConvolutionPast& past, std::byte* block) {
-  if (dtype == DType::kBF16) {
-    kernels.to_bf16(past.x.data, elements(past), reinterpret_cast<bf16*>(block));
-  } else {
-    std::memcpy(block, past.x.data, static_cast<size_t>(elements(past)) * sizeof(float));
-  }
 }
 
 float temperature(const HeadMeans& s, int64_t head) {
@@ -103,14 +86,14 @@ void CpuOps::convolve(const CausalConvolution& s, const RowSet& rows, const Fixe
     if (rows.positions_of(r).front() == 0) {
       begin_past(s, c.past);
     } else {
-      load_past(kernels(), past.dtype, past.blocks[i], c.past);
+      std::copy_n(past.blocks[i], elements(c.past), c.past.x.data);
     }
     depthwise(s, r, c);
     gather_windows(s, r, c);
     shift_in(x.slice(r.first_row, r.n_rows), c.past.x);
     shift_in(y.slice(r.first_row, r.n_rows), c.past.y);
     shift_in(delayed.slice(r.first_row, r.n_rows), c.past.value);
-    store_past(kernels(), past.dtype, c.past, past.blocks[i]);
+    std::copy_n(c.past.x.data, elements(c.past), past.blocks[i]);
   }
 }
 

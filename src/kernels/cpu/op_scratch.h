@@ -28,7 +28,7 @@ struct AttendScratch {
 
 inline AttendScratch take_attend(Arena& a, const Attention& spec, const RowSet& rows, int n_threads) {
   const auto n = static_cast<int64_t>(rows.sequences.size());
-  return {a.take_span<AttentionQueries>(n), a.take_bytes(attention_scratch_bytes(spec, rows.n, n, n_threads))};
+  return {a.take_span<AttentionQueries>(n), a.take_bytes(attention_scratch_bytes(spec, n_threads))};
 }
 
 struct AttendSharedScratch {
@@ -38,7 +38,7 @@ struct AttendSharedScratch {
 
 inline AttendSharedScratch take_attend_shared(Arena& a, const SharedAttention& spec, const RowSet& rows, int n_threads) {
   const auto n = static_cast<int64_t>(rows.sequences.size());
-  return {a.take_span<SharedQueries>(n), a.take_bytes(shared_attention_scratch_bytes(spec, rows.n, n, n_threads))};
+  return {a.take_span<SharedQueries>(n), a.take_bytes(shared_attention_scratch_bytes(spec, n_threads))};
 }
 
 struct SelectScratch {
@@ -48,7 +48,7 @@ struct SelectScratch {
 
 inline SelectScratch take_select(Arena& a, const EntrySelection& spec, const RowSet& rows, int n_threads) {
   const auto n = static_cast<int64_t>(rows.sequences.size());
-  return {a.take_span<SelectionQueries>(n), a.take_bytes(select_entries_scratch_bytes(spec, n, n_threads))};
+  return {a.take_span<SelectionQueries>(n), a.take_bytes(select_entries_scratch_bytes(spec, n_threads))};
 }
 
 struct ExpertScratch {
@@ -69,7 +69,7 @@ inline ExpertScratch take_experts(Arena& a, const Experts& experts, int64_t n_ex
           a.take_bytes(std::max(matmul_scratch_bytes(in), matmul_scratch_bytes(down.dtype, x.n, down.k)))};
 }
 
-// A fixed block of a convolution's past, widened, in the order in which it is kept: x taps oldest
+// A fixed block of a convolution's past, in the order in which it is kept: x taps oldest
 // first, y taps oldest first, the delayed value.
 struct ConvolutionPast {
   Rows<float> x, y, value;

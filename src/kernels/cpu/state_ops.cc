@@ -156,7 +156,6 @@ void CpuOps::select_entries(const EntrySelection& spec, const KvStep& keys, cons
 
 void CpuOps::pool_windows(const WindowPooling& s, const RowSet& rows, Rows<const float> kv, Rows<const float> gate, const FixedStep& open,
                           Rows<float> entries, std::span<int64_t> positions) {
-  LH_CHECK(open.dtype == DType::kF32);
   LH_DCHECK(same_shape(kv, gate) && kv.width == s.series() * s.width && kv.n == rows.n);
   LH_DCHECK(entries.width == s.width && entries.is_dense());
   constexpr int64_t kChannels = 64;
@@ -164,7 +163,7 @@ void CpuOps::pool_windows(const WindowPooling& s, const RowSet& rows, Rows<const
   for_sequences(rows, [&](size_t i, const SequenceRows& r) {
     const std::span<const int64_t> at = rows.positions_of(r);
     const int64_t first = at.front();
-    auto* state = reinterpret_cast<float*>(open.blocks[i]);
+    float* state = open.blocks[i];
     for (int64_t series = 0; first == 0 && series < s.series(); ++series) {
       pool_at(s, state, series, 0).clear(s.width);
     }

@@ -1,4 +1,5 @@
-// The reference kernels: plain loops, sums in f64. Slow, complete, and what every other set is tested against.
+// The reference kernels: plain loops, sums in f64. Slow, complete, and what every other set is tested against. Products in f32 and bf16 round
+// their sums to f32 every kPanel inputs, so that callers may cut k there, as they do, without changing a bit.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -19,12 +20,16 @@ void matmul(const MatmulTile& t) {
     const T* a = static_cast<const T*>(t.a) + m * t.a_stride;
     for (int64_t n = 0; n < t.n; ++n) {
       const std::byte* panel = t.b.data + n / kPanel * t.b.panel_stride;
-      double sum = t.accumulate ? static_cast<double>(t.c[m * t.c_stride + n]) : 0.0;
-      for (int64_t k = 0; k < t.k; ++k) {
-        const T* b = reinterpret_cast<const T*>(panel + k / step * t.b.step_stride);
-        sum += widen(a[k]) * widen(b[n % kPanel * step + k % step]);
+      float total = t.accumulate ? t.c[m * t.c_stride + n] : 0.0f;
+      for (int64_t k = 0; k < t.k;) {
+        double sum = total;
+        for (const int64_t end = std::min(t.k, k + kPanel); k < end; ++k) {
+          const T* b = reinterpret_cast<const T*>(panel + k / step * t.b.step_stride);
+          sum += widen(a[k]) * widen(b[n % kPanel * step + k % step]);
+        }
+        total = static_cast<float>(sum);
       }
-      t.c[m * t.c_stride + n] = static_cast<float>(sum);
+      t.c[m * t.c_stride + n] = total;
     }
   }
 }

@@ -120,20 +120,11 @@ class Past {
     for (auto& row : y_) row.assign(s.bias.begin(), s.bias.end());
   }
 
-  void load(DType dtype, const std::byte* block) {
-    for_all([&](float& v, int64_t i) {
-      const int64_t bytes = dtype == DType::kBF16 ? 2 : 4;
-      v = narrow(element(dtype, block + i * bytes));
-    });
+  void load(const float* block) {
+    for_all([&](float& v, int64_t i) { v = block[i]; });
   }
-  void store(DType dtype, std::byte* block) {
-    for_all([&](float& v, int64_t i) {
-      if (dtype == DType::kBF16) {
-        reinterpret_cast<bf16*>(block)[i] = to_bf16(v);
-      } else {
-        reinterpret_cast<float*>(block)[i] = v;
-      }
-    });
+  void store(float* block) {
+    for_all([&](float& v, int64_t i) { block[i] = v; });
   }
 
   // Takes the next token's x in; returns its y and gives the windows over y and the delayed value.
@@ -365,7 +356,7 @@ class RefOps final : public Ops {
                     Rows<float> entries, std::span<int64_t> positions) override {
     int64_t n_entries = 0;
     for_tokens(rows, [&](size_t sequence, int64_t row, int64_t position) {
-      auto* state = reinterpret_cast<float*>(open.blocks[sequence]);
+      float* state = open.blocks[sequence];
       if (position == 0) clear_pools(s, state, s.series());
       const int64_t slot = position % s.ratio, own = (s.series() - 1) * s.width;
       const float* bias = s.position_bias.data() + slot * kv.width;
@@ -478,13 +469,13 @@ class RefOps final : public Ops {
       const SequenceRows& r = rows.sequences[s];
       if (r.n_rows == 0) continue;
       Past past(spec, x.width, half);
-      if (rows.positions_of(r).front() > 0) past.load(state.dtype, state.blocks[s]);
+      if (rows.positions_of(r).front() > 0) past.load(state.blocks[s]);
       for (int64_t row = r.first_row; row < r.first_row + r.n_rows; ++row) {
         std::copy_n(current.row(row), half, values.row(row));
         const std::vector<float> out = past.step(x.row(row), delayed.row(row), windows.row(row), values.row(row) + half);
         std::copy(out.begin(), out.end(), y.row(row));
       }
-      past.store(state.dtype, state.blocks[s]);
+      past.store(state.blocks[s]);
     }
   }
   void mix_heads(const HeadMeans& s, Rows<const float> raw, Rows<float> z, Rows<float> keys) override {

@@ -43,18 +43,20 @@ TEST(CallRepairs, BracesWithALostQuotationMark) {
                  R"(call:find_train{town:<|"|>Oslo, Norway,limit:5})", R"(call:find_train{town:"Oslo, Norway,limit:5})",
                  R"(call:find_train{town:Oslo, Norway",limit:5})", R"(call:find_train{town:Oslo, Norway,limit:5})"},
                 trains());
-  expect_mended(kBraces, R"(find_train{"town": "Oslo"};)",
-                {R"(call:find_train{town:Oslo<|"|>})", R"(call:find_train{town:<|"|>Oslo})", R"(call:find_train{town:Oslo})",
-                 R"(call:find_train{town:'Oslo'<|"|>})",
-                 R"(call:find_train{town:"Oslo<|"|>})", R"(call:find_train{town:<|"|>Oslo"})", R"(call:find_train{town:<|"Oslo<|"|>})",
-                 R"(call:find_train{town:<|"|Oslo})", R"(call:find_train{town:<|"|>Oslo<|"|><|"|>})"});
+  expect_mended(
+      kBraces, R"(find_train{"town": "Oslo"};)",
+      {R"(call:find_train{town:Oslo<|"|>})", R"(call:find_train{town:<|"|>Oslo})", R"(call:find_train{town:Oslo})",
+       R"(call:find_train{town:'Oslo'<|"|>})", R"(call:find_train{town:"Oslo<|"|>})", R"(call:find_train{town:<|"|>Oslo"})",
+       R"(call:find_train{town:<|"Oslo<|"|>})", R"(call:find_train{town:<|"|Oslo})", R"(call:find_train{town:<|"|>Oslo<|"|><|"|>})"});
   // ollama's repairs stop at the last value; here any may lack its closing mark.
   expect_mended(kBraces, R"(f{"a": "one", "b": "two"};)",
                 {R"(call:f{a:<|"|>one,b:<|"|>two<|"|>})", R"(call:f{a:one<|"|>,b:<|"|>two<|"|>})", R"(call:f{a:<|"|>one<|"|>,b:<|"|>two})",
                  R"(call:f{a:<|"|>one<|"|>,b:two<|"|>})"});
   // Text may look as if it had keys in it.
-  EXPECT_EQ(mended(kBraces, R"(call:note{text:buy milk, tomorrow: call mom<|"|>,n:1})"), R"(note{"text": "buy milk, tomorrow: call mom", "n": 1};)");
-  EXPECT_EQ(mended(kBraces, "call:write{content:# Title\nnote: if (x) { y(); }\nend<|\"|>}"), R"x(write{"content": "# Title\nnote: if (x) { y(); }\nend"};)x");
+  EXPECT_EQ(mended(kBraces, R"(call:note{text:buy milk, tomorrow: call mom<|"|>,n:1})"),
+            R"(note{"text": "buy milk, tomorrow: call mom", "n": 1};)");
+  EXPECT_EQ(mended(kBraces, "call:write{content:# Title\nnote: if (x) { y(); }\nend<|\"|>}"),
+            R"x(write{"content": "# Title\nnote: if (x) { y(); }\nend"};)x");
   EXPECT_EQ(mended(kBraces, R"(call:f{n:5,town:Oslo<|"|>,b:true,c:<|"|>x<|"|>})"), R"(f{"n": 5, "town": "Oslo", "b": true, "c": "x"};)");
   EXPECT_EQ(mended(kBraces, R"(call:f{l:[a<|"|>,<|"|>b<|"|>],n:5<|"|>})"), R"(f{"l": ["a", "b"], "n": "5"};)");
 }
@@ -67,8 +69,8 @@ TEST(CallRepairs, BracesWithCommasMissingOrTooMany) {
        R"(call:turn{way:<|"|>left<|"|>,,angle:90})", R"(call:turn{,way:<|"|>left<|"|>,angle:90})",
        R"(call:turn{way:<|"|>left<|"|>,angle:90,})", R"(call:turn{way:<|"|>left<|"|>,angle:90,,})"});
   expect_mended(kBraces, R"(turn{"tags": ["a", "b"]};)",
-                {R"(call:turn{tags:[<|"|>a<|"|>,<|"|>b<|"|>,];})", R"(call:turn{tags:[<|"|>a<|"|>,<|"|>b<|"|>,]})", R"(call:turn{tags:[<|"|>a<|"|><|"|>b<|"|>],})",
-                 R"(call:turn{tags:[<|"|>a<|"|> <|"|>b<|"|>]})"});
+                {R"(call:turn{tags:[<|"|>a<|"|>,<|"|>b<|"|>,];})", R"(call:turn{tags:[<|"|>a<|"|>,<|"|>b<|"|>,]})",
+                 R"(call:turn{tags:[<|"|>a<|"|><|"|>b<|"|>],})", R"(call:turn{tags:[<|"|>a<|"|> <|"|>b<|"|>]})"});
   EXPECT_EQ(mended(kBraces, "call:f{n:[1 2 3]}"), R"(f{"n": [1, 2, 3]};)");
   EXPECT_EQ(mended(kBraces, R"(call:turn{o:{x:1}l:[2]n:3})"), R"(turn{"o": {"x": 1}, "l": [2], "n": 3};)");
 }
@@ -108,8 +110,9 @@ TEST(CallRepairs, BracesWithAWrongBeginning) {
   // vLLM #54778: a colon, a dash or nothing where "call:" belongs; omlx #1854: the server's name before the function's.
   expect_mended(kBraces, R"(go{"to": 1};)", {"go{to:1}", ":go{to:1}", "-go{to:1}", "call:srv:go{to:1}", "<|tool_call>call:go{to:1}"},
                 trains());
-  expect_mended(kBraces, R"(go{"to": 1};)", {"```\ncall:go{to:1}\n```", "```json\n{\"name\": \"go\", \"arguments\": {\"to\": 1}}\n```\n",
-                                              "```json\n{\"name\": \"go\", \"arguments\": {\"to\": 1}\n```"});
+  expect_mended(kBraces, R"(go{"to": 1};)",
+                {"```\ncall:go{to:1}\n```", "```json\n{\"name\": \"go\", \"arguments\": {\"to\": 1}}\n```\n",
+                 "```json\n{\"name\": \"go\", \"arguments\": {\"to\": 1}\n```"});
 }
 
 TEST(CallRepairs, JsonNearlyRight) {
@@ -141,7 +144,8 @@ TEST(CallRepairs, TaggedCallsWithATagMissing) {
                  "find_traintown</arg_key><arg_value>Oslo</arg_value><arg_key>limit</arg_key><arg_value>5</arg_value>",
                  "find_train<arg_key>town<arg_value>Oslo</arg_value><arg_key>limit</arg_key><arg_value>5</arg_value>",
                  "find_train</arg_key><arg_key>town</arg_key><arg_value>Oslo</arg_value><arg_key>limit</arg_key><arg_value>5</arg_value>",
-                 "find_train<arg_key>town</arg_key><arg_key>town</arg_key><arg_value>Oslo</arg_value><arg_key>limit</arg_key><arg_value>5</arg_value>",
+                 "find_train<arg_key>town</arg_key><arg_key>town</arg_key><arg_value>Oslo</arg_value><arg_key>limit</arg_key><arg_value>5</"
+                 "arg_value>",
                  "find_train<arg_key>town</arg_key>Oslo</arg_value><arg_key>limit</arg_key><arg_value>5</arg_value>",
                  "find_train<arg_key>town</arg_key><arg_value>Oslo<arg_key>limit</arg_key><arg_value>5</arg_value>",
                  "find_train<arg_key>town</arg_key><arg_value>Oslo</arg_value><arg_key>limit</arg_key><arg_value>5",

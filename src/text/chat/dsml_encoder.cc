@@ -317,7 +317,7 @@ bool DsmlEncoder::fits(const Tokenizer& tokenizer) {
   return true;
 }
 
-Result<std::string> DsmlEncoder::encode(const Json& messages, const DsmlOptions& options) const {
+static Result<std::string> encode_with(const Result<DsmlProse>& prose, const Json& messages, const DsmlOptions& options) {
   LH_RETURN_IF_ERROR(check_shape(messages));
   LH_TRY(std::vector<Turn> turns, merge_tool_results(*messages.as_array()));
   sort_tool_results(turns);
@@ -326,7 +326,11 @@ Result<std::string> DsmlEncoder::encode(const Json& messages, const DsmlOptions&
     effective.drop_thinking = false;
   }
   if (effective.thinking && effective.drop_thinking) drop_old_developers(turns);
-  return Renderer(turns, effective, prose_).render();
+  return Renderer(turns, effective, prose).render();
+}
+
+Result<std::string> DsmlEncoder::encode(const Json& messages, const DsmlOptions& options) const {
+  return or_remedy(encode_with(prose_, messages, options), "correct the message");
 }
 
 }  // namespace longhaul

@@ -68,7 +68,7 @@ std::string FormatText::filled(const Values& values) const {
   return out;
 }
 
-Result<DsmlProse> DsmlProse::parse(std::string_view python, std::string_view where) {
+static Result<DsmlProse> read_prose(std::string_view python, std::string_view where) {
   DsmlProse prose;
   LH_TRY(prose.max_effort, constant(python, "REASONING_EFFORT_MAX", where));
   LH_TRY(const std::string tools, constant(python, "TOOLS_TEMPLATE", where));
@@ -79,13 +79,17 @@ Result<DsmlProse> DsmlProse::parse(std::string_view python, std::string_view whe
   return prose;
 }
 
+Result<DsmlProse> DsmlProse::parse(std::string_view python, std::string_view where) {
+  return or_remedy(read_prose(python, where), "get the file that was published with the model");
+}
+
 Result<DsmlProse> DsmlProse::load(const std::string& folder) {
   const std::string path = fmt::format("{}/{}", folder, kFile);
   Result<std::string> python = read_file(path, kMaxFileBytes);
   if (!python.ok()) {
     return make_error(python.error().code,
-                      "tools, a response format and the longest reasoning need fixed texts that come with the checkpoint, in {} ({})", path,
-                      python.error().message);
+                      "tools, a response format and the longest reasoning need fixed texts, and there is no {}; get it with the checkpoint",
+                      path);
   }
   return parse(*python, path);
 }

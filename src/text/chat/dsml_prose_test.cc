@@ -12,7 +12,7 @@ using ::testing::HasSubstr;
 
 std::string value(const std::string& source) {
   const auto got = python_string_constant(source, "NAME", "f.py");
-  return got.ok() ? *got : "error: " + got.error().message;
+  return got.ok() ? *got : "error: " + got.error().text();
 }
 
 TEST(PythonStrings, LiteralsStandSideBySide) {
@@ -54,9 +54,9 @@ TEST(FormatText, PlacesAreFilledAndBracesEscaped) {
   const auto text = FormatText::parse("{{a}} {x}{y}{x}", {"x"}, {"y"}, "t");
   ASSERT_TRUE(text.ok());
   EXPECT_EQ(text->filled({{"x", "{y}"}, {"y", "2"}}), "{a} {y}2{y}");
-  EXPECT_THAT(FormatText::parse("{z}", {}, {}, "t").error().message, HasSubstr("unknown place '{z}'"));
-  EXPECT_THAT(FormatText::parse("{x!r}", {"x"}, {}, "t").error().message, HasSubstr("unknown place"));
-  EXPECT_THAT(FormatText::parse("none", {"x"}, {}, "t").error().message, HasSubstr("no place '{x}'"));
+  EXPECT_THAT(FormatText::parse("{z}", {}, {}, "t").error().text(), HasSubstr("unknown place '{z}'"));
+  EXPECT_THAT(FormatText::parse("{x!r}", {"x"}, {}, "t").error().text(), HasSubstr("unknown place"));
+  EXPECT_THAT(FormatText::parse("none", {"x"}, {}, "t").error().text(), HasSubstr("no place '{x}'"));
   for (const char* bad : {"{", "}", "a{x", "{x{y}}", "}{"}) EXPECT_FALSE(FormatText::parse(bad, {"x"}, {"y"}, "t").ok()) << bad;
 }
 
@@ -71,21 +71,21 @@ response_format_template: str = "Shape: {schema}"
 
 TEST(DsmlProse, IsReadFromItsFile) {
   const auto prose = DsmlProse::parse(kPython, "f.py");
-  ASSERT_TRUE(prose.ok()) << prose.error().message;
+  ASSERT_TRUE(prose.ok()) << prose.error().text();
   EXPECT_EQ(prose->max_effort, "Think long.\n\n");
   EXPECT_EQ(prose->tools.filled({{"tool_schemas", "S"}, {"dsml_token", "D"}}), "Call with <Dx>, {}:\nS\n");
   EXPECT_EQ(prose->response_format.filled({{"schema", "S"}}), "Shape: S");
 }
 
 TEST(DsmlProse, ErrorsNameTheFileAndTheConstant) {
-  EXPECT_THAT(DsmlProse::parse("", "f.py").error().message, HasSubstr("f.py: no assignment to 'REASONING_EFFORT_MAX'"));
+  EXPECT_THAT(DsmlProse::parse("", "f.py").error().text(), HasSubstr("f.py: no assignment to 'REASONING_EFFORT_MAX'"));
   std::string other = kPython;
   other.replace(other.find("{schema}"), 8, "{shape}");
-  EXPECT_THAT(DsmlProse::parse(other, "f.py").error().message, HasSubstr("f.py: response_format_template: an unknown place '{shape}'"));
-  EXPECT_THAT(DsmlProse::parse("REASONING_EFFORT_MAX = ''", "f.py").error().message, HasSubstr("has 0 bytes"));
+  EXPECT_THAT(DsmlProse::parse(other, "f.py").error().text(), HasSubstr("f.py: response_format_template: an unknown place '{shape}'"));
+  EXPECT_THAT(DsmlProse::parse("REASONING_EFFORT_MAX = ''", "f.py").error().text(), HasSubstr("has 0 bytes"));
   const auto missing = DsmlProse::load("/nowhere");
   ASSERT_FALSE(missing.ok());
-  EXPECT_THAT(missing.error().message, HasSubstr("/nowhere/encoding/encoding_dsv4.py"));
+  EXPECT_THAT(missing.error().text(), HasSubstr("/nowhere/encoding/encoding_dsv4.py"));
 }
 
 }  // namespace

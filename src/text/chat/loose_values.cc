@@ -371,7 +371,7 @@ bool ValueReader::string(const Quote& quote, Place place, std::string& out) {
 }
 
 ValueReader::StringEnd ValueReader::string_end(const Quote& quote, size_t begin, Place place) {
-  size_t limit = text_.npos;  // the first marker inside: the call's end, should the string have none
+  size_t limit = text_.npos;        // the first marker inside: the call's end, should the string have none
   size_t other_close = text_.npos;  // the first mark of another kind that could close it
   bool inner = false, lost = false;
   size_t i = begin;

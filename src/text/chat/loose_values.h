@@ -28,8 +28,7 @@ struct ValueNotation {
 
 class ValueReader {
  public:
-  ValueReader(const CallText& text, size_t at, const ValueNotation& notation)
-      : in_(text), text_(text.text), at_(at), notation_(notation) {}
+  ValueReader(const CallText& text, size_t at, const ValueNotation& notation) : in_(text), text_(text.text), at_(at), notation_(notation) {}
 
   Reading read_object(Json& out);  // at '{', or at '(' for Python's way to call
   Reading read_value(Json& out);

@@ -360,7 +360,7 @@ TEST(ReplyFormat, IsFoundInTemplatesAndOtherwiseInTokens) {
           {"id": 2, "content": "｜DSML｜", "special": true}, {"id": 3, "content": "<|tool_call>", "special": true}],
           "model": {"type": "BPE", "vocab": {"a": 4}, "merges": []}})",
       "tokenizer.json");
-  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().text();
   const ReplyFormat by_tokens = find_reply_format("", &*tokenizer);
   EXPECT_EQ(by_tokens.think_close, "</think>");
   EXPECT_EQ(by_tokens.call_open, "<｜DSML｜tool_calls>");

@@ -84,10 +84,11 @@ TEST(ToolCalls, FunctionTags) {
 }
 
 TEST(ToolCalls, WhatIsExactIsNotMended) {
-  for (const char* arguments :
-       {R"({"a": "1", "b\"c": 2})", R"({"": 1})", R"({"x": "y, \"z\": {", "q": "'"})", R"({"x": ", b", "y": "}"})", R"({"k=v": ":", "m,n": ["a", "b: c"]})",
-        R"({"t": "True", "n": "None", "s": "'q'"})", R"({"code": "f(a=1, b={\"c\": [1]})\n"})", R"({"a": "<|tool_call>call:f{", "b": "</arg_value>"})"}) {
-    const CallBlock json = read_call_block({std::string(R"({"name": "f", "arguments": )") + arguments + "}</tool_call>", kTags, true}, {}, {});
+  for (const char* arguments : {R"({"a": "1", "b\"c": 2})", R"({"": 1})", R"({"x": "y, \"z\": {", "q": "'"})", R"({"x": ", b", "y": "}"})",
+                                R"({"k=v": ":", "m,n": ["a", "b: c"]})", R"({"t": "True", "n": "None", "s": "'q'"})",
+                                R"({"code": "f(a=1, b={\"c\": [1]})\n"})", R"({"a": "<|tool_call>call:f{", "b": "</arg_value>"})"}) {
+    const CallBlock json =
+        read_call_block({std::string(R"({"name": "f", "arguments": )") + arguments + "}</tool_call>", kTags, true}, {}, {});
     EXPECT_TRUE(json.notes.empty()) << arguments;
     EXPECT_EQ(shown(json), std::string("f") + arguments + ";");
   }
@@ -214,10 +215,10 @@ TEST(ToolCalls, AQuotedCallIsText) {
 }
 
 TEST(Tools, AreChecked) {
-  EXPECT_EQ(Tools::parse("{}", "t").error().message, "t: must be an array of functions, not an object");
+  EXPECT_EQ(Tools::parse("{}", "t").error().text(), "t: must be an array of functions, not an object");
   EXPECT_EQ(Tools::parse("[{\"function\": {}}]", "t").error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(Tools::parse("[1]", "t").error().code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(Tools::parse("[{\"name\": \"f\"}, {\"name\": \"f\"}]", "t").error().message, "t[1]: a function named 'f' stands there already");
+  EXPECT_EQ(Tools::parse("[{\"name\": \"f\"}, {\"name\": \"f\"}]", "t").error().text(), "t[1]: a function named 'f' stands there already");
   EXPECT_EQ(Json(Tools::parse("[{\"name\": \"f\"}]", "t")->wrapped()).dump(), R"([{"type":"function","function":{"name":"f"}}])");
 }
 

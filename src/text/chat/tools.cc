@@ -12,7 +12,7 @@ Result<Tools> Tools::parse(std::string_view json, std::string_view where) {
 }
 
 Result<Tools> Tools::from_json(const Json& list, std::string_view where) {
-  if (list.as_array() == nullptr) return invalid("{}: must be an array of functions, not {}", where, list.type_name());
+  if (list.as_array() == nullptr) return invalid("{}: must be an array of functions, not {}; put it into [...]", where, list.type_name());
   Tools tools;
   std::set<std::string> names;
   for (size_t i = 0; i < list.as_array()->size(); ++i) {
@@ -21,11 +21,10 @@ Result<Tools> Tools::from_json(const Json& list, std::string_view where) {
     const Json& function = inner == nullptr ? item : *inner;
     const Json* name = function.find("name");
     if (name == nullptr || name->as_string() == nullptr || name->as_string()->empty()) {
-      return invalid("{}[{}]: must be a function object with a name, as in {{\"type\": \"function\", \"function\": {{\"name\": ...}}}}",
-                     where, i);
+      return invalid("{}[{}]: is no function with a name; write {{\"type\": \"function\", \"function\": {{\"name\": ...}}}}", where, i);
     }
     if (!names.insert(*name->as_string()).second) {
-      return invalid("{}[{}]: a function named '{}' stands there already", where, i, printable(*name->as_string()));
+      return invalid("{}[{}]: a function named '{}' stands there already; leave one out", where, i, printable(*name->as_string()));
     }
     tools.wrapped_.push_back(inner == nullptr ? Json::object({{"type", "function"}, {"function", item}}) : item);
   }

@@ -183,7 +183,7 @@ class Lexer {
     while (end < s_.size() && s_[end] != quote) end += s_[end] == '\\' ? 2 : 1;
     if (end >= s_.size()) return fail("a string is not closed");
     auto value = unescape_literal(s_.substr(pos_ + 1, end - pos_ - 1));
-    if (!value.ok()) return Error{value.error().code, fmt::format("{}:{}: {}", where_, line_, value.error().message)};
+    if (!value.ok()) return in_context(fmt::format("{}:{}", where_, line_), value.take_error());
     push(TokenKind::kString, std::move(*value));
     advance(end + 1);
     return {};

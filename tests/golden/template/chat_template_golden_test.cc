@@ -24,7 +24,7 @@ std::string read_file(const std::string& path) {
 
 Json read_json(const std::string& path) {
   auto json = parse_json(read_file(path), path, {.max_depth = 200});
-  EXPECT_TRUE(json.ok()) << (json.ok() ? "" : json.error().message);
+  EXPECT_TRUE(json.ok()) << (json.ok() ? "" : json.error().text());
   return json.ok() ? *json : Json();
 }
 
@@ -44,17 +44,17 @@ Result<std::string> render(const std::string& source, const std::string& where, 
 void check(const std::string& source, const std::string& name, const Json& context, const Json& wanted) {
   const auto got = render(source, name, context);
   if (const Json* output = wanted.find("output")) {
-    ASSERT_TRUE(got.ok()) << name << ": " << source << "\n  " << got.error().message;
+    ASSERT_TRUE(got.ok()) << name << ": " << source << "\n  " << got.error().text();
     EXPECT_EQ(*got, *output->as_string()) << name << ": " << source;
     return;
   }
   ASSERT_FALSE(got.ok()) << name << ": " << source << "\n  rendered '" << *got << "', the reference fails with "
                          << wanted.find("error")->dump();
   if (const Json* raised = wanted.find("raised")) {
-    EXPECT_EQ(got.error().message, *raised->as_string());
+    EXPECT_EQ(got.error().text(), *raised->as_string());
     EXPECT_EQ(got.error().code, ErrorCode::kInvalidArgument);
   } else {
-    EXPECT_EQ(got.error().message.rfind(name, 0), 0u) << "the message does not name the template: " << got.error().message;
+    EXPECT_EQ(got.error().text().rfind(name, 0), 0u) << "the message does not name the template: " << got.error().text();
   }
 }
 
@@ -90,7 +90,7 @@ TEST(ChatTemplateGolden, EveryMalformedTemplateIsAnError) {
     const auto got = render(read_file(entry.path()), entry.path().filename(), Json::object({}), {.max_steps = 300'000});
     EXPECT_FALSE(got.ok()) << entry.path() << " renders";
     if (got.ok()) continue;
-    EXPECT_EQ(got.error().message.rfind(entry.path().filename().string() + ":", 0), 0u) << got.error().message;
+    EXPECT_EQ(got.error().text().rfind(entry.path().filename().string() + ":", 0), 0u) << got.error().text();
   }
   EXPECT_GE(n, 40);
 }

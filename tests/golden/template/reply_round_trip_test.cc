@@ -36,7 +36,7 @@ std::string rendered(const ChatTemplate& chat_template, Json::Array messages, bo
                                                        {"enable_thinking", thinking},
                                                        {"add_generation_prompt", prompt},
                                                        {"bos_token", "<bos>"}}));
-  EXPECT_TRUE(text.ok()) << (text.ok() ? "" : text.error().message);
+  EXPECT_TRUE(text.ok()) << (text.ok() ? "" : text.error().text());
   return text.ok() ? *text : std::string();
 }
 

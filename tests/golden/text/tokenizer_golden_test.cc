@@ -82,7 +82,7 @@ void compare_texts(const Tokenizer& tokenizer, const Json& golden, const std::ve
   for (size_t i = 0; i < records.size(); ++i) {
     const Expected want = expected(texts[i]);
     const auto ids = tokenizer.encode(records[i]);
-    ASSERT_TRUE(ids.ok()) << ids.error().message;
+    ASSERT_TRUE(ids.ok()) << ids.error().text();
     const std::vector<int32_t> first(ids->begin(), ids->begin() + std::min<ptrdiff_t>(32, std::ssize(*ids)));
     ASSERT_EQ(first, want.first) << "record " << i << ": " << records[i].substr(0, 200);
     ASSERT_EQ(std::ssize(*ids), want.n_ids) << "record " << i;
@@ -114,11 +114,11 @@ void compare_random_ids(const Tokenizer& tokenizer, const Json& golden) {
 
 void compare(const std::string& name, const std::string& tokenizer_json) {
   const auto tokenizer = Tokenizer::load(tokenizer_json);
-  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().text();
   const auto text = read_file(golden_path(name + ".golden.json"), kMaxFile);
-  ASSERT_TRUE(text.ok()) << text.error().message;
+  ASSERT_TRUE(text.ok()) << text.error().text();
   const auto golden = parse_json(*text, name);
-  ASSERT_TRUE(golden.ok()) << golden.error().message;
+  ASSERT_TRUE(golden.ok()) << golden.error().text();
   EXPECT_EQ(tokenizer->vocab_size(), *golden->find("vocab_size")->as_int());
   compare_texts(*tokenizer, *golden, corpus_records());
   compare_random_ids(*tokenizer, *golden);

@@ -14,6 +14,6 @@ longhaul::Result<int> answer(bool known) {
 int main() {
   const auto good = answer(true), bad = answer(false);
   if (!good || bad.ok() || *good != 42) return 1;
-  std::printf("%s: %s\n", longhaul::to_string(bad.error().code), bad.error().message.c_str());
+  std::printf("%s: %s\n", longhaul::to_string(bad.error().code), bad.error().text().c_str());
   return longhaul::exit_status(bad.error().code) == 2 ? 0 : 1;
 }
