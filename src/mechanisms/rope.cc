@@ -73,4 +73,12 @@ std::vector<float> rope_frequencies(const RopeSpec& spec, int64_t n_tokens) {
   return f;
 }
 
+const std::vector<float>& RopeFrequencies::in_text_of(int64_t n_tokens) {
+  if (spec_.follows_length() && n_tokens != n_tokens_) {
+    fill(spec_, n_tokens, values_);
+    n_tokens_ = n_tokens;
+  }
+  return values_;
+}
+
 }  // namespace longhaul
