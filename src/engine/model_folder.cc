@@ -29,8 +29,8 @@ namespace fs = std::filesystem;
 // What to give instead of a path that is no model's folder.
 std::string remedy_without_config(const fs::path& folder) {
   std::error_code ignored;
-  if (!fs::exists(folder, ignored)) return "there is no such folder: give one with config.json and *.safetensors";
-  if (!fs::is_directory(folder, ignored)) return fmt::format("'{}' is a file: give the folder that it is in", folder.string());
+  if (!fs::exists(folder, ignored)) return "there is no such folder; give one with config.json and *.safetensors";
+  if (!fs::is_directory(folder, ignored)) return fmt::format("'{}' is a file; give the folder that it is in", folder.string());
   // models--owner--name of a Hugging Face cache: each snapshot is a model's folder.
   for (fs::directory_iterator it(folder / "snapshots", ignored), end; !ignored && it != end; it.increment(ignored)) {
     if (fs::exists(it->path() / "config.json", ignored)) return fmt::format("give its snapshot, {}", it->path().string());

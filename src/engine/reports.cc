@@ -40,14 +40,12 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
 }
 
 Result<Report> inspect_model(const std::string& model, const InspectOptions& options) {
-  LH_TRY(Architecture arch, find_architecture(model, config_request(options)));
   // Files may say more than the config, such as a head of its own; where they do not fit it, they
   // are not asked.
-  if (auto with_files = find_model(model, config_request(options)); with_files.ok()) {
-    arch = std::move(with_files->arch);
-  } else {
-    notice("{}: described by its config alone, which its weights do not fit", model);
-  }
+  auto found = find_model(model, config_request(options));
+  Result<Architecture> described = found.ok() ? std::move(found->arch) : find_architecture(model, config_request(options));
+  LH_TRY(const Architecture arch, std::move(described));
+  if (!found.ok()) notice("{}: described by its config alone, which its weights do not fit", model);
   return Report{inspect_report(arch), inspect_json(arch).dump(2)};
 }
 

@@ -43,7 +43,7 @@ Status place(Json& object, std::string_view path, size_t done, Json value, const
 Status override_field(Json& config, std::string_view assignment) {
   const std::string option = "--set " + printable(assignment);
   const size_t equals = assignment.find('=');
-  if (equals == std::string_view::npos) return invalid("{}: lacks its value; write --set FIELD=VALUE", option);
+  if (equals == std::string_view::npos) return invalid("{}: expected FIELD=VALUE; add the value", option);
   const std::string_view path = assignment.substr(0, equals), text = assignment.substr(equals + 1);
   auto value = parse_json(text, "the value");
   if (!value.ok()) {

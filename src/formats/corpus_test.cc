@@ -56,7 +56,7 @@ constexpr Row kFiles[] = {
     {"offsets_backwards", kCorrupt, "data_offsets [4, 0] run backwards"},
     {"offsets_beyond_file", kCorrupt, "incomplete download?"},
     {"offsets_max", kCorrupt, "[9223372036854775807] of U8 overflows 64 bits"},
-    {"offsets_over_63_bits", kCorrupt, "data_offsets holds 1.8446744073709552e+19"},
+    {"offsets_over_63_bits", kCorrupt, "data_offsets holds 18446744073709551615"},
     {"offsets_negative", kCorrupt, "data_offsets holds -1, expected an integer from 0"},
     {"offsets_three", kCorrupt, "data_offsets has 3 numbers, expected 2"},
     {"offsets_one", kCorrupt, "data_offsets has 1 numbers, expected 2"},

@@ -67,7 +67,7 @@ TEST(Safetensors, CountsFourBitElementsInWholeBytes) {
 
 TEST(Safetensors, NamesTheTensorAndBytesOfATruncatedFile) {
   const std::string header = R"({"layers.7.w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}})";
-  EXPECT_EQ(refusal(header, 15), fmt::format("m: tensor 'layers.7.w' ends at byte {}, file has {}; incomplete download?",
+  EXPECT_EQ(refusal(header, 15), fmt::format("m: tensor 'layers.7.w' ends at byte {}, file has {}; incomplete download? fetch it again",
                                              8 + header.size() + 16, 8 + header.size() + 15));
 }
 

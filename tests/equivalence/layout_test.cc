@@ -118,7 +118,7 @@ LoadOptions options(const std::string& weights) {
   LoadOptions o;
   o.weights = weights;
   o.kv = "f32";
-  o.context = 512;
+  o.context = 384;
   o.all_logits = true;
   return o;
 }

@@ -4,10 +4,10 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "check_error.h"
 #include "engine/sampler.h"
 #include "formats/config_reader.h"
 #include "formats/generation_config.h"
-#include "fuzz/check_error.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "base/check.h"
-#include "fuzz/check_error.h"
+#include "check_error.h"
 #include "text/chat/dsml.h"
 #include "text/chat/dsml_encoder.h"
 #include "text/chat/python_strings.h"

@@ -6,10 +6,10 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "check_error.h"
 #include "cost/inspect.h"
 #include "cost/plan.h"
 #include "cost/report.h"
-#include "fuzz/check_error.h"
 #include "mechanisms/mixers.h"
 #include "mechanisms/rope.h"
 #include "mechanisms/what_if.h"

@@ -3,8 +3,8 @@
 #include <cstdint>
 
 #include "base/check.h"
+#include "check_error.h"
 #include "formats/safetensors.h"
-#include "fuzz/check_error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace longhaul;

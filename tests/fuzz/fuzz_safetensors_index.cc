@@ -4,8 +4,8 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "check_error.h"
 #include "formats/safetensors_index.h"
-#include "fuzz/check_error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace longhaul;

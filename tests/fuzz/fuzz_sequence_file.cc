@@ -9,8 +9,8 @@
 
 #include "base/check.h"
 #include "base/mapped_file.h"
+#include "check_error.h"
 #include "engine/sequence.h"
-#include "fuzz/check_error.h"
 #include "models/registry.h"
 
 namespace {

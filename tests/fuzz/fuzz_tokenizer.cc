@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "fuzz/check_error.h"
+#include "check_error.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 

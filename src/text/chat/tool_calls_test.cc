@@ -215,10 +215,11 @@ TEST(ToolCalls, AQuotedCallIsText) {
 }
 
 TEST(Tools, AreChecked) {
-  EXPECT_EQ(Tools::parse("{}", "t").error().text(), "t: must be an array of functions, not an object");
+  EXPECT_EQ(Tools::parse("{}", "t").error().text(), "t: must be an array of functions, not an object; put it into [...]");
   EXPECT_EQ(Tools::parse("[{\"function\": {}}]", "t").error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(Tools::parse("[1]", "t").error().code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(Tools::parse("[{\"name\": \"f\"}, {\"name\": \"f\"}]", "t").error().text(), "t[1]: a function named 'f' stands there already");
+  EXPECT_EQ(Tools::parse("[{\"name\": \"f\"}, {\"name\": \"f\"}]", "t").error().text(),
+            "t[1]: a function named 'f' stands there already; leave one out");
   EXPECT_EQ(Json(Tools::parse("[{\"name\": \"f\"}]", "t")->wrapped()).dump(), R"([{"type":"function","function":{"name":"f"}}])");
 }
 

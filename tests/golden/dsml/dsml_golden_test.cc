@@ -24,7 +24,7 @@ std::string read_file(const std::string& path) {
 
 Json json(std::string_view text) {
   auto parsed = parse_json(text, "json");
-  EXPECT_TRUE(parsed.ok()) << (parsed.ok() ? "" : parsed.error().text());
+  EXPECT_TRUE(parsed.ok()) << (parsed.ok() ? "" : parsed.error().message);
   return parsed.ok() ? *parsed : Json();
 }
 
@@ -44,19 +44,19 @@ const DsmlEncoder& without_prose() {
 
 std::string encoded(const DsmlEncoder& encoder, std::string_view messages, const DsmlOptions& options) {
   const auto prompt = encoder.encode(json(messages), options);
-  return prompt.ok() ? *prompt : "error: " + prompt.error().text();
+  return prompt.ok() ? *prompt : "error: " + prompt.error().message;
 }
 
 TEST(DsmlGolden, PromptsAreThoseOfTheReleasedEncoder) {
   const auto prose = DsmlProse::parse(read_file(kFolder + "prose.py"), "prose.py");
-  ASSERT_TRUE(prose.ok()) << prose.error().text();
+  ASSERT_TRUE(prose.ok()) << prose.error().message;
   const DsmlEncoder encoder(*prose);
   const Json all = json(read_file(kFolder + "cases.json"));
   int n = 0;
   for (const Json& c : *all.find("cases")->as_array()) {
     const std::string& name = string_of(c, "name");
     const auto prompt = encoder.encode(*all.find("conversations")->find(name), options_of(*c.find("mode")));
-    ASSERT_TRUE(prompt.ok()) << name << ": " << prompt.error().text();
+    ASSERT_TRUE(prompt.ok()) << name << ": " << prompt.error().message;
     EXPECT_EQ(*prompt, string_of(c, "prompt")) << name << " " << c.find("mode")->dump();
     ++n;
   }
@@ -81,7 +81,7 @@ TEST(DsmlGolden, PromptsWithTheReleasedTextsHaveTheirPublishedDigests) {
   const char* path = std::getenv("LONGHAUL_DSML_ENCODING");
   if (path == nullptr) GTEST_SKIP() << "LONGHAUL_DSML_ENCODING names no encoding_dsv4.py";
   const auto prose = DsmlProse::parse(read_file(path), path);
-  ASSERT_TRUE(prose.ok()) << prose.error().text();
+  ASSERT_TRUE(prose.ok()) << prose.error().message;
   const DsmlEncoder encoder(*prose);
   const std::string most = encoded(encoder, R"([{"role": "user", "content": "Hi"}])", {.thinking = true, .max_effort = true});
   EXPECT_EQ(most.size(), 543u);
@@ -130,7 +130,7 @@ TEST(DsmlEncoder, IsChosenByTheTokensOfItsFormat) {
             "model": {{"type": "BPE", "vocab": {{"a": 0}}, "merges": []}}}})",
             last),
         "tokenizer.json");
-    EXPECT_TRUE(tokenizer.ok()) << tokenizer.error().text();
+    EXPECT_TRUE(tokenizer.ok()) << tokenizer.error().message;
     return DsmlEncoder::fits(*tokenizer);
   };
   EXPECT_TRUE(fits("｜DSML｜"));

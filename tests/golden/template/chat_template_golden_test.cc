@@ -51,7 +51,7 @@ void check(const std::string& source, const std::string& name, const Json& conte
   ASSERT_FALSE(got.ok()) << name << ": " << source << "\n  rendered '" << *got << "', the reference fails with "
                          << wanted.find("error")->dump();
   if (const Json* raised = wanted.find("raised")) {
-    EXPECT_EQ(got.error().text(), *raised->as_string());
+    EXPECT_EQ(got.error().message, *raised->as_string());
     EXPECT_EQ(got.error().code, ErrorCode::kInvalidArgument);
   } else {
     EXPECT_EQ(got.error().text().rfind(name, 0), 0u) << "the message does not name the template: " << got.error().text();
