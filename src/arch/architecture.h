@@ -1,5 +1,6 @@
-// A model is data: an embedding, blocks on a residual stream, a head. The executor runs this description, the state store allocates it, the
-// planner prices it, inspect prints it, synth writes random weights for it.
+// A model is data: an embedding, blocks on a residual stream, a head. The executor runs this
+// description, the state store allocates it, the planner prices it, inspect prints it, synth writes
+// random weights for it.
 #pragma once
 
 #include <functional>
@@ -8,7 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "arch/specs.h"
+#include "arch/mixer.h"
 
 namespace longhaul {
 
@@ -84,7 +85,8 @@ struct Architecture {
   WeightId add_lookup(std::string name, int64_t rows, int64_t cols);
   // Rows [first_row, first_row + rows) of each expert of a stack [n_experts, stacked_rows, cols].
   WeightId add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols);
-  // The same rows of experts in tensors [stacked_rows, cols] of their own: declared together before, or not at all.
+  // The same rows of experts in tensors [stacked_rows, cols] of their own: declared together
+  // before, or not at all.
   WeightId add_separate_experts(const std::vector<std::string>& names, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols);
   WeightId add_weight(TensorSpec tensor, WeightSpec weight);
   // How far the weight may be rounded; gives it back.
@@ -98,31 +100,39 @@ struct Architecture {
   void untie_head();
 };
 
-// Calls visit for every weight the block uses, each once.
-void for_each_weight(const Block& block, const std::function<void(WeightId)>& visit);
-// Calls visit for every mixture of experts, those beside other branches included.
-void for_each_moe(const Architecture& arch, const std::function<void(const MoeSpec&)>& visit);
-// Every weight in use: embedding, blocks in order, head.
+// Every weight that the block uses, each once: norms, mixer, residual.
+void for_each_weight(const Block& block, const std::function<void(WeightId, const WeightRole&)>& visit);
+// Every weight in use, each once: embedding, blocks in order, head.
 void for_each_weight(const Architecture& arch, const std::function<void(WeightId)>& visit);
-// Forgets weights and tensors that an edit of the blocks left without a user, and renumbers the others.
+// Forgets weights and tensors that an edit of the blocks left without a user; renumbers the others.
 void drop_unused_weights(Architecture& arch);
+// Likewise states.
+void drop_unused_states(Architecture& arch);
 
-const char* mixer_name(const Mixer& mixer);
-// The attention of a block that has one, whatever is built around it.
-const AttentionSpec* as_attention(const Block& block);
+// Experts that tokens choose among, and how many of them one token gets.
+struct Mixture {
+  int64_t n_experts = 0, top_k = 0;
+  std::vector<WeightId> matrices = {};  // each a stack of n_experts, in the order of the walk
+};
+// In the order of their blocks.
+std::vector<Mixture> mixtures(const Architecture& arch);
 
-// What chooses among a block's entries, or null.
-const IndexerSpec* indexer_of(const Block& block);
+// Calls visit for every state that the block reads or writes.
+void for_each_state(const Block& block, const std::function<void(StateId, StateUse)>& visit);
+bool writes_state(const Block& block);
+// The state that the block reads and some other block writes, or kNone: it keeps none of its own.
+StateId borrowed_state(const Block& block);
 
-// Index of the last block that writes state: behind it (and in its own queries) only rows whose logits are wanted go on.
+// The last block that writes state. Behind it, and in its own output, only rows whose logits are
+// wanted go on.
 int64_t last_writing_block(const Architecture& arch);
-// For each state, the last block that reads it: a ring takes in the step's new rows after that block.
+// For each state, the last block that reads it: a ring takes the step's new rows after that block.
 std::vector<int64_t> last_readers(const Architecture& arch);
 
-// Rings are overwritten only after their last reader, so a step's new rows wait in in-flight buffers. Two states may use the same buffer when their
-// lifetimes do not overlap: buffer index by state (kNone for states that are no rings) and the number of buffers.
+// Rings are overwritten only after their last reader, so a step's new rows wait in in-flight
+// buffers. Two states may use the same buffer when their lifetimes do not overlap.
 struct InFlightPlan {
-  std::vector<int32_t> buffer;
+  std::vector<int32_t> buffer;  // by state; kNone for states that are no rings
   int32_t n_buffers = 0;
 };
 InFlightPlan plan_in_flight(const Architecture& arch);

@@ -18,6 +18,9 @@ inline std::optional<uint64_t> checked_mul(uint64_t a, uint64_t b) {
   return r;
 }
 
+// Sums over a context are of order n^2: they are formed in 128 bits and checked when they leave.
+using Wide = unsigned __int128;
+
 inline constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 

@@ -1,86 +1,40 @@
 #include "cost/flops.h"
 
-#include "cost/parameters.h"
-#include "mechanisms/compressed_attention.h"
-#include "mechanisms/hyper_connections.h"
-#include "mechanisms/latent_attention.h"
+#include "mechanisms/residual.h"
 
 namespace longhaul {
 namespace {
 
-uint64_t weight_flops(const Architecture& arch, const Block& block, WeightId id) {
-  if (id == kNone) return 0;
-  const WeightSpec& w = arch.weight(id);
-  if (w.use != WeightUse::kMatrix && w.use != WeightUse::kExpert && w.use != WeightUse::kTaps && w.use != WeightUse::kFine) return 0;
-  const MoeSpec* moe = moe_of(block, id);
-  return 2 * static_cast<uint64_t>((moe == nullptr ? w.n_experts : moe->top_k) * w.rows) * static_cast<uint64_t>(w.cols);
+bool is_multiplied(WeightUse use) {
+  return use == WeightUse::kMatrix || use == WeightUse::kExpert || use == WeightUse::kTaps || use == WeightUse::kFine;
 }
 
-// Reading the streams and writing them back, without the products that make the coefficients.
+uint64_t weight_flops(const WeightSpec& w, const WeightRole& role) {
+  if (!is_multiplied(w.use)) return 0;
+  const int64_t matrices = role.top_k > 0 ? role.top_k : w.n_experts;
+  return 2 * static_cast<uint64_t>(matrices * w.rows) * static_cast<uint64_t>(w.cols);
+}
+
+// Reading the stream and writing it back, without the products that make the coefficients.
 uint64_t stream_mix_flops(const Architecture& arch, const Block& block) {
-  if (!std::holds_alternative<HyperResidual>(block.residual)) return 0;
-  return hyper_read_flops(arch.n_streams, arch.hidden_size) + hyper_write_flops(arch.n_streams, arch.hidden_size);
+  return read_flops(arch, block.residual) + write_flops(arch, block.residual);
 }
 
-uint64_t stream_read_flops(const Architecture& arch, const Block& block) {
-  const auto* hyper = std::get_if<HyperResidual>(&block.residual);
-  if (hyper == nullptr) return 0;
-  return weight_flops(arch, block, hyper->fn) + hyper_read_flops(arch.n_streams, arch.hidden_size);
-}
-
-// What a row costs that only leaves its keys and values: reading it from the streams, and their projections. Convolutions mix queries and keys of
-// all rows, so there everything but the output projection.
+// What a row costs that only leaves its state: reading it from the stream, and the weights for
+// that.
 Wide state_flops_per_row(const Architecture& arch, const Block& block) {
-  const AttentionSpec& s = *as_attention(block);
-  if (std::holds_alternative<CcaSpec>(block.mixer)) return linear_flops_per_row(arch, block) - weight_flops(arch, block, s.o_proj);
-  Wide flops = stream_read_flops(arch, block);
-  const auto add = [&](std::initializer_list<WeightId> ids) {
-    for (WeightId id : ids) flops += weight_flops(arch, block, id);
-  };
-  add({s.k_proj, s.v_proj});
-  const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
-  if (compressed != nullptr && compressed->compressor) add({compressed->compressor->kv_proj, compressed->compressor->gate_proj});
-  if (const IndexerSpec* indexer = indexer_of(block)) add({indexer->keys.kv_proj, indexer->keys.gate_proj});
+  Wide flops = read_flops(arch, block.residual);
+  for_each_weight(block, [&](WeightId id, const WeightRole& role) {
+    if (role.for_state) flops += weight_flops(arch.weight(id), role);
+  });
   return flops;
-}
-
-// Keys seen by all rows of a prompt of n tokens: sum over t = 1..n of min(t, window).
-Wide keys_seen(int64_t n, int64_t window) {
-  const Wide ramp = static_cast<Wide>(std::min(n, window));
-  const Wide flat = static_cast<Wide>(n) - ramp;
-  return ramp * (ramp + 1) / 2 + flat * ramp;
-}
-
-// Entries seen by all rows of a prompt: sum over t = 1..n of min(floor(t / ratio), top_k).
-Wide entries_seen(int64_t n, int64_t ratio, int64_t top_k) {
-  const auto all = [&](int64_t last) {
-    const Wide q = static_cast<Wide>(last / ratio), r = static_cast<Wide>(last % ratio), m = static_cast<Wide>(ratio);
-    return q == 0 ? Wide{0} : m * (q * (q - 1) / 2) + q * (r + 1);
-  };
-  if (n / ratio <= top_k) return all(n);
-  return all(ratio * top_k - 1) + static_cast<Wide>(n - ratio * top_k + 1) * static_cast<Wide>(top_k);
-}
-
-Wide attention_flops_of_prompt(const Block& block, int64_t n) {
-  const auto* s = as_attention(block);
-  if (s == nullptr) return 0;
-  const IndexerSpec* indexer = indexer_of(block);
-  const int64_t top_k = indexer != nullptr && indexer->is_followed ? indexer->top_k : n;
-  const Wide scores = indexer == nullptr ? 0 : Wide{indexer_flops(*indexer, 1)} * entries_seen(n, indexer->keys.ratio, n);
-  if (const auto* latent = std::get_if<LatentAttentionSpec>(&block.mixer)) {
-    return Wide{latent_attention_flops(*latent, 1)} * entries_seen(n, 1, top_k) + scores;
-  }
-  Wide keys = keys_seen(n, s->window);
-  const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
-  if (compressed != nullptr && compressed->compressor) keys += entries_seen(n, compressed->compressor->ratio, top_k);
-  return Wide{attention_flops(*s, 1)} * keys + scores;
 }
 
 }  // namespace
 
 uint64_t linear_flops_per_row(const Architecture& arch, const Block& block) {
   uint64_t flops = stream_mix_flops(arch, block);
-  for_each_weight(block, [&](WeightId id) { flops += weight_flops(arch, block, id); });
+  for_each_weight(block, [&](WeightId id, const WeightRole& role) { flops += weight_flops(arch.weight(id), role); });
   return flops;
 }
 
@@ -94,36 +48,16 @@ uint64_t collapse_flops_per_row(const Architecture& arch) {
   return 2 * static_cast<uint64_t>(fn.n_elements()) + hyper_read_flops(arch.n_streams, arch.hidden_size);
 }
 
-AttentionFlops attention_parts_at(const Block& block, int64_t n) {
-  AttentionFlops flops;
-  if (const IndexerSpec* indexer = indexer_of(block)) {
-    const int64_t entries = visible_entries(indexer->keys, n - 1);
-    flops.index_products = indexer_product_flops(*indexer, entries);
-    flops.index_sums = indexer_sum_flops(*indexer, entries);
-  }
-  const auto* s = as_attention(block);
-  if (const auto* latent = std::get_if<LatentAttentionSpec>(&block.mixer)) {
-    flops.rows = latent_attention_flops(*latent, attended_rows(*latent, n - 1));
-  } else if (const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer)) {
-    flops.rows = attention_flops(*s, attended_rows(*compressed, n - 1));
-  } else if (s != nullptr) {
-    flops.rows = attention_flops(*s, visible_keys(*s, n - 1));
-  }
-  return flops;
-}
-
-uint64_t attention_flops_at(const Block& block, int64_t n) { return attention_parts_at(block, n).total(); }
-
 Wide attention_flops_at(const Architecture& arch, int64_t n) {
   Wide flops = 0;
-  for (const Block& block : arch.blocks) flops += attention_flops_at(block, n);
+  for (const Block& block : arch.blocks) flops += block.mixer.context_work(n).flops();
   return flops;
 }
 
 Wide prefill_flops(const Architecture& arch, int64_t n) {
   Wide flops = head_flops_per_row(arch) + Wide{collapse_flops_per_row(arch)} * static_cast<Wide>(n);
   for (const Block& block : arch.blocks) {
-    flops += Wide{linear_flops_per_row(arch, block)} * static_cast<Wide>(n) + attention_flops_of_prompt(block, n);
+    flops += Wide{linear_flops_per_row(arch, block)} * static_cast<Wide>(n) + block.mixer.prompt_flops(n);
   }
   return flops;
 }
@@ -135,13 +69,11 @@ Wide prefill_flops_needed_rows(const Architecture& arch, int64_t n) {
     const Block& block = arch.blocks[static_cast<size_t>(b)];
     const Wide linear = linear_flops_per_row(arch, block);
     if (b < last_writer) {
-      flops += linear * static_cast<Wide>(n) + attention_flops_of_prompt(block, n);
+      flops += linear * static_cast<Wide>(n) + block.mixer.prompt_flops(n);
       continue;
     }
-    flops += linear + attention_flops_at(block, n);
-    if (b == last_writer) {
-      flops += state_flops_per_row(arch, block) * static_cast<Wide>(n - 1);
-    }
+    flops += linear + block.mixer.context_work(n).flops();
+    if (b == last_writer) flops += state_flops_per_row(arch, block) * static_cast<Wide>(n - 1);
   }
   return flops;
 }
@@ -149,21 +81,22 @@ Wide prefill_flops_needed_rows(const Architecture& arch, int64_t n) {
 // In halves of an FP8 FLOP, so that FP4 has a whole number too.
 Wide decode_fp8_equivalent_flops(const Architecture& arch, int64_t n) {
   constexpr unsigned kFp4 = 1, kFp8 = 2, kBf16 = 4, kF32 = 4;
-  const auto weight = [&](const Block& block, WeightId id) {
-    const DType released = arch.weight(id).released;
-    const bool is_fp8 = released == DType::kF8E4M3 || released == DType::kF4;
-    return Wide{weight_flops(arch, block, id)} * (is_fp8 ? kFp8 : kBf16);
+  const auto weight = [&](WeightId id, const WeightRole& role) {
+    const WeightSpec& w = arch.weight(id);
+    const bool is_fp8 = w.released == DType::kF8E4M3 || w.released == DType::kF4;
+    return Wide{weight_flops(w, role)} * (is_fp8 ? kFp8 : kBf16);
   };
-  Wide halves = Wide{collapse_flops_per_row(arch)} * kF32 + weight(Block{}, arch.head.matrix);
+  const auto unit = [&](const StateWork& w) {
+    if (w.in == ComputedIn::kF32) return kF32;
+    if (w.in == ComputedIn::kBf16) return kBf16;
+    const RowCoding kept = arch.state(w.kept).released.coding;
+    return kept == RowCoding::kMxFp4 ? kFp4 : kept == RowCoding::kPlain ? kBf16 : kFp8;
+  };
+  Wide halves = Wide{collapse_flops_per_row(arch)} * kF32 + weight(arch.head.matrix, {});
   for (const Block& block : arch.blocks) {
-    for_each_weight(block, [&](WeightId id) { halves += weight(block, id); });
+    for_each_weight(block, [&](WeightId id, const WeightRole& role) { halves += weight(id, role); });
     halves += Wide{stream_mix_flops(arch, block)} * kF32;
-    const AttentionFlops attention = attention_parts_at(block, n);
-    halves += Wide{attention.rows} * kBf16 + Wide{attention.index_sums} * kF32;
-    if (const IndexerSpec* indexer = indexer_of(block)) {
-      const RowCoding keys = arch.state(indexer->keys.entries).released.coding;
-      halves += Wide{attention.index_products} * (keys == RowCoding::kMxFp4 ? kFp4 : keys == RowCoding::kPlain ? kBf16 : kFp8);
-    }
+    for (const StateWork& w : block.mixer.context_work(n).work) halves += Wide{w.flops} * unit(w);
   }
   return halves / 2;
 }

@@ -4,11 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <iterator>
 
 #include "cost/describe.h"
 #include "cost/parameters.h"
 #include "longhaul/units.h"
+#include "mechanisms/residual.h"
 
 namespace longhaul {
 namespace {
@@ -18,7 +20,7 @@ using Out = std::back_insert_iterator<std::string>;
 // Parameters that a block uses, tables left out: a block reads a slice of a row of them.
 uint64_t block_parameters(const Architecture& arch, const Block& block) {
   uint64_t n = 0;
-  for_each_weight(block, [&](WeightId id) {
+  for_each_weight(block, [&](WeightId id, const WeightRole&) {
     if (arch.weight(id).use != WeightUse::kLookup && !arch.tensor_of(id).is_buffer)
       n += static_cast<uint64_t>(arch.weight(id).n_elements());
   });
@@ -34,8 +36,7 @@ void add_header(Out out, const Architecture& arch) {
   fmt::format_to(out, "{} parameters ({}), {} at work on a token\n", format_count(static_cast<double>(total)), format_exact(total),
                  format_count(static_cast<double>(active)));
   if (arch.n_streams > 1) {
-    fmt::format_to(out, "{} residual streams joined by hyper-connections, {} Sinkhorn iterations\n", arch.n_streams,
-                   std::get<HyperResidual>(arch.blocks.front().residual).sinkhorn_iters);
+    fmt::format_to(out, "{} residual streams joined by {}\n", arch.n_streams, residual_words(arch.blocks.front().residual).joined_by);
   }
   for (const ParameterPiece& p : pieces) {
     if (p.use == WeightUse::kLookup)
@@ -44,27 +45,21 @@ void add_header(Out out, const Architecture& arch) {
   }
 }
 
-std::string schedule_legend(const std::string& letters) {
-  constexpr std::pair<const char*, const char*> kMeanings[] = {{"Ss", "S sliding"},
-                                                               {"Ff", "F full attention"},
-                                                               {"C", "C sliding and chosen compressed entries"},
-                                                               {"H", "H sliding and all heavily compressed entries"},
-                                                               {"L", "L chosen latents"}};
-  std::vector<const char*> shown;
-  for (const auto& [any_of, meaning] : kMeanings) {
-    if (letters.find_first_of(any_of) != std::string::npos) shown.push_back(meaning);
-  }
-  const bool shares = letters.find_first_of("sf") != std::string::npos;
+std::string legend_text(const Schedule& s) {
+  std::vector<std::string> shown;
+  for (const ScheduleLetter& l : s.legend) shown.push_back(l.meaning);
+  const auto is_lower = [](char c) { return std::islower(static_cast<unsigned char>(c)) != 0; };
+  const bool shares = std::any_of(s.letters.begin(), s.letters.end(), is_lower);
   return fmt::format("{}{}", fmt::join(shown, ", "), shares ? "; lower case reads the cache of the last capital of its kind" : "");
 }
 
 void add_schedule(Out out, const Architecture& arch) {
   constexpr size_t kPerLine = 30;
-  const std::string letters = layer_schedule(arch);
-  fmt::format_to(out, "\nschedule: {}\n", schedule_legend(letters));
-  for (size_t i = 0; i < letters.size(); i += kPerLine) {
+  const Schedule s = schedule(arch);
+  fmt::format_to(out, "\nschedule: {}\n", legend_text(s));
+  for (size_t i = 0; i < s.letters.size(); i += kPerLine) {
     fmt::format_to(out, "  {:>3} ", i);
-    for (char c : letters.substr(i, kPerLine)) fmt::format_to(out, " {}", c);
+    for (char c : s.letters.substr(i, kPerLine)) fmt::format_to(out, " {}", c);
     fmt::format_to(out, "\n");
   }
 }
@@ -72,19 +67,17 @@ void add_schedule(Out out, const Architecture& arch) {
 // Of the column of descriptions.
 size_t description_width(const Architecture& arch) {
   size_t width = 36;
-  for (const Block& block : arch.blocks) width = std::max(width, describe(block.mixer).size());
+  for (const Block& block : arch.blocks) width = std::max(width, block.mixer.words(arch).summary.size());
   return width;
 }
 
 void add_block(Out out, const Architecture& arch, const Block& block, size_t width) {
-  fmt::format_to(out, "  {:<{}}{:>10}", describe(block.mixer), width, format_count(static_cast<double>(block_parameters(arch, block))));
-  if (const auto* s = as_attention(block)) {
-    fmt::format_to(out, "   {}", describe_heads(block.mixer));
-    if (!s->writes_state()) fmt::format_to(out, "   <-- cache of layer {}", arch.state(s->state).layer);
-  }
+  const Words words = block.mixer.words(arch);
+  fmt::format_to(out, "  {:<{}}{:>10}", words.summary, width, format_count(static_cast<double>(block_parameters(arch, block))));
+  if (!words.heads.empty()) fmt::format_to(out, "   {}", words.heads);
+  if (const StateId state = borrowed_state(block); state != kNone) fmt::format_to(out, "   <-- cache of layer {}", arch.state(state).layer);
   fmt::format_to(out, "\n");
-  if (const auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer))
-    fmt::format_to(out, "  {:{}}   {}\n", "", width + 10, describe_latents(*s));
+  if (!words.details.empty()) fmt::format_to(out, "  {:{}}   {}\n", "", width + 10, words.details);
 }
 
 // Layers that keep the same are counted together.
@@ -103,30 +96,6 @@ void add_states(Out out, const Architecture& arch) {
   for (const auto& [text, n] : kinds) fmt::format_to(out, "  {:>4} x {}\n", n, text);
 }
 
-Json attention_json(const Architecture& arch, const AttentionSpec& s) {
-  return Json::object({{"n_heads", s.n_heads},
-                       {"n_kv_heads", s.n_kv_heads},
-                       {"head_dim", s.head_dim},
-                       {"window", s.window == kUnbounded ? Json() : Json(s.window)},
-                       {"rope_theta", s.rope.theta},
-                       {"writes_state", s.writes_state()},
-                       {"state_layer", arch.state(s.state).layer}});
-}
-
-Json compressor_json(const CompressorSpec& s) { return Json::object({{"ratio", s.ratio}, {"width", s.width}, {"overlaps", s.overlaps}}); }
-
-Json compressed_json(const CompressedAttentionSpec& s) {
-  Json json = Json::object({{"q_lora_rank", s.q_lora_rank}, {"o_groups", s.o_groups}, {"o_lora_rank", s.o_lora_rank}});
-  if (s.compressor) json.set("compressor", compressor_json(*s.compressor));
-  if (s.indexer) {
-    json.set("indexer", Json::object({{"n_heads", s.indexer->n_heads},
-                                      {"head_dim", s.indexer->head_dim},
-                                      {"top_k", s.indexer->top_k},
-                                      {"keys", compressor_json(s.indexer->keys)}}));
-  }
-  return json;
-}
-
 Json state_json(const StateSpec& s) {
   if (s.is_fixed()) return Json::object({{"layer", s.layer}, {"fixed_elements", s.fixed_elements}, {"fixed_f32", true}});
   const char* rows = s.rows == RowKind::kShared ? "shared" : s.rows == RowKind::kKeys ? "keys" : "keys and values";
@@ -139,14 +108,11 @@ Json state_json(const StateSpec& s) {
 }
 
 Json block_json(const Architecture& arch, const Block& block) {
-  Json json = Json::object({{"layer", block.layer},
-                            {"mixer", mixer_name(block.mixer)},
-                            {"description", describe(block.mixer)},
-                            {"params", block_parameters(arch, block)}});
-  if (const auto* s = as_attention(block)) json.set("attention", attention_json(arch, *s));
-  if (const auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer)) json.set("compressed_attention", compressed_json(*s));
-  if (const auto* s = std::get_if<HyperResidual>(&block.residual))
-    json.set("hyper_connections", Json::object({{"sinkhorn_iters", s->sinkhorn_iters}, {"eps", static_cast<double>(s->eps)}}));
+  const Words words = block.mixer.words(arch);
+  Json json = Json::object(
+      {{"layer", block.layer}, {"mixer", words.name}, {"description", words.summary}, {"params", block_parameters(arch, block)}});
+  for (const auto& [name, value] : words.fields) json.set(name, value);
+  for (const auto& [name, value] : residual_words(block.residual).fields) json.set(name, value);
   return json;
 }
 

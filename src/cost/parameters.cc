@@ -12,7 +12,7 @@ class Collector {
  public:
   Collector(const Architecture& arch, WeightFormat format) : arch_(arch), format_(format) {}
 
-  void add(WeightId id, int64_t layer, const MoeSpec* moe) {
+  void add(WeightId id, int64_t layer, const WeightRole& role = {}) {
     if (id == kNone || arch_.tensor_of(id).is_buffer) return;
     const WeightSpec& w = arch_.weight(id);
     const auto [it, is_new] = index_.try_emplace({w.tensor, w.first_row, w.rows}, pieces_.size());
@@ -26,10 +26,10 @@ class Collector {
     piece.resident_bytes = resident_bytes(w, format_);
     piece.rows = w.rows;
     if (w.use == WeightUse::kLookup) piece.active = static_cast<uint64_t>(w.cols);
-    if (moe == nullptr) return;
-    piece.n_experts = moe->n_experts;
-    piece.top_k = moe->top_k;
-    piece.active = static_cast<uint64_t>(moe->top_k * w.rows * w.cols);
+    if (role.top_k == 0) return;
+    piece.n_experts = w.n_experts;
+    piece.top_k = role.top_k;
+    piece.active = static_cast<uint64_t>(role.top_k * w.rows * w.cols);
   }
 
   std::vector<ParameterPiece> take() { return std::move(pieces_); }
@@ -41,33 +41,19 @@ class Collector {
   std::vector<ParameterPiece> pieces_;
 };
 
-const MoeSpec* if_uses(const MoeSpec* moe, WeightId experts) {
-  return moe != nullptr && (moe->gate_proj == experts || moe->up_proj == experts || moe->down_proj == experts) ? moe : nullptr;
-}
-
 }  // namespace
-
-const MoeSpec* moe_of(const Block& block, WeightId experts) {
-  if (const MoeSpec* moe = if_uses(std::get_if<MoeSpec>(&block.mixer), experts)) return moe;
-  if (const auto* parallel = std::get_if<ParallelSpec>(&block.mixer)) {
-    for (const Branch& branch : parallel->branches) {
-      if (const MoeSpec* moe = if_uses(std::get_if<MoeSpec>(&branch.mixer), experts)) return moe;
-    }
-  }
-  return nullptr;
-}
 
 std::vector<ParameterPiece> parameter_pieces(const Architecture& arch, WeightFormat format) {
   Collector collector(arch, format);
-  for (WeightId id : {arch.embedding.table, arch.embedding.bias, arch.embedding.scale_vector}) collector.add(id, kNone, nullptr);
+  for (WeightId id : {arch.embedding.table, arch.embedding.bias, arch.embedding.scale_vector}) collector.add(id, kNone);
   for (const Block& block : arch.blocks) {
-    for_each_weight(block, [&](WeightId id) { collector.add(id, block.layer, moe_of(block, id)); });
+    for_each_weight(block, [&](WeightId id, const WeightRole& role) { collector.add(id, block.layer, role); });
   }
   if (arch.head.collapse) {
-    for (WeightId id : {arch.head.collapse->fn, arch.head.collapse->base, arch.head.collapse->scale}) collector.add(id, kNone, nullptr);
+    for (WeightId id : {arch.head.collapse->fn, arch.head.collapse->base, arch.head.collapse->scale}) collector.add(id, kNone);
   }
-  collector.add(arch.head.norm.weight, kNone, nullptr);
-  collector.add(arch.head.matrix, kNone, nullptr);
+  collector.add(arch.head.norm.weight, kNone);
+  collector.add(arch.head.matrix, kNone);
   return collector.take();
 }
 

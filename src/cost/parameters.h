@@ -24,7 +24,4 @@ uint64_t total_parameters(const std::vector<ParameterPiece>& pieces);
 // Without tables, of which a token reads a row but multiplies nothing; with the head.
 uint64_t active_parameters(const std::vector<ParameterPiece>& pieces);
 
-// The mixture of the block that uses this weight as its experts, or null.
-const MoeSpec* moe_of(const Block& block, WeightId experts);
-
 }  // namespace longhaul

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cost/describe.h"
 #include "cost/flops.h"
 #include "cost/parameters.h"
-#include "cost/what_if.h"
-#include "mechanisms/latent_attention.h"
+#include "mechanisms/kv_cache.h"
 #include "mechanisms/moe.h"
 #include "mechanisms/resident_weights.h"
 #include "mechanisms/step_layout.h"
+#include "mechanisms/what_if.h"
 
 namespace longhaul {
 namespace {
@@ -79,8 +78,9 @@ uint64_t mapped_bytes(const Architecture& arch) {
   return bytes;
 }
 
-// Weights that one step of a batch reads: all that is multiplied once, of experts those that are expected to be hit, of tables one row a sequence.
-// In plain formats every element at the width of the matrices; else what each is packed in.
+// Weights that one step of a batch reads: all that is multiplied once, of experts those that are
+// expected to be hit, of tables one row a sequence. In plain formats every element at the width of
+// the matrices; else what each is packed in.
 double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRequest& r) {
   const bool is_plain = r.weights == WeightFormat::kF32 || r.weights == WeightFormat::kBF16;
   const auto width = static_cast<double>(bytes_per_element(compute_dtype_of(r.weights)));
@@ -91,7 +91,7 @@ double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRe
     if (p.use == WeightUse::kLookup) {
       sum += all / static_cast<double>(p.rows) * static_cast<double>(r.batch);
     } else if (p.use == WeightUse::kExpert) {
-      sum += expected_experts({.n_experts = p.n_experts, .top_k = p.top_k}, r.batch) * (all / static_cast<double>(p.n_experts));
+      sum += expected_experts(p.n_experts, p.top_k, r.batch) * (all / static_cast<double>(p.n_experts));
     } else {
       sum += all;
     }
@@ -99,18 +99,14 @@ double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRe
   return sum;
 }
 
-uint64_t kv_read_bytes(const Architecture& arch, const Block& block, const PlanRequest& r) {
-  const auto* s = as_attention(block);
-  if (s == nullptr) return 0;
-  const int64_t last = r.context - 1;
-  const auto read = [&](StateId state, int64_t rows) { return row_bytes(arch.state(state), r) * static_cast<uint64_t>(rows); };
-  const IndexerSpec* indexer = indexer_of(block);
-  const uint64_t keys = indexer == nullptr ? 0 : read(indexer->keys.entries, visible_entries(indexer->keys, last));
-  // Rows of a window and entries are of one size.
-  const auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
-  if (compressed != nullptr) return read(s->state, attended_rows(*compressed, last)) + keys;
-  if (const auto* latent = std::get_if<LatentAttentionSpec>(&block.mixer)) return read(s->state, attended_rows(*latent, last)) + keys;
-  return read(s->state, visible_keys(*s, last));
+// Rows that a step looks at; of a fixed block, all of it.
+uint64_t kv_read_bytes(const Architecture& arch, const ContextWork& work, const PlanRequest& r) {
+  uint64_t bytes = 0;
+  for (const auto& [id, rows] : work.reads) {
+    const StateSpec& s = arch.state(id);
+    bytes += s.is_fixed() ? state_bytes_of(s, r, r.context) : row_bytes(s, r) * static_cast<uint64_t>(rows);
+  }
+  return bytes;
 }
 
 double kv_write_bytes(const Architecture& arch, const PlanRequest& r) {
@@ -130,12 +126,11 @@ int64_t largest_context(const Architecture& arch, const PlanRequest& r, uint64_t
 }
 
 void add_block(const Architecture& arch, const Block& block, const PlanRequest& r, LayerPlan& layer) {
-  layer.mixers.push_back(describe(block.mixer));
-  layer.decode_flops += linear_flops_per_row(arch, block) + attention_flops_at(block, r.context);
-  layer.kv_read_bytes += kv_read_bytes(arch, block, r);
-  const auto* attention = as_attention(block);
-  if (attention == nullptr) return;
-  if (!attention->writes_state()) layer.state_source = arch.state(attention->state).layer;
+  const ContextWork work = block.mixer.context_work(r.context);
+  layer.mixers.push_back(block.mixer.words(arch).summary);
+  layer.decode_flops += linear_flops_per_row(arch, block) + work.flops();
+  layer.kv_read_bytes += kv_read_bytes(arch, work, r);
+  if (const StateId state = borrowed_state(block); state != kNone) layer.state_source = arch.state(state).layer;
 }
 
 std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& r, const std::vector<ParameterPiece>& pieces) {
@@ -145,7 +140,7 @@ std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& 
   for (const Block& block : arch.blocks) {
     if (layers.empty() || layers.back().layer != block.layer) layers.push_back({.layer = block.layer});
     add_block(arch, block, r, layers.back());
-    for_each_weight(block, [&](WeightId id) {
+    for_each_weight(block, [&](WeightId id, const WeightRole&) {
       int64_t& only = only_layer[static_cast<size_t>(id)];
       only = only == kNone || only == block.layer ? block.layer : kSeveral;
     });
@@ -167,7 +162,7 @@ std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& 
 
 Status price_traffic(const Architecture& arch, const PlanRequest& r, const std::vector<ParameterPiece>& pieces, Plan& p) {
   Wide cache = 0;
-  for (const Block& block : arch.blocks) cache += kv_read_bytes(arch, block, r);
+  for (const Block& block : arch.blocks) cache += kv_read_bytes(arch, block.mixer.context_work(r.context), r);
   LH_TRY(p.decode_read_cache_bytes, narrow(cache * static_cast<Wide>(r.batch), "bytes read"));
   const double weights = weight_read_bytes(pieces, r), written = kv_write_bytes(arch, r) * static_cast<double>(r.batch);
   LH_TRY(p.decode_read_weight_bytes, narrow(static_cast<Wide>(std::round(weights)), "bytes read"));
@@ -178,10 +173,10 @@ Status price_traffic(const Architecture& arch, const PlanRequest& r, const std::
 // Experts: all resident, or behind a cache of some of them.
 Status price_experts(const Architecture& arch, const PlanRequest& r, Plan& p) {
   double cold = 0;
-  for_each_moe(arch, [&](const MoeSpec& moe) {
-    p.n_experts += moe.n_experts;
-    cold += expected_experts(moe, r.batch) * static_cast<double>(expert_bytes(arch, moe, r.weights));
-  });
+  for (const Mixture& m : mixtures(arch)) {
+    p.n_experts += m.n_experts;
+    cold += expected_experts(m.n_experts, m.top_k, r.batch) * static_cast<double>(expert_bytes(arch, m, r.weights));
+  }
   p.expert_bytes = expert_weight_bytes(arch, r.weights);
   p.weight_bytes = resident_weight_bytes(arch, r.weights);
   if (r.expert_cache == 0) return {};

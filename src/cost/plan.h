@@ -1,5 +1,6 @@
-// What a context costs, from the description alone: bytes of weights, state and scratch, FLOPs, bytes read a token. Every figure comes from the
-// formulas that the executor, the loader and the sequences allocate and count by.
+// What a context costs, from the description alone: bytes of weights, state and scratch, FLOPs,
+// bytes read a token. Every figure comes from the formulas that the executor, the loader and the
+// sequences allocate and count by.
 #pragma once
 
 #include <optional>
@@ -31,7 +32,8 @@ struct PlanRequest {
 // The limits of the executor that this request describes.
 StepLimits step_limits(const PlanRequest& request);
 
-// One layer. Parameters and weight bytes are those that no other layer uses; experts that stay in their files are no bytes.
+// One layer. Parameters and weight bytes are those that no other layer uses; experts that stay in
+// their files are no bytes.
 struct LayerPlan {
   int64_t layer = 0;
   std::vector<std::string> mixers;  // "attention sliding 512", "mlp 6144", one a block

@@ -7,9 +7,9 @@
 #include "cost/cost_testing.h"
 #include "cost/flops.h"
 #include "cost/released.h"
-#include "cost/what_if.h"
-#include "mechanisms/attention.h"
+#include "mechanisms/gqa.h"
 #include "mechanisms/step_layout.h"
+#include "mechanisms/what_if.h"
 
 namespace longhaul {
 namespace {

@@ -23,7 +23,7 @@ ReleasedBytes released_bytes(const Architecture& arch) {
     return released_bytes(arch.weight(id));
   };
   for (const Block& block : arch.blocks) {
-    for_each_weight(block, [&](WeightId id) {
+    for_each_weight(block, [&](WeightId id, const WeightRole&) {
       // A table of all layers belongs to none.
       if (arch.weight(id).use != WeightUse::kLookup) bytes.layers[static_cast<size_t>(block.layer)] += count(id);
     });

@@ -8,8 +8,8 @@
 #include <iterator>
 
 #include "cost/exact_number.h"
-#include "cost/what_if.h"
 #include "longhaul/units.h"
+#include "mechanisms/what_if.h"
 
 namespace longhaul {
 namespace {

@@ -1,4 +1,4 @@
-#include "cost/what_if.h"
+#include "mechanisms/what_if.h"
 
 #include <gmock/gmock.h>
 
@@ -46,7 +46,7 @@ void expect_consistent(const Architecture& arch) {
   EXPECT_EQ(tensors.size(), arch.tensors.size());
   std::set<StateId> written;
   for (const Block& block : arch.blocks) {
-    const auto* s = as_attention(block);
+    const auto* s = attention_of(block.mixer);
     if (s == nullptr) continue;
     const StateSpec& state = arch.state(s->state);
     EXPECT_EQ(state.n_kv_heads, s->n_kv_heads);
@@ -98,7 +98,8 @@ TEST(WhatIf, NoKvSharingReadsTheTensorsThatTheCheckpointHoldsUnread) {
     EXPECT_FALSE(ignores(arch, name)) << name;
   }
   EXPECT_EQ(arch.states.size(), 35u);
-  EXPECT_EQ(std::get<GatedMlpSpec>(arch.blocks[3 * 20 + 1].mixer).width, 12288);  // stays as wide as it was
+  EXPECT_EQ(arch.blocks[3 * 20 + 1].mixer.as<GatedMlpSpec>()->width,
+            12288);  // stays as wide as it was
 }
 
 TEST(WhatIf, NoPleMovesTheLayersScaleToItsLastBlock) {
@@ -114,7 +115,7 @@ TEST(WhatIf, NoPleMovesTheLayersScaleToItsLastBlock) {
 
 TEST(WhatIf, UniformHeadsGivesFullLayersAValueProjection) {
   const Architecture arch = edited("gemma-4-31B", "uniform-heads");
-  const auto* s = as_attention(arch.blocks[2 * 5]);
+  const auto* s = attention_of(arch.blocks[2 * 5].mixer);
   ASSERT_NE(s, nullptr);
   EXPECT_EQ(s->window, kUnbounded);
   EXPECT_EQ(s->head_dim, 256);
@@ -131,7 +132,7 @@ TEST(WhatIf, NoWindowLeavesNoRings) {
 }
 
 const CompressedAttentionSpec& compressed(const Architecture& arch, int64_t layer) {
-  return std::get<CompressedAttentionSpec>(arch.blocks[static_cast<size_t>(2 * layer)].mixer);
+  return *arch.blocks[static_cast<size_t>(2 * layer)].mixer.as<CompressedAttentionSpec>();
 }
 
 // Every weight and state in use once, and each tensor as large as what reads it.
@@ -139,7 +140,7 @@ void expect_whole(const Architecture& arch) {
   std::set<StateId> states;
   for_each_weight(arch, [&](WeightId id) { EXPECT_LE(arch.weight(id).rows * arch.weight(id).cols, arch.tensor_of(id).n_elements()); });
   for (const Block& block : arch.blocks) {
-    const auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer);
+    const auto* s = block.mixer.as<CompressedAttentionSpec>();
     if (s == nullptr) continue;
     states.insert(s->attention.state);
     if (s->compressor) states.insert({s->compressor->entries, s->compressor->open});
@@ -163,7 +164,8 @@ TEST(WhatIf, AllSparseGivesEveryLayerAnIndexer) {
   for (const char* name : {"layers.0.attn.indexer.wq_b.weight", "layers.3.attn.indexer.compressor.wkv.weight"})
     EXPECT_TRUE(has_tensor(arch, name));
   EXPECT_EQ(compressed(arch, 0).attention.rope, compressed(arch, 2).attention.rope);
-  EXPECT_EQ(compressed(arch, 0).attention.rope.theta, 160000.0);  // a window alone turned with 10000
+  EXPECT_EQ(compressed(arch, 0).attention.rope.theta,
+            160000.0);  // a window alone turned with 10000
   EXPECT_THAT(refusal("gemma-4-31B", "all-sparse"), HasSubstr("no such layer"));
 }
 

@@ -7,6 +7,7 @@
 #include "engine/model_impl.h"
 #include "formats/formats_testing.h"
 #include "longhaul/tools.h"
+#include "mechanisms/compressed_attention.h"
 
 namespace longhaul {
 namespace {
@@ -129,7 +130,7 @@ TEST_F(DeepseekV4Model, KeepingEveryEntryIsSeeingEveryEntry) {
   Model::Impl& m = all.impl();
   Architecture dense = m.arch;
   for (Block& block : dense.blocks) {
-    if (auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer)) s->indexer.reset();
+    if (auto* s = block.mixer.as<CompressedAttentionSpec>()) s->indexer.reset();
   }
   auto executor = Executor::create(dense, m.weights->weights, *m.kernels, *m.pool, m.limits);
   auto sequence = Sequence::create(dense, m.limits.kv, m.context);
@@ -151,13 +152,12 @@ TEST_F(DeepseekV4Model, ChoicesAreOfWhatIsThere) {
   int64_t entries = 0, experts = 0;
   model.impl().executor->watch_choices([&](const Choice& c) {
     const bool of_entries = std::string(c.what) == "entries";
-    for (int64_t i = 0; i < c.n_rows * c.k; ++i) {
-      if (of_entries) {
-        // Row t of this prompt's one step sees floor((t + 1) / 4) entries; behind them stands -1.
-        const int64_t row = i / c.k, visible = (row + 1) / 4;
-        EXPECT_TRUE(i % c.k < std::min(visible, c.k) ? c.chosen[i] >= 0 && c.chosen[i] < visible : c.chosen[i] == -1);
-      } else {
-        EXPECT_TRUE(c.chosen[i] >= 0 && c.chosen[i] < 4);
+    for (int64_t row = 0; row < c.chosen.n; ++row) {
+      // Row t of this prompt's one step sees floor((t + 1) / 4) entries; behind them stands -1.
+      const int64_t n = of_entries ? (row + 1) / 4 : 4;
+      for (int64_t i = 0; i < c.chosen.width; ++i) {
+        const int32_t chosen = c.chosen.row(row)[i];
+        EXPECT_TRUE(i < n ? chosen >= 0 && chosen < n : chosen == -1);
       }
     }
     ++(of_entries ? entries : experts);

@@ -22,7 +22,7 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::create(const Architecture& arc
   cache->pool_ = &pool;
   cache->matched_ = std::move(matched);
   cache->places_.resize(arch.weights.size());
-  for_each_moe(arch, [&](const MoeSpec& moe) { cache->add_mixture(arch, moe, matrices); });
+  for (const Mixture& m : mixtures(arch)) cache->add_mixture(arch, m, matrices);
   LH_TRY(cache->slots_, Buffer::allocate(static_cast<uint64_t>(layout.n_slots) * layout.slot_bytes));
   LH_TRY(cache->widened_, Buffer::allocate(layout.widen_bytes));
   const auto n_experts = static_cast<size_t>(layout.n_experts), n_slots = static_cast<size_t>(layout.n_slots);
@@ -35,13 +35,13 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::create(const Architecture& arc
   return cache;
 }
 
-void ExpertCache::add_mixture(const Architecture& arch, const MoeSpec& moe, std::span<const PackedMatrix> matrices) {
-  Mixture m;
+void ExpertCache::add_mixture(const Architecture& arch, const Mixture& mixture, std::span<const PackedMatrix> matrices) {
+  StoredMixture m;
   if (!mixtures_.empty()) m.first_expert = mixtures_.back().first_expert + mixtures_.back().parts[0].weight.n_experts;
   uint64_t offset = 0;
-  const std::array<WeightId, 3> ids = {moe.gate_proj, moe.up_proj, moe.down_proj};
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const auto id = static_cast<size_t>(ids[i]);
+  LH_CHECK(mixture.matrices.size() == m.parts.size());
+  for (size_t i = 0; i < m.parts.size(); ++i) {
+    const auto id = static_cast<size_t>(mixture.matrices[i]);
     const WeightSpec& w = arch.weights[id];
     m.parts[i] = {w, matrices[id], matched_.packed[id].tensor, offset, rows_per_task(w.cols, kElementsPerTask)};
     offset += packed_bytes(matrices[id].dtype, w.rows, w.cols);
@@ -66,8 +66,8 @@ uint64_t ExpertCache::read_bytes(const Part& part, int64_t e) const {
   return part.in_file != nullptr ? part.packed_rows(e, 0, part.weight.rows).size() : stored(part, e).stored_bytes();
 }
 
-int64_t ExpertCache::acquire(const MoeSpec& moe, std::span<ExpertRows> wanted) {
-  const Mixture& mixture = mixtures_[static_cast<size_t>(places_[static_cast<size_t>(moe.gate_proj)].mixture)];
+int64_t ExpertCache::acquire(WeightId of_mixture, std::span<ExpertRows> wanted) {
+  const StoredMixture& mixture = mixtures_[static_cast<size_t>(places_[static_cast<size_t>(of_mixture)].mixture)];
   const auto is_here = [&](const ExpertRows& w) { return slot_of_[static_cast<size_t>(mixture.first_expert + w.expert)] != kNone; };
   std::sort(wanted.begin(), wanted.end(),
             [&](const ExpertRows& a, const ExpertRows& b) { return is_here(a) != is_here(b) ? is_here(a) : a.expert < b.expert; });
@@ -85,7 +85,7 @@ int64_t ExpertCache::acquire(const MoeSpec& moe, std::span<ExpertRows> wanted) {
 
 PackedMatrix ExpertCache::expert(WeightId weight, int64_t e) const {
   const Place place = places_[static_cast<size_t>(weight)];
-  const Mixture& mixture = mixtures_[static_cast<size_t>(place.mixture)];
+  const StoredMixture& mixture = mixtures_[static_cast<size_t>(place.mixture)];
   const Part& part = mixture.parts[static_cast<size_t>(place.part)];
   const int32_t slot = slot_of_[static_cast<size_t>(mixture.first_expert + e)];
   LH_DCHECK(slot != kNone);
@@ -94,7 +94,7 @@ PackedMatrix ExpertCache::expert(WeightId weight, int64_t e) const {
   return m;
 }
 
-void ExpertCache::read_ahead(const Mixture& mixture, std::span<const ExpertRows> missing) {
+void ExpertCache::read_ahead(const StoredMixture& mixture, std::span<const ExpertRows> missing) {
   for (const ExpertRows& w : missing) {
     uint8_t& asked = asked_[static_cast<size_t>(mixture.first_expert + w.expert)];
     if (asked != 0) continue;
@@ -111,7 +111,7 @@ void ExpertCache::read_ahead(const Mixture& mixture, std::span<const ExpertRows>
 }
 
 // The slots of the least used experts; empty ones first.
-void ExpertCache::take_slots(const Mixture& mixture, std::span<const ExpertRows> missing) {
+void ExpertCache::take_slots(const StoredMixture& mixture, std::span<const ExpertRows> missing) {
   const auto use_of = [&](int32_t slot) {
     const int32_t expert = held_[static_cast<size_t>(slot)];
     return expert == kNone ? -1.0 : use_[static_cast<size_t>(expert)];
@@ -128,7 +128,7 @@ void ExpertCache::take_slots(const Mixture& mixture, std::span<const ExpertRows>
   }
 }
 
-void ExpertCache::bring(const Mixture& mixture, std::span<const ExpertRows> missing) {
+void ExpertCache::bring(const StoredMixture& mixture, std::span<const ExpertRows> missing) {
   take_slots(mixture, missing);
   const int64_t n_tasks = mixture.n_tasks();
   for (size_t i = 0; i < missing.size(); ++i) tasks_left_[i].store(n_tasks, std::memory_order_relaxed);
@@ -143,7 +143,7 @@ void ExpertCache::bring(const Mixture& mixture, std::span<const ExpertRows> miss
   }
 }
 
-void ExpertCache::drop_stored(const Mixture& mixture, int64_t e) const {
+void ExpertCache::drop_stored(const StoredMixture& mixture, int64_t e) const {
   for (const Part& part : mixture.parts) {
     if (part.in_file != nullptr) continue;  // read without being mapped
     const StoredMatrix m = stored(part, e);
@@ -151,7 +151,7 @@ void ExpertCache::drop_stored(const Mixture& mixture, int64_t e) const {
   }
 }
 
-void ExpertCache::run_task(const Mixture& mixture, int64_t e, int64_t task, int thread) {
+void ExpertCache::run_task(const StoredMixture& mixture, int64_t e, int64_t task, int thread) {
   for (const Part& part : mixture.parts) {
     if (task >= part.n_tasks()) {
       task -= part.n_tasks();
@@ -173,7 +173,7 @@ bool ExpertCache::bring_rows(const Part& part, int64_t e, int64_t row, int64_t n
   return pack(stored(part, e), row, n, part.packed.dtype, out, widened).ok();
 }
 
-void ExpertCache::count_use(const Mixture& mixture, std::span<const ExpertRows> used) {
+void ExpertCache::count_use(const StoredMixture& mixture, std::span<const ExpertRows> used) {
   int64_t n_rows = 0;
   for (const ExpertRows& w : used) {
     use_[static_cast<size_t>(mixture.first_expert + w.expert)] += w.n_rows * unit_;

@@ -32,7 +32,7 @@ class ExpertCache final : public ExpertSource {
                                                      std::span<const PackedMatrix> matrices, const ExpertCacheLayout& layout,
                                                      ThreadPool& pool);
 
-  int64_t acquire(const MoeSpec& moe, std::span<ExpertRows> wanted) override;
+  int64_t acquire(WeightId of_mixture, std::span<ExpertRows> wanted) override;
   PackedMatrix expert(WeightId weight, int64_t e) const override;
   bool is_damaged() const override { return damaged_.load(std::memory_order_relaxed); }
 
@@ -52,7 +52,7 @@ class ExpertCache final : public ExpertSource {
     // Rows [row, row + n) of expert e in the file, from a panel's first on.
     std::span<const std::byte> packed_rows(int64_t e, int64_t row, int64_t n) const;
   };
-  struct Mixture {
+  struct StoredMixture {
     int64_t first_expert = 0;  // in the numbering of all experts
     std::array<Part, 3> parts;
 
@@ -62,23 +62,23 @@ class ExpertCache final : public ExpertSource {
     int32_t mixture = kNone, part = kNone;
   };
 
-  void add_mixture(const Architecture& arch, const MoeSpec& moe, std::span<const PackedMatrix> matrices);
+  void add_mixture(const Architecture& arch, const Mixture& mixture, std::span<const PackedMatrix> matrices);
   StoredMatrix stored(const Part& part, int64_t e) const;
   uint64_t read_bytes(const Part& part, int64_t e) const;
   std::byte* slot_data(int32_t slot) const { return slots_.data() + static_cast<uint64_t>(slot) * layout_.slot_bytes; }
-  void read_ahead(const Mixture& mixture, std::span<const ExpertRows> missing);
-  void take_slots(const Mixture& mixture, std::span<const ExpertRows> missing);
-  void bring(const Mixture& mixture, std::span<const ExpertRows> missing);
-  void run_task(const Mixture& mixture, int64_t e, int64_t task, int thread);
+  void read_ahead(const StoredMixture& mixture, std::span<const ExpertRows> missing);
+  void take_slots(const StoredMixture& mixture, std::span<const ExpertRows> missing);
+  void bring(const StoredMixture& mixture, std::span<const ExpertRows> missing);
+  void run_task(const StoredMixture& mixture, int64_t e, int64_t task, int thread);
   // Rows of an expert's matrix into their place in `out`, which is that of all of it; whether that went well.
   bool bring_rows(const Part& part, int64_t e, int64_t row, int64_t n, std::byte* out, int thread);
-  void drop_stored(const Mixture& mixture, int64_t e) const;
-  void count_use(const Mixture& mixture, std::span<const ExpertRows> used);
+  void drop_stored(const StoredMixture& mixture, int64_t e) const;
+  void count_use(const StoredMixture& mixture, std::span<const ExpertRows> used);
 
   ExpertCacheLayout layout_;
   ThreadPool* pool_ = nullptr;
   MatchedTensors matched_;
-  std::vector<Mixture> mixtures_;
+  std::vector<StoredMixture> mixtures_;
   std::vector<Place> places_;  // by weight id
   Buffer slots_, widened_;
   std::vector<int32_t> slot_of_;                  // by expert; kNone: not here

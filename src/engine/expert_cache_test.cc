@@ -57,10 +57,10 @@ class Loaded {
     auto weights = load_weights(arch_, std::move(*source), format, pool_, {}, layout);
     EXPECT_TRUE(weights.ok()) << weights.error().text();
     weights_ = std::move(*weights);
-    for_each_moe(arch_, [&](const MoeSpec& moe) { mixtures_.push_back(moe); });
+    mixtures_ = mixtures(arch_);
   }
 
-  const MoeSpec& moe(int64_t layer) const { return mixtures_[static_cast<size_t>(layer)]; }
+  const Mixture& mixture(int64_t layer) const { return mixtures_[static_cast<size_t>(layer)]; }
   const Weights& weights() const { return weights_->weights; }
   ExpertCache& cache() { return *weights_->experts; }
   const ExpertStats& stats() const { return weights_->experts->stats(); }
@@ -70,7 +70,8 @@ class Loaded {
     const int64_t misses = stats().misses;
     std::vector<ExpertRows> wanted;
     for (int32_t e : experts) wanted.push_back({e, 1});
-    for (std::span left(wanted); !left.empty();) left = left.subspan(static_cast<size_t>(cache().acquire(moe(layer), left)));
+    for (std::span left(wanted); !left.empty();)
+      left = left.subspan(static_cast<size_t>(cache().acquire(mixture(layer).matrices.front(), left)));
     return stats().misses == misses;
   }
 
@@ -79,7 +80,7 @@ class Loaded {
   Architecture arch_;
   ThreadPool pool_{2};
   std::unique_ptr<LoadedWeights> weights_;
-  std::vector<MoeSpec> mixtures_;
+  std::vector<Mixture> mixtures_;
 };
 
 TEST(ExpertCache, HoldsWhatTheLoaderWouldHavePacked) {
@@ -88,7 +89,7 @@ TEST(ExpertCache, HoldsWhatTheLoaderWouldHavePacked) {
     for (int64_t layer = 0; layer < kLayers; ++layer) {
       for (int32_t e = 0; e < kExperts; ++e) {
         cached.use(layer, {e});
-        for (WeightId id : {cached.moe(layer).gate_proj, cached.moe(layer).up_proj, cached.moe(layer).down_proj}) {
+        for (WeightId id : cached.mixture(layer).matrices) {
           const PackedMatrix expected = resident.weights().expert(id, e), found = cached.weights().expert(id, e);
           ASSERT_EQ(found.n, expected.n);
           ASSERT_EQ(found.k, expected.k);
@@ -109,7 +110,7 @@ TEST(ExpertCache, WhatIsHereComesFirstThenAsManyAsFit) {
   std::vector<int64_t> waves;
   std::vector<int32_t> order;
   for (std::span left(wanted); !left.empty();) {
-    const auto n = static_cast<size_t>(model.cache().acquire(model.moe(1), left));
+    const auto n = static_cast<size_t>(model.cache().acquire(model.mixture(1).matrices.front(), left));
     for (const ExpertRows& w : left.first(n)) {
       order.push_back(w.expert);
       EXPECT_EQ(w.n_rows, 1 + w.expert) << "rows move with their expert";

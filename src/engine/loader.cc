@@ -98,7 +98,7 @@ Status load_others(const Architecture& arch, std::span<const ScaledTensor> tenso
     const TensorInfo& t = *tensors[static_cast<size_t>(w.tensor)].weight;
     if (w.is_f32()) {
       load_vector(t, w, next);
-      model.weights.vectors[i] = next;
+      model.weights.vectors[i] = {next, static_cast<size_t>(w.n_elements())};
       next += w.n_elements();
       continue;
     }
@@ -184,10 +184,8 @@ Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, Te
   model->source = std::move(source);
   LH_TRY(MatchedTensors matched, match_tensors(arch, model->source, is_packed ? std::optional(format) : std::nullopt));
   const size_t n = arch.weights.size();
-  model->weights = {.format = format,
-                    .matrices = std::vector<PackedMatrix>(n),
-                    .vectors = std::vector<const float*>(n),
-                    .tables = std::vector<LookupTable>(n)};
+  model->weights = {
+      .format = format, .matrices = std::vector<PackedMatrix>(n), .vectors = std::vector<Vector>(n), .tables = std::vector<LookupTable>(n)};
   LH_RETURN_IF_ERROR(load_others(arch, matched.tensors, *model));
   if (!is_packed) LH_RETURN_IF_ERROR(pack_matrices(arch, matched.tensors, experts.has_value(), pool, progress, *model));
   // Pages around the edges of what was read, and those the kernel mapped ahead, are not needed either; tables come back row by row.

@@ -5,12 +5,12 @@
 #include <cmath>
 
 #include "cost/plan.h"
-#include "cost/what_if.h"
 #include "engine/executor.h"
 #include "engine/loader.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors.h"
 #include "longhaul/tools.h"
+#include "mechanisms/what_if.h"
 #include "models/registry.h"
 
 namespace longhaul {

@@ -6,10 +6,10 @@
 #include "cost/inspect.h"
 #include "cost/plan.h"
 #include "cost/report.h"
-#include "cost/what_if.h"
 #include "engine/compute_dtype.h"
 #include "engine/find_model.h"
 #include "longhaul/tools.h"
+#include "mechanisms/what_if.h"
 #include "models/registry.h"
 
 namespace longhaul {

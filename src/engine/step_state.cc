@@ -11,7 +11,6 @@ Result<StepState> StepState::create(const Architecture& arch, const StepLimits& 
   s.format_ = limits.kv;
   s.plan_ = plan_in_flight(arch);
   s.in_flight_slots_ = in_flight_slots(limits.max_rows, limits.max_sequences);
-  s.last_readers_ = longhaul::last_readers(arch);
   for (uint64_t bytes : in_flight_buffer_bytes(arch, s.plan_, limits)) {
     LH_TRY(Buffer buffer, Buffer::allocate(bytes));
     s.in_flight_.push_back(std::move(buffer));

@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "engine/sequence.h"
-#include "mechanisms/env.h"
+#include "mechanisms/block_io.h"
 
 namespace longhaul {
 
-class StepState {
+class StepState final : public States {
  public:
   static Result<StepState> create(const Architecture& arch, const StepLimits& limits);
 
@@ -17,14 +17,12 @@ class StepState {
   void begin(std::span<Sequence* const> sequences, std::span<const SequenceRows> rows);
   // Before the block that writes a state runs: rows of a panel that is not full come to stand beside the step's new ones.
   void bring_open_panels(StateId state);
-  KvStep kv(StateId state) const;
-  FixedStep fixed(StateId state) const;
+  KvStep kv(StateId state) const override;
+  FixedStep fixed(StateId state) const override;
   // Takes a ring's waiting rows in, after the block that is its last reader.
   void commit(StateId state);
   // The step is done: the sequences are longer by their rows.
   void end();
-
-  const std::vector<int64_t>& last_readers() const { return last_readers_; }
 
  private:
   struct StateViews {
@@ -42,7 +40,6 @@ class StepState {
   StateFormat format_;
   InFlightPlan plan_;
   int64_t in_flight_slots_ = 0;
-  std::vector<int64_t> last_readers_;
   std::vector<Buffer> in_flight_;
   std::vector<StateViews> views_;
   std::vector<Sequence*> sequences_;

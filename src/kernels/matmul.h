@@ -5,6 +5,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
+#include "tensor/rows.h"
 
 namespace longhaul {
 
@@ -25,6 +26,12 @@ struct Matmul {
   };
   Place place = {};
 };
+
+// A product of whole views; y has as many rows as x.
+inline Matmul product(Rows<const float> x, const PackedMatrix& w, Rows<float> y) {
+  LH_DCHECK(x.width == w.k && y.width == w.n && x.n == y.n);
+  return {.x = x.data, .x_stride = x.stride, .w = w, .y = y.data, .y_stride = y.stride, .m = x.n};
+}
 
 // What kernels run on: chosen once, shared by all. Owns nothing.
 struct Compute {

@@ -27,7 +27,8 @@ class Compressor {
     frequencies_ = rope_frequencies(rope_);
     layout_ = {1, width, DType::kF32, RowKind::kShared};
     for (int64_t i = 0; i < n_sequences; ++i) {
-      open_.emplace_back(static_cast<size_t>(spec_.state_elements()), 1e30f);  // what another sequence left there
+      open_.emplace_back(static_cast<size_t>(spec_.state_elements()),
+                         1e30f);  // what another sequence left there
       pages_.emplace_back(layout_.block_bytes(kSlots));
       lengths_.push_back(0);
     }
@@ -69,11 +70,11 @@ class Compressor {
       lengths_[i] += n[i];
     }
     compress(t_.env, spec_,
-             {.kv = kv.data(),
-              .gate = gate.data(),
-              .rows = {static_cast<int64_t>(positions.size()), nullptr, positions.data(), sequences},
+             {.kv = {kv.data(), static_cast<int64_t>(positions.size()), width},
+              .gate = {gate.data(), static_cast<int64_t>(positions.size()), width},
+              .rows = {static_cast<int64_t>(positions.size()), {}, positions, sequences},
               .rope = &rope_,
-              .frequencies = &frequencies_,
+              .frequencies = frequencies_,
               .open = {blocks},
               .entries = {layout_, writes, {}}});
   }
@@ -96,7 +97,8 @@ Tokens random_tokens(const CompressorSpec& spec, int64_t n, uint64_t seed) {
   return t;
 }
 
-// The definition: one softmax over all rows of an entry, channel by channel, then norm and rotation, in f64.
+// The definition: one softmax over all rows of an entry, channel by channel, then norm and
+// rotation, in f64.
 std::vector<double> naive(const Compressor& c, const Tokens& t) {
   const CompressorSpec& s = c.spec();
   const int64_t stride = s.series() * s.width;
@@ -143,7 +145,8 @@ TEST(Compressor, EntriesAreSoftmaxesOverTheirWindows) {
           const std::vector<double> expected = naive(c, tokens);
           const std::vector<float> entries = c.entries(0);
           ASSERT_EQ(entries.size(), expected.size());
-          // A running sum of up to 66 weights and the angle's product in f32: some 1e-6 of values up to 4.
+          // A running sum of up to 66 weights and the angle's product in f32: some 1e-6 of values
+          // up to 4.
           for (size_t i = 0; i < entries.size(); ++i)
             ASSERT_NEAR(entries[i], expected[i], 2e-5) << set->name << " 1:" << ratio << " width " << width << " at " << i;
         }

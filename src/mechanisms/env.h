@@ -1,18 +1,15 @@
-// What a mechanism runs with: kernels and threads, the loaded weights, scratch memory, the rows of the step.
+// What a mechanism runs with: a backend, the loaded weights, scratch memory.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <span>
+#include <string_view>
 #include <vector>
 
-#include "arch/specs.h"
-#include "kernels/attention.h"
-#include "kernels/kernels.h"
-#include "kernels/matmul.h"
+#include "arch/weights.h"
+#include "kernels/ops.h"
 #include "mechanisms/expert_source.h"
 #include "tensor/arena.h"
-#include "tensor/dtype.h"
 #include "tensor/state_format.h"
 #include "tensor/weight_format.h"
 
@@ -28,28 +25,11 @@ struct StepLimits {
   StateFormat kv;
 };
 
-// Scratch for the rounded inputs of products that share so many rows of so many inputs. Where matrices of one input are kept in several types, it is
-// rounded for each way of multiplying.
-inline uint64_t product_scratch_bytes(const StepLimits& limits, int64_t rows, int64_t inputs) {
-  if (limits.weights == WeightFormat::kF32) return 0;
-  const uint64_t halves = matmul_scratch_bytes(DType::kBF16, rows, inputs);
-  if (limits.weights == WeightFormat::kBF16) return halves;
-  const uint64_t bytes = halves + matmul_scratch_bytes(DType::kQ8, rows, inputs);
-  return limits.weights == WeightFormat::kReleased ? bytes + matmul_scratch_bytes(DType::kF8E4M3, rows, inputs) : bytes;
-}
-
-// A table whose rows are read one at a time from the mapped file.
-struct LookupTable {
-  const std::byte* data = nullptr;
-  DType dtype = DType::kF32;
-  int64_t rows = 0, cols = 0;
-};
-
-// Loaded weights by id. Filled by the loader, read by mechanisms; views only, the memory is the loader's.
+// Loaded weights by id. The loader fills it and owns the memory; mechanisms read it.
 struct Weights {
   WeightFormat format = WeightFormat::kF32;
-  std::vector<PackedMatrix> matrices;  // kMatrix, kFine; kExpert: the first expert, the others behind it, or no data
-  std::vector<const float*> vectors;   // kVector
+  std::vector<PackedMatrix> matrices;  // kMatrix, kFine; kExpert: the first expert, others behind it
+  std::vector<Vector> vectors;         // kVector, kTaps
   std::vector<LookupTable> tables;     // kLookup, kIndex
   ExpertSource* experts = nullptr;     // of kExpert; null: all of them are among the matrices
 
@@ -61,55 +41,39 @@ struct Weights {
     return m;
   }
   PackedMatrix expert(WeightId id, int64_t e) const { return experts != nullptr ? experts->expert(id, e) : matrix(id, e); }
-  const float* vector(WeightId id) const { return id == kNone ? nullptr : vectors[static_cast<size_t>(id)]; }
+  Vector vector(WeightId id) const { return id == kNone ? Vector() : vectors[static_cast<size_t>(id)]; }
   const LookupTable& table(WeightId id) const { return tables[static_cast<size_t>(id)]; }
 };
 
-// Consecutive rows of a step that belong to one sequence; their positions ascend.
-struct SequenceRows {
-  int64_t first_row = 0, n_rows = 0;
-};
-
-// Tokens of a step, sequence after sequence. A sequence may have no rows left.
-struct RowSet {
-  int64_t n = 0;
-  const int32_t* tokens = nullptr;
-  const int64_t* positions = nullptr;
-  std::span<const SequenceRows> sequences;
-};
-
-// What a mechanism chose out of many for each row that ran: experts by a router, cached entries by an indexer. Tests hold choices against the
-// reference's: where logits agree, a wrong choice may hide behind a small weight.
+// What a mechanism chose out of many for each row that ran: experts by a router, cached entries by
+// an indexer. Tests hold choices against the reference's: where logits agree, a wrong choice may
+// hide behind a small weight.
 struct Choice {
   const char* what = "";  // "experts"
   int64_t layer = 0;
-  int64_t n_rows = 0, k = 0;
-  const int32_t* chosen = nullptr;  // [n_rows, k] in any order; valid during the call
+  Rows<const int32_t> chosen;  // [rows, k] in any order; valid during the call
 };
 using OnChoice = std::function<void(const Choice&)>;
 
+// A named intermediate result of a step: "embed", "layers.3.attn", "layers.3.out".
+struct Tap {
+  std::string_view what;
+  int64_t layer = kNone;               // kNone: of no layer
+  Rows<const float> values;            // valid during the call
+  std::span<const int64_t> positions;  // of the rows
+};
+using OnTap = std::function<void(const Tap&)>;
+
 struct Env {
-  Compute compute;
+  Ops* ops = nullptr;
   const Weights* weights = nullptr;
   Arena* scratch = nullptr;
-  StepLimits limits;
-  const int32_t* tokens = nullptr;  // [rows] ids, for the rows that still run
-  float* router_states = nullptr;   // [rows, router_state_width]: what each layer's router hands to the next, for the rows that still run
-  int64_t layer = 0;                // of the block that runs
-  OnChoice on_choice = {};          // may be empty
-  uint64_t flops = 0;               // done so far: 2 per multiply-add of matrix products and attention, as in the cost model
+  OnChoice on_choice = {};  // may be empty
+  OnTap on_tap = {};        // may be empty
+  uint64_t flops = 0;       // done so far: 2 per multiply-add, as in the cost model
 
-  const KernelSet& kernels() const { return *compute.kernels; }
+  // Whether the arena and the backend only count what a step needs: views have nothing behind them.
+  bool counts_only() const { return scratch->counts_only(); }
 };
-
-// Runs body(row) for each row of so many elements; large work is shared out over the threads, small work runs here.
-template <class Body>
-void for_rows(const Env& env, int64_t n_rows, int64_t row_elements, const Body& body) {
-  const int64_t per_chunk = std::max<int64_t>(1, 16384 / row_elements);
-  env.compute.pool->run(ceil_div(n_rows, per_chunk), [&](int64_t chunk, int) {
-    const int64_t end = std::min(n_rows, (chunk + 1) * per_chunk);
-    for (int64_t row = chunk * per_chunk; row < end; ++row) body(row);
-  });
-}
 
 }  // namespace longhaul

@@ -4,29 +4,26 @@
 #include <cstdint>
 #include <span>
 
-#include "arch/specs.h"
-#include "kernels/panels.h"
+#include "arch/weights.h"
+#include "kernels/ops.h"
 
 namespace longhaul {
-
-// An expert of a mixture and how many rows of the step go to it.
-struct ExpertRows {
-  int32_t expert = 0;
-  int32_t n_rows = 0;
-};
 
 class ExpertSource {
  public:
   virtual ~ExpertSource() = default;
 
-  // Brings experts of a mixture into memory: as many of `wanted` as fit at once, at least one. They are moved to the front of the list, ascending;
-  // returns how many. They stay until the next call. Not to be called in a parallel region.
-  virtual int64_t acquire(const MoeSpec& moe, std::span<ExpertRows> wanted) = 0;
+  // Brings experts of a mixture into memory: as many of `wanted` as fit at once, at least one. They
+  // are moved to the front of the list, ascending; returns how many. They stay until the next call.
+  // Not to be called in a parallel region.
+  //   of_mixture  the matrix of any part of its experts
+  virtual int64_t acquire(WeightId of_mixture, std::span<ExpertRows> wanted) = 0;
 
   // A matrix of an expert that the last call brought.
   virtual PackedMatrix expert(WeightId weight, int64_t e) const = 0;
 
-  // Whether some expert could not be packed: its weights or scales are no numbers. What was computed with it means nothing.
+  // Whether some expert could not be packed: its weights or scales are no numbers. What was
+  // computed with it means nothing.
   virtual bool is_damaged() const = 0;
 };
 

@@ -59,7 +59,7 @@ struct Naive {
   }
   Vector read(const Parameters& p) {
     const auto streams = static_cast<size_t>(n);
-    z = products(p, hyper_coefficients(n));
+    z = products(p, stream_coefficients(n));
     for (size_t j = 0; j < streams; ++j) z[j] = sigmoid(z[j] * p.scale[0] + p.base[j]) + p.eps;
     for (size_t j = streams; j < 2 * streams; ++j) z[j] = 2.0 * sigmoid(z[j] * p.scale[1] + p.base[j]);
     double* c = z.data() + 2 * n;
@@ -69,7 +69,8 @@ struct Naive {
       for (int64_t k = 0; k < n; ++k) sum += c[j * n + k] = std::exp(c[j * n + k]);
       for (int64_t k = 0; k < n; ++k) c[j * n + k] = c[j * n + k] / sum + p.eps;
     }
-    const auto divide = [&](int64_t stride, int64_t step) {  // sums over `stride`, for each of `step`
+    const auto divide = [&](int64_t stride,
+                            int64_t step) {  // sums over `stride`, for each of `step`
       for (int64_t a = 0; a < n; ++a) {
         double sum = p.eps;
         for (int64_t b = 0; b < n; ++b) sum += c[a * step + b * stride];
@@ -86,12 +87,17 @@ struct Naive {
 };
 
 HyperResidual residual(TestEnv& t, const Parameters& p, int64_t n, int64_t d) {
-  return {.fn = t.matrix(p.fn, hyper_coefficients(n), n * d),
+  return {.fn = t.matrix(p.fn, stream_coefficients(n), n * d),
           .base = t.vector(p.base),
           .scale = t.vector(p.scale),
           .sinkhorn_iters = p.iters,
           .eps = static_cast<float>(p.eps),
           .norm_eps = static_cast<float>(p.norm_eps)};
+}
+
+HyperStreams streams_of(int64_t n, int64_t d, std::vector<float>& x, std::vector<float>& coefficients, std::vector<float>& input) {
+  const int64_t rows = static_cast<int64_t>(input.size()) / d;
+  return {{x.data(), rows, n * d}, {coefficients.data(), rows, stream_coefficients(n)}, {input.data(), rows, d}};
 }
 
 // A matrix worked out by hand from the released configuration's iterations.
@@ -106,7 +112,7 @@ TEST(HyperConnections, SinkhornOfKnownLogits) {
     p.base[1] = 2.0f;
     p.base[6] = -1.0f;
     std::vector<float> x = {1, 2, 3, 4}, coefficients(24), input(1);
-    hyper_connect(t.env, nullptr, residual(t, p, 4, 1), {4, 1, x.data(), coefficients.data(), input.data()}, 1);
+    hyper_connect(t.env, {}, residual(t, p, 4, 1), streams_of(4, 1, x, coefficients, input));
     for (size_t i = 0; i < 16; ++i) EXPECT_NEAR(coefficients[8 + i], expected[i], 1e-6) << set->name << " " << i;
     EXPECT_NEAR(coefficients[0], 0.5 + 1e-6, 1e-7);
     EXPECT_NEAR(coefficients[1], 0.880797078 + 1e-6, 1e-7) << "reading adds eps";
@@ -120,19 +126,20 @@ TEST(HyperConnections, SinkhornOfKnownLogits) {
 void expect_naive(const KernelSet& set, int64_t n, int64_t d, int64_t rows, int64_t iters) {
   TestEnv t(set, 2);
   const std::string what = std::string(set.name) + ", " + std::to_string(n) + " streams of " + std::to_string(d);
-  const Parameters first = random_parameters(hyper_coefficients(n), n * d, 3, iters, 1),
-                   second = random_parameters(hyper_coefficients(n), n * d, 3, iters, 5), head = random_parameters(n, n * d, 1, 0, 9);
+  const Parameters first = random_parameters(stream_coefficients(n), n * d, 3, iters, 1),
+                   second = random_parameters(stream_coefficients(n), n * d, 3, iters, 5), head = random_parameters(n, n * d, 1, 0, 9);
   const HyperCollapse collapse{.fn = t.matrix(head.fn, n, n * d),
                                .base = t.vector(head.base),
                                .scale = t.vector(head.scale),
                                .eps = static_cast<float>(head.eps),
                                .norm_eps = static_cast<float>(head.norm_eps)};
   std::vector<float> x = random_floats(rows * n * d, 20), y = random_floats(rows * d, 21), y2 = random_floats(rows * d, 22);
-  std::vector<float> coefficients(static_cast<size_t>(rows * hyper_coefficients(n)), -7.0f), input(static_cast<size_t>(rows * d), -7.0f);
+  std::vector<float> coefficients(static_cast<size_t>(rows * stream_coefficients(n)), -7.0f), input(static_cast<size_t>(rows * d), -7.0f);
   std::vector<Naive> expected;
   for (int64_t r = 0; r < rows; ++r) expected.push_back({n, d, widened({x.begin() + r * n * d, x.begin() + (r + 1) * n * d}), {}});
-  const HyperStreams streams{n, d, x.data(), coefficients.data(), input.data()};
-  // A coefficient's logit is a sum of n d products of size up to 1, whose rounding errors add up like the square root of their number.
+  const HyperStreams streams = streams_of(n, d, x, coefficients, input);
+  // A coefficient's logit is a sum of n d products of size up to 1, whose rounding errors add up
+  // like the square root of their number.
   const double bound = 2e-6 + 2e-6 * std::sqrt(static_cast<double>(n * d));
   const auto check = [&](const char* step, const auto& read) {
     for (int64_t r = 0; r < rows; ++r) {
@@ -146,14 +153,14 @@ void expect_naive(const KernelSet& set, int64_t n, int64_t d, int64_t rows, int6
             << what << " " << step;
     }
   };
-  hyper_connect(t.env, nullptr, residual(t, first, n, d), streams, rows);
+  hyper_connect(t.env, {}, residual(t, first, n, d), streams);
   check("first", [&](Naive& row, int64_t) { return row.read(first); });
-  hyper_connect(t.env, y.data(), residual(t, second, n, d), streams, rows);
+  hyper_connect(t.env, {y.data(), rows, d}, residual(t, second, n, d), streams);
   check("second", [&](Naive& row, int64_t r) {
     row.write(y.data() + r * d);
     return row.read(second);
   });
-  hyper_connect(t.env, y2.data(), collapse, streams, rows);
+  hyper_connect(t.env, {y2.data(), rows, d}, collapse, streams);
   check("head", [&](Naive& row, int64_t r) {
     row.write(y2.data() + r * d);
     return row.read_head(head);
@@ -172,7 +179,7 @@ TEST(HyperConnections, StreamsAreReadWrittenAndMixed) {
 
 TEST(HyperConnections, ARowDoesNotDependOnItsNeighboursOrOnThreads) {
   const int64_t n = 4, d = 40, rows = 19;
-  const Parameters p = random_parameters(hyper_coefficients(n), n * d, 3, 20, 3);
+  const Parameters p = random_parameters(stream_coefficients(n), n * d, 3, 20, 3);
   const auto x0 = random_floats(rows * n * d, 30), y = random_floats(rows * d, 31);
   for (const KernelSet* set : all_kernel_sets()) {
     // In one go on two threads, or row by row on one.
@@ -180,12 +187,13 @@ TEST(HyperConnections, ARowDoesNotDependOnItsNeighboursOrOnThreads) {
     for (const bool together : {true, false}) {
       TestEnv t(*set, together ? 2 : 1);
       const HyperResidual r = residual(t, p, n, d);
-      std::vector<float> x = x0, coefficients(static_cast<size_t>(rows * hyper_coefficients(n))), input(static_cast<size_t>(rows * d));
+      std::vector<float> x = x0, coefficients(static_cast<size_t>(rows * stream_coefficients(n))), input(static_cast<size_t>(rows * d));
       const int64_t step = together ? rows : 1;
       for (int64_t row = 0; row < rows; row += step) {
-        const HyperStreams s{n, d, x.data() + row * n * d, coefficients.data() + row * hyper_coefficients(n), input.data() + row * d};
-        hyper_connect(t.env, nullptr, r, s, step);
-        hyper_connect(t.env, y.data() + row * d, r, s, step);
+        const HyperStreams all = streams_of(n, d, x, coefficients, input);
+        const HyperStreams s{all.x.slice(row, step), all.coefficients.slice(row, step), all.input.slice(row, step)};
+        hyper_connect(t.env, {}, r, s);
+        hyper_connect(t.env, {y.data() + row * d, step, d}, r, s);
       }
       input.insert(input.end(), x.begin(), x.end());
       inputs.push_back(input);
@@ -197,14 +205,14 @@ TEST(HyperConnections, ARowDoesNotDependOnItsNeighboursOrOnThreads) {
 TEST(HyperConnections, FlopsAreThoseOfTheFormulas) {
   TestEnv t;
   const int64_t n = 4, d = 6;
-  const Parameters p = random_parameters(hyper_coefficients(n), n * d, 3, 2, 3);
+  const Parameters p = random_parameters(stream_coefficients(n), n * d, 3, 2, 3);
   const HyperResidual r = residual(t, p, n, d);
   auto x = random_floats(2 * n * d, 1);
   const auto y = random_floats(2 * d, 2);
   std::vector<float> coefficients(2 * 24), input(2 * 6);
-  hyper_connect(t.env, nullptr, r, {n, d, x.data(), coefficients.data(), input.data()}, 2);
+  hyper_connect(t.env, {}, r, streams_of(n, d, x, coefficients, input));
   EXPECT_EQ(t.env.flops, 2u * (2 * 24 * 24 + 2 * 24));  // fn, reading
-  hyper_connect(t.env, y.data(), r, {n, d, x.data(), coefficients.data(), input.data()}, 2);
+  hyper_connect(t.env, {y.data(), 2, d}, r, streams_of(n, d, x, coefficients, input));
   EXPECT_EQ(t.env.flops, 2u * (2 * (2 * 24 * 24 + 2 * 24) + 2 * 24 + 2 * 4 * 24));  // and writing: y to each, each to each
 }
 

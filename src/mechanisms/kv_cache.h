@@ -1,14 +1,16 @@
 // What attention keeps per sequence and layer, and how many bytes that is.
 //
-// Full attention appends to pages of kPageSlots rows. Compressed rows stand for several tokens; their pages are shorter where kPageSlots of
-// them would span more than kMaxPageTokens, so that a short context does not pay for rows it never fills. Sliding attention keeps a ring of its window; a step's new rows wait beside it in an
-// in-flight buffer until their last reader is done, because they would overwrite keys that earlier rows of the same step still see.
+// Full attention appends to pages of kPageSlots rows. Compressed rows stand for several tokens;
+// their pages are shorter where kPageSlots of them would span more than kMaxPageTokens, so that a
+// short context does not pay for rows it never fills. Sliding attention keeps a ring of its window;
+// a step's new rows wait beside it in an in-flight buffer until their last reader is done, because
+// they would overwrite keys that earlier rows of the same step still see.
 #pragma once
 
 #include <span>
 
 #include "arch/specs.h"
-#include "kernels/attention.h"
+#include "kernels/step_rows.h"
 #include "tensor/state_format.h"
 
 namespace longhaul {
@@ -16,14 +18,16 @@ namespace longhaul {
 inline constexpr int64_t kPageSlots = 256;
 inline constexpr int64_t kMaxPageTokens = 4096;
 
-// dtype: of rows in plain elements; those of a model without a format of its own stay plain whatever the format asked for.
+// dtype: of rows in plain elements; those of a model without a format of its own stay plain
+// whatever the format asked for.
 inline KvLayout kv_layout(const StateSpec& spec, const StateFormat& format) {
   return {spec.n_kv_heads, spec.head_dim, format.dtype, spec.rows, format.cache == CacheFormat::kReleased ? spec.released : RowFormat{}};
 }
 
 inline int64_t page_slots(const StateSpec& spec) { return std::clamp(round_up(kMaxPageTokens / spec.ratio, kPanel), kPanel, kPageSlots); }
 
-// Slots allocated for a sequence of up to n_tokens: whole pages, or the ring (whole panels, at most the window).
+// Slots allocated for a sequence of up to n_tokens: whole pages, or the ring (whole panels, at most
+// the window).
 inline int64_t kv_slots(const StateSpec& spec, int64_t n_tokens) {
   if (!spec.is_ring()) return round_up(n_tokens / spec.ratio, page_slots(spec));
   return round_up(std::min(n_tokens, spec.window), kPanel);
@@ -40,24 +44,5 @@ inline uint64_t kv_bytes(const StateSpec& spec, int64_t n_tokens, const StateFor
 inline int64_t in_flight_slots(int64_t max_rows, int64_t max_sequences) {
   return round_up(max_rows, kPanel) + (2 * max_sequences - 1) * kPanel;
 }
-
-// Where rows [first_row, first_row + n_rows) of the step go; of compressed state, entries in the order in which the step completes them.
-struct KvWrite {
-  std::byte* block = nullptr;
-  int64_t slots = 0, first_slot = 0;
-  int64_t first_row = 0, n_rows = 0;
-};
-
-// One layer's cache as a step sees it, this step's rows included. Of compressed state, positions are numbers of entries.
-struct KvStep {
-  KvLayout layout;
-  std::span<const KvWrite> writes;
-  std::span<const std::span<const KvSegment>> segments;  // by sequence of the step
-};
-
-// A fixed block of each sequence of the step, read at its beginning and rewritten at its end.
-struct FixedStep {
-  std::span<float* const> blocks;  // by sequence of the step
-};
 
 }  // namespace longhaul

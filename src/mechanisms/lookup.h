@@ -5,11 +5,11 @@
 
 namespace longhaul {
 
-// out [n] = table[row][column .. column + n) * scale, widened to f32. The scale is rounded to the dtype of the model's weights first, as the
-// reference holds it in that dtype. A row beyond the table reads row 0.
-void lookup_row(const Env& env, const LookupTable& table, int64_t row, int64_t column, int64_t n, float scale, float* out);
-
-// out [cols] = table[row], integers that the loader has checked. A row beyond the table reads row 0.
-void lookup_index(const LookupTable& table, int64_t row, int32_t* out);
+// out row i = table[tokens[i]][column ..] * scale. The reference holds the scale in the dtype of
+// the model's weights, so it is rounded to that first.
+inline void lookup(const Env& env, WeightId table, std::span<const int32_t> tokens, int64_t column, float scale, Rows<float> out) {
+  const bool is_f32 = env.weights->format == WeightFormat::kF32;
+  env.ops->lookup(env.weights->table(table), tokens, column, is_f32 ? scale : to_f32(to_bf16(scale)), out);
+}
 
 }  // namespace longhaul

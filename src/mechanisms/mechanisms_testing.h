@@ -1,4 +1,5 @@
-// What the mechanisms' tests share: weights made here instead of loaded, and an environment around them.
+// What the mechanisms' tests share: weights made here instead of loaded, and an environment around
+// them.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,35 +14,34 @@ namespace longhaul {
 
 class TestEnv {
  public:
-  explicit TestEnv(const KernelSet& kernels = ref_kernels(), int n_threads = 1) : pool_(n_threads), memory_(uint64_t{1} << 24) {
-    std::memset(memory_.data(), 0xff, memory_.span().size());  // NaN: what is not written must not be read
+  explicit TestEnv(const KernelSet& kernels = ref_kernels(), int n_threads = 1)
+      : pool_(n_threads), ops_(cpu_ops({&kernels, &pool_})), memory_(uint64_t{1} << 24) {
+    std::memset(memory_.data(), 0xff,
+                memory_.span().size());  // NaN: what is not written must not be read
     arena_ = Arena(memory_.span());
-    env.compute = {&kernels, &pool_};
-    env.weights = &weights_;
-    env.scratch = &arena_;
+    env = {.ops = ops_.get(), .weights = &weights_, .scratch = &arena_};
   }
 
   WeightId vector(std::vector<float> values) {
     values_.push_back(std::move(values));
-    return next({}, values_.back().data(), {});
+    return next({}, values_.back(), {});
   }
   // rows matrices' outputs, packed as f32
   WeightId matrix(const std::vector<float>& values, int64_t rows, int64_t cols) {
     packed_.emplace_back(packed_bytes(DType::kF32, rows, cols));
     pack_rows(values.data(), DType::kF32, 0, rows, cols, DType::kF32, packed_.back().data());
-    return next({packed_.back().data(), DType::kF32, rows, cols}, nullptr, {});
+    return next({packed_.back().data(), DType::kF32, rows, cols}, {}, {});
   }
   WeightId index(std::vector<int64_t> values, int64_t rows) {
     indices_.push_back(std::move(values));
     const std::vector<int64_t>& kept = indices_.back();
-    return next({}, nullptr,
-                {reinterpret_cast<const std::byte*>(kept.data()), DType::kI64, rows, static_cast<int64_t>(kept.size()) / rows});
+    return next({}, {}, {reinterpret_cast<const std::byte*>(kept.data()), DType::kI64, rows, static_cast<int64_t>(kept.size()) / rows});
   }
 
   Env env;
 
  private:
-  WeightId next(const PackedMatrix& matrix, const float* vector, const LookupTable& table) {
+  WeightId next(const PackedMatrix& matrix, Vector vector, const LookupTable& table) {
     weights_.matrices.push_back(matrix);
     weights_.vectors.push_back(vector);
     weights_.tables.push_back(table);
@@ -49,6 +49,7 @@ class TestEnv {
   }
 
   ThreadPool pool_;
+  std::unique_ptr<Ops> ops_;
   AlignedBytes memory_;
   Arena arena_;
   Weights weights_;

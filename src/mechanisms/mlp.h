@@ -1,28 +1,33 @@
-// Gated MLP: y = Wdown( act(Wgate x) * (Wup x) ). Source: GLU Variants Improve Transformer (Shazeer 2020), eq. 6.
+// Gated MLP: y = Wdown( act(Wgate x) * (Wup x) ).
+// Source: GLU Variants Improve Transformer (Shazeer 2020), eq. 6.
 #pragma once
 
-#include <limits>
-#include <optional>
-
-#include "mechanisms/env.h"
+#include "arch/mixer.h"
+#include "mechanisms/block_io.h"
 
 namespace longhaul {
 
-inline Activation kernel_activation(ActivationKind kind) {
-  return kind == ActivationKind::kSilu ? Activation::kSilu : Activation::kGeluTanh;
-}
+struct GatedMlpSpec {
+  int64_t width = 0;
+  ActivationKind activation = ActivationKind::kGeluTanh;
+  // The gate is cut off above it, the up projection at both sides, before they meet.
+  std::optional<float> limit = {};
+  WeightId gate_proj = kNone, up_proj = kNone, down_proj = kNone;
+};
 
-// gate = activation(gate) * up, [n]; where there is a limit the gate is cut off above it and up at both sides first.
-inline void gate_row(const KernelSet& k, ActivationKind activation, std::optional<float> limit, int64_t n, float* gate, float* up) {
-  if (limit) {
-    k.clamp(gate, -std::numeric_limits<float>::infinity(), *limit, n);
-    k.clamp(up, -*limit, *limit, n);
-  }
-  k.gated_activation(kernel_activation(activation), gate, up, n, gate);
+void visit_weights(Is<GatedMlpSpec> auto& s, const auto& visit) {
+  for (auto* id : {&s.gate_proj, &s.up_proj, &s.down_proj}) visit(*id);
 }
+void visit_states(Is<GatedMlpSpec> auto&, const auto&) {}
+inline Needs needs(const GatedMlpSpec&) { return {}; }
+void forward(Env& env, const GatedMlpSpec& s, const BlockIo& io);
+inline ContextWork context_work(const GatedMlpSpec&, int64_t) { return {}; }
+inline Wide prompt_flops(const GatedMlpSpec&, int64_t) { return 0; }
+Words words(const GatedMlpSpec& s, const Architecture& arch);
 
-//   x, out  [n_rows, D]
-void mlp_forward(Env& env, const GatedMlpSpec& spec, const float* x, int64_t n_rows, float* out);
-uint64_t mlp_scratch_bytes(const GatedMlpSpec& spec, int64_t hidden_size, const StepLimits& limits);
+inline GatedActivation gated_activation(ActivationKind kind, std::optional<float> limit = {}) {
+  const bool is_silu = kind == ActivationKind::kSilu;
+  return {is_silu ? Activation::kSilu : Activation::kGeluTanh, limit};
+}
 
 }  // namespace longhaul

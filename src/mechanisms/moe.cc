@@ -1,151 +1,88 @@
 #include "mechanisms/moe.h"
 
+#include <fmt/format.h>
+
+#include <array>
 #include <cmath>
 
 #include "mechanisms/linear.h"
 #include "mechanisms/mlp.h"
-#include "mechanisms/norm.h"
-#include "mechanisms/router.h"
 
 namespace longhaul {
 namespace {
 
-// Everything by assignment (token, choice): n_rows * top_k of them, sorted by expert once routed.
+// By assignment (token, choice), sorted by expert once routed; and still the input where a token
+// chose none.
 struct Buffers {
-  int32_t* chosen;     // [rows, k] expert
-  float* weight;       // [rows, k]
-  int64_t* place;      // [rows, k] index into the sorted assignments
-  int64_t* first;      // [E + 2] first sorted assignment of each expert, then of those to none
-  float* normed;       // [rows, D]
-  float* gathered;     // [rows * k, D], sorted; later the experts' outputs, and still the input where a token chose none
-  float *gate, *up;    // [rows * k, F]
-  Matmul* group;       // [2 E]
-  ExpertRows* wanted;  // [E]
+  Rows<int32_t> chosen;      // [rows, k]
+  Rows<float> weight;        // [rows, k]
+  Rows<int64_t> place;       // [rows, k] number among the sorted assignments
+  std::span<int64_t> first;  // [E + 2] each expert's first; then of those to none
+  Rows<float> sent;          // [rows * k, D] inputs, then outputs
 };
 
-Buffers take_buffers(Arena& a, const MoeSpec& s, int64_t d, int64_t rows) {
-  const int64_t n = rows * s.top_k;
-  Buffers b;
-  b.chosen = a.take<int32_t>(n);
-  b.weight = a.take<float>(n);
-  b.place = a.take<int64_t>(n);
-  b.first = a.take<int64_t>(s.n_experts + 2);
-  b.normed = a.take<float>(rows * d);
-  b.gathered = a.take<float>(n * d);
-  b.gate = a.take<float>(n * s.width);
-  b.up = a.take<float>(n * s.width);
-  b.group = a.take<Matmul>(2 * s.n_experts);
-  b.wanted = a.take<ExpertRows>(s.n_experts);
-  return b;
+Buffers take_buffers(Arena& a, const MoeSpec& s, const BlockIo& io) {
+  const int64_t n = io.out.n;
+  return {.chosen = a.take_rows<int32_t>(n, s.top_k),
+          .weight = a.take_rows<float>(n, s.top_k),
+          .place = a.take_rows<int64_t>(n, s.top_k),
+          .first = a.take_span<int64_t>(s.n_experts + 2),
+          .sent = a.take_rows<float>(n * s.top_k, io.y.width)};
 }
 
-// Counting sort of the assignments by expert; assignments to none come last.
-void sort_by_expert(const MoeSpec& s, int64_t n_rows, const Buffers& b) {
-  const int64_t n = n_rows * s.top_k, classes = s.n_experts + 1;
-  std::fill_n(b.first, classes + 1, 0);
-  for (int64_t a = 0; a < n; ++a) ++b.first[b.chosen[a] + 1];
-  for (int64_t e = 0; e < classes; ++e) b.first[e + 1] += b.first[e];
-  for (int64_t a = 0; a < n; ++a) b.place[a] = b.first[b.chosen[a]]++;
-  for (int64_t e = classes; e > 0; --e) b.first[e] = b.first[e - 1];
-  b.first[0] = 0;
-}
+// The experts of one mixture, among the loaded weights or behind a cache.
+class OfMixture final : public Experts {
+ public:
+  OfMixture(const Weights& weights, const MoeSpec& s) : weights_(weights), ids_{s.gate_proj, s.up_proj, s.down_proj} {}
 
-struct ExpertLayer {
-  WeightId weight;
-  float* y;
-};
-
-// The products of some experts, all in one parallel region; layers of one expert share its input.
-void grouped_linear(Env& env, const Buffers& b, std::span<const ExpertRows> experts, const float* x,
-                    std::initializer_list<ExpertLayer> layers) {
-  int64_t n = 0;
-  uint64_t scratch = 0;
-  for (const auto [e, rows] : experts) {
-    for (const ExpertLayer& layer : layers) {
-      const PackedMatrix w = env.weights->expert(layer.weight, e);
-      const float* in = x + b.first[e] * w.k;
-      if (n == 0 || b.group[n - 1].x != in) scratch += matmul_scratch_bytes(w.dtype, rows, w.k);
-      b.group[n++] = {.x = in, .x_stride = w.k, .w = w, .y = layer.y + b.first[e] * w.n, .y_stride = w.n, .m = rows};
-      env.flops += linear_flops(rows, w.n, w.k);
-    }
+  PackedMatrix shape(ExpertPart part) const override { return weights_.matrix(id(part)); }
+  int64_t acquire(std::span<ExpertRows> wanted) override {
+    if (weights_.experts == nullptr) return static_cast<int64_t>(wanted.size());
+    return weights_.experts->acquire(ids_.front(), wanted);
   }
+  PackedMatrix matrix(ExpertPart part, int64_t expert) const override { return weights_.expert(id(part), expert); }
+
+ private:
+  WeightId id(ExpertPart part) const { return ids_[static_cast<size_t>(part)]; }
+
+  const Weights& weights_;
+  std::array<WeightId, 3> ids_;
+};
+
+void send(Env& env, const MoeSpec& s, const BlockIo& io, const Buffers& b) {
+  if (!s.expert_norm) return env.ops->send_to_experts(io.out_x, b.place, b.sent);
   const ArenaScope scope(*env.scratch);
-  matmul(env.compute, std::span(b.group, static_cast<size_t>(n)), env.scratch->take_bytes(scratch));
-}
-
-// Activates the rows of some experts: those whose rows lie side by side together.
-void activate(const Env& env, const MoeSpec& s, const Buffers& b, std::span<const ExpertRows> experts) {
-  while (!experts.empty()) {
-    const int64_t begin = b.first[experts.front().expert];
-    int64_t end = begin;
-    for (; !experts.empty() && b.first[experts.front().expert] == end; experts = experts.subspan(1)) end += experts.front().n_rows;
-    for_rows(env, end - begin, s.width, [&](int64_t row) {
-      const int64_t at = (begin + row) * s.width;
-      gate_row(env.kernels(), s.activation, s.limit, s.width, b.gate + at, b.up + at);
-    });
-  }
-}
-
-// The gathered rows through their experts, in place. Experts that are not all in memory come in waves: no row's result depends on another's, so
-// neither does it on the waves.
-void run_experts(Env& env, const MoeSpec& s, const Buffers& b) {
-  size_t n_wanted = 0;
-  for (int64_t e = 0; e < s.n_experts; ++e) {
-    const int64_t rows = b.first[e + 1] - b.first[e];
-    if (rows > 0) b.wanted[n_wanted++] = {static_cast<int32_t>(e), static_cast<int32_t>(rows)};
-  }
-  for (std::span wanted(b.wanted, n_wanted); !wanted.empty();) {
-    const size_t n = env.weights->experts == nullptr ? wanted.size() : static_cast<size_t>(env.weights->experts->acquire(s, wanted));
-    const auto wave = wanted.first(n);
-    grouped_linear(env, b, wave, b.gathered, {{s.gate_proj, b.gate}, {s.up_proj, b.up}});
-    activate(env, s, b, wave);
-    grouped_linear(env, b, wave, b.gate, {{s.down_proj, b.gathered}});
-    wanted = wanted.subspan(n);
-  }
+  const Rows<float> normed = env.scratch->take_rows<float>(io.out.n, io.out_x.width);
+  norm(env, *s.expert_norm, io.out_x, normed);
+  env.ops->send_to_experts(normed, b.place, b.sent);
 }
 
 }  // namespace
 
-void moe_forward(Env& env, const MoeSpec& s, int64_t d, const float* x, int64_t n_rows, float* out) {
+void forward(Env& env, const MoeSpec& s, const BlockIo& io) {
   const ArenaScope scope(*env.scratch);
-  const Buffers b = take_buffers(*env.scratch, s, d, n_rows);
-  route(env, s, d, x, n_rows, b.chosen, b.weight);
-  if (env.on_choice) env.on_choice({.what = "experts", .layer = env.layer, .n_rows = n_rows, .k = s.top_k, .chosen = b.chosen});
-  sort_by_expert(s, n_rows, b);
-
-  const float* expert_in = x;
-  if (s.expert_norm) {
-    norm(env, *s.expert_norm, x, n_rows, d, b.normed);
-    expert_in = b.normed;
-  }
-  for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
-    for (int64_t j = 0; j < s.top_k; ++j) std::copy_n(expert_in + row * d, d, b.gathered + b.place[row * s.top_k + j] * d);
-  });
-  run_experts(env, s, b);
-  for_rows(env, n_rows, s.top_k * d, [&](int64_t row) {
-    std::fill_n(out + row * d, d, 0.0f);
-    for (int64_t j = row * s.top_k; j < (row + 1) * s.top_k; ++j) {
-      if (b.chosen[j] == s.n_experts && s.skipped == Skipped::kNothing) continue;
-      env.kernels().add_scaled(out + row * d, b.gathered + b.place[j] * d, b.weight[j], d);
-    }
-  });
+  const Buffers b = take_buffers(*env.scratch, s, io);
+  route(env, s.router, s.n_experts, io, b.chosen, b.weight);
+  if (env.on_choice) env.on_choice({"experts", io.layer, b.chosen});
+  env.ops->sort_by_expert(b.chosen, b.place, b.first);
+  send(env, s, io, b);
+  OfMixture experts(*env.weights, s);
+  const int64_t n = env.ops->run_experts(experts, gated_activation(s.activation, s.limit), b.first, b.sent, *env.scratch);
+  env.flops += 3 * linear_flops(n, s.width, io.y.width);
+  env.ops->sum_experts(b.sent, b.place, b.weight, b.chosen, s.skipped == Skipped::kNothing ? s.n_experts : kNoExpert, io.y);
 }
 
-uint64_t moe_scratch_bytes(const MoeSpec& s, int64_t d, const StepLimits& limits) {
-  Arena arena;
-  take_buffers(arena, s, d, limits.max_rows);
-  const uint64_t base = arena.used();
-  arena.take_bytes(route_scratch_bytes(s, d, limits));
-  arena.reset_to(base);
-  // An expert's share of the rows is rounded on its own: at worst each assignment is alone.
-  const int64_t n = limits.max_rows * s.top_k;
-  arena.take_bytes(static_cast<uint64_t>(n) * product_scratch_bytes(limits, 1, std::max(d, s.width)));
-  return arena.peak();
+Words words(const MoeSpec& s, const Architecture&) {
+  return {.name = "moe",
+          .tap = "mlp",
+          .summary = fmt::format("moe {} of {} x {}{}{}", s.top_k, s.n_experts, s.width, router_words(s.router),
+                                 s.skipped == Skipped::kItself ? ", or itself" : "")};
 }
 
-double expected_experts(const MoeSpec& s, int64_t batch) {
-  const auto e = static_cast<double>(s.n_experts);
-  return e * (1.0 - std::pow(1.0 - static_cast<double>(s.top_k) / e, static_cast<double>(batch)));
+double expected_experts(int64_t n_experts, int64_t top_k, int64_t batch) {
+  const auto e = static_cast<double>(n_experts);
+  const double untouched = 1.0 - static_cast<double>(top_k) / e;
+  return e * (1.0 - std::pow(untouched, static_cast<double>(batch)));
 }
 
 }  // namespace longhaul

@@ -1,15 +1,20 @@
-// RMSNorm over rows: out = x / sqrt(mean(x^2) + eps) * w, in f32. Source: Zhang & Sennrich 2019, eq. 4, eps inside the root as in the
-// families' released code.
+// RMSNorm over rows: out = x / sqrt(mean(x^2) + eps) * w, in f32. Source: Zhang & Sennrich 2019,
+// eq. 4, eps inside the root as in the families' released code.
 #pragma once
 
+#include "arch/mixer.h"
 #include "mechanisms/env.h"
 
 namespace longhaul {
 
-//   x, out  [n_rows, n] with rows contiguous; out may be x
-inline void norm(const Env& env, const NormSpec& spec, const float* x, int64_t n_rows, int64_t n, float* out) {
-  const float* w = env.weights->vector(spec.weight);
-  for_rows(env, n_rows, n, [&](int64_t row) { env.kernels().rms_norm(x + row * n, w, spec.eps, n, out + row * n); });
+// out may be x.
+inline void norm(const Env& env, const NormSpec& spec, Rows<const float> x, Rows<float> out) {
+  env.ops->norm(x, env.weights->vector(spec.weight), spec.eps, out);
+}
+
+void visit_norm(Is<NormSpec> auto& norm, const auto& visit) { visit(norm.weight); }
+void visit_norm(Is<std::optional<NormSpec>> auto& norm, const auto& visit) {
+  if (norm) visit(norm->weight);
 }
 
 }  // namespace longhaul

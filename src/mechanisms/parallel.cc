@@ -1,54 +1,78 @@
 #include "mechanisms/parallel.h"
 
-#include "mechanisms/mlp.h"
-#include "mechanisms/moe.h"
-#include "mechanisms/norm.h"
+#include <algorithm>
+#include <iterator>
 
 namespace longhaul {
 namespace {
 
-struct Buffers {
-  float *in, *out;  // [rows, D] of one branch
-};
+Rows<const float> normed(Env& env, const NormSpec& spec, Rows<const float> x) {
+  const Rows<float> out = env.scratch->take_rows<float>(x.n, x.width);
+  norm(env, spec, x, out);
+  return out;
+}
 
-Buffers take_buffers(Arena& arena, int64_t d, int64_t rows) { return {arena.take<float>(rows * d), arena.take<float>(rows * d)}; }
-
-void channel_forward(Env& env, const ChannelMixer& mixer, int64_t d, const float* x, int64_t n_rows, float* out) {
-  if (const auto* mlp = std::get_if<GatedMlpSpec>(&mixer)) {
-    mlp_forward(env, *mlp, x, n_rows, out);
-  } else {
-    moe_forward(env, std::get<MoeSpec>(mixer), d, x, n_rows, out);
+void run(Env& env, const ParallelSpec& s, size_t i, BlockIo io, Rows<float> y) {
+  const Branch& branch = s.branches[i];
+  const ArenaScope scope(*env.scratch);
+  if (branch.pre_norm) {
+    io.x = normed(env, *branch.pre_norm, io.x);
+    io.out_x = io.narrows() ? normed(env, *branch.pre_norm, io.out_x) : io.x;
   }
+  io.y = y;
+  branch.mixer.forward(env, io);
+  if (env.on_tap) tap(env, io, "branch." + std::to_string(i), y);
+  if (branch.post_norm) norm(env, *branch.post_norm, y, y);
 }
 
 }  // namespace
 
-void parallel_forward(Env& env, const ParallelSpec& s, int64_t d, const float* x, int64_t n_rows, float* out) {
+void forward(Env& env, const ParallelSpec& s, const BlockIo& io) {
   const ArenaScope scope(*env.scratch);
-  const Buffers b = take_buffers(*env.scratch, d, n_rows);
-  std::fill_n(out, n_rows * d, 0.0f);
-  for (const Branch& branch : s.branches) {
-    const float* in = x;
-    if (branch.pre_norm) {
-      norm(env, *branch.pre_norm, x, n_rows, d, b.in);
-      in = b.in;
-    }
-    channel_forward(env, branch.mixer, d, in, n_rows, b.out);
-    if (branch.post_norm) norm(env, *branch.post_norm, b.out, n_rows, d, b.out);
-    for_rows(env, n_rows, d, [&](int64_t row) { env.kernels().add(out + row * d, b.out + row * d, d); });
+  const Rows<float> y = env.scratch->take_rows<float>(io.y.n, io.y.width);
+  env.ops->clear(io.y);
+  for (size_t i = 0; i < s.branches.size(); ++i) {
+    run(env, s, i, io, y);
+    env.ops->add(y, io.y);
   }
 }
 
-uint64_t parallel_scratch_bytes(const ParallelSpec& s, int64_t d, const StepLimits& limits) {
-  Arena arena;
-  take_buffers(arena, d, limits.max_rows);
-  uint64_t branches = 0;
+Needs needs(const ParallelSpec& s) {
+  Needs all;
   for (const Branch& branch : s.branches) {
-    const auto* mlp = std::get_if<GatedMlpSpec>(&branch.mixer);
-    branches = std::max(
-        branches, mlp != nullptr ? mlp_scratch_bytes(*mlp, d, limits) : moe_scratch_bytes(std::get<MoeSpec>(branch.mixer), d, limits));
+    const Needs own = branch.mixer.needs();
+    LH_CHECK(!all.rope || !own.rope || *all.rope == *own.rope);
+    if (own.rope) all.rope = own.rope;
+    all.embedding = all.embedding || own.embedding;
+    all.router_state_width = std::max(all.router_state_width, own.router_state_width);
   }
-  return arena.used() + branches;
+  return all;
+}
+
+ContextWork context_work(const ParallelSpec& s, int64_t n) {
+  ContextWork all;
+  for (const Branch& branch : s.branches) {
+    const ContextWork own = branch.mixer.context_work(n);
+    std::copy(own.work.begin(), own.work.end(), std::back_inserter(all.work));
+    std::copy(own.reads.begin(), own.reads.end(), std::back_inserter(all.reads));
+  }
+  return all;
+}
+
+Wide prompt_flops(const ParallelSpec& s, int64_t n) {
+  Wide sum = 0;
+  for (const Branch& branch : s.branches) sum += branch.mixer.prompt_flops(n);
+  return sum;
+}
+
+Words words(const ParallelSpec& s, const Architecture& arch) {
+  Words all{.name = "mlp+moe", .tap = "mlp"};
+  for (const Branch& branch : s.branches) {
+    Words own = branch.mixer.words(arch);
+    all.summary += (all.summary.empty() ? "" : " + ") + own.summary;
+    std::move(own.fields.begin(), own.fields.end(), std::back_inserter(all.fields));
+  }
+  return all;
 }
 
 }  // namespace longhaul

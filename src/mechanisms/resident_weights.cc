@@ -48,30 +48,32 @@ uint64_t resident_weight_bytes(const Architecture& arch, WeightFormat format) {
   return bytes;
 }
 
-uint64_t expert_bytes(const Architecture& arch, const MoeSpec& moe, WeightFormat format) {
+uint64_t expert_bytes(const Architecture& arch, const Mixture& mixture, WeightFormat format) {
   uint64_t bytes = 0;
-  for (WeightId id : {moe.gate_proj, moe.up_proj, moe.down_proj}) {
-    bytes += resident_bytes(arch.weight(id), format) / static_cast<uint64_t>(moe.n_experts);
+  for (WeightId id : mixture.matrices) {
+    bytes += resident_bytes(arch.weight(id), format) / static_cast<uint64_t>(mixture.n_experts);
   }
   return bytes;
 }
 
 uint64_t expert_weight_bytes(const Architecture& arch, WeightFormat format) {
   uint64_t bytes = 0;
-  for_each_moe(arch, [&](const MoeSpec& moe) { bytes += static_cast<uint64_t>(moe.n_experts) * expert_bytes(arch, moe, format); });
+  for (const Mixture& m : mixtures(arch)) {
+    bytes += static_cast<uint64_t>(m.n_experts) * expert_bytes(arch, m, format);
+  }
   return bytes;
 }
 
 Result<ExpertCacheLayout> expert_cache_layout(const Architecture& arch, WeightFormat format, int n_threads, uint64_t max_bytes) {
   ExpertCacheLayout layout;
   int64_t widest = 0;
-  for_each_moe(arch, [&](const MoeSpec& moe) {
-    layout.n_experts += moe.n_experts;
-    layout.slot_bytes = std::max(layout.slot_bytes, expert_bytes(arch, moe, format));
-    layout.max_top_k = std::max(layout.max_top_k, moe.top_k);
-    layout.n_chosen += moe.top_k;
-    widest = std::max({widest, arch.weight(moe.gate_proj).cols, arch.weight(moe.down_proj).cols});
-  });
+  for (const Mixture& m : mixtures(arch)) {
+    layout.n_experts += m.n_experts;
+    layout.slot_bytes = std::max(layout.slot_bytes, expert_bytes(arch, m, format));
+    layout.max_top_k = std::max(layout.max_top_k, m.top_k);
+    layout.n_chosen += m.top_k;
+    for (WeightId id : m.matrices) widest = std::max(widest, arch.weight(id).cols);
+  }
   if (layout.n_experts == 0) return invalid("an expert cache is of no use, since the model has no experts; leave it out");
   layout.widen_bytes = static_cast<uint64_t>(n_threads) * static_cast<uint64_t>(kPanel * widest) * sizeof(float);
   const uint64_t least = static_cast<uint64_t>(layout.max_top_k) * layout.slot_bytes + layout.widen_bytes;

@@ -7,8 +7,9 @@
 
 namespace longhaul {
 
-// The type a matrix is packed in. Kept as released, blocks of E4M3 must not be cut by the rows that a weight takes out of its tensor; where they are,
-// and where a type has no kernel, it is widened to bf16.
+// The type a matrix is packed in. Kept as released, blocks of E4M3 must not be cut by the rows that
+// a weight takes out of its tensor; where they are, and where a type has no kernel, it is widened
+// to bf16.
 DType packed_dtype(const WeightSpec& weight, WeightFormat format);
 
 // Matrices and experts packed, vectors as f32, tables 0 (they stay in their file).
@@ -17,7 +18,8 @@ uint64_t resident_weight_bytes(const Architecture& arch, WeightFormat format);
 // Of these, the experts.
 uint64_t expert_weight_bytes(const Architecture& arch, WeightFormat format);
 
-// A bounded cache of experts that stay in their files: slots of which each holds the matrices of any one expert, of whatever layer.
+// A bounded cache of experts that stay in their files: slots of which each holds the matrices of
+// any one expert, of whatever layer.
 struct ExpertCacheLayout {
   int64_t n_experts = 0;     // of all mixtures
   int64_t n_slots = 0;       // no more than there are experts
@@ -29,8 +31,10 @@ struct ExpertCacheLayout {
   uint64_t bytes() const { return static_cast<uint64_t>(n_slots) * slot_bytes + widen_bytes; }
 };
 
-uint64_t expert_bytes(const Architecture& arch, const MoeSpec& moe, WeightFormat format);
-// The cache that fits so many bytes. Too few for a token's experts of one layer, or a model without experts, is an error.
+// Of all matrices of one expert.
+uint64_t expert_bytes(const Architecture& arch, const Mixture& mixture, WeightFormat format);
+// The cache that fits so many bytes. Too few for a token's experts of one layer, or a model without
+// experts, is an error.
 Result<ExpertCacheLayout> expert_cache_layout(const Architecture& arch, WeightFormat format, int n_threads, uint64_t max_bytes);
 
 }  // namespace longhaul

@@ -1,10 +1,12 @@
-// Rotary position embedding: the pair (x[i], x[i + n_pairs]), or of neighbours at the end of a head, is turned by the angle
-// position * frequency[i].
+// Rotary position embedding: the pair (x[i], x[i + n_pairs]), or of neighbours at the end of a
+// head, is turned by the angle position * frequency[i].
 //
-// Frequencies and angles are computed in f32 like the reference does: at long positions the rounding of the product is part of
-// what the model was trained with. Source: RoFormer (Su et al. 2021), eq. 15; half-split pairing as in the families' released code.
+// Frequencies and angles are computed in f32 like the reference does: at long positions the
+// rounding of the product is part of what the model was trained with. Source: RoFormer (Su et al.
+// 2021), eq. 15; half-split pairing as in the families' released code.
 #pragma once
 
+#include "arch/specs.h"
 #include "mechanisms/env.h"
 
 namespace longhaul {
@@ -27,18 +29,16 @@ class RopeFrequencies {
   int64_t n_tokens_ = 0;
 };
 
-// cos and sin [rows, n_pairs] for the positions of a row set.
-struct RopeTable {
-  const float* cos = nullptr;
-  const float* sin = nullptr;
-};
+inline void rope_angles(const Env& env, const RopeSpec& spec, std::span<const float> frequencies, std::span<const int64_t> positions,
+                        Rows<float> cos, Rows<float> sin) {
+  env.ops->rope_angles(positions, frequencies, spec.attention_factor, cos, sin);
+}
 
-void fill_rope_table(const Env& env, const RopeSpec& spec, const std::vector<float>& frequencies, std::span<const int64_t> positions,
-                     float* cos, float* sin);
-
-// Rotates every head of x [rows, n_heads, head_dim] in place.
-void rope(const Env& env, const RopeSpec& spec, const RopeTable& table, int64_t n_rows, int64_t n_heads, int64_t head_dim, float* x);
-// Turns back by the same angles; of neighbours at the end alone.
-void rope_back(const Env& env, const RopeSpec& spec, const RopeTable& table, int64_t n_rows, int64_t n_heads, int64_t head_dim, float* x);
+// Turns every head of x [n, n_heads * head_dim] in place.
+inline void rope(const Env& env, const RopeSpec& spec, const RopeAngles& angles, int64_t n_heads, Rows<float> x,
+                 Turn turn = Turn::kForward) {
+  const RopePairs pairs = spec.neighbours_at_end ? RopePairs::kNeighboursAtEnd : RopePairs::kHalves;
+  env.ops->rope(pairs, turn, angles, n_heads, x);
+}
 
 }  // namespace longhaul

@@ -8,11 +8,16 @@ namespace longhaul {
 namespace {
 
 // A router whose logits are its input.
-MoeSpec identity_router(TestEnv& t, int64_t n, int64_t top_k, LinearRouterSpec router) {
+struct Identity {
+  int64_t n_experts = 0, top_k = 0;
+  LinearRouterSpec router;
+};
+
+Identity identity_router(TestEnv& t, int64_t n, int64_t top_k, LinearRouterSpec router) {
   std::vector<float> one(static_cast<size_t>(n * n));
   for (int64_t i = 0; i < n; ++i) one[static_cast<size_t>(i * n + i)] = 1.0f;
   router.proj = t.matrix(one, n, n);
-  return {.n_experts = n, .top_k = top_k, .width = 1, .router = router};
+  return {n, top_k, router};
 }
 
 struct Routed {
@@ -20,18 +25,18 @@ struct Routed {
   std::vector<float> weight;
 };
 
-Routed route_rows(TestEnv& t, const MoeSpec& s, const std::vector<float>& x, const std::vector<int32_t>& tokens = {}) {
+Routed route_rows(TestEnv& t, const Identity& s, const std::vector<float>& x, const std::vector<int32_t>& tokens = {}) {
   const auto rows = static_cast<int64_t>(x.size()) / s.n_experts;
   Routed r{std::vector<int32_t>(static_cast<size_t>(rows * s.top_k), -1), std::vector<float>(static_cast<size_t>(rows * s.top_k))};
-  t.env.tokens = tokens.data();
-  route(t.env, s, s.n_experts, x.data(), rows, r.chosen.data(), r.weight.data());
+  const BlockIo io{.out = {.n = rows, .tokens = tokens}, .out_x = {x.data(), rows, s.n_experts}};
+  route(t.env, s.router, s.n_experts, io, {r.chosen.data(), rows, s.top_k}, {r.weight.data(), rows, s.top_k});
   return r;
 }
 
 TEST(Router, SqrtSoftplusScores) {
   for (const KernelSet* set : all_kernel_sets()) {
     TestEnv t(*set);
-    const MoeSpec s = identity_router(t, 4, 4, {.score = RouterScore::kSqrtSoftplus, .output_scale = 1.5f});
+    const Identity s = identity_router(t, 4, 4, {.score = RouterScore::kSqrtSoftplus, .output_scale = 1.5f});
     const Routed r = route_rows(t, s, {1.5f, -3, 6, 0});
     EXPECT_EQ(r.chosen, (std::vector<int32_t>{2, 0, 3, 1}));
     const double scores[] = {2.4499950, 1.3043823, .8325546, .2204254}, sum = 2.4499950 + 1.3043823 + .8325546 + .2204254;
@@ -41,7 +46,7 @@ TEST(Router, SqrtSoftplusScores) {
 
 TEST(Router, SqrtSoftplusStandsAnyLogit) {
   TestEnv t;
-  const MoeSpec s = identity_router(t, 4, 2, {.score = RouterScore::kSqrtSoftplus});
+  const Identity s = identity_router(t, 4, 2, {.score = RouterScore::kSqrtSoftplus});
   const Routed r = route_rows(t, s, {1e30f, -1e30f, -88, 1e4f});
   EXPECT_EQ(r.chosen, (std::vector<int32_t>{0, 3}));
   EXPECT_NEAR(r.weight[0], 1.0, 1e-6);
@@ -51,7 +56,7 @@ TEST(Router, SqrtSoftplusStandsAnyLogit) {
 TEST(Router, TheBiasMovesTheChoiceAlone) {
   TestEnv t;
   const WeightId bias = t.vector({0, 10, 0, 0});
-  const MoeSpec s = identity_router(t, 4, 2, {.score = RouterScore::kSqrtSoftplus, .selection_bias = bias});
+  const Identity s = identity_router(t, 4, 2, {.score = RouterScore::kSqrtSoftplus, .selection_bias = bias});
   const Routed r = route_rows(t, s, {1.5f, -3, 6, 0});
   EXPECT_EQ(r.chosen, (std::vector<int32_t>{1, 2}));
   EXPECT_NEAR(r.weight[0], .2204254 / (.2204254 + 2.4499950), 3e-7);
@@ -60,7 +65,7 @@ TEST(Router, TheBiasMovesTheChoiceAlone) {
 TEST(Router, TokensNameTheirExpertsAndScoresTheirWeights) {
   TestEnv t;
   const WeightId table = t.index({0, 1, 3, 1, 2, 2}, 3);
-  const MoeSpec s = identity_router(t, 4, 2, {.score = RouterScore::kSqrtSoftplus, .token_experts = table, .output_scale = 2.0f});
+  const Identity s = identity_router(t, 4, 2, {.score = RouterScore::kSqrtSoftplus, .token_experts = table, .output_scale = 2.0f});
   const std::vector<float> logits = {1.5f, -3, 6, 0};
   std::vector<float> x;
   for (int i = 0; i < 4; ++i) x.insert(x.end(), logits.begin(), logits.end());
@@ -79,7 +84,7 @@ TEST(Router, ScoresThatAreNoNumbersChooseExpertsAllTheSame) {
   for (RouterScore score : {RouterScore::kSoftmax, RouterScore::kSigmoid, RouterScore::kSqrtSoftplus}) {
     for (size_t n_bad : {1, 5, 8}) {
       TestEnv t;
-      const MoeSpec s = identity_router(t, 8, 3, {.score = score});
+      const Identity s = identity_router(t, 8, 3, {.score = score});
       std::vector<float> x(8, 0.5f);
       std::fill_n(x.begin(), n_bad, nan);
       Routed r = route_rows(t, s, x);

@@ -2,84 +2,151 @@
 
 #include <algorithm>
 
-#include "mechanisms/attention.h"
-#include "mechanisms/cca.h"
-#include "mechanisms/compressed_attention.h"
-#include "mechanisms/hyper_connections.h"
-#include "mechanisms/mlp.h"
-#include "mechanisms/moe.h"
-#include "mechanisms/parallel.h"
-#include "mechanisms/per_layer_embedding.h"
-#include "mechanisms/router.h"
+#include "mechanisms/kv_cache.h"
+#include "mechanisms/linear.h"
+#include "mechanisms/resident_weights.h"
 
 namespace longhaul {
+namespace {
 
-std::vector<RopeSpec> rope_specs(const Architecture& arch) {
-  std::vector<RopeSpec> specs;
-  for (const Block& block : arch.blocks) {
-    const auto* attention = as_attention(block);
-    if (attention != nullptr && std::find(specs.begin(), specs.end(), attention->rope) == specs.end()) specs.push_back(attention->rope);
+// Dtypes and shapes of the weights as the loader packs them, and nothing in them.
+Weights shapes_of_weights(const Architecture& arch, WeightFormat format) {
+  Weights weights{.format = format};
+  for (const WeightSpec& w : arch.weights) {
+    PackedMatrix matrix;
+    if (w.is_packed()) matrix = {nullptr, packed_dtype(w, format), w.rows, w.cols};
+    weights.matrices.push_back(matrix);
+    weights.vectors.emplace_back();
+    weights.tables.emplace_back();
   }
-  return specs;
+  return weights;
 }
 
-bool reads_embedding(const Architecture& arch) {
-  return std::any_of(arch.blocks.begin(), arch.blocks.end(),
-                     [](const Block& b) { return std::holds_alternative<PerLayerEmbeddingSpec>(b.mixer); });
+// States of which only the layout is known.
+class StateLayouts final : public States {
+ public:
+  StateLayouts(const Architecture& arch, const StateFormat& format) : arch_(arch), format_(format) {}
+  KvStep kv(StateId id) const override { return {.layout = kv_layout(arch_.state(id), format_), .writes = {}, .segments = {}}; }
+  FixedStep fixed(StateId) const override { return {}; }
+
+ private:
+  const Architecture& arch_;
+  const StateFormat& format_;
+};
+
+Needs needs_of(const Architecture& arch) {
+  Needs all;
+  for (const Block& block : arch.blocks) {
+    const Needs own = block.mixer.needs();
+    all.embedding = all.embedding || own.embedding;
+    all.router_state_width = std::max(all.router_state_width, own.router_state_width);
+  }
+  return all;
 }
 
-int64_t router_state_width(const Architecture& arch) {
-  int64_t width = 0;
-  for (const Block& block : arch.blocks) {
-    if (const auto* moe = std::get_if<MoeSpec>(&block.mixer)) width = std::max(width, router_state_width(moe->router));
+// A forward pass of the largest steps.
+class LargestStep {
+ public:
+  LargestStep(Arena& arena, const Architecture& arch, const StepLimits& limits)
+      : arch_(arch),
+        limits_(limits),
+        buffers_(take_step_buffers(arena, arch, limits)),
+        weights_(shapes_of_weights(arch, limits.weights)),
+        states_(arch, limits.kv),
+        ops_(counting_ops(limits.n_threads)),
+        ropes_(rope_specs(arch)),
+        sequences_(static_cast<size_t>(limits.max_sequences)),
+        env_{.ops = ops_.get(), .weights = &weights_, .scratch = &arena} {}
+
+  void run() {
+    const int64_t last_writer = last_writing_block(arch_);
+    for (size_t b = 0; b < arch_.blocks.size(); ++b) {
+      run_block(b, limits_.max_rows);
+      // There fewer rows may go on than come in: then queries and keys are made of other rows.
+      if (static_cast<int64_t>(b) == last_writer) run_block(b, limits_.max_rows - 1);
+    }
+    linear(env_, {{arch_.head.matrix, buffers_.head_in, buffers_.logits}});
   }
-  return width;
+
+ private:
+  RowSet rows(int64_t n) const { return {n, {}, {}, sequences_}; }
+
+  void run_block(size_t b, int64_t n_out) {
+    const auto first = [&](Rows<float> rows) { return rows.n == 0 ? rows : rows.slice(0, n_out); };
+    BlockIo io{.in = rows(limits_.max_rows),
+               .out = rows(n_out),
+               .x = buffers_.h,
+               .out_x = n_out < limits_.max_rows ? first(buffers_.out_h) : buffers_.h,
+               .y = first(buffers_.y),
+               .states = &states_,
+               .embedded = first(buffers_.embedded),
+               .router_states = first(buffers_.router_states)};
+    if (const int32_t i = ropes_.of_block[b]; i != kNone) {
+      const RopeBuffers& r = buffers_.rope[static_cast<size_t>(i)];
+      io.angles = io.out_angles = {r.cos, r.sin};
+    }
+    arch_.blocks[b].mixer.forward(env_, io);
+  }
+
+  const Architecture& arch_;
+  const StepLimits& limits_;
+  StepBuffers buffers_;
+  Weights weights_;
+  StateLayouts states_;
+  std::unique_ptr<Ops> ops_;
+  RopeSpecs ropes_;
+  std::vector<SequenceRows> sequences_;
+  Env env_;
+};
+
+}  // namespace
+
+RopeSpecs rope_specs(const Architecture& arch) {
+  RopeSpecs all;
+  for (const Block& block : arch.blocks) {
+    all.of_block.push_back(kNone);
+    const std::optional<RopeSpec> spec = block.mixer.needs().rope;
+    if (!spec) continue;
+    const auto found = std::find(all.specs.begin(), all.specs.end(), *spec);
+    all.of_block.back() = static_cast<int32_t>(found - all.specs.begin());
+    if (found == all.specs.end()) all.specs.push_back(*spec);
+  }
+  return all;
 }
 
 StepBuffers take_step_buffers(Arena& arena, const Architecture& arch, const StepLimits& limits) {
-  const int64_t r = limits.max_rows, d = arch.hidden_size;
+  const int64_t r = limits.max_rows, d = arch.hidden_size, n = arch.n_streams;
+  const Needs needs = needs_of(arch);
   StepBuffers b;
-  b.x = arena.take<float>(r * arch.n_streams * d);
-  if (arch.n_streams > 1) b.coefficients = arena.take<float>(r * hyper_coefficients(arch.n_streams));
-  b.h = arena.take<float>(r * d);
-  b.needed_h = arena.take<float>(r * d);
-  b.y = arena.take<float>(r * d);
-  if (reads_embedding(arch)) b.embedded = arena.take<float>(r * d);
-  if (const int64_t width = router_state_width(arch); width > 0) b.router_states = arena.take<float>(r * width);
-  b.tokens = arena.take<int32_t>(r);
-  b.needed_tokens = arena.take<int32_t>(r);
-  b.positions = arena.take<int64_t>(r);
-  b.needed_positions = arena.take<int64_t>(r);
-  b.needed_rows = arena.take<int64_t>(r);
-  b.rows = arena.take<SequenceRows>(limits.max_sequences);
-  b.needed = arena.take<SequenceRows>(limits.max_sequences);
-  for (const RopeSpec& spec : rope_specs(arch)) {
-    const int64_t n = r * spec.n_pairs;
-    b.rope.push_back({arena.take<float>(n), arena.take<float>(n), arena.take<float>(n), arena.take<float>(n)});
+  b.x = arena.take_rows<float>(r, n * d);
+  if (n > 1) b.coefficients = arena.take_rows<float>(r, stream_coefficients(n));
+  b.h = arena.take_rows<float>(r, d);
+  b.out_h = arena.take_rows<float>(r, d);
+  b.y = arena.take_rows<float>(r, d);
+  if (needs.embedding) b.embedded = arena.take_rows<float>(r, d);
+  if (needs.router_state_width > 0) {
+    b.router_states = arena.take_rows<float>(r, needs.router_state_width);
   }
-  b.head_in = arena.take<float>(limits.max_logit_rows * d);
-  b.logits = arena.take<float>(limits.max_logit_rows * arch.vocab_size);
+  b.tokens = arena.take_span<int32_t>(r);
+  b.out_tokens = arena.take_span<int32_t>(r);
+  b.positions = arena.take_span<int64_t>(r);
+  b.out_positions = arena.take_span<int64_t>(r);
+  b.out_rows = arena.take_span<int64_t>(r);
+  b.sequences = arena.take_span<SequenceRows>(limits.max_sequences);
+  b.out_sequences = arena.take_span<SequenceRows>(limits.max_sequences);
+  for (const RopeSpec& spec : rope_specs(arch).specs) {
+    const auto take = [&] { return arena.take_rows<float>(r, spec.n_pairs); };
+    b.rope.push_back({take(), take(), take(), take()});
+  }
+  b.head_in = arena.take_rows<float>(limits.max_logit_rows, d);
+  b.logits = arena.take_rows<float>(limits.max_logit_rows, arch.vocab_size);
   return b;
-}
-
-uint64_t mixer_scratch_bytes(const Architecture& arch, const Block& block, const StepLimits& limits) {
-  const int64_t d = arch.hidden_size;
-  if (const auto* s = std::get_if<AttentionSpec>(&block.mixer)) return attention_scratch_bytes(*s, d, limits);
-  if (const auto* s = std::get_if<CcaSpec>(&block.mixer)) return cca_scratch_bytes(*s, d, limits);
-  if (const auto* s = std::get_if<CompressedAttentionSpec>(&block.mixer)) return compressed_attention_scratch_bytes(*s, d, limits);
-  if (std::holds_alternative<LatentAttentionSpec>(block.mixer)) return 0;  // not run
-  if (const auto* s = std::get_if<GatedMlpSpec>(&block.mixer)) return mlp_scratch_bytes(*s, d, limits);
-  if (const auto* s = std::get_if<MoeSpec>(&block.mixer)) return moe_scratch_bytes(*s, d, limits);
-  if (const auto* s = std::get_if<ParallelSpec>(&block.mixer)) return parallel_scratch_bytes(*s, d, limits);
-  return per_layer_embedding_scratch_bytes(std::get<PerLayerEmbeddingSpec>(block.mixer), d, limits);
 }
 
 uint64_t arena_bytes(const Architecture& arch, const StepLimits& limits) {
   Arena arena;
-  take_step_buffers(arena, arch, limits);
-  uint64_t mixers = product_scratch_bytes(limits, limits.max_logit_rows, arch.hidden_size);  // the head
-  for (const Block& block : arch.blocks) mixers = std::max(mixers, mixer_scratch_bytes(arch, block, limits));
-  return arena.used() + mixers;
+  LargestStep(arena, arch, limits).run();
+  return arena.peak();
 }
 
 std::vector<uint64_t> in_flight_buffer_bytes(const Architecture& arch, const InFlightPlan& plan, const StepLimits& limits) {

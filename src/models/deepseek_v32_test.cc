@@ -67,7 +67,7 @@ TEST(DeepSeekV32, KeepsALatentAndAnIndexKeyOfEveryToken) {
   EXPECT_EQ(arch->states[1].head_dim, 16);
   EXPECT_EQ(arch->states[1].rows, RowKind::kKeys);
   for (const StateSpec& s : arch->states) EXPECT_TRUE(s.is_paged() && s.ratio == 1);
-  const auto& s = std::get<LatentAttentionSpec>(arch->blocks[0].mixer);
+  const auto& s = *arch->blocks[0].mixer.as<LatentAttentionSpec>();
   EXPECT_EQ(s.attention.head_dim, 40);
   EXPECT_EQ(s.indexer.top_k, 8);
 }

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "formats/config_reader.h"
+#include "mechanisms/mixers.h"
 
 namespace longhaul {
 

@@ -354,7 +354,7 @@ struct Shape {
 Shape shape_of(const Architecture& arch) {
   Shape shape;
   for (const Block& block : arch.blocks) {
-    const auto* s = as_attention(block);
+    const auto* s = attention_of(block.mixer);
     if (s == nullptr) continue;
     const char letter = s->window == kUnbounded ? 'F' : 'S';
     shape.schedule += s->writes_state() ? letter : static_cast<char>(letter - 'A' + 'a');
@@ -371,7 +371,7 @@ bool declares(const Architecture& arch, const std::string& tensor) {
 std::vector<int64_t> mlp_widths(const Architecture& arch) {
   std::vector<int64_t> widths;
   for (const Block& block : arch.blocks) {
-    if (const auto* mlp = std::get_if<GatedMlpSpec>(&block.mixer)) widths.push_back(mlp->width);
+    if (const auto* mlp = block.mixer.as<GatedMlpSpec>()) widths.push_back(mlp->width);
   }
   return widths;
 }
@@ -470,9 +470,9 @@ TEST(ModelConfigCorpus, OnlySharingLayersAreDoubleWide) {
 TEST(ModelConfigCorpus, ExpertsWhereTheyAreSwitchedOn) {
   EXPECT_FALSE(declares(good("experts_null"), "layers.0.router.scale"));
   const Architecture legacy = good("legacy_expert_names");
-  const auto* parallel = std::get_if<ParallelSpec>(&legacy.blocks[1].mixer);
+  const auto* parallel = legacy.blocks[1].mixer.as<ParallelSpec>();
   ASSERT_NE(parallel, nullptr);
-  const auto& moe = std::get<MoeSpec>(parallel->branches.back().mixer);
+  const auto& moe = *parallel->branches.back().mixer.as<MoeSpec>();
   EXPECT_TRUE(moe.n_experts == 4 && moe.top_k == 2 && moe.width == 8);
 }
 
@@ -540,12 +540,12 @@ TEST(ModelConfigCorpus, Zaya1ListsWithAnEntryAHalfLayerGiveTheLatentsNumbers) {
   for (const char* name : {"zaya_november", "zaya_november_numbers"}) {
     const Architecture arch = good(name);
     ASSERT_EQ(arch.blocks.size(), 4u) << name;
-    const auto& cca = std::get<CcaSpec>(arch.blocks[2].mixer);
+    const auto& cca = *arch.blocks[2].mixer.as<CcaSpec>();
     EXPECT_EQ(cca.attention.n_heads, 4) << name;
     EXPECT_EQ(cca.attention.n_kv_heads, 2) << name;
     EXPECT_EQ(cca.attention.head_dim, 4) << name;
     EXPECT_EQ(cca.attention.rope.theta, 1e6) << name;
-    const auto& moe = std::get<MoeSpec>(arch.blocks[3].mixer);
+    const auto& moe = *arch.blocks[3].mixer.as<MoeSpec>();
     EXPECT_TRUE(moe.n_experts == 3 && moe.width == 8) << name;
     const auto& router = std::get<MlpRouterSpec>(moe.router);
     EXPECT_TRUE(router.width == 8 && router.norm.eps == 1e-6f) << name;
@@ -554,16 +554,16 @@ TEST(ModelConfigCorpus, Zaya1ListsWithAnEntryAHalfLayerGiveTheLatentsNumbers) {
   }
   const Architecture rope = good("zaya_november_rope");
   EXPECT_EQ(shape_of(rope).attention[1]->rope.theta, 2e6);
-  EXPECT_EQ(std::get<MlpRouterSpec>(std::get<MoeSpec>(rope.blocks[1].mixer).router).norm.eps, 1e-4f);
+  EXPECT_EQ(std::get<MlpRouterSpec>(rope.blocks[1].mixer.as<MoeSpec>()->router).norm.eps, 1e-4f);
 }
 
 // What the layouts mean differs where a token skips the experts; what they cost does not.
 TEST(ModelConfigCorpus, Zaya1LayoutsDifferInSkippedTokensAndInNothingPlanned) {
   const Architecture native = good("zaya"), legacy = good("zaya_legacy"), clamped = good("zaya_legacy_clamp");
-  EXPECT_EQ(std::get<MoeSpec>(native.blocks[1].mixer).skipped, Skipped::kNothing);
-  EXPECT_EQ(std::get<MoeSpec>(legacy.blocks[1].mixer).skipped, Skipped::kItself);
-  EXPECT_FALSE(std::get<CcaSpec>(legacy.blocks[0].mixer).log_temperature);
-  const auto& temperature = std::get<CcaSpec>(clamped.blocks[0].mixer).log_temperature;
+  EXPECT_EQ(native.blocks[1].mixer.as<MoeSpec>()->skipped, Skipped::kNothing);
+  EXPECT_EQ(legacy.blocks[1].mixer.as<MoeSpec>()->skipped, Skipped::kItself);
+  EXPECT_FALSE(legacy.blocks[0].mixer.as<CcaSpec>()->log_temperature);
+  const auto& temperature = clamped.blocks[0].mixer.as<CcaSpec>()->log_temperature;
   ASSERT_TRUE(temperature);
   EXPECT_TRUE(temperature->low == 1e-7f && temperature->high == 2.0f);
   const auto planned = [](const Architecture& arch) {
@@ -575,14 +575,14 @@ TEST(ModelConfigCorpus, Zaya1LayoutsDifferInSkippedTokensAndInNothingPlanned) {
 }
 
 const CompressedAttentionSpec& compressed(const Architecture& arch, size_t layer) {
-  return std::get<CompressedAttentionSpec>(arch.blocks[2 * layer].mixer);
+  return *arch.blocks[2 * layer].mixer.as<CompressedAttentionSpec>();
 }
 
 // Layers whose experts are named by token ids.
 std::string hash_layers(const Architecture& arch) {
   std::string layers;
   for (size_t b = 1; b < arch.blocks.size(); b += 2) {
-    const auto& moe = std::get<MoeSpec>(std::get<ParallelSpec>(arch.blocks[b].mixer).branches.front().mixer);
+    const auto& moe = *arch.blocks[b].mixer.as<ParallelSpec>()->branches.front().mixer.as<MoeSpec>();
     layers += std::get<LinearRouterSpec>(moe.router).token_experts != kNone ? '#' : '.';
   }
   return layers;
@@ -675,7 +675,7 @@ TEST(ModelConfigCorpus, WindowsAndHeads) {
   EXPECT_TRUE(declares(good("laguna"), "layers.1.mlp.experts.3.down_proj.weight"));
   EXPECT_TRUE(declares(good("zaya"), "layers.1.mlp.experts.gate_up_proj"));
   EXPECT_TRUE(declares(good("zaya_legacy"), "layers.3.zaya_block.experts.local_experts.2.linear_fc1.weight"));
-  EXPECT_EQ(std::get<AttentionSpec>(good("laguna_per_element").blocks[0].mixer).gate->per_element, true);
+  EXPECT_EQ(good("laguna_per_element").blocks[0].mixer.as<AttentionSpec>()->gate->per_element, true);
   EXPECT_TRUE(declares(good("untied"), "lm_head.weight"));
   EXPECT_FALSE(declares(good("flat"), "lm_head.weight"));
 }

@@ -8,6 +8,7 @@
 #include "engine/model_impl.h"
 #include "formats/formats_testing.h"
 #include "longhaul/tools.h"
+#include "mechanisms/moe.h"
 #include "testing/steps.h"
 
 namespace longhaul::testing {
@@ -17,9 +18,7 @@ std::vector<std::string> checkpoints_of_experts() {
   std::vector<std::string> names;
   for (const std::string& name : golden_checkpoints()) {
     const auto arch = find_architecture(golden_folder(name), {});
-    bool has_experts = false;
-    if (arch.ok()) for_each_moe(*arch, [&](const MoeSpec&) { has_experts = true; });
-    if (has_experts) names.push_back(name);
+    if (arch.ok() && !mixtures(*arch).empty()) names.push_back(name);
   }
   return names;
 }
@@ -121,7 +120,10 @@ TEST_P(ExpertCacheOf, EveryUseIsAHitOrAMiss) {
   const ExpertCacheLayout layout = layout_of(resident);
   const int64_t uses = uses_of_experts(resident, prompt_);
   bool may_choose_none = false;
-  for_each_moe(resident.impl().arch, [&](const MoeSpec& moe) { may_choose_none |= std::holds_alternative<MlpRouterSpec>(moe.router); });
+  for (const Block& block : resident.impl().arch.blocks) {
+    const auto* moe = block.mixer.as<MoeSpec>();
+    may_choose_none |= moe != nullptr && std::holds_alternative<MlpRouterSpec>(moe->router);
+  }
   int64_t misses_before = std::numeric_limits<int64_t>::max();
   for (const int64_t n_slots : {layout.max_top_k, layout.n_experts}) {
     const Model model = load_f32(GetParam(), with_slots(layout, n_slots));

@@ -10,8 +10,9 @@
 #include "cost/inspect.h"
 #include "cost/plan.h"
 #include "cost/report.h"
-#include "cost/what_if.h"
+#include "mechanisms/mixers.h"
 #include "mechanisms/rope.h"
+#include "mechanisms/what_if.h"
 #include "models/registry.h"
 
 namespace {
@@ -31,7 +32,7 @@ void check_weights(const Architecture& arch) {
     LH_CHECK(w.rows > 0 && w.cols > 0 && w.n_elements() > 0 && w.n_elements() <= w.n_tensors * arch.tensor_of(id).n_elements());
   });
   for (const Block& block : arch.blocks) {
-    const auto* attention = as_attention(block);
+    const auto* attention = attention_of(block.mixer);
     if (attention == nullptr) continue;
     const StateSpec& state = arch.state(attention->state);
     LH_CHECK(state.n_kv_heads == attention->n_kv_heads && state.head_dim == attention->head_dim && state.window == attention->window);

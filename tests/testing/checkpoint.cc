@@ -98,8 +98,9 @@ std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& to
 
 Choices run_choices(const Model& model, const std::vector<std::vector<int32_t>>& steps) {
   Choices choices;
-  model.impl().executor->watch_choices(
-      [&](const Choice& c) { add_rows(choices["layers." + std::to_string(c.layer) + "." + c.what], c.chosen, c.n_rows, c.k); });
+  model.impl().executor->watch_choices([&](const Choice& c) {
+    add_rows(choices["layers." + std::to_string(c.layer) + "." + c.what], c.chosen.data, c.chosen.n, c.chosen.width);
+  });
   auto session = Session::create(model);
   for (const std::vector<int32_t>& step : steps) {
     const Status status = session->logits(step, [](int64_t, int64_t, const float*) { return true; });

@@ -1,24 +1,34 @@
-#include "cost/what_if.h"
+#include "mechanisms/what_if.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
-#include <functional>
 
 #include "base/printable.h"
 #include "longhaul/nearest.h"
+#include "mechanisms/mixers.h"
 
 namespace longhaul {
 namespace {
 
-AttentionSpec* attention_of(Block& block) { return const_cast<AttentionSpec*>(as_attention(block)); }
-IndexerSpec* indexer_of_block(Block& block) { return const_cast<IndexerSpec*>(indexer_of(block)); }
+AttentionSpec* attention_of(Block& block) { return attention_of(block.mixer); }
+
+IndexerSpec* indexer_of(Block& block) {
+  if (auto* latent = block.mixer.as<LatentAttentionSpec>()) return &latent->indexer;
+  auto* compressed = block.mixer.as<CompressedAttentionSpec>();
+  return compressed != nullptr && compressed->indexer ? &*compressed->indexer : nullptr;
+}
+
 StateSpec& state_of(Architecture& arch, StateId id) { return arch.states[static_cast<size_t>(id)]; }
 
 Error does_not_apply(const Architecture& arch, std::string_view name, std::string_view why) {
   return invalid("what-if {} changes nothing in {}: {}; leave it out", name, arch.name, why);
 }
 
-// The name of a layer's other projection: layers.3.self_attn.q_proj.weight -> layers.3.self_attn.k_proj.weight.
+// The name of a layer's other projection: layers.3.self_attn.q_proj.weight ->
+// layers.3.self_attn.k_proj.weight.
 std::string sibling_name(const Architecture& arch, WeightId id, std::string_view from, std::string_view to) {
   std::string name = arch.tensor_of(id).name;
   const size_t at = name.find(from);
@@ -110,7 +120,7 @@ Result<Architecture> no_window(Architecture arch, std::string_view name) {
 Result<Architecture> no_ple(Architecture arch, std::string_view name) {
   std::vector<Block> kept;
   for (Block& block : arch.blocks) {
-    if (!std::holds_alternative<PerLayerEmbeddingSpec>(block.mixer)) {
+    if (block.mixer.as<PerLayerEmbeddingSpec>() == nullptr) {
       kept.push_back(std::move(block));
     } else if (!kept.empty() && kept.back().layer == block.layer && !std::holds_alternative<ScaledResidual>(block.residual)) {
       kept.back().residual = block.residual;  // the layer's scale closes the layer, whatever its last block is
@@ -121,45 +131,16 @@ Result<Architecture> no_ple(Architecture arch, std::string_view name) {
   return arch;
 }
 
-// Attention in the whole width instead of a compressed latent: as many heads as the hidden size holds, each with keys and values of its own, no
-// convolutions and no delay.
+// Attention in the whole width instead of a compressed latent: as many heads as the hidden size
+// holds, each with keys and values of its own, no convolutions and no delay.
 Status decompress(Architecture& arch, Block& block) {
-  const auto* cca = std::get_if<CcaSpec>(&block.mixer);
+  const auto* cca = block.mixer.as<CcaSpec>();
   if (cca == nullptr) return {};
   AttentionSpec s = cca->attention;
   s.n_heads = s.n_kv_heads = std::max<int64_t>(1, arch.hidden_size / s.head_dim);
   state_of(arch, s.state).n_kv_heads = s.n_kv_heads;
   block.mixer = s;
   return resize_attention(arch, s);
-}
-
-void for_each_state(CompressorSpec& s, const std::function<void(StateId&)>& visit) {
-  visit(s.entries);
-  if (s.open != kNone) visit(s.open);
-}
-
-void for_each_state(Block& block, const std::function<void(StateId&)>& visit) {
-  if (auto* s = attention_of(block)) visit(s->state);
-  if (auto* cca = std::get_if<CcaSpec>(&block.mixer)) visit(cca->taps);
-  auto* compressed = std::get_if<CompressedAttentionSpec>(&block.mixer);
-  if (compressed != nullptr && compressed->compressor) for_each_state(*compressed->compressor, visit);
-  if (auto* indexer = indexer_of_block(block)) for_each_state(indexer->keys, visit);
-}
-
-// States that no block uses any more go, and the others are numbered anew.
-void drop_unused_states(Architecture& arch) {
-  std::vector<StateId> renumbered(arch.states.size(), kNone);
-  std::vector<StateSpec> kept;
-  const auto keep = [&](StateId& id) {
-    StateId& to = renumbered[static_cast<size_t>(id)];
-    if (to == kNone) {
-      to = static_cast<StateId>(kept.size());
-      kept.push_back(arch.state(id));
-    }
-    id = to;
-  };
-  for (Block& block : arch.blocks) for_each_state(block, keep);
-  arch.states = std::move(kept);
 }
 
 bool has_shared_rows(const Architecture& arch) {
@@ -170,7 +151,7 @@ Result<Architecture> mha(Architecture arch, std::string_view name) {
   bool applies = false;
   if (has_shared_rows(arch)) return does_not_apply(arch, name, "its rows are keys and values of all heads at once");
   for (Block& block : arch.blocks) {
-    applies = applies || std::holds_alternative<CcaSpec>(block.mixer);
+    applies = applies || block.mixer.as<CcaSpec>() != nullptr;
     LH_RETURN_IF_ERROR(decompress(arch, block));
     AttentionSpec* s = attention_of(block);
     if (s == nullptr) continue;
@@ -187,7 +168,7 @@ Result<Architecture> mha(Architecture arch, std::string_view name) {
 
 const AttentionSpec* first_windowed(const Architecture& arch) {
   for (const Block& block : arch.blocks) {
-    const auto* s = as_attention(block);
+    const auto* s = attention_of(block.mixer);
     if (s != nullptr && s->window != kUnbounded && s->writes_state()) return s;
   }
   return nullptr;
@@ -239,7 +220,7 @@ Result<Architecture> no_hyper_connections(Architecture arch, std::string_view na
 Result<Architecture> no_top_k(Architecture arch, std::string_view name) {
   bool applies = false;
   for (Block& block : arch.blocks) {
-    IndexerSpec* indexer = indexer_of_block(block);
+    IndexerSpec* indexer = indexer_of(block);
     if (indexer == nullptr) continue;
     applies = applies || indexer->is_followed;
     indexer->is_followed = false;
@@ -297,7 +278,7 @@ bool compresses(const CompressedAttentionSpec& s, bool sparsely) { return s.comp
 
 // Every layer compresses as the first of that kind does.
 Result<Architecture> compress_all(Architecture arch, std::string_view name, bool sparsely) {
-  const auto of = [](Block& block) { return std::get_if<CompressedAttentionSpec>(&block.mixer); };
+  const auto of = [](Block& block) { return block.mixer.as<CompressedAttentionSpec>(); };
   const auto is_like = [&](Block& block) { return of(block) != nullptr && compresses(*of(block), sparsely); };
   const auto found = std::find_if(arch.blocks.begin(), arch.blocks.end(), is_like);
   if (found == arch.blocks.end()) return does_not_apply(arch, name, "it has no such layer to take as a model");
@@ -351,7 +332,8 @@ const Edit* find_edit(std::string_view name) {
   return it == kEdits.end() ? nullptr : it;
 }
 
-// A checkpoint of the original still loads where only reading was given up. Kept tensors stand in their old order, new ones behind them.
+// A checkpoint of the original still loads where only reading was given up. Kept tensors stand in
+// their old order, new ones behind them.
 void ignore_dropped_tensors(Architecture& arch, const std::vector<TensorSpec>& before, std::string_view name) {
   auto kept = arch.tensors.begin();
   for (const TensorSpec& t : before) {
