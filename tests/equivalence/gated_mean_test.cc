@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 struct NoMixer {
   int64_t width = 0;
 };
-Needs needs(const NoMixer&) { return {}; }
+[[maybe_unused]] Needs needs(const NoMixer&) { return {}; }
 static_assert(MixerSpec<GatedMeanSpec> && MixerSpec<AttentionSpec> && MixerSpec<ParallelSpec>);
 static_assert(!MixerSpec<NoMixer>, "a spec that lacks a function is no mixer");
 static_assert(!std::is_constructible_v<Mixer, NoMixer>);
