@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <random>
 
 namespace longhaul {
@@ -332,11 +332,11 @@ TEST(ReplyParser, HostileAnswersAreReadInLinearTime) {
       while (text.size() < 200'000) text += piece;
       for (const ReplyFormat& format : {tags(), channel(), dsml(), zyphra()}) {
         ReplyParser parser(format, {}, false);
-        const auto begin = std::chrono::steady_clock::now();
+        const std::clock_t begin = std::clock();  // the processor's: other work does not count
         parser.push(text);
         parser.finish();
-        const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-        EXPECT_LT(elapsed.count(), 5.0) << before << piece;  // a quadratic reading takes minutes
+        const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+        EXPECT_LT(seconds, 10.0) << before << piece;  // tenths are usual; a quadratic reading takes minutes
       }
     }
   }
