@@ -47,6 +47,7 @@ exec_in_root() {
     root=$1; shift
     mount -t proc proc "$root/proc"
     mount -t tmpfs tmpfs "$root/dev/shm" 2>/dev/null || true
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts" # a test writes to a terminal
     for device in null zero full random urandom tty; do
       [[ -e $root/dev/$device ]] || cp -a "/dev/$device" "$root/dev/"
     done
