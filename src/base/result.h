@@ -12,7 +12,7 @@
 
 namespace longhaul {
 
-// As above, of a format that was checked.
+// What make_error does with its arguments, of whatever types they are.
 Error make_error_from(ErrorCode code, std::string_view format, fmt::format_args args);
 
 template <class... Args>

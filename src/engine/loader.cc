@@ -7,6 +7,7 @@
 #include "engine/match_tensors.h"
 #include "engine/pack.h"
 #include "mechanisms/resident_weights.h"
+#include "tensor/float_at.h"
 
 namespace longhaul {
 namespace {

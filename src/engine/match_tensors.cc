@@ -8,6 +8,7 @@
 #include "engine/packed_folder.h"
 #include "engine/tensor_names.h"
 #include "mechanisms/resident_weights.h"
+#include "tensor/float_at.h"
 
 namespace longhaul {
 namespace {

@@ -5,27 +5,14 @@
 #include <utility>
 
 #include "base/checked_math.h"
-#include "base/numbers.h"
 #include "base/printable.h"
+#include "tensor/float_at.h"
 
 namespace longhaul {
 
 bool is_aligned(const TensorInfo& tensor) {
   return reinterpret_cast<uintptr_t>(tensor.bytes.data()) % bytes_per_element(tensor.dtype) == 0;
 }
-
-float float_at(const std::byte* data, DType dtype, int64_t i) {
-  if (dtype == DType::kF32) {
-    float x;
-    std::memcpy(&x, data + 4 * i, sizeof x);
-    return x;
-  }
-  uint16_t bits;
-  std::memcpy(&bits, data + 2 * i, sizeof bits);
-  return dtype == DType::kBF16 ? to_f32(bf16{bits}) : to_f32(f16{bits});
-}
-
-bool is_float(DType d) { return d == DType::kF32 || d == DType::kF16 || d == DType::kBF16; }
 
 static bool same_floats(const std::byte* a, DType a_dtype, const std::byte* b, DType b_dtype, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {

@@ -27,9 +27,6 @@ struct TensorInfo {
 };
 
 bool is_aligned(const TensorInfo& tensor);
-bool is_float(DType dtype);  // F32, F16 or BF16
-// Element i of data in one of those, which need not be aligned.
-float float_at(const std::byte* data, DType dtype, int64_t i);
 // Whether both have one shape and the same values: byte by byte if of one dtype, else as floats.
 // Reads both in pieces as far as they are equal, and lets their pages go.
 bool same_values(const TensorInfo& a, const TensorInfo& b);

@@ -9,23 +9,13 @@
 #include "base/check.h"
 #include "base/numbers.h"
 #include "kernels/unroll.h"
+#include "tensor/float_at.h"
 
 namespace longhaul {
 namespace {
 
 constexpr size_t kGroupSize = static_cast<size_t>(kQuantGroup);
 using Group = std::array<float, kGroupSize>;
-
-float load(const std::byte* source, DType dtype, int64_t i) {
-  if (dtype == DType::kF32) {
-    float x;
-    std::memcpy(&x, source + 4 * i, sizeof x);
-    return x;
-  }
-  uint16_t bits;
-  std::memcpy(&bits, source + 2 * i, sizeof bits);
-  return dtype == DType::kBF16 ? to_f32(bf16{bits}) : to_f32(f16{bits});
-}
 
 uint8_t* block_of(std::byte* out, DType dtype, int64_t k, int64_t row, int64_t block) {
   std::byte* panel = out + row / kPanel * block_panel_bytes(dtype, k);
@@ -276,7 +266,7 @@ Result<QuantError> quantise_rows(const void* source, DType source_dtype, int64_t
   QuantError error;
   for (int64_t r = 0; r < n_rows; ++r) {
     for (int64_t i = 0; i < k; ++i) {
-      float& w = row[static_cast<size_t>(i)] = load(static_cast<const std::byte*>(source), source_dtype, r * k + i);
+      float& w = row[static_cast<size_t>(i)] = float_at(source, source_dtype, r * k + i);
       if (!(std::abs(w) <= kLargestWeight)) {
         return corrupt("row {}, column {} holds {}, which cannot be quantised (at most {} in magnitude); download the checkpoint again",
                        first_row + r, i, w, kLargestWeight);

@@ -63,6 +63,21 @@ const std::vector<int64_t>* find_shape(const ShapeOf& shape_of, std::span<const 
   return nullptr;
 }
 
+ExpertLayout stacked(const std::string& place) { return {place + "gate_up_proj", place + "gate_up_proj", place + "down_proj"}; }
+
+ExpertLayout stacked_apart(const std::string& place) {
+  return {place + "gate_proj.weight", place + "up_proj.weight", place + "down_proj.weight"};
+}
+
+ExpertLayout one_by_one(const std::string& place, const char* gate, const char* up, const char* down) {
+  const std::string expert = place + "*.";
+  return {expert + gate + ".weight", expert + up + ".weight", expert + down + ".weight"};
+}
+
+ExpertLayout fused_one_by_one(const std::string& place, const char* gate_up, const char* down) {
+  return one_by_one(place, gate_up, gate_up, down);
+}
+
 void add_expert_weights(Architecture& arch, MoeSpec& moe, std::span<const ExpertLayout> layouts, const ShapeOf& shape_of) {
   ExpertWeights weights(arch, moe, shape_of);
   const int64_t d = arch.hidden_size, f = moe.width;

@@ -25,6 +25,13 @@ struct ExpertLayout {
   std::string gate, up, down;
 };
 
+// The layouts that checkpoints have. `place` is what stands before the experts, its dot included.
+ExpertLayout stacked(const std::string& place);        // gate and up in one
+ExpertLayout stacked_apart(const std::string& place);  // as .weight
+ExpertLayout one_by_one(const std::string& place, const char* gate = "gate_proj", const char* up = "up_proj",
+                        const char* down = "down_proj");
+ExpertLayout fused_one_by_one(const std::string& place, const char* gate_up = "gate_up_proj", const char* down = "down_proj");
+
 // Declares gate_proj, up_proj and down_proj of a mixture by the first layout that the checkpoint
 // has; by the first of all where there is no checkpoint, or none fits. Down may be laid out
 // otherwise.

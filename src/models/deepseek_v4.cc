@@ -416,17 +416,8 @@ class Builder {
   }
 
   static std::vector<ExpertLayout> expert_layouts(int64_t l) {
-    const std::string layer = "layers." + std::to_string(l) + ".";
-    const auto one_by_one = [&](const char* place, const char* gate, const char* up, const char* down) {
-      const std::string expert = layer + place + ".experts.*.";
-      return ExpertLayout{expert + gate + ".weight", expert + up + ".weight", expert + down + ".weight"};
-    };
-    const auto stacked = [&](const char* place) {
-      const std::string stack = layer + place + ".experts.";
-      return ExpertLayout{stack + "gate_up_proj", stack + "gate_up_proj", stack + "down_proj"};
-    };
-    return {one_by_one("ffn", "w1", "w3", "w2"), stacked("mlp"), one_by_one("mlp", "w1", "w3", "w2"),
-            one_by_one("mlp", "gate_proj", "up_proj", "down_proj"), stacked("ffn")};
+    const std::string layer = "layers." + std::to_string(l) + ".", ffn = layer + "ffn.experts.", mlp = layer + "mlp.experts.";
+    return {one_by_one(ffn, "w1", "w3", "w2"), stacked(mlp), one_by_one(mlp, "w1", "w3", "w2"), one_by_one(mlp), stacked(ffn)};
   }
 
   GatedMlpSpec shared_expert(int64_t l) {

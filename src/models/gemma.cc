@@ -119,17 +119,9 @@ class Builder {
                                 .proj = a_.rounded(a_.add_matrix(layer_name(l, "router.proj.weight"), e, d), Rounding::kNever),
                                 .per_expert_scale = a_.add_vector(layer_name(l, "router.per_expert_scale"), e)};
     s.expert_norm = norm(layer_name(l, "pre_feedforward_layernorm_2.weight"), d);
-    const auto layout = [&](const char* gate, const char* up, const char* down) {
-      return ExpertLayout{layer_name(l, gate), layer_name(l, up), layer_name(l, down)};
-    };
-    const ExpertLayout layouts[] = {
-        layout("experts.gate_up_proj", "experts.gate_up_proj", "experts.down_proj"),
-        layout("experts.*.gate_proj.weight", "experts.*.up_proj.weight", "experts.*.down_proj.weight"),
-        layout("experts.*.gate_up_proj.weight", "experts.*.gate_up_proj.weight", "experts.*.down_proj.weight"),
-        layout("moe.experts.*.gate_proj.weight", "moe.experts.*.up_proj.weight", "moe.experts.*.down_proj.weight"),
-        layout("moe.experts.gate_up_proj", "moe.experts.gate_up_proj", "moe.experts.down_proj"),
-        layout("experts.switch_glu.gate_proj.weight", "experts.switch_glu.up_proj.weight", "experts.switch_glu.down_proj.weight"),
-    };
+    const std::string own = layer_name(l, "experts."), moe = layer_name(l, "moe.experts.");
+    const ExpertLayout layouts[] = {stacked(own),    one_by_one(own), fused_one_by_one(own),
+                                    one_by_one(moe), stacked(moe),    stacked_apart(own + "switch_glu.")};
     add_expert_weights(a_, s, layouts, shape_of_);
     return s;
   }

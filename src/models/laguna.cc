@@ -243,15 +243,8 @@ class Builder {
     if (c_.router_softcap > 0) router.softcap = static_cast<float>(c_.router_softcap);
     router.output_scale = static_cast<float>(c_.routed_scaling_factor);
     s.router = router;
-    const auto layout = [&](const char* gate, const char* up, const char* down) {
-      return ExpertLayout{layer_name(l, gate), layer_name(l, up), layer_name(l, down)};
-    };
-    const ExpertLayout layouts[] = {
-        layout("mlp.experts.*.gate_proj.weight", "mlp.experts.*.up_proj.weight", "mlp.experts.*.down_proj.weight"),
-        layout("mlp.experts.gate_up_proj", "mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
-        layout("mlp.experts.*.gate_up_proj.weight", "mlp.experts.*.gate_up_proj.weight", "mlp.experts.*.down_proj.weight"),
-        layout("mlp.switch_mlp.gate_proj.weight", "mlp.switch_mlp.up_proj.weight", "mlp.switch_mlp.down_proj.weight"),
-    };
+    const std::string own = layer_name(l, "mlp.experts.");
+    const ExpertLayout layouts[] = {one_by_one(own), stacked(own), fused_one_by_one(own), stacked_apart(layer_name(l, "mlp.switch_mlp."))};
     add_expert_weights(a_, s, layouts, shape_of_);
     return s;
   }

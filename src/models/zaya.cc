@@ -384,15 +384,12 @@ class Builder {
   }
 
   static std::vector<ExpertLayout> legacy_layouts(int64_t i) {
-    const std::string expert = expert_half(i, "zaya_block.experts.local_experts.*.");
-    return {{expert + "linear_fc1.weight", expert + "linear_fc1.weight", expert + "linear_fc2.weight"}};
+    return {fused_one_by_one(expert_half(i, "zaya_block.experts.local_experts."), "linear_fc1", "linear_fc2")};
   }
 
   static std::vector<ExpertLayout> native_layouts(int64_t i) {
-    const std::string stack = native(i, "mlp.experts."), expert = stack + "*.";
-    return {{stack + "gate_up_proj", stack + "gate_up_proj", stack + "down_proj"},
-            {expert + "gate_proj.weight", expert + "up_proj.weight", expert + "down_proj.weight"},
-            {expert + "gate_up_proj.weight", expert + "gate_up_proj.weight", expert + "down_proj.weight"}};
+    const std::string own = native(i, "mlp.experts.");
+    return {stacked(own), one_by_one(own), fused_one_by_one(own)};
   }
 
   Block experts(int64_t i) {

@@ -4,6 +4,7 @@
 #   arguments_test.sh PROGRAM DEMO_MODEL
 # shellcheck source=tests/e2e/prelude.sh
 source "$(dirname "$0")/prelude.sh"
+needs_demo
 
 # refused WORDS ARGUMENTS...: one line that says the words and ends in what to do.
 refused() {

@@ -2,20 +2,9 @@
 # What checkpoints bring as files: notices are one line and stop nothing, paths that are no model say what to give instead, and a file that becomes
 # shorter while the program runs ends it with one line.
 #   checkpoint_test.sh PROGRAM DEMO_FOLDER
-set -u
-program=$1
-demo=$2
-[[ -f $demo/model.safetensors ]] || { echo "no demo model in $demo"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-test_name=
-
-fail() {
-  failures=$((failures + 1))
-  printf 'FAILED %s: %s\n' "$test_name" "$*"
-  head -n 5 "$work/err" 2>/dev/null | cut -c1-300 | sed 's/^/  stderr: /'
-}
+# shellcheck source=tests/e2e/prelude.sh
+source "$(dirname "$0")/prelude.sh"
+needs_demo
 
 # folder NAME: a fresh copy of the demo model.
 folder() {
@@ -26,9 +15,8 @@ folder() {
 }
 
 one_line() { # one_line FRAGMENT: what standard error holds
-  [[ $(wc -l <"$work/err") == 1 ]] || fail "$(wc -l <"$work/err") lines on standard error, expected 1"
-  [[ $(head -c 10 "$work/err") == "longhaul: " ]] || fail "the line does not begin with 'longhaul: '"
-  grep -qF -- "$1" "$work/err" || fail "does not say '$1'"
+  expect_lines_of_error 1
+  says "$1"
 }
 
 # runs NAME NOTICE ARGUMENTS...: exit status 0, the demo's text, and on standard error the notice, or nothing if it is empty.
@@ -150,8 +138,4 @@ mv "$work/other" "$f/model.safetensors"
 wait "$process" || fail "ended with $?"
 [[ ! -s $work/err ]] || fail "writes to standard error"
 
-if ((failures > 0)); then
-  echo "$failures checks failed"
-  exit 1
-fi
-echo "all checks passed"
+finish

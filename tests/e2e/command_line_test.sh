@@ -4,6 +4,7 @@
 # Needs bash and the tools every Debian has; where python3 is there, JSON is parsed as a whole too.
 # shellcheck source=tests/e2e/prelude.sh
 source "$(dirname "$0")/prelude.sh"
+needs_demo
 
 begin "run writes text"
 longhaul run "$demo" -p "In the beginning" -n 40 --seed 7

@@ -2,32 +2,12 @@
 # Configs as people bring them, end to end: leftovers of tools pass in every command, a field that could change results is an error that
 # says what to do, and the switch, --set null, contexts that are too long and generation_config.json do what the documents say.
 #   configs_test.sh PROGRAM DEMO_MODEL
-set -uo pipefail
+# shellcheck source=tests/e2e/prelude.sh
+source "$(dirname "$0")/prelude.sh"
+needs_demo
 
-program=$1
-demo=$2
-[[ -f $demo/config.json ]] || { echo "skipped: no model at $demo"; exit 77; }
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-status=0
-
-fail() {
-  failures=$((failures + 1))
-  printf 'FAILED %s: %s\n' "$test_name" "$*"
-  head -n 8 "$work/err" | cut -c1-300 | sed 's/^/  stderr: /'
-}
-
-longhaul() {
-  timeout 300 "$program" "$@" >"$work/out" 2>"$work/err"
-  status=$?
-}
-
-expect_status() { [[ $status == "$1" ]] || fail "exit status $status, expected $1"; }
 # Standard error is lines that begin with the program's name, so many.
 expect_lines() { [[ $(grep -c '^longhaul: ' "$work/err") == "$1" && $(wc -l <"$work/err") == "$1" ]] || fail "not exactly $1 lines on standard error"; }
-expect_said() { grep -qF -- "$1" "$work/err" || fail "standard error does not say '$1'"; }
 # The demo model with fields added to the end of its config.json.
 with_fields() {
   mkdir -p "$work/$1"
@@ -66,9 +46,9 @@ expect_refusal() {
   longhaul "$@"
   expect_status 2
   expect_lines 1
-  expect_said "residual_multiplier: not known to this family"
-  expect_said "--set residual_multiplier=null"
-  expect_said "--ignore-unknown-fields"
+  says "residual_multiplier: not known to this family"
+  says "--set residual_multiplier=null"
+  says "--ignore-unknown-fields"
 }
 in_every_command expect_refusal "$work/unknown"
 
@@ -77,7 +57,7 @@ expect_risk() {
   longhaul "$@" --ignore-unknown-fields
   expect_status 0
   expect_lines 1
-  expect_said "at your own risk: residual_multiplier"
+  says "at your own risk: residual_multiplier"
 }
 in_every_command expect_risk "$work/unknown"
 printf 'In the beginning\n' | timeout 300 "$program" chat "$work/unknown" -n 4 --ignore-unknown-fields >"$work/out" 2>"$work/err"
@@ -86,10 +66,10 @@ expect_lines 1
 test_name="the switch lets no value of a known field through"
 longhaul inspect "$work/unknown" --ignore-unknown-fields --set attention_bias=true
 expect_status 2
-expect_said "attention_bias: biased projections are not supported"
+says "attention_bias: biased projections are not supported"
 longhaul inspect "$work/unknown" --ignore-unknown-fields --set 'quantization_config={"quant_method": "awq"}'
 expect_status 2
-expect_said "weights quantised by 'awq' are not supported"
+says "weights quantised by 'awq' are not supported"
 
 test_name="--set null takes a field away everywhere"
 expect_removed() {
@@ -112,7 +92,7 @@ for arguments in "run $demo -p In -n 2 --context 4k" "score $demo -f $work/text 
   longhaul $arguments
   expect_status 0
   expect_lines 1
-  expect_said "beyond the 2,048 positions the model was made for"
+  says "beyond the 2,048 positions the model was made for"
 done
 printf 'In the beginning\nAnd God said\n' | timeout 300 "$program" chat "$demo" -n 4 --context 4k >"$work/out" 2>"$work/err"
 expect_lines 1
@@ -133,7 +113,7 @@ generation '"max_new_tokens": 5, "num_beams": 4, "new_rule": 1'
 longhaul run "$work/generation" -p 'In the beginning' --temp 0 --json
 grep -q '"generated_tokens": 5,' "$work/out" || fail "max_new_tokens is no default of -n"
 expect_lines 1
-expect_said "generation_config.json: not done here: num_beams, new_rule"
+says "generation_config.json: not done here: num_beams, new_rule"
 longhaul run "$work/generation" -p 'In the beginning' --temp 0 --json -n 7
 grep -q '"generated_tokens": 7,' "$work/out" || fail "-n does not go over max_new_tokens"
 longhaul logits "$work/generation" --tokens-file "$work/tokens.json" --output "$work/logits.safetensors"
@@ -147,7 +127,6 @@ grep -q '"stop_reason": "stop_string"' "$work/out" || fail "stop_strings are not
 generation '"bad_words_ids": "none"'
 longhaul run "$work/generation" -p 'In the beginning'
 expect_status 2
-expect_said "bad_words_ids: expected an array of arrays of token ids"
+says "bad_words_ids: expected an array of arrays of token ids"
 
-((failures == 0)) || { echo "$failures failed"; exit 1; }
-echo "all passed"
+finish

@@ -3,20 +3,8 @@
 # file left behind.
 #   hostile_test.sh PROGRAM DEMO_MODEL
 # The model files are made here by `synth`; cases that need a tokenizer run where the demo model is checked out.
-set -uo pipefail
-
-program=$1
-demo=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-status=0
-
-fail() {
-  failures=$((failures + 1))
-  printf 'FAILED %s: %s\n' "$test_name" "$*"
-  head -n 8 "$work/err" | cut -c1-300 | sed 's/^/  stderr: /'
-}
+# shellcheck source=tests/e2e/prelude.sh
+source "$(dirname "$0")/prelude.sh"
 
 # refused NAME FRAGMENT ARGUMENTS...: standard input is what the caller gives.
 refused() {
@@ -248,8 +236,4 @@ if [[ -f $demo/tokenizer.json ]]; then
   rm "$model"/tokenizer*.json
 fi
 
-if ((failures > 0)); then
-  echo "$failures checks failed"
-  exit 1
-fi
-echo "all checks passed"
+finish

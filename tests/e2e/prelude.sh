@@ -4,17 +4,19 @@ set -uo pipefail
 
 program=$1
 demo=$2
-[[ -f $demo/config.json ]] || { echo "skipped: no model at $demo"; exit 77; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
 status=0
+test_name=
+
+needs_demo() { [[ -f $demo/config.json ]] || { echo "skipped: no model at $demo"; exit 77; }; }
 
 fail() {
   failures=$((failures + 1))
   printf 'FAILED %s: %s\n' "$test_name" "$*"
-  sed 's/^/  stderr: /' "$work/err" | head -n 20
+  head -n 20 "$work/err" | cut -c1-300 | sed 's/^/  stderr: /'
 }
 
 begin() {

@@ -4,6 +4,7 @@
 #   streams_test.sh PROGRAM DEMO_MODEL
 # shellcheck source=tests/e2e/prelude.sh
 source "$(dirname "$0")/prelude.sh"
+needs_demo
 
 printf '[2, 17, 300]' >"$work/tokens.json"
 printf 'In the beginning' >"$work/prompt"

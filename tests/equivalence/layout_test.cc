@@ -16,6 +16,7 @@
 #include "formats/formats_testing.h"
 #include "formats/safetensors_writer.h"
 #include "longhaul/tools.h"
+#include "tensor/float_at.h"
 #include "testing/checkpoint.h"
 
 namespace longhaul::testing {
@@ -334,6 +335,20 @@ void put_stacked_apart(Checkpoint& c, const std::string& at, const Experts& expe
   c.tensors[at + "down_proj.weight"] = stack(experts.down);
 }
 
+// A checkpoint of stacked experts, which are put elsewhere.
+struct StackedCheckpoint {
+  explicit StackedCheckpoint(const std::string& name) : checkpoint(name) {}
+
+  // put: what becomes of the experts of one layer, given what stood before them.
+  Checkpoint with(const std::function<void(Checkpoint&, const std::string& place, const Experts&)>& put) const {
+    Checkpoint c = checkpoint;
+    for (const auto& [place, experts] : take_stacked(c)) put(c, place, experts);
+    return c;
+  }
+
+  Checkpoint checkpoint;
+};
+
 constexpr std::array kProj = {"gate_proj", "up_proj", "down_proj"};
 constexpr std::array kW = {"w1", "w3", "w2"};
 
@@ -341,68 +356,50 @@ constexpr std::array kW = {"w1", "w3", "w2"};
 // they stand one by one.
 TEST_F(Layouts, GemmaExpertsInEveryLayout) {
   constexpr const char* kGolden = "gemma/26b";
-  const Checkpoint stacked(kGolden);
-  const auto with = [&](const std::function<void(Checkpoint&, const std::string&, const Experts&)>& put) {
-    Checkpoint c = stacked;
-    for (const auto& [place, experts] : take_stacked(c)) put(c, place, experts);
-    return c;
-  };
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "one by one");
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }), "one by one, gate and up in one");
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_one_by_one(c, before_experts(at) + "moe.experts.", e, kProj); }),
+  const StackedCheckpoint stacked(kGolden);
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "one by one");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }), "one by one, gate and up in one");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, before_experts(at) + "moe.experts.", e, kProj); }),
               "moe.experts");
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_stacked(c, before_experts(at) + "moe.experts.", e); }),
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_stacked(c, before_experts(at) + "moe.experts.", e); }),
               "moe.experts stacked");
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_stacked_apart(c, at + "switch_glu.", e); }), "switch_glu");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_stacked_apart(c, at + "switch_glu.", e); }), "switch_glu");
   int n = 0;
-  expect_same(kGolden, with([&](auto& c, auto& at, auto& e) { n++ % 2 == 0 ? put_one_by_one(c, at, e, kProj) : put_stacked(c, at, e); }),
+  expect_same(kGolden,
+              stacked.with([&](auto& c, auto& at, auto& e) { n++ % 2 == 0 ? put_one_by_one(c, at, e, kProj) : put_stacked(c, at, e); }),
               "layer by layer another");
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) {
-                put_one_by_one(c, at, e, kProj);
-                for (size_t i = 0; i < e.down.size(); ++i) c.take(at + std::to_string(i) + ".down_proj.weight");
-                c.tensors[at + "down_proj"] = stack(e.down);
-              }),
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) {
+    put_one_by_one(c, at, e, kProj);
+    for (size_t i = 0; i < e.down.size(); ++i) c.take(at + std::to_string(i) + ".down_proj.weight");
+    c.tensors[at + "down_proj"] = stack(e.down);
+  }),
               "down stacked alone");
 }
 
 TEST_F(Layouts, LagunaExpertsInEveryLayout) {
   constexpr const char* kGolden = "laguna/stacked";
-  const Checkpoint stacked(kGolden);
-  const auto with = [&](const std::function<void(Checkpoint&, const std::string&, const Experts&)>& put) {
-    Checkpoint c = stacked;
-    for (const auto& [place, experts] : take_stacked(c)) put(c, place, experts);
-    return c;
-  };
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "one by one");
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }), "one by one, gate and up in one");
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_stacked_apart(c, before_experts(at) + "switch_mlp.", e); }), "switch_mlp");
+  const StackedCheckpoint stacked(kGolden);
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "one by one");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }), "one by one, gate and up in one");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_stacked_apart(c, before_experts(at) + "switch_mlp.", e); }),
+              "switch_mlp");
 }
 
 TEST_F(Layouts, ZayaExpertsInEveryLayout) {
   constexpr const char* kGolden = "zaya/full";
-  const Checkpoint stacked(kGolden);
-  const auto with = [&](const std::function<void(Checkpoint&, const std::string&, const Experts&)>& put) {
-    Checkpoint c = stacked;
-    for (const auto& [place, experts] : take_stacked(c)) put(c, place, experts);
-    return c;
-  };
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "one by one");
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }), "one by one, gate and up in one");
+  const StackedCheckpoint stacked(kGolden);
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "one by one");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }), "one by one, gate and up in one");
 }
 
 TEST_F(Layouts, DeepseekExpertsInEveryLayout) {
   constexpr const char* kGolden = "deepseek_v4/flash_modules";
-  const Checkpoint stacked(kGolden);
-  const auto with = [&](const std::function<void(Checkpoint&, const std::string&, const Experts&)>& put) {
-    Checkpoint c = stacked;
-    for (const auto& [place, experts] : take_stacked(c)) put(c, place, experts);
-    return c;
-  };
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kW); }), "mlp.experts.N.w1");
-  expect_same(kGolden, with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "mlp.experts.N.gate_proj");
+  const StackedCheckpoint stacked(kGolden);
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kW); }), "mlp.experts.N.w1");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "mlp.experts.N.gate_proj");
   const auto ffn = [](const std::string& at) { return at.substr(0, at.find(".mlp.")) + ".ffn.experts."; };
-  expect_same(kGolden, with([&](auto& c, auto& at, auto& e) { put_one_by_one(c, ffn(at), e, kW); }), "ffn.experts.N.w1");
-  expect_same(kGolden, with([&](auto& c, auto& at, auto& e) { put_stacked(c, ffn(at), e); }), "ffn.experts stacked");
+  expect_same(kGolden, stacked.with([&](auto& c, auto& at, auto& e) { put_one_by_one(c, ffn(at), e, kW); }), "ffn.experts.N.w1");
+  expect_same(kGolden, stacked.with([&](auto& c, auto& at, auto& e) { put_stacked(c, ffn(at), e); }), "ffn.experts stacked");
 }
 
 TEST_F(Layouts, ExpertsThatAreMissingOrDoubledAreErrors) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "text/chat/loose_values.h"
 #include "text/chat/reply_parser.h"
 #include "text/utf8.h"
 
@@ -99,11 +100,8 @@ bool write_braces(const Json& value, std::string& out) {
   return true;
 }
 
-// Lists and objects in each other that a call may have, its own object included.
-constexpr int kMaxDepth = 32;
-
-int depth(const Json& value) {
-  int deepest = 0;
+size_t depth(const Json& value) {
+  size_t deepest = 0;
   if (const auto* items = value.as_array()) {
     for (const Json& item : *items) deepest = std::max(deepest, depth(item));
     return deepest + 1;
@@ -127,7 +125,7 @@ void check_exact(const ReplyFormat& format, const ToolCall& call, const std::str
 
 void check_read_back(const ReplyFormat& format, const ToolCall& call) {
   const std::string object = "{\"name\": " + Json(call.name).dump() + ", \"arguments\": " + call.arguments + "}";
-  if (depth(*parse_json(call.arguments, "arguments")) < kMaxDepth) check_exact(format, call, object);
+  if (depth(*parse_json(call.arguments, "arguments")) < kMaxCallDepth) check_exact(format, call, object);
   std::string braces = "call:" + call.name;
   if (call.name.find_first_of(" \t\r()[]\"'`,;") == std::string::npos && write_braces(*parse_json(call.arguments, "arguments"), braces)) {
     check_exact(format, call, braces);

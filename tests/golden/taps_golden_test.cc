@@ -42,13 +42,16 @@ GoldenTaps golden_taps(const std::string& name) {
   return golden;
 }
 
-// What the reference calls it. Its module "mlp" of a Gemma with experts is the dense branch alone.
+// What the reference calls it. Where branches have norms of their own (Gemma with experts), its
+// module "mlp" is the dense branch alone.
 std::string reference_name(const Tap& tap, const Architecture& arch) {
   std::string what(tap.what);
   if (tap.layer == kNone) return what;
-  const bool is_gemma = arch.embedding.scale != 1.0f;
-  const auto is_its_parallel = [&](const Block& b) { return b.layer == tap.layer && b.mixer.as<ParallelSpec>() != nullptr; };
-  if (is_gemma && std::any_of(arch.blocks.begin(), arch.blocks.end(), is_its_parallel)) {
+  const auto has_normed_branches = [&](const Block& b) {
+    const auto* parallel = b.mixer.as<ParallelSpec>();
+    return b.layer == tap.layer && parallel != nullptr && parallel->branches.front().post_norm.has_value();
+  };
+  if (std::any_of(arch.blocks.begin(), arch.blocks.end(), has_normed_branches)) {
     if (what == "mlp") what = "mlp and experts";
     if (what == "branch.0") what = "mlp";
   }
@@ -84,13 +87,8 @@ bool is_close(const std::vector<float>& found, const std::vector<float>& golden)
 // The first that differs, "" where none does; `compared` are those that the reference has.
 std::string first_difference(const std::string& folder, const GoldenTaps& golden, const std::vector<int32_t>& prompt,
                              std::set<std::string>& compared) {
-  LoadOptions options;
-  options.weights = options.kv = "f32";
-  options.context = 256;
-  options.all_logits = true;
-  const auto model = Model::load(folder, options);
-  EXPECT_TRUE(model.ok()) << model.error().text();
-  for (const NamedRows& tap : taps_of(*model, prompt)) {
+  const Model model = load_f32_from(folder);
+  for (const NamedRows& tap : taps_of(model, prompt)) {
     const auto it = golden.taps.find(tap.name);
     if (it == golden.taps.end()) continue;
     compared.insert(tap.name);

@@ -72,12 +72,14 @@ std::vector<GoldenCase> golden_cases(const std::string& name) {
   }
 }
 
-Model load_f32(const std::string& name, LoadOptions options) {
+Model load_f32(const std::string& name, LoadOptions options) { return load_f32_from(golden_folder(name), std::move(options)); }
+
+Model load_f32_from(const std::string& folder, LoadOptions options) {
   options.weights = "f32";
   options.kv = "f32";
   if (options.context == 0) options.context = 512;
   options.all_logits = true;
-  auto model = Model::load(golden_folder(name), options);
+  auto model = Model::load(folder, options);
   if (!model.ok()) throw std::runtime_error(model.error().text());
   return std::move(*model);
 }

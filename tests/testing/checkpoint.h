@@ -29,6 +29,7 @@ std::vector<GoldenCase> golden_cases(const std::string& name);
 
 // Loads in f32, so that what differs from the reference is the order of sums alone.
 Model load_f32(const std::string& name, LoadOptions options = {});
+Model load_f32_from(const std::string& folder, LoadOptions options = {});
 
 // Logits of all positions [T, V] of a new session.
 std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& tokens, int64_t chunk);

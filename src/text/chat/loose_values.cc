@@ -8,8 +8,7 @@
 namespace longhaul {
 namespace {
 
-constexpr size_t kMaxDepth = 32;  // of lists and objects: a call must fit into a conversation, which is read to 64
-constexpr size_t kMaxKey = 128;   // bytes within which a key's separator is looked for
+constexpr size_t kMaxKey = 128;  // bytes within which a key's separator is looked for
 constexpr std::string_view kMark = "<|\"|>";
 constexpr std::string_view kClosers = "}])";
 
@@ -156,7 +155,7 @@ bool ValueReader::value(Json& out, Place place) {
 // The elements between a bracket, at which the reader stands, and the one that closes it.
 template <class ReadElement>
 bool ValueReader::elements(const ReadElement& read_element) {
-  if (open_.size() >= kMaxDepth) return false;
+  if (open_.size() >= kMaxCallDepth) return false;
   const char closer = text_[at_] == '{' ? '}' : text_[at_] == '[' ? ']' : ')';
   open_ += closer;
   ++at_;

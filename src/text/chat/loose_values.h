@@ -20,6 +20,10 @@
 
 namespace longhaul {
 
+// Lists and objects in each other that a call may have: it must fit into a conversation, which is
+// read to 64.
+inline constexpr size_t kMaxCallDepth = 32;
+
 struct ValueNotation {
   bool bare_keys = false;            // keys stand without quotation marks, strings between <|"|>
   bool ends_with_text = false;       // the end of the text is that of the value
