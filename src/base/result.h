@@ -1,7 +1,7 @@
 // The Result type (public) plus what only the inside needs: LH_TRY and formatted errors.
 //
-// A format says what is wrong, then, behind its last "; ", what to do: "{}: no tensor '{}';
-// download the file again". Where only a caller knows what to do, he adds it with or_remedy.
+// A format says what is wrong, then, after its last "; ", what to do: "{}: no tensor '{}';
+// download the file again". Where only the caller knows what to do, the caller adds it: or_remedy.
 #pragma once
 
 #include <fmt/format.h>
