@@ -1,4 +1,5 @@
-// Matrix products and attention of real shapes as shares of what the machine can do: the dot peak and the read bandwidth.
+// Matrix products and attention of real shapes as shares of what the machine can do: the dot peak
+// and the read bandwidth.
 //   kernels_bench [threads]     LONGHAUL_KERNELS picks the set
 //   kernels_bench --onednn      products of many rows beside oneDNN's, on one thread
 #include <fmt/format.h>
@@ -11,14 +12,15 @@
 #include <vector>
 
 #include "base/buffer.h"
-#include "kernels/attention.h"
+#include "kernels/cpu/attention.h"
 #include "kernels/roofline.h"
 #include "onednn.h"
 
 namespace longhaul {
 namespace {
 
-// Filled with one byte: 0x3b makes small numbers in bf16 and in f32 (about 0.003). In huge pages where large, as the engine has it.
+// Filled with one byte: 0x3b makes small numbers in bf16 and in f32 (about 0.003). In huge pages
+// where large, as the engine has it.
 Buffer allocate(uint64_t bytes, int fill = 0x3b) {
   auto buffer = Buffer::allocate(std::max<uint64_t>(bytes, 1));
   if (!buffer.ok()) {
@@ -36,7 +38,8 @@ double best_seconds(const Body& body) {
   for (int i = 0; i < 5 || (total < 0.35 && i < 2000); ++i) {
     const auto start = std::chrono::steady_clock::now();
     body(i);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best = std::min(best, seconds);
     total += seconds;
   }
@@ -56,47 +59,57 @@ class MatmulCase {
         m_(m),
         k_(k),
         n_(n),
-        weights_(allocate(packed_bytes(dtype, n, k) * static_cast<uint64_t>(copies), is_block_format(dtype) ? kLargeFactors : 0x3b)),
+        weights_(allocate(packed_bytes(dtype, n, k) * static_cast<uint64_t>(copies),
+                          is_block_format(dtype) ? kLargeFactors : 0x3b)),
         x_(allocate(static_cast<uint64_t>(m * k) * sizeof(float))),
         y_(allocate(static_cast<uint64_t>(m * n) * sizeof(float))),
         scratch_(allocate(matmul_scratch_bytes(dtype, m, k))) {}
 
   void multiply(const Compute& compute, int64_t copy) {
-    Matmul product{.x = reinterpret_cast<const float*>(x_.data()),
-                   .x_stride = k_,
-                   .w = {weights_.data() + static_cast<uint64_t>(copy) * packed_bytes(dtype_, n_, k_), dtype_, n_, k_},
-                   .y = reinterpret_cast<float*>(y_.data()),
-                   .y_stride = n_,
-                   .m = m_};
+    Matmul product{
+        .x = reinterpret_cast<const float*>(x_.data()),
+        .x_stride = k_,
+        .w = {weights_.data() + static_cast<uint64_t>(copy) * packed_bytes(dtype_, n_, k_), dtype_,
+              n_, k_},
+        .y = reinterpret_cast<float*>(y_.data()),
+        .y_stride = n_,
+        .m = m_};
     matmul(compute, {&product, 1}, {scratch_.data(), matmul_scratch_bytes(dtype_, m_, k_)});
   }
 
  private:
-  static constexpr int kLargeFactors = 0x7b;  // of block formats, whose products with scales must not be subnormal: those are slow
+  // of block formats, whose products with scales must not be subnormal: those are slow
+  static constexpr int kLargeFactors = 0x7b;
   DType dtype_;
   int64_t m_, k_, n_;
   Buffer weights_, x_, y_, scratch_;
 };
 
-void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype, int64_t m, int64_t k, int64_t n) {
-  // Few rows read the weights from memory: as many matrices as a model has, so that no cache holds them; a pass of a few ms, which
-  // often escapes other programs, multiplies by some of them.
+void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype, int64_t m,
+                  int64_t k, int64_t n) {
+  // Few rows read the weights from memory: as many matrices as a model has, so that no cache holds
+  // them; a pass of a few ms, which often escapes other programs, multiplies by some of them.
   constexpr uint64_t kModelBytes = uint64_t{1} << 30, kPassBytes = uint64_t{64} << 20;
   const auto bytes = packed_bytes(dtype, n, k);
   const auto copies = m > 8 ? 1 : std::max<int64_t>(1, static_cast<int64_t>(kModelBytes / bytes));
-  const auto copies_per_pass = std::clamp<int64_t>(static_cast<int64_t>(kPassBytes / bytes), 1, copies);
+  const auto copies_per_pass =
+      std::clamp<int64_t>(static_cast<int64_t>(kPassBytes / bytes), 1, copies);
   MatmulCase matmul(dtype, m, k, n, copies);
   const double seconds = best_seconds([&](int pass) {
-    for (int64_t i = 0; i < copies_per_pass; ++i) matmul.multiply(compute, (pass * copies_per_pass + i) % copies);
+    for (int64_t i = 0; i < copies_per_pass; ++i)
+      matmul.multiply(compute, (pass * copies_per_pass + i) % copies);
   });
   const double flops = 2.0 * static_cast<double>(m * k * n * copies_per_pass) / seconds;
   const double read = static_cast<double>(bytes) * static_cast<double>(copies_per_pass) / seconds;
-  fmt::print("matmul {:<7} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
-             to_string(dtype), m, k, n, flops / 1e9, 100.0 * flops / peak_of(roofline, dtype), read / 1e9,
-             100.0 * read / roofline.read_bytes_per_second);
+  fmt::print(
+      "matmul {:<7} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s "
+      "{:5.1f} % of bandwidth\n",
+      to_string(dtype), m, k, n, flops / 1e9, 100.0 * flops / peak_of(roofline, dtype), read / 1e9,
+      100.0 * read / roofline.read_bytes_per_second);
 }
 
-constexpr std::pair<int64_t, int64_t> kShapes[] = {{1536, 6144}, {6144, 1536}, {1536, 2048}};  // K, N: E2B's
+constexpr std::pair<int64_t, int64_t> kShapes[] = {
+    {1536, 6144}, {6144, 1536}, {1536, 2048}};  // K, N: E2B's
 
 int compare_with_onednn(const Compute& compute) {
   for (DType dtype : {DType::kQ4, DType::kQ8, DType::kBF16}) {
@@ -104,22 +117,27 @@ int compare_with_onednn(const Compute& compute) {
       for (int64_t m : {64, 512}) {
         const auto theirs = onednn_product(dtype, m, k, n);
         if (!theirs) {
-          fmt::print(stderr, "no oneDNN to compare with: install libdnnl-dev, configure and build kernels_bench again\n");
+          fmt::print(stderr,
+                     "no oneDNN to compare with: install libdnnl-dev, configure and build "
+                     "kernels_bench again\n");
           return 2;
         }
         MatmulCase ours(dtype, m, k, n, 1);
-        const double flops = 2.0 * static_cast<double>(m * k * n), own = flops / best_seconds([&](int) { ours.multiply(compute, 0); }),
+        const double flops = 2.0 * static_cast<double>(m * k * n),
+                     own = flops / best_seconds([&](int) { ours.multiply(compute, 0); }),
                      other = flops / best_seconds([&](int) { (*theirs)(); });
-        fmt::print("matmul {:<4} M={:<4} K={:<5} N={:<6} {:7.1f} GFLOP/s, oneDNN {} {:7.1f}: {:5.1f} %\n", to_string(dtype), m, k, n,
-                   own / 1e9, dtype == DType::kBF16 ? "bf16" : "int8", other / 1e9, 100.0 * own / other);
+        fmt::print(
+            "matmul {:<4} M={:<4} K={:<5} N={:<6} {:7.1f} GFLOP/s, oneDNN {} {:7.1f}: {:5.1f} %\n",
+            to_string(dtype), m, k, n, own / 1e9, dtype == DType::kBF16 ? "bf16" : "int8",
+            other / 1e9, 100.0 * own / other);
       }
     }
   }
   return 0;
 }
 
-void bench_attention(const Compute& compute, const Roofline& roofline, DType dtype, int64_t heads, int64_t kv_heads, int64_t dim,
-                     int64_t queries, int64_t context) {
+void bench_attention(const Compute& compute, const Roofline& roofline, DType dtype, int64_t heads,
+                     int64_t kv_heads, int64_t dim, int64_t queries, int64_t context) {
   constexpr int64_t kPage = 256;
   const Attention spec{.n_heads = heads, .layout = {kv_heads, dim, dtype}};
   const int64_t n_pages = ceil_div(context, kPage);
@@ -127,7 +145,8 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
   const Buffer cache = allocate(page_bytes * static_cast<uint64_t>(n_pages));
   std::vector<KvSegment> segments;
   for (int64_t p = 0; p < n_pages; ++p) {
-    segments.push_back({cache.data() + static_cast<uint64_t>(p) * page_bytes, kPage, 0, std::min(kPage, context - p * kPage), p * kPage});
+    segments.push_back({cache.data() + static_cast<uint64_t>(p) * page_bytes, kPage, 0,
+                        std::min(kPage, context - p * kPage), p * kPage});
   }
   std::vector<int64_t> positions;
   for (int64_t t = 0; t < queries; ++t) positions.push_back(context - queries + t);
@@ -142,15 +161,19 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
                                   .out_stride = stride,
                                   .positions = positions,
                                   .segments = segments};
-  const double seconds = best_seconds([&](int) { attention(compute, spec, {&sequence, 1}, {scratch.data(), scratch_bytes}); });
-  const double pairs = static_cast<double>(queries) * (static_cast<double>(context) - static_cast<double>(queries - 1) / 2.0);
+  const double seconds = best_seconds([&](int) {
+    attention(compute, spec, {&sequence, 1}, {scratch.data(), scratch_bytes});
+  });
+  const double pairs = static_cast<double>(queries) *
+                       (static_cast<double>(context) - static_cast<double>(queries - 1) / 2.0);
   const double flops = 4.0 * pairs * static_cast<double>(heads * dim) / seconds;
   const double read = static_cast<double>(page_bytes) * static_cast<double>(n_pages) / seconds;
   const double peak = peak_of(roofline, dtype);
   fmt::print(
-      "attention {} H={} G={} d={:<3} T={:<4} S={:<6} {:8.3f} ms {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s {:5.1f} % of bandwidth\n",
-      to_string(dtype), heads, kv_heads, dim, queries, context, seconds * 1e3, flops / 1e9, 100.0 * flops / peak, read / 1e9,
-      100.0 * read / roofline.read_bytes_per_second);
+      "attention {} H={} G={} d={:<3} T={:<4} S={:<6} {:8.3f} ms {:8.1f} GFLOP/s {:5.1f} % of peak "
+      "  {:6.1f} GB/s {:5.1f} % of bandwidth\n",
+      to_string(dtype), heads, kv_heads, dim, queries, context, seconds * 1e3, flops / 1e9,
+      100.0 * flops / peak, read / 1e9, 100.0 * read / roofline.read_bytes_per_second);
 }
 
 int run(int n_threads, bool with_onednn) {
@@ -168,15 +191,20 @@ int run(int n_threads, bool with_onednn) {
     return exit_status(measured.error().code);
   }
   const Roofline& roofline = *measured;
-  fmt::print("{} threads {}: reads {:.1f} GB/s (median {:.1f}), dots: int8 {:.1f}, bf16 {:.1f}, f32 {:.1f} GFLOP/s\n", (*kernels)->name,
-             n_threads, roofline.read_bytes_per_second / 1e9, roofline.median_read_bytes_per_second / 1e9,
-             roofline.int8_flops_per_second / 1e9, roofline.bf16_flops_per_second / 1e9, roofline.f32_flops_per_second / 1e9);
-  for (DType dtype : {DType::kQ4, DType::kQ8, DType::kF4, DType::kF8E4M3, DType::kBF16, DType::kF32}) {
+  fmt::print(
+      "{} threads {}: reads {:.1f} GB/s (median {:.1f}), dots: int8 {:.1f}, bf16 {:.1f}, f32 "
+      "{:.1f} GFLOP/s\n",
+      (*kernels)->name, n_threads, roofline.read_bytes_per_second / 1e9,
+      roofline.median_read_bytes_per_second / 1e9, roofline.int8_flops_per_second / 1e9,
+      roofline.bf16_flops_per_second / 1e9, roofline.f32_flops_per_second / 1e9);
+  for (DType dtype :
+       {DType::kQ4, DType::kQ8, DType::kF4, DType::kF8E4M3, DType::kBF16, DType::kF32}) {
     for (const auto& [k, n] : kShapes) {
       for (int64_t m : {1, 2, 4, 8, 64, 512}) bench_matmul(compute, roofline, dtype, m, k, n);
     }
   }
-  for (DType dtype : {DType::kQ4, DType::kQ8, DType::kBF16}) bench_matmul(compute, roofline, dtype, 1, 1536, 262144);
+  for (DType dtype : {DType::kQ4, DType::kQ8, DType::kBF16})
+    bench_matmul(compute, roofline, dtype, 1, 1536, 262144);
   for (DType dtype : {DType::kBF16, DType::kF32}) {
     bench_attention(compute, roofline, dtype, 8, 1, 512, 1, 32768);
     bench_attention(compute, roofline, dtype, 8, 1, 256, 1, 512);
@@ -192,5 +220,6 @@ int run(int n_threads, bool with_onednn) {
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "--onednn") return longhaul::run(1, true);
-  return longhaul::run(argc > 1 ? std::max(1, std::atoi(argv[1])) : longhaul::default_thread_count(), false);
+  return longhaul::run(
+      argc > 1 ? std::max(1, std::atoi(argv[1])) : longhaul::default_thread_count(), false);
 }

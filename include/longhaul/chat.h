@@ -1,4 +1,5 @@
-// Conversations: messages become a prompt; what the model writes becomes reasoning, content and tool calls.
+// Conversations: messages become a prompt; what the model writes becomes reasoning, content and
+// tool calls.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +10,17 @@
 
 namespace longhaul {
 
-// kDefault: as the checkpoint's template does by itself. kMax: the longest reasoning, where the format has such a mode.
+// kDefault: as the checkpoint's template does by itself. kMax: the longest reasoning, where the
+// format has such a mode.
 enum class Thinking { kDefault, kOff, kOn, kMax };
 
 struct ChatOptions {
   Thinking thinking = Thinking::kDefault;
   // Reasoning of earlier turns stays in the prompt, where the format leaves the choice.
   bool keep_reasoning = false;
-  // The functions the model may call: a JSON array of {"type": "function", "function": {"name", "description", "parameters"}},
-  // or of the function objects alone. Empty: none. An error where the template has no place for them.
+  // The functions the model may call: a JSON array of {"type": "function", "function": {"name",
+  // "description", "parameters"}}, or of the function objects alone. Empty: none. An error where
+  // the template has no place for them.
   std::string tools;
   // A Jinja template to use in place of the checkpoint's format.
   std::string template_source;
@@ -31,12 +34,14 @@ struct ToolCall {
 // What was not as the model's format has it, and what became of it.
 struct ReplyNote {
   enum class Kind {
-    kRepairedCall,    // a call was given although it had a slip in it; `detail` says which
-    kUnreadableCall,  // what stood between a call's markers is no call: it is content, without its markup
-    kCutOffCall,      // the answer ended inside of a call, which was not given
-    kUnmadeCall,      // a call inside of reasoning that went on: it was tried out, not made, and was not given
-    kMoreReasoning,   // a further closing marker: what had been given as content was reasoning
-    kStrayMarker,     // a marker where it means nothing was left out; `detail` is the marker
+    kRepairedCall,  // a call was given although it had a slip in it; `detail` says which
+    // what stood between a call's markers is no call: it is content, without its markup
+    kUnreadableCall,
+    kCutOffCall,  // the answer ended inside of a call, which was not given
+    // a call inside of reasoning that went on: it was tried out, not made, and was not given
+    kUnmadeCall,
+    kMoreReasoning,  // a further closing marker: what had been given as content was reasoning
+    kStrayMarker,    // a marker where it means nothing was left out; `detail` is the marker
   };
   Kind kind = Kind::kStrayMarker;
   std::string call;    // the name of the function, where one could be read
@@ -82,10 +87,13 @@ class ReplyReader {
 };
 
 struct ChatPrompt {
-  std::string text;                     // as rendered
-  std::vector<int32_t> tokens;          // with the beginning-of-sequence id where the model needs it and the text does not bring it
-  std::vector<int32_t> visible_tokens;  // for GenerateOptions: the special tokens that the reader must see
-  ReplyReader reader;                   // of the answer to this prompt; knows whether the prompt has opened the reasoning
+  std::string text;  // as rendered
+  // with the beginning-of-sequence id where the model needs it and the text does not bring it
+  std::vector<int32_t> tokens;
+  // for GenerateOptions: the special tokens that the reader must see
+  std::vector<int32_t> visible_tokens;
+  // of the answer to this prompt; knows whether the prompt has opened the reasoning
+  ReplyReader reader;
 };
 
 }  // namespace longhaul

@@ -16,47 +16,61 @@
 namespace longhaul {
 
 struct LoadOptions {
-  std::string weights = "auto";    // auto (as in the checkpoint), f32, bf16, q8, q4, released (each in its type in the checkpoint)
-  std::string kv = "bf16";         // how keys and values are kept: bf16, f32, q8
-  int threads = 0;                 // 0: the processors this process may use
-  int64_t context = 0;             // tokens a session may hold; 0: 4096, or the model's maximum where that is less
-  int64_t chunk = 512;             // tokens of a prompt per step
-  int64_t sequences = 1;           // sequences per step
-  bool all_logits = false;         // room for logits of many rows at a time (logits, score)
-  uint64_t expert_cache = 0;       // bytes of experts held at a time, the others stay in their files until chosen; 0: all are held
-  bool skip_unneeded_rows = true;  // rows whose logits nobody wants stop at the last block that writes state
-  uint64_t memory_limit = 0;       // bytes; 0: what the system has available
-  // Fields of config.json to change before it is read, each FIELD=VALUE: a dotted path and a JSON value, as in
-  // "rope_parameters.full_attention.attention_factor=1.2"; null takes a field away.
+  std::string weights = "auto";  // auto (as in the checkpoint), f32, bf16, q8, q4, released (each
+                                 // in its type in the checkpoint)
+  std::string kv = "bf16";       // how keys and values are kept: bf16, f32, q8
+  int threads = 0;               // 0: the processors this process may use
+  // tokens a session may hold; 0: 4096, or the model's maximum where that is less
+  int64_t context = 0;
+  int64_t chunk = 512;      // tokens of a prompt per step
+  int64_t sequences = 1;    // sequences per step
+  bool all_logits = false;  // room for logits of many rows at a time (logits, score)
+  // bytes of experts held at a time, the others stay in their files until chosen; 0: all are held
+  uint64_t expert_cache = 0;
+  // rows whose logits nobody wants stop at the last block that writes state
+  bool skip_unneeded_rows = true;
+  uint64_t memory_limit = 0;  // bytes; 0: what the system has available
+  // Fields of config.json to change before it is read, each FIELD=VALUE: a dotted path and a JSON
+  // value, as in "rope_parameters.full_attention.attention_factor=1.2"; null takes a field away.
   std::vector<std::string> config_overrides = {};
-  // A field of config.json that could change results and is not known is an error, or with this a notice.
+  // A field of config.json that could change results and is not known is an error, or with this a
+  // notice.
   bool ignore_unknown_fields = false;
   std::function<void(std::string_view what, double fraction)> progress;  // of long waits
 };
 
-// What a cache of experts did since the model was loaded. An expert counts once for every step and layer where tokens chose it.
+// What a cache of experts did since the model was loaded. An expert counts once for every step and
+// layer where tokens chose it.
 struct ExpertStats {
   int64_t n_experts = 0, n_slots = 0;  // of all layers; that are held at a time
   int64_t hits = 0, misses = 0;
   uint64_t read_bytes = 0;  // of the checkpoint, for the misses
 
-  double hit_rate() const { return hits + misses > 0 ? static_cast<double>(hits) / static_cast<double>(hits + misses) : 0; }
+  double hit_rate() const {
+    return hits + misses > 0 ? static_cast<double>(hits) / static_cast<double>(hits + misses) : 0;
+  }
 };
 
 // Figures of a run beside what the planner had announced.
 struct Stats {
   int64_t prompt_tokens = 0, generated_tokens = 0;
   double load_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
-  uint64_t state_bytes = 0, weight_bytes_resident = 0, weight_bytes_mapped = 0, scratch_bytes = 0, peak_rss_bytes = 0;
-  uint64_t planned_state_bytes = 0, planned_weight_bytes = 0, planned_scratch_bytes = 0, planned_total_bytes = 0;
+  uint64_t state_bytes = 0, weight_bytes_resident = 0, weight_bytes_mapped = 0, scratch_bytes = 0,
+           peak_rss_bytes = 0;
+  uint64_t planned_state_bytes = 0, planned_weight_bytes = 0, planned_scratch_bytes = 0,
+           planned_total_bytes = 0;
   uint64_t flops = 0;
   std::optional<ExpertStats> experts;  // where they stay in their files
 
-  double prefill_tokens_per_second() const { return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0; }
+  double prefill_tokens_per_second() const {
+    return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0;
+  }
   // The first generated token comes out of the prefill: without a second one there is no speed,
   // which is told as 0.
   double decode_tokens_per_second() const {
-    return decode_seconds > 0 && generated_tokens > 1 ? static_cast<double>(generated_tokens - 1) / decode_seconds : 0;
+    return decode_seconds > 0 && generated_tokens > 1
+               ? static_cast<double>(generated_tokens - 1) / decode_seconds
+               : 0;
   }
   std::string to_json() const;
   std::string to_text() const;
@@ -67,7 +81,8 @@ struct GenerateOptions {
   int64_t max_tokens = 256;
   std::vector<std::string> stop;  // text that ends the output and is not part of it
   bool ignore_eos = false;
-  std::vector<int32_t> visible_tokens;  // special tokens that are written out; the others are not part of the text
+  // special tokens that are written out; the others are not part of the text
+  std::vector<int32_t> visible_tokens;
 };
 
 enum class StopReason { kLength, kEndOfText, kStopString, kContextFull, kCancelled };
@@ -81,10 +96,12 @@ struct Generation {
 
 class Session;
 
-// A loaded checkpoint with its tokenizer and executor. Sessions hold the state of sequences; one thread uses a model at a time.
+// A loaded checkpoint with its tokenizer and executor. Sessions hold the state of sequences; one
+// thread uses a model at a time.
 class Model {
  public:
-  // folder: config.json, *.safetensors, and for text tokenizer.json. Refuses before loading what would not fit in memory, with the plan.
+  // folder: config.json, *.safetensors, and for text tokenizer.json. Refuses before loading what
+  // would not fit in memory, with the plan.
   static Result<Model> load(const std::string& folder, const LoadOptions& options = {});
   Model(Model&&) noexcept;
   ~Model();
@@ -105,13 +122,16 @@ class Model {
   const std::vector<std::string>& generation_notes() const;
   Stats load_stats() const;
 
-  // Text to ids; the beginning-of-sequence id is put in front where the tokenizer asks for it and the text does not bring it.
+  // Text to ids; the beginning-of-sequence id is put in front where the tokenizer asks for it and
+  // the text does not bring it.
   Result<std::vector<int32_t>> encode(std::string_view text, bool with_bos = true) const;
   Result<std::string> decode(const std::vector<int32_t>& tokens) const;
-  // messages: a JSON array of {"role", "content", ...}, with "reasoning_content" and "tool_calls" in the model's turns and
-  // "tool_call_id" in tools' results, as in OpenAI's API; "arguments" of a call is an object. kNotFound without a chat format,
-  // kUnsupported where the format has no place for what the options ask.
-  Result<ChatPrompt> chat_prompt(const std::string& messages, const ChatOptions& options = {}) const;
+  // messages: a JSON array of {"role", "content", ...}, with "reasoning_content" and "tool_calls"
+  // in the model's turns and "tool_call_id" in tools' results, as in OpenAI's API; "arguments" of a
+  // call is an object. kNotFound without a chat format, kUnsupported where the format has no place
+  // for what the options ask.
+  Result<ChatPrompt> chat_prompt(const std::string& messages,
+                                 const ChatOptions& options = {}) const;
 
   struct Impl;
   Impl& impl() const { return *impl_; }
@@ -124,7 +144,8 @@ class Model {
 
 // Rows of logits [n_rows, V] beginning at a position; valid during the call. Returning false stops.
 using OnLogits = std::function<bool(int64_t first_position, int64_t n_rows, const float* logits)>;
-// Text as it becomes certain: whole characters, nothing that may turn out to be part of a stop string. Returning false stops.
+// Text as it becomes certain: whole characters, nothing that may turn out to be part of a stop
+// string. Returning false stops.
 using OnText = std::function<bool(std::string_view text)>;
 
 class Session {
@@ -142,7 +163,8 @@ class Session {
   // Takes tokens in, chunk by chunk, giving the logits of every position.
   Status logits(const std::vector<int32_t>& tokens, const OnLogits& on_logits, int64_t chunk = 0);
   // Takes the prompt in and generates. Adds to the stats.
-  Result<Generation> generate(const std::vector<int32_t>& prompt, const GenerateOptions& options, const OnText& on_text, Stats& stats);
+  Result<Generation> generate(const std::vector<int32_t>& prompt, const GenerateOptions& options,
+                              const OnText& on_text, Stats& stats);
 
  private:
   struct Impl;
@@ -150,7 +172,8 @@ class Session {
   std::unique_ptr<Impl> impl_;
 };
 
-// Mean negative log-likelihood in nats of each token given those before it, within windows of at most `window` tokens (0: the context).
+// Mean negative log-likelihood in nats of each token given those before it, within windows of at
+// most `window` tokens (0: the context).
 struct Score {
   int64_t n_tokens = 0;
   double nll = 0;

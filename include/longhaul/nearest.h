@@ -13,6 +13,7 @@ std::vector<std::string> nearest(std::string_view word, const std::vector<std::s
 
 // For the end of a message: "; did you mean 'a' or 'b'?", or nothing. `prefix` is put before each
 // word.
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& known, std::string_view prefix = "");
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& known,
+                         std::string_view prefix = "");
 
 }  // namespace longhaul

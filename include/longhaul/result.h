@@ -9,7 +9,16 @@
 
 namespace longhaul {
 
-enum class ErrorCode { kInvalidArgument, kNotFound, kCorruptFile, kUnsupported, kOverBudget, kIo, kCancelled, kInternal };
+enum class ErrorCode {
+  kInvalidArgument,
+  kNotFound,
+  kCorruptFile,
+  kUnsupported,
+  kOverBudget,
+  kIo,
+  kCancelled,
+  kInternal
+};
 
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
@@ -19,7 +28,8 @@ struct Error {
   std::string text() const;
 };
 
-// The program's exit status for an error: 2 for anything the user's input caused, 1 for a fault of ours.
+// The program's exit status for an error: 2 for anything the user's input caused, 1 for a fault of
+// ours.
 int exit_status(ErrorCode code);
 const char* to_string(ErrorCode code);
 

@@ -52,7 +52,8 @@ void compact(auto& entries, std::vector<int32_t>& place) {
 }  // namespace
 
 WeightId Architecture::add_weight(TensorSpec tensor, WeightSpec weight) {
-  const auto [found, is_new] = tensor_by_name.emplace(tensor.name, static_cast<int32_t>(tensors.size()));
+  const auto [found, is_new] =
+      tensor_by_name.emplace(tensor.name, static_cast<int32_t>(tensors.size()));
   if (is_new) tensors.push_back(std::move(tensor));
   weight.tensor = found->second;
   weights.push_back(weight);
@@ -60,11 +61,13 @@ WeightId Architecture::add_weight(TensorSpec tensor, WeightSpec weight) {
 }
 
 WeightId Architecture::add_matrix(std::string name, int64_t rows, int64_t cols) {
-  return add_weight({std::move(name), {rows, cols}}, {.use = WeightUse::kMatrix, .rows = rows, .cols = cols});
+  return add_weight({std::move(name), {rows, cols}},
+                    {.use = WeightUse::kMatrix, .rows = rows, .cols = cols});
 }
 
 WeightId Architecture::add_vector(std::string name, int64_t n, float offset) {
-  return add_weight({std::move(name), {n}}, {.use = WeightUse::kVector, .cols = n, .offset = offset});
+  return add_weight({std::move(name), {n}},
+                    {.use = WeightUse::kVector, .cols = n, .offset = offset});
 }
 
 WeightId Architecture::rounded(WeightId id, Rounding rounding) {
@@ -73,7 +76,10 @@ WeightId Architecture::rounded(WeightId id, Rounding rounding) {
 }
 
 void Architecture::add_head_matrix(TensorSpec own, bool is_tied) {
-  const WeightSpec matrix{.use = WeightUse::kMatrix, .rows = vocab_size, .cols = hidden_size, .rounding = Rounding::kFiner};
+  const WeightSpec matrix{.use = WeightUse::kMatrix,
+                          .rows = vocab_size,
+                          .cols = hidden_size,
+                          .rounding = Rounding::kFiner};
   head.own = std::move(own);
   head.matrix = add_weight(is_tied ? tensor_of(embedding.table) : head.own, matrix);
   weights[static_cast<size_t>(embedding.table)].is_alias = is_tied;
@@ -95,27 +101,31 @@ void Architecture::tie_embedding_to_head() {
 }
 
 void Architecture::untie_head() {
-  const auto [found, is_new] = tensor_by_name.emplace(head.own.name, static_cast<int32_t>(tensors.size()));
+  const auto [found, is_new] =
+      tensor_by_name.emplace(head.own.name, static_cast<int32_t>(tensors.size()));
   if (is_new) tensors.push_back(head.own);
   weights[static_cast<size_t>(head.matrix)].tensor = found->second;
   weights[static_cast<size_t>(embedding.table)].is_alias = false;
 }
 
 WeightId Architecture::add_lookup(std::string name, int64_t rows, int64_t cols) {
-  return add_weight({std::move(name), {rows, cols}}, {.use = WeightUse::kLookup, .rows = rows, .cols = cols});
+  return add_weight({std::move(name), {rows, cols}},
+                    {.use = WeightUse::kLookup, .rows = rows, .cols = cols});
 }
 
-WeightId Architecture::add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows,
-                                   int64_t cols) {
-  return add_weight({std::move(name), {n_experts, stacked_rows, cols}}, {.use = WeightUse::kExpert,
-                                                                         .n_experts = n_experts,
-                                                                         .expert_stride = stacked_rows,
-                                                                         .first_row = first_row,
-                                                                         .rows = rows,
-                                                                         .cols = cols});
+WeightId Architecture::add_experts(std::string name, int64_t n_experts, int64_t stacked_rows,
+                                   int64_t first_row, int64_t rows, int64_t cols) {
+  return add_weight({std::move(name), {n_experts, stacked_rows, cols}},
+                    {.use = WeightUse::kExpert,
+                     .n_experts = n_experts,
+                     .expert_stride = stacked_rows,
+                     .first_row = first_row,
+                     .rows = rows,
+                     .cols = cols});
 }
 
-WeightId Architecture::add_separate_experts(const std::vector<std::string>& names, int64_t stacked_rows, int64_t first_row, int64_t rows,
+WeightId Architecture::add_separate_experts(const std::vector<std::string>& names,
+                                            int64_t stacked_rows, int64_t first_row, int64_t rows,
                                             int64_t cols) {
   const size_t n = names.size();
   auto first = tensors.size();
@@ -134,7 +144,8 @@ WeightId Architecture::add_separate_experts(const std::vector<std::string>& name
   return static_cast<WeightId>(weights.size()) - 1;
 }
 
-void for_each_weight(const Block& block, const std::function<void(WeightId, const WeightRole&)>& visit) {
+void for_each_weight(const Block& block,
+                     const std::function<void(WeightId, const WeightRole&)>& visit) {
   visit_block(block, WeightWalk<const WeightId>(visit));
 }
 
@@ -162,9 +173,12 @@ void drop_unused_weights(Architecture& arch) {
   compact(arch.weights, new_weight);
   const auto moved = [&](int32_t& tensor) { tensor = new_tensor[static_cast<size_t>(tensor)]; };
   for (WeightSpec& w : arch.weights) moved(w.tensor);
-  std::erase_if(arch.tensor_by_name, [&](const auto& named) { return new_tensor[static_cast<size_t>(named.second)] == kNone; });
+  std::erase_if(arch.tensor_by_name, [&](const auto& named) {
+    return new_tensor[static_cast<size_t>(named.second)] == kNone;
+  });
   for (auto& [name, tensor] : arch.tensor_by_name) moved(tensor);
-  const WeightWalk<WeightId> renumber([&](WeightId& id, const WeightRole&) { id = new_weight[static_cast<size_t>(id)]; });
+  const WeightWalk<WeightId> renumber(
+      [&](WeightId& id, const WeightRole&) { id = new_weight[static_cast<size_t>(id)]; });
   visit_embedding(arch.embedding, renumber);
   visit_head(arch.head, renumber);
   for (Block& block : arch.blocks) visit_block(block, renumber);
@@ -225,7 +239,9 @@ int64_t last_writing_block(const Architecture& arch) {
 std::vector<int64_t> last_readers(const Architecture& arch) {
   std::vector<int64_t> readers(arch.states.size(), kNone);
   for (size_t b = 0; b < arch.blocks.size(); ++b) {
-    for_each_state(arch.blocks[b], [&](StateId id, StateUse) { readers[static_cast<size_t>(id)] = static_cast<int64_t>(b); });
+    for_each_state(arch.blocks[b], [&](StateId id, StateUse) {
+      readers[static_cast<size_t>(id)] = static_cast<int64_t>(b);
+    });
   }
   return readers;
 }

@@ -38,13 +38,15 @@ struct HeadSpec {
   std::optional<HyperCollapse> collapse;
   NormSpec norm;
   WeightId matrix = kNone;  // [V, D]
-  TensorSpec own = {};      // the tensor of a head that is not the embedding, whether or not this one is
+  // the tensor of a head that is not the embedding, whether or not this one is
+  TensorSpec own = {};
   std::optional<float> softcap;
 };
 
 // A tensor that may stand in a checkpoint and is not read, and why.
 struct IgnoredTensor {
-  std::string name;  // a whole name, or a beginning if is_prefix; without the family's prefix unless is_absolute
+  // a whole name, or a beginning if is_prefix; without the family's prefix unless is_absolute
+  std::string name;
   std::string reason;
   bool is_prefix = false;
   bool is_absolute = false;
@@ -62,21 +64,25 @@ struct Architecture {
   std::string family;  // for people only
   std::string name;
   int64_t vocab_size = 0, hidden_size = 0, n_layers = 0, max_positions = 0;
-  int64_t n_streams = 1;      // of the residual stream; more only where every block's residual is a HyperResidual
+  // of the residual stream; more only where every block's residual is a HyperResidual
+  int64_t n_streams = 1;
   bool requires_bos = false;  // a text without its beginning token is nothing the model has seen
   EmbeddingSpec embedding;
   std::vector<Block> blocks;
   HeadSpec head;
   std::vector<StateSpec> states;
   std::vector<TensorSpec> tensors;
-  std::unordered_map<std::string, int32_t> tensor_by_name;  // those that add_weight declared: models have up to a million
+  // those that add_weight declared: models have up to a million
+  std::unordered_map<std::string, int32_t> tensor_by_name;
   std::vector<WeightSpec> weights;
   std::vector<std::string> prefixes;  // tried in order in front of the tensor names
   std::vector<IgnoredTensor> ignored;
   std::vector<DeniedTensor> denied;
 
   const WeightSpec& weight(WeightId id) const { return weights[static_cast<size_t>(id)]; }
-  const TensorSpec& tensor_of(WeightId id) const { return tensors[static_cast<size_t>(weight(id).tensor)]; }
+  const TensorSpec& tensor_of(WeightId id) const {
+    return tensors[static_cast<size_t>(weight(id).tensor)];
+  }
   const StateSpec& state(StateId id) const { return states[static_cast<size_t>(id)]; }
 
   // Declares a tensor and a weight that is all of it.
@@ -84,10 +90,12 @@ struct Architecture {
   WeightId add_vector(std::string name, int64_t n, float offset = 0.0f);
   WeightId add_lookup(std::string name, int64_t rows, int64_t cols);
   // Rows [first_row, first_row + rows) of each expert of a stack [n_experts, stacked_rows, cols].
-  WeightId add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols);
+  WeightId add_experts(std::string name, int64_t n_experts, int64_t stacked_rows, int64_t first_row,
+                       int64_t rows, int64_t cols);
   // The same rows of experts in tensors [stacked_rows, cols] of their own: declared together
   // before, or not at all.
-  WeightId add_separate_experts(const std::vector<std::string>& names, int64_t stacked_rows, int64_t first_row, int64_t rows, int64_t cols);
+  WeightId add_separate_experts(const std::vector<std::string>& names, int64_t stacked_rows,
+                                int64_t first_row, int64_t rows, int64_t cols);
   WeightId add_weight(TensorSpec tensor, WeightSpec weight);
   // How far the weight may be rounded; gives it back.
   WeightId rounded(WeightId id, Rounding rounding);
@@ -101,7 +109,8 @@ struct Architecture {
 };
 
 // Every weight that the block uses, each once: norms, mixer, residual.
-void for_each_weight(const Block& block, const std::function<void(WeightId, const WeightRole&)>& visit);
+void for_each_weight(const Block& block,
+                     const std::function<void(WeightId, const WeightRole&)>& visit);
 // Every weight in use, each once: embedding, blocks in order, head.
 void for_each_weight(const Architecture& arch, const std::function<void(WeightId)>& visit);
 // Forgets weights and tensors that an edit of the blocks left without a user; renumbers the others.

@@ -127,8 +127,9 @@ struct Words {
 
 template <class S>
 concept MixerSpec = std::copyable<S> &&
-    requires(S& s, const S& c, const WeightWalk<WeightId>& weights, const WeightWalk<const WeightId>& const_weights,
-             const StateWalk<StateId>& states, const StateWalk<const StateId>& const_states, Env& env, const BlockIo& io,
+    requires(S& s, const S& c, const WeightWalk<WeightId>& weights,
+             const WeightWalk<const WeightId>& const_weights, const StateWalk<StateId>& states,
+             const StateWalk<const StateId>& const_states, Env& env, const BlockIo& io,
              const Architecture& arch, int64_t n) {
   visit_weights(s, weights);
   visit_weights(c, const_weights);
@@ -155,15 +156,31 @@ struct MixerTable {
 
 template <MixerSpec S>
 inline constexpr MixerTable kMixerTable = {
-    .edit_weights = [](std::any& s, const WeightWalk<WeightId>& visit) { visit_weights(*std::any_cast<S>(&s), visit); },
-    .read_weights = [](const std::any& s, const WeightWalk<const WeightId>& visit) { visit_weights(*std::any_cast<S>(&s), visit); },
-    .edit_states = [](std::any& s, const StateWalk<StateId>& visit) { visit_states(*std::any_cast<S>(&s), visit); },
-    .read_states = [](const std::any& s, const StateWalk<const StateId>& visit) { visit_states(*std::any_cast<S>(&s), visit); },
+    .edit_weights =
+        [](std::any& s, const WeightWalk<WeightId>& visit) {
+          visit_weights(*std::any_cast<S>(&s), visit);
+        },
+    .read_weights =
+        [](const std::any& s, const WeightWalk<const WeightId>& visit) {
+          visit_weights(*std::any_cast<S>(&s), visit);
+        },
+    .edit_states =
+        [](std::any& s, const StateWalk<StateId>& visit) {
+          visit_states(*std::any_cast<S>(&s), visit);
+        },
+    .read_states =
+        [](const std::any& s, const StateWalk<const StateId>& visit) {
+          visit_states(*std::any_cast<S>(&s), visit);
+        },
     .needs = [](const std::any& s) { return needs(*std::any_cast<S>(&s)); },
-    .forward = [](Env& env, const std::any& s, const BlockIo& io) { forward(env, *std::any_cast<S>(&s), io); },
-    .context_work = [](const std::any& s, int64_t n) { return context_work(*std::any_cast<S>(&s), n); },
-    .prompt_flops = [](const std::any& s, int64_t n) { return prompt_flops(*std::any_cast<S>(&s), n); },
-    .words = [](const std::any& s, const Architecture& arch) { return words(*std::any_cast<S>(&s), arch); },
+    .forward = [](Env& env, const std::any& s,
+                  const BlockIo& io) { forward(env, *std::any_cast<S>(&s), io); },
+    .context_work = [](const std::any& s,
+                       int64_t n) { return context_work(*std::any_cast<S>(&s), n); },
+    .prompt_flops = [](const std::any& s,
+                       int64_t n) { return prompt_flops(*std::any_cast<S>(&s), n); },
+    .words = [](const std::any& s,
+                const Architecture& arch) { return words(*std::any_cast<S>(&s), arch); },
 };
 
 class Mixer {

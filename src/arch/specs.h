@@ -68,7 +68,10 @@ struct RopeSpec {
   bool operator==(const RopeSpec&) const = default;
 
   // Whether angles differ with the length of the whole text.
-  bool follows_length() const { return std::holds_alternative<RopeGrowth>(stretch) || std::holds_alternative<RopeDivisors>(stretch); }
+  bool follows_length() const {
+    return std::holds_alternative<RopeGrowth>(stretch) ||
+           std::holds_alternative<RopeDivisors>(stretch);
+  }
 };
 
 inline constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();

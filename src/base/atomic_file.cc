@@ -19,7 +19,8 @@ namespace {
 // Nothing can be renamed onto a mount point, as a container's single mounted file is one.
 bool is_mount_point(const std::string& path) {
   struct statx info {};
-  return ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &info) == 0 && (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+  return ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &info) == 0 &&
+         (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 int open_blocking(const std::string& path) {
@@ -99,7 +100,8 @@ int AtomicFile::open_temporary(const struct stat* old) {
   int64_t n = ::getpid();
   do {  // a process of the same number may have left one behind
     temporary_ = partial_name(target_, n++);
-    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, old != nullptr ? 0600 : 0666);
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                 old != nullptr ? 0600 : 0666);
   } while (fd_ < 0 && errno == EEXIST);
   if (fd_ < 0) {
     temporary_.clear();

@@ -1,7 +1,9 @@
-// A file that appears whole or not at all: written under a temporary name beside its target, then renamed.
+// A file that appears whole or not at all: written under a temporary name beside its target, then
+// renamed.
 //
 //   target                          what is written
-//   nothing, or a regular file      NAME.N.partial beside it, renamed by commit(); mode and owner of
+//   nothing, or a regular file      NAME.N.partial beside it, renamed by commit(); mode and owner
+//   of
 //                                   an old file are kept
 //   a symbolic link                 what it leads to, there or not yet; the link stays
 //   a device, a pipe, /dev/stdout   the thing itself, as it comes: nothing is renamed over it
@@ -17,7 +19,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/result.h"
+#include "base/errors.h"
 
 struct stat;
 

@@ -65,7 +65,9 @@ class AtomicFiles : public ::testing::Test {
     auto s = file->commit();
     return s.ok() ? "" : s.error().text();
   }
-  int n_files() const { return static_cast<int>(std::distance(fs::directory_iterator(folder_), {})); }
+  int n_files() const {
+    return static_cast<int>(std::distance(fs::directory_iterator(folder_), {}));
+  }
 
   fs::path folder_;
 };
@@ -118,7 +120,8 @@ TEST_F(AtomicFiles, WritesBehindSymbolicLinks) {
   EXPECT_EQ(text(at("below/later")), "made");
 
   fs::create_symlink("nowhere/file", at("lost"));
-  EXPECT_THAT(write(at("lost"), "x"), HasSubstr("lost: cannot create: No such file or directory; "));
+  EXPECT_THAT(write(at("lost"), "x"),
+              HasSubstr("lost: cannot create: No such file or directory; "));
   fs::create_symlink("loop", at("loop"));
   EXPECT_THAT(write(at("loop"), "x"), HasSubstr("loop: cannot follow its links"));
 }
@@ -154,7 +157,8 @@ TEST_F(AtomicFiles, WritesThroughADevice) {
   EXPECT_STREQ(seen, "through\r\n");
   ::close(terminal);
   EXPECT_TRUE(fs::is_symlink(at("link")));
-  EXPECT_THAT(write("/dev/full", "x"), HasSubstr("/dev/full: cannot write: No space left on device; free some space"));
+  EXPECT_THAT(write("/dev/full", "x"),
+              HasSubstr("/dev/full: cannot write: No space left on device; free some space"));
 }
 
 // A redirected file goes on where it stands: neither begun anew nor renamed away from under the
@@ -176,9 +180,11 @@ TEST_F(AtomicFiles, WritesToOwnDescriptors) {
 
 TEST_F(AtomicFiles, TellsEarlyWhatCannotBeWritten) {
   fs::create_directory(at("folder"));
-  EXPECT_THAT(write(at("folder"), "x"), HasSubstr("folder: cannot write: Is a directory; give the name of a file"));
+  EXPECT_THAT(write(at("folder"), "x"),
+              HasSubstr("folder: cannot write: Is a directory; give the name of a file"));
   EXPECT_THAT(write(at("folder/"), "x"), HasSubstr("Is a directory"));
-  EXPECT_THAT(write(at("no/file"), "x"), HasSubstr("file: cannot create: No such file or directory; check the path"));
+  EXPECT_THAT(write(at("no/file"), "x"),
+              HasSubstr("file: cannot create: No such file or directory; check the path"));
   EXPECT_THAT(write(put("plain", "") + "/file", "x"), HasSubstr("Not a directory"));
   EXPECT_THAT(write(at(std::string(300, 'n')), "x"), HasSubstr("choose a shorter name"));
   EXPECT_THAT(write("", "x"), HasSubstr("is empty"));
@@ -199,7 +205,8 @@ TEST_F(AtomicFiles, HeedsAWriteProtection) {
   fs::permissions(at("closed"), fs::perms(0555));
   {
     const Unprivileged user;
-    EXPECT_THAT(write(at("file"), "x"), HasSubstr("file: cannot write: Permission denied; check its permissions"));
+    EXPECT_THAT(write(at("file"), "x"),
+                HasSubstr("file: cannot write: Permission denied; check its permissions"));
     EXPECT_THAT(write(at("closed/file"), "x"), HasSubstr("file: cannot create: Permission denied"));
   }
   EXPECT_EQ(text(at("file")), "old");
@@ -267,9 +274,12 @@ TEST_F(AtomicFiles, AnyFileIsReadToItsEnd) {
   EXPECT_EQ(*read_any_file(put("empty", ""), 0), "");
   EXPECT_EQ(*read_any_file("/dev/null", 0), "");
   EXPECT_FALSE(read_any_file("/proc/self/maps", 1 << 20)->empty());  // says that it has no bytes
-  EXPECT_THAT(read_any_file(at("file"), 5).error().text(), HasSubstr("6 bytes, expected at most 5"));
-  EXPECT_THAT(read_any_file("/dev/zero", 1 << 20).error().text(), HasSubstr("more than 1048576 bytes"));
-  EXPECT_THAT(read_any_file(folder_.string(), 5).error().text(), HasSubstr("is a folder, not a regular file or a pipe"));
+  EXPECT_THAT(read_any_file(at("file"), 5).error().text(),
+              HasSubstr("6 bytes, expected at most 5"));
+  EXPECT_THAT(read_any_file("/dev/zero", 1 << 20).error().text(),
+              HasSubstr("more than 1048576 bytes"));
+  EXPECT_THAT(read_any_file(folder_.string(), 5).error().text(),
+              HasSubstr("is a folder, not a regular file or a pipe"));
   EXPECT_EQ(read_any_file(at("none"), 5).error().code, ErrorCode::kNotFound);
 }
 

@@ -2,7 +2,8 @@
 //
 //   target                            where it is filled
 //   nothing                           NAME.N.partial beside it, renamed by commit()
-//   a folder                          .N.partial inside it, whose files commit() moves up, config.json
+//   a folder                          .N.partial inside it, whose files commit() moves up,
+//   config.json
 //                                     last: without it nothing loads. A mount point stays one
 //   a symbolic link to one of these   there; the link stays
 #pragma once
@@ -10,7 +11,7 @@
 #include <filesystem>
 #include <string>
 
-#include "base/result.h"
+#include "base/errors.h"
 
 namespace longhaul {
 

@@ -29,7 +29,8 @@ class AtomicFolders : public ::testing::Test {
   std::string at(const std::string& name) const { return (folder_ / name).string(); }
   std::set<std::string> names(const std::string& name = ".") const {
     std::set<std::string> found;
-    for (const auto& entry : fs::directory_iterator(at(name))) found.insert(entry.path().filename().string());
+    for (const auto& entry : fs::directory_iterator(at(name)))
+      found.insert(entry.path().filename().string());
     return found;
   }
   // Creates, puts two files into it, commits: the message of the first error, or nothing.

@@ -1,11 +1,12 @@
-// Zeroed memory of its own pages: aligned, huge pages asked for where it is large, returned to the system when freed.
+// Zeroed memory of its own pages: aligned, huge pages asked for where it is large, returned to the
+// system when freed.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-#include "base/result.h"
+#include "base/errors.h"
 
 namespace longhaul {
 

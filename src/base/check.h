@@ -5,7 +5,8 @@ namespace longhaul {
 [[noreturn]] void check_failed(const char* expression, const char* file, int line);
 }
 
-#define LH_CHECK(condition) ((condition) ? static_cast<void>(0) : ::longhaul::check_failed(#condition, __FILE__, __LINE__))
+#define LH_CHECK(condition) \
+  ((condition) ? static_cast<void>(0) : ::longhaul::check_failed(#condition, __FILE__, __LINE__))
 
 #ifdef NDEBUG
 #define LH_DCHECK(condition) static_cast<void>(0)

@@ -1,4 +1,5 @@
-// Arithmetic on sizes that came from a file or a request: overflow is an empty optional, never a wrap.
+// Arithmetic on sizes that came from a file or a request: overflow is an empty optional, never a
+// wrap.
 #pragma once
 
 #include <cstdint>

@@ -72,7 +72,8 @@ Status read_all(int fd, std::string_view where, uint64_t max_bytes, std::string&
     if (n == 0) return {};
     if (n > 0) {
       out.append(buffer.data(), static_cast<size_t>(n));
-      if (out.size() > max_bytes) return invalid("{}: more than {} bytes; give a shorter text", where, max_bytes);
+      if (out.size() > max_bytes)
+        return invalid("{}: more than {} bytes; give a shorter text", where, max_bytes);
     } else if (!may_retry(errno, fd, POLLIN)) {
       return io_error(fmt::format("{}: cannot read", where), errno);
     }
@@ -90,9 +91,11 @@ Result<std::string> read_any_file(const std::string& path, uint64_t max_bytes) {
   Status status;
   std::string text;
   if (::fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
-    status = invalid("{}: is a folder, not a regular file or a pipe; give the name of a file", where);
+    status =
+        invalid("{}: is a folder, not a regular file or a pipe; give the name of a file", where);
   } else if (S_ISREG(info.st_mode) && static_cast<uint64_t>(info.st_size) > max_bytes) {
-    status = invalid("{}: {} bytes, expected at most {}; give a shorter text", where, info.st_size, max_bytes);
+    status = invalid("{}: {} bytes, expected at most {}; give a shorter text", where, info.st_size,
+                     max_bytes);
   } else {
     status = read_all(fd, where, max_bytes, text);
   }

@@ -10,28 +10,37 @@
 namespace longhaul {
 namespace {
 
-constexpr size_t kMaxNumber = 4300;  // characters; Python reads integers of so many digits and none of more
+// characters; Python reads integers of so many digits and none of more
+constexpr size_t kMaxNumber = 4300;
 constexpr int64_t kMaxExponent = 4900;
-constexpr size_t kMaxMessageBytes = 300;  // the library's message quotes the token it read, however long
+// the library's message quotes the token it read, however long
+constexpr size_t kMaxMessageBytes = 300;
 
 // The library refuses a number that its float type cannot hold. Numbers are kept as text, so the
 // type only has to reach as far as the limits above.
-using LibraryJson = nlohmann::basic_json<std::map, std::vector, std::string, bool, int64_t, uint64_t, long double>;
+using LibraryJson =
+    nlohmann::basic_json<std::map, std::vector, std::string, bool, int64_t, uint64_t, long double>;
 
 // Adapts the library's SAX interface to JsonHandler, adding the depth limit.
 class SaxAdapter : public nlohmann::json_sax<LibraryJson> {
  public:
-  SaxAdapter(JsonHandler& handler, std::string_view where, JsonLimits limits) : handler_(handler), where_(where), limits_(limits) {}
+  SaxAdapter(JsonHandler& handler, std::string_view where, JsonLimits limits)
+      : handler_(handler), where_(where), limits_(limits) {}
 
   bool null() override { return scalar(Json()); }
   bool boolean(bool b) override { return scalar(Json(b)); }
   // The library calls this for negative numbers alone: 0 was written -0.
-  bool number_integer(number_integer_t i) override { return scalar(i == 0 ? *Json::parse_number("-0") : Json(static_cast<int64_t>(i))); }
-  bool number_unsigned(number_unsigned_t i) override { return scalar(Json(static_cast<uint64_t>(i))); }
+  bool number_integer(number_integer_t i) override {
+    return scalar(i == 0 ? *Json::parse_number("-0") : Json(static_cast<int64_t>(i)));
+  }
+  bool number_unsigned(number_unsigned_t i) override {
+    return scalar(Json(static_cast<uint64_t>(i)));
+  }
   bool number_float(number_float_t, const string_t& text) override {
     auto number = Json::parse_number(text);
     if (number) return scalar(std::move(*number));
-    fail(corrupt("{}: a number of {} characters, at most {} are read; write it as a string", where_, text.size(), kMaxNumber));
+    fail(corrupt("{}: a number of {} characters, at most {} are read; write it as a string", where_,
+                 text.size(), kMaxNumber));
     return false;
   }
   bool string(string_t& s) override { return scalar(Json(std::move(s))); }
@@ -41,11 +50,13 @@ class SaxAdapter : public nlohmann::json_sax<LibraryJson> {
   bool end_object() override { return leave() && checked(handler_.on_end_object()); }
   bool start_array(size_t) override { return enter() && checked(handler_.on_begin_array()); }
   bool end_array() override { return leave() && checked(handler_.on_end_array()); }
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& e) override {
+  bool parse_error(size_t position, const std::string&,
+                   const nlohmann::detail::exception& e) override {
     // The library's message starts with its own error code in brackets; what follows is for people.
     std::string_view what = e.what();
     if (const auto end = what.find("] "); end != what.npos) what.remove_prefix(end + 2);
-    fail(corrupt("{}: not valid JSON at byte {}: {}", where_, position, printable(what, kMaxMessageBytes)));
+    fail(corrupt("{}: not valid JSON at byte {}: {}", where_, position,
+                 printable(what, kMaxMessageBytes)));
     return false;
   }
 
@@ -81,7 +92,9 @@ class SaxAdapter : public nlohmann::json_sax<LibraryJson> {
 
 constexpr auto kReplaceBadUtf8 = nlohmann::json::error_handler_t::replace;
 
-std::string library_text(const nlohmann::json& value) { return value.dump(-1, ' ', false, kReplaceBadUtf8); }
+std::string library_text(const nlohmann::json& value) {
+  return value.dump(-1, ' ', false, kReplaceBadUtf8);
+}
 
 // Whether JSON has a number of this spelling.
 bool spells_number(std::string_view text) {
@@ -105,20 +118,23 @@ bool spells_number(std::string_view text) {
   return text.empty();
 }
 
-// The power of ten by which a number's first digit that counts is multiplied, about: a point counts as a digit before it.
+// The power of ten by which a number's first digit that counts is multiplied, about: a point counts
+// as a digit before it.
 int64_t decimal_exponent(std::string_view text) {
   const size_t mark = std::min(text.find_first_of("eE"), text.size());
   int64_t exponent = 0;
   if (mark < text.size()) {
     const size_t digits = mark + (text[mark + 1] == '+' ? 2 : 1);
-    if (std::from_chars(text.data() + digits, text.data() + text.size(), exponent).ec != std::errc()) {
+    if (std::from_chars(text.data() + digits, text.data() + text.size(), exponent).ec !=
+        std::errc()) {
       exponent = text[digits] == '-' ? INT32_MIN : INT32_MAX;
     }
   }
   const std::string_view mantissa = text.substr(0, mark);
   const size_t first = mantissa.find_first_of("123456789");
   if (first == mantissa.npos) return 0;
-  return std::clamp<int64_t>(exponent, INT32_MIN, INT32_MAX) + static_cast<int64_t>(std::min(mantissa.find('.'), mantissa.size())) -
+  return std::clamp<int64_t>(exponent, INT32_MIN, INT32_MAX) +
+         static_cast<int64_t>(std::min(mantissa.find('.'), mantissa.size())) -
          static_cast<int64_t>(first);
 }
 
@@ -158,7 +174,8 @@ class JsonWriter {
 
  private:
   template <class Items, class WriteItem>
-  void write_all(const Items& items, std::string_view brackets, int level, const WriteItem& write_item) {
+  void write_all(const Items& items, std::string_view brackets, int level,
+                 const WriteItem& write_item) {
     out += brackets[0];
     for (size_t i = 0; i < items.size(); ++i) {
       if (i > 0) out += style_.item_separator;
@@ -206,19 +223,24 @@ Json::Json(uint64_t i) {
   if (i <= static_cast<uint64_t>(INT64_MAX)) {
     v_ = static_cast<int64_t>(i);
   } else {
-    v_ = std::make_shared<const WrittenNumber>(WrittenNumber{std::to_string(i), static_cast<double>(i), true});
+    v_ = std::make_shared<const WrittenNumber>(
+        WrittenNumber{std::to_string(i), static_cast<double>(i), true});
   }
 }
 
 std::optional<Json> Json::parse_number(std::string_view text) {
-  if (text.size() > kMaxNumber || !spells_number(text) || decimal_exponent(text) > kMaxExponent) return std::nullopt;
+  if (text.size() > kMaxNumber || !spells_number(text) || decimal_exponent(text) > kMaxExponent)
+    return std::nullopt;
   const bool is_integer = text.find_first_of(".eE") == text.npos;
   int64_t i = 0;
-  if (is_integer && text != "-0" && std::from_chars(text.data(), text.data() + text.size(), i).ec == std::errc()) return Json(i);
+  if (is_integer && text != "-0" &&
+      std::from_chars(text.data(), text.data() + text.size(), i).ec == std::errc())
+    return Json(i);
   const double value = nearest_double(text);
   if (!is_integer && std::isfinite(value) && library_text(value) == text) return Json(value);
   Json out;
-  out.v_ = std::make_shared<const WrittenNumber>(WrittenNumber{std::string(text), value, is_integer});
+  out.v_ =
+      std::make_shared<const WrittenNumber>(WrittenNumber{std::string(text), value, is_integer});
   return out;
 }
 
@@ -237,7 +259,8 @@ double Json::number() const {
 const Json* Json::find(std::string_view key) const {
   const auto* object = as_object();
   if (object == nullptr) return nullptr;
-  const auto it = std::find_if(object->begin(), object->end(), [&](const Member& m) { return m.first == key; });
+  const auto it =
+      std::find_if(object->begin(), object->end(), [&](const Member& m) { return m.first == key; });
   return it == object->end() ? nullptr : &it->second;
 }
 
@@ -257,13 +280,18 @@ void Json::push_back(Json value) {
 }
 
 const char* Json::type_name() const {
-  static constexpr const char* kNames[] = {"null", "a boolean", "an integer", "a number", "a string", "an array", "an object", "a number"};
+  static constexpr const char* kNames[] = {"null",     "a boolean", "an integer", "a number",
+                                           "a string", "an array",  "an object",  "a number"};
   return kNames[v_.index()];
 }
 
-std::string Json::dump(int indent) const { return dumped(*this, {.indent = indent, .key_separator = indent < 0 ? ":" : ": "}); }
+std::string Json::dump(int indent) const {
+  return dumped(*this, {.indent = indent, .key_separator = indent < 0 ? ":" : ": "});
+}
 
-std::string Json::dump_spaced() const { return dumped(*this, {.item_separator = ", ", .key_separator = ": "}); }
+std::string Json::dump_spaced() const {
+  return dumped(*this, {.item_separator = ", ", .key_separator = ": "});
+}
 
 bool JsonTreeBuilder::on_scalar(Json value) { return add(std::move(value)); }
 bool JsonTreeBuilder::on_begin_object() {
@@ -304,10 +332,12 @@ bool JsonTreeBuilder::add(Json value) {
 
 static constexpr const char* kCorrectJson = "correct the text there, or download the file again";
 
-Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler, JsonLimits limits) {
+Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler,
+                         JsonLimits limits) {
   // The library takes a NUL byte for the end of the text and would accept anything behind it.
   if (const auto nul = text.find('\0'); nul != text.npos)
-    return or_remedy<void>(corrupt("{}: not valid JSON at byte {}: a NUL byte", where, nul + 1), kCorrectJson);
+    return or_remedy<void>(corrupt("{}: not valid JSON at byte {}: a NUL byte", where, nul + 1),
+                           kCorrectJson);
   SaxAdapter adapter(handler, where, limits);
   if (LibraryJson::sax_parse(text, &adapter)) return {};
   return or_remedy<void>(adapter.take_error(), kCorrectJson);

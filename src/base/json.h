@@ -1,6 +1,7 @@
 // JSON as a checked value: the one place that knows the JSON library.
 //
-// Objects keep their order (it reaches prompts). Parsing limits depth and size, refuses duplicate keys and invalid UTF-8.
+// Objects keep their order (it reaches prompts). Parsing limits depth and size, refuses duplicate
+// keys and invalid UTF-8.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/result.h"
+#include "base/errors.h"
 
 namespace longhaul {
 
@@ -54,15 +55,19 @@ class Json {
   const double* as_double() const { return std::get_if<double>(&v_); }
   // Set for numbers that are kept as text; as_int() and as_double() are null for them.
   const WrittenNumber* as_written() const;
-  bool is_number() const { return as_int() != nullptr || as_double() != nullptr || as_written() != nullptr; }
-  double number() const;  // the nearest double, infinite beyond their range; 0 for what is no number
+  bool is_number() const {
+    return as_int() != nullptr || as_double() != nullptr || as_written() != nullptr;
+  }
+  double number()
+      const;  // the nearest double, infinite beyond their range; 0 for what is no number
   const std::string* as_string() const { return std::get_if<std::string>(&v_); }
   const Array* as_array() const { return std::get_if<Array>(&v_); }
   const Object* as_object() const { return std::get_if<Object>(&v_); }
   Array* as_array() { return std::get_if<Array>(&v_); }
   Object* as_object() { return std::get_if<Object>(&v_); }
 
-  // The member of that name, or null where this is no object or has none. Linear: for config-sized objects.
+  // The member of that name, or null where this is no object or has none. Linear: for config-sized
+  // objects.
   const Json* find(std::string_view key) const;
   // Sets or replaces a member; a null value becomes an object first.
   Json& set(std::string key, Json value);
@@ -74,7 +79,9 @@ class Json {
 
  private:
   // A WrittenNumber is rare, and a pointer keeps the other values small.
-  std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object, std::shared_ptr<const WrittenNumber>> v_;
+  std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object,
+               std::shared_ptr<const WrittenNumber>>
+      v_;
 };
 
 struct JsonLimits {
@@ -84,7 +91,8 @@ struct JsonLimits {
 // `where` names the text in messages (a file path).
 Result<Json> parse_json(std::string_view text, std::string_view where, JsonLimits limits = {});
 
-// Events for texts too large for a value tree. Each callback returns false to stop; stop_reason() then tells why.
+// Events for texts too large for a value tree. Each callback returns false to stop; stop_reason()
+// then tells why.
 class JsonHandler {
  public:
   virtual ~JsonHandler() = default;
@@ -96,9 +104,11 @@ class JsonHandler {
   virtual bool on_end_array() = 0;
   virtual Error stop_reason() const = 0;
 };
-Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler, JsonLimits limits = {});
+Status parse_json_events(std::string_view text, std::string_view where, JsonHandler& handler,
+                         JsonLimits limits = {});
 
-// Builds a value tree from events, for a handler that wants parts of a large text as values. Refuses duplicate keys.
+// Builds a value tree from events, for a handler that wants parts of a large text as values.
+// Refuses duplicate keys.
 class JsonTreeBuilder : public JsonHandler {
  public:
   explicit JsonTreeBuilder(std::string_view where) : where_(where) {}

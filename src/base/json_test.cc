@@ -16,7 +16,8 @@ TEST(Json, KeepsOrderAndTypes) {
   EXPECT_EQ(j->find("c"), nullptr);
 }
 
-// Python's integers have no bounds, and a number that nobody computes with is to stay as it was written.
+// Python's integers have no bounds, and a number that nobody computes with is to stay as it was
+// written.
 TEST(Json, KeepsNumbersThatNoBinaryTypeHoldsAsText) {
   for (const char* number : {"0",
                              "-0",
@@ -69,24 +70,29 @@ TEST(Json, ReadsTheNearestDoubleOfANumberThatItKeepsAsText) {
 }
 
 TEST(Json, ReadsANumberFromItsText) {
-  for (const char* text : {"", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x1", "1 ", " 1", "1_0", "NaN", "Infinity", "1,5", "--1"}) {
+  for (const char* text : {"", "-", "+1", "01", "1.", ".5", "1e", "1e+", "0x1", "1 ", " 1", "1_0",
+                           "NaN", "Infinity", "1,5", "--1"}) {
     EXPECT_FALSE(Json::parse_number(text)) << text;
   }
   EXPECT_EQ(*Json::parse_number("12")->as_int(), 12);
   EXPECT_EQ(Json::parse_number(std::string(4300, '1'))->dump(), std::string(4300, '1'));
-  for (const std::string& text : {std::string(4301, '1'), std::string("1e4910"), std::string("-1e99999999999999999999")}) {
+  for (const std::string& text :
+       {std::string(4301, '1'), std::string("1e4910"), std::string("-1e99999999999999999999")}) {
     EXPECT_FALSE(Json::parse_number(text)) << text;
     EXPECT_FALSE(parse_json(text, "t").ok()) << text;
   }
   EXPECT_EQ(parse_json("1e-99999999999999999999", "t")->dump(), "1e-99999999999999999999");
-  EXPECT_NE(parse_json(std::string(4301, '1'), "t").error().text().find("write it as a string"), std::string::npos);
+  EXPECT_NE(parse_json(std::string(4301, '1'), "t").error().text().find("write it as a string"),
+            std::string::npos);
 }
 
 TEST(Json, DumpsInThreeLayouts) {
   const auto j = parse_json(R"({"a": [], "b": {}, "c": [1, {"d": "\u00e9\n\u0001"}]})", "t");
   EXPECT_EQ(j->dump(), R"({"a":[],"b":{},"c":[1,{"d":"é\n\u0001"}]})");
   EXPECT_EQ(j->dump_spaced(), R"({"a": [], "b": {}, "c": [1, {"d": "é\n\u0001"}]})");
-  EXPECT_EQ(j->dump(2), "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1,\n    {\n      \"d\": \"é\\n\\u0001\"\n    }\n  ]\n}");
+  EXPECT_EQ(j->dump(2),
+            "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1,\n    {\n      \"d\": "
+            "\"é\\n\\u0001\"\n    }\n  ]\n}");
 }
 
 TEST(Json, RefusesDuplicateKeys) {
@@ -119,7 +125,8 @@ TEST(Json, KeepsMessagesShortAndPrintable) {
   const auto j = parse_json("{\"a\": \"" + std::string(10000, 'x'), "t");
   ASSERT_FALSE(j.ok());
   EXPECT_LT(j.error().text().size(), 500u);
-  EXPECT_NE(parse_json(R"({"\u001b": 1, "\u001b": 2})", "t").error().text().find("'\\x1b'"), std::string::npos);
+  EXPECT_NE(parse_json(R"({"\u001b": 1, "\u001b": 2})", "t").error().text().find("'\\x1b'"),
+            std::string::npos);
 }
 
 }  // namespace

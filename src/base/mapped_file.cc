@@ -30,19 +30,24 @@ class Descriptor {
   int fd_;
 };
 
-// Opens a regular file and tells its size: a folder, device or pipe is refused before anything is read.
+// Opens a regular file and tells its size: a folder, device or pipe is refused before anything is
+// read.
 Result<size_t> regular_size(const Descriptor& fd, const std::string& path) {
   if (fd.get() < 0) return io_error(path + ": cannot open", errno);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return io_error(path + ": cannot examine", errno);
-  if (!S_ISREG(info.st_mode)) return make_error(ErrorCode::kIo, "{}: not a regular file; give the name of one", path);
+  if (!S_ISREG(info.st_mode))
+    return make_error(ErrorCode::kIo, "{}: not a regular file; give the name of one", path);
   return static_cast<size_t>(info.st_size);
 }
 
 // A clone without git-lfs leaves a text of three lines in the place of a large file.
 Status check_no_lfs_pointer(std::string_view text, const std::string& path) {
   if (!text.starts_with("version https://git-lfs.github.com/spec/")) return {};
-  return corrupt("{}: a git-lfs pointer, not the file itself; run 'git lfs pull' in its folder, or download the file", path);
+  return corrupt(
+      "{}: a git-lfs pointer, not the file itself; run 'git lfs pull' in its folder, or download "
+      "the file",
+      path);
 }
 
 }  // namespace
@@ -59,7 +64,8 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   file.data_ = static_cast<const std::byte*>(data);
   file.fd_ = fd.release();
   note_mapping(file.bytes(), path);
-  LH_RETURN_IF_ERROR(check_no_lfs_pointer({reinterpret_cast<const char*>(file.data_), std::min<size_t>(size, 64)}, path));
+  LH_RETURN_IF_ERROR(check_no_lfs_pointer(
+      {reinterpret_cast<const char*>(file.data_), std::min<size_t>(size, 64)}, path));
   return file;
 }
 
@@ -86,12 +92,15 @@ void advise(std::span<const std::byte> file, size_t begin, size_t end, int advic
 }
 
 // The blocks of so many bytes that a range of the file touches, or those that it fills.
-void advise_touched(std::span<const std::byte> file, std::span<const std::byte> range, size_t block, int advice) {
+void advise_touched(std::span<const std::byte> file, std::span<const std::byte> range, size_t block,
+                    int advice) {
   const auto begin = static_cast<size_t>(range.data() - file.data());
-  advise(file, begin / block * block, std::min(file.size(), (begin + range.size() + block - 1) / block * block), advice);
+  advise(file, begin / block * block,
+         std::min(file.size(), (begin + range.size() + block - 1) / block * block), advice);
 }
 
-void advise_filled(std::span<const std::byte> file, std::span<const std::byte> range, size_t block, int advice) {
+void advise_filled(std::span<const std::byte> file, std::span<const std::byte> range, size_t block,
+                   int advice) {
   const auto begin = static_cast<size_t>(range.data() - file.data());
   advise(file, (begin + block - 1) / block * block, (begin + range.size()) / block * block, advice);
 }
@@ -101,11 +110,14 @@ size_t page_size() { return static_cast<size_t>(::sysconf(_SC_PAGESIZE)); }
 }  // namespace
 
 void MappedFile::drop(std::span<const std::byte> range) const {
-  // Touching a byte may map all of the block that the system keeps it in: at most a huge page, aligned in the file.
+  // Touching a byte may map all of the block that the system keeps it in: at most a huge page,
+  // aligned in the file.
   constexpr size_t kLargestBlock = size_t{2} << 20;
   advise_touched(bytes(), range, kLargestBlock, MADV_DONTNEED);
 }
-void MappedFile::will_need(std::span<const std::byte> range) const { advise_touched(bytes(), range, page_size(), MADV_WILLNEED); }
+void MappedFile::will_need(std::span<const std::byte> range) const {
+  advise_touched(bytes(), range, page_size(), MADV_WILLNEED);
+}
 Status MappedFile::populate(std::span<const std::byte> range) const {
 #ifdef MADV_POPULATE_READ
   const auto begin = static_cast<size_t>(range.data() - data_) / page_size() * page_size();
@@ -129,7 +141,10 @@ Status MappedFile::read(std::span<const std::byte> range, std::byte* out) const 
     const ssize_t n = ::pread(fd_, out + done, range.size() - done, at);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return io_error(path_ + ": cannot read", errno);
-    if (n == 0) return corrupt("{}: ends at byte {}, it had {} when it was opened; restore the file, then start again", path_, at, size_);
+    if (n == 0)
+      return corrupt(
+          "{}: ends at byte {}, it had {} when it was opened; restore the file, then start again",
+          path_, at, size_);
     done += static_cast<size_t>(n);
     at += n;
   }
@@ -140,15 +155,21 @@ Status MappedFile::check_size() const {
   struct stat info {};
   if (::fstat(fd_, &info) != 0) return io_error(path_ + ": cannot examine", errno);
   if (static_cast<size_t>(info.st_size) >= size_) return {};
-  return corrupt("{}: has {} bytes, it had {} when it was opened, so it was made shorter while in use; restore the file, then start again",
-                 path_, info.st_size, size_);
+  return corrupt(
+      "{}: has {} bytes, it had {} when it was opened, so it was made shorter while in use; "
+      "restore the file, then start again",
+      path_, info.st_size, size_);
 }
-void MappedFile::expect_random_access(std::span<const std::byte> range) const { advise_filled(bytes(), range, page_size(), MADV_RANDOM); }
+void MappedFile::expect_random_access(std::span<const std::byte> range) const {
+  advise_filled(bytes(), range, page_size(), MADV_RANDOM);
+}
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   LH_TRY(const size_t size, regular_size(fd, path));
-  if (size > max_bytes) return corrupt("{}: {} bytes, expected at most {}; is it the right file?", path, size, max_bytes);
+  if (size > max_bytes)
+    return corrupt("{}: {} bytes, expected at most {}; is it the right file?", path, size,
+                   max_bytes);
   std::string text(size, '\0');
   size_t done = 0;
   while (done < size) {

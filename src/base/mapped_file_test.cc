@@ -46,7 +46,8 @@ TEST_F(MappedFiles, ReadCopiesWhatIsMapped) {
   ASSERT_TRUE(opened.ok());
   const MappedFile file = std::move(*opened);  // reads after a move, too
   ASSERT_EQ(file.bytes().size(), size_t{kBytes});
-  const std::pair<size_t, size_t> ranges[] = {{0, kBytes}, {0, 0}, {0, 1}, {kBytes - 1, 1}, {kBytes, 0}, {4095, 4098}};
+  const std::pair<size_t, size_t> ranges[] = {{0, kBytes},     {0, 0},      {0, 1},
+                                              {kBytes - 1, 1}, {kBytes, 0}, {4095, 4098}};
   for (const auto& [from, n] : ranges) {
     const auto range = file.bytes().subspan(from, n);
     std::vector<std::byte> out(n + 1, std::byte{0xee});
@@ -65,7 +66,8 @@ TEST_F(MappedFiles, ReadingWhatIsNoLongerThereIsAnError) {
   const Status status = file->read(file->bytes().subspan(4000, 2000), out.data());
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code, ErrorCode::kCorruptFile);
-  EXPECT_NE(status.error().text().find("ends at byte 5000, it had 12293"), std::string::npos) << status.error().text();
+  EXPECT_NE(status.error().text().find("ends at byte 5000, it had 12293"), std::string::npos)
+      << status.error().text();
 }
 
 TEST_F(MappedFiles, TellsAFileThatBecameShorter) {
@@ -74,11 +76,14 @@ TEST_F(MappedFiles, TellsAFileThatBecameShorter) {
   EXPECT_TRUE(file->check_size().ok());
   std::filesystem::resize_file(path(), kBytes + 1);
   EXPECT_TRUE(file->check_size().ok());
-  std::filesystem::resize_file(path(), kBytes - 1);  // within the last page: nothing faults, and a byte reads as 0
+  std::filesystem::resize_file(
+      path(), kBytes - 1);  // within the last page: nothing faults, and a byte reads as 0
   EXPECT_EQ(file->bytes().back(), std::byte{0});
   const Status status = file->check_size();
   ASSERT_FALSE(status.ok());
-  EXPECT_NE(status.error().text().find("has 12292 bytes, it had 12293 when it was opened"), std::string::npos) << status.error().text();
+  EXPECT_NE(status.error().text().find("has 12292 bytes, it had 12293 when it was opened"),
+            std::string::npos)
+      << status.error().text();
   std::filesystem::resize_file(path(), 4096);
   EXPECT_FALSE(file->populate(file->bytes()).ok());
 }
@@ -105,7 +110,9 @@ TEST_F(MappedFiles, RefusesAGitLfsPointer) {
 
 class ShrunkFiles : public MappedFiles {
  protected:
-  static char touch(const MappedFile& file, size_t at) { return *reinterpret_cast<const volatile char*>(file.bytes().data() + at); }
+  static char touch(const MappedFile& file, size_t at) {
+    return *reinterpret_cast<const volatile char*>(file.bytes().data() + at);
+  }
 
   // Opens and shortens the file, then runs the rest.
   template <class Rest>
@@ -121,50 +128,63 @@ class ShrunkFiles : public MappedFiles {
 };
 
 TEST_F(ShrunkFiles, EndTheProcessWithOneLine) {
-  EXPECT_EXIT(shrink_and(2, [](const MappedFile& file) { touch(file, 5000); }), ::testing::ExitedWithCode(2),
-              "^longhaul: [^\n]*/file: byte 5000 cannot be read any more, the file had 12293 bytes when it was opened; [^\n]*restore the "
+  EXPECT_EXIT(shrink_and(2, [](const MappedFile& file) { touch(file, 5000); }),
+              ::testing::ExitedWithCode(2),
+              "^longhaul: [^\n]*/file: byte 5000 cannot be read any more, the file had 12293 bytes "
+              "when it was opened; [^\n]*restore the "
               "file[^\n]*\n$");
-  EXPECT_EXIT(shrink_and(7, [](const MappedFile& file) { touch(file, 12292); }), ::testing::ExitedWithCode(7), "byte 12292 ");
+  EXPECT_EXIT(shrink_and(7, [](const MappedFile& file) { touch(file, 12292); }),
+              ::testing::ExitedWithCode(7), "byte 12292 ");
 }
 
 TEST_F(ShrunkFiles, EndItFromAnyThreadOnce) {
   EXPECT_EXIT(shrink_and(2,
                          [](const MappedFile& file) {
                            ThreadPool pool(4);
-                           pool.run(64, [&](int64_t i, int) { touch(file, 4096 + static_cast<size_t>(i)); });
+                           pool.run(64, [&](int64_t i, int) {
+                             touch(file, 4096 + static_cast<size_t>(i));
+                           });
                          }),
               ::testing::ExitedWithCode(2), "^[^\n]*\n$");
-  EXPECT_EXIT(shrink_and(2, [](const MappedFile& file) { std::thread([&] { touch(file, 8000); }).join(); }), ::testing::ExitedWithCode(2),
-              "byte 8000 ");
+  EXPECT_EXIT(
+      shrink_and(2, [](const MappedFile& file) { std::thread([&] { touch(file, 8000); }).join(); }),
+      ::testing::ExitedWithCode(2), "byte 8000 ");
 }
 
 TEST_F(ShrunkFiles, LeaveNoTemporaryFile) {
   const std::string out = path() + ".out";
   EXPECT_EXIT(shrink_and(2,
                          [&](const MappedFile& file) {
-                           auto done = AtomicFile::create(out + "1"), open = AtomicFile::create(out + "2");
-                           if (!done.ok() || !open.ok() || !open->write("half").ok() || !done->commit().ok()) ::_exit(97);
+                           auto done = AtomicFile::create(out + "1"),
+                                open = AtomicFile::create(out + "2");
+                           if (!done.ok() || !open.ok() || !open->write("half").ok() ||
+                               !done->commit().ok())
+                             ::_exit(97);
                            touch(file, 5000);
                          }),
               ::testing::ExitedWithCode(2), "");
   std::vector<std::string> left;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(path()).parent_path()))
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(path()).parent_path()))
     left.push_back(entry.path().filename().string());
   std::sort(left.begin(), left.end());
   EXPECT_EQ(left, (std::vector<std::string>{"file", "file.out1"}));
 }
 
 TEST_F(ShrunkFiles, AreNobodysBusinessUnlessAskedFor) {
-  EXPECT_EXIT(shrink_and(0, [](const MappedFile& file) { touch(file, 5000); }), ::testing::KilledBySignal(SIGBUS), "");
+  EXPECT_EXIT(shrink_and(0, [](const MappedFile& file) { touch(file, 5000); }),
+              ::testing::KilledBySignal(SIGBUS), "");
 }
 
 TEST_F(ShrunkFiles, OtherFaultsDoWhatTheyDid) {
-  EXPECT_EXIT(shrink_and(2, [](const MappedFile&) { ::raise(SIGBUS); }), ::testing::KilledBySignal(SIGBUS), "");
+  EXPECT_EXIT(shrink_and(2, [](const MappedFile&) { ::raise(SIGBUS); }),
+              ::testing::KilledBySignal(SIGBUS), "");
   // A mapping that is none of ours.
   EXPECT_EXIT(shrink_and(2,
                          [&](const MappedFile&) {
                            std::FILE* file = std::fopen(path().c_str(), "r");
-                           const void* data = ::mmap(nullptr, 8192, PROT_READ, MAP_PRIVATE, ::fileno(file), 0);
+                           const void* data =
+                               ::mmap(nullptr, 8192, PROT_READ, MAP_PRIVATE, ::fileno(file), 0);
                            *(static_cast<const volatile char*>(data) + 5000);
                          }),
               ::testing::KilledBySignal(SIGBUS), "");

@@ -10,7 +10,8 @@ namespace {
 
 std::string folded(std::string_view word) {
   std::string out(word);
-  for (char& c : out) c = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  for (char& c : out)
+    c = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   return out;
 }
 
@@ -22,8 +23,10 @@ size_t distance(std::string_view a, std::string_view b) {
   for (size_t i = 1; i <= a.size(); ++i) {
     row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+      row[j] =
+          std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before[j - 2] + 1);
     }
     before.swap(last);
     last.swap(row);
@@ -32,7 +35,8 @@ size_t distance(std::string_view a, std::string_view b) {
 }
 
 size_t common_prefix(std::string_view a, std::string_view b) {
-  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
+                             a.begin());
 }
 
 }  // namespace
@@ -41,15 +45,18 @@ std::vector<std::string> nearest(std::string_view word, const std::vector<std::s
   constexpr size_t kMost = 3, kMinBeginning = 3, kMaxLength = 100;
   if (word.size() > kMaxLength) return {};  // no misspelling, and distances are quadratic
   const std::string from = folded(word);
-  using Likeness = std::tuple<size_t, size_t>;  // edits, characters that are not of a common beginning: less is more alike
+  // edits, characters that are not of a common beginning: less is more alike
+  using Likeness = std::tuple<size_t, size_t>;
   std::vector<std::string> found;
   Likeness best{SIZE_MAX, 0};
   for (const std::string& candidate : known) {
     const std::string to = folded(candidate);
-    const size_t longer = std::max(from.size(), to.size()), shorter = std::min(from.size(), to.size());
+    const size_t longer = std::max(from.size(), to.size()),
+                 shorter = std::min(from.size(), to.size());
     const size_t allowed = std::max<size_t>(1, longer / 3), shared = common_prefix(from, to);
     size_t edits = distance(from, to);
-    if (shared == shorter && shorter >= kMinBeginning) edits = std::min(edits, allowed);  // one begins with the other
+    if (shared == shorter && shorter >= kMinBeginning)
+      edits = std::min(edits, allowed);  // one begins with the other
     const Likeness likeness{edits, shorter - shared};
     if (edits > allowed || likeness > best) continue;
     if (likeness < best) found.clear();
@@ -59,7 +66,8 @@ std::vector<std::string> nearest(std::string_view word, const std::vector<std::s
   return found;
 }
 
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& known, std::string_view prefix) {
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& known,
+                         std::string_view prefix) {
   std::string out;
   for (const std::string& candidate : nearest(word, known)) {
     out += fmt::format("{}'{}{}'", out.empty() ? "; did you mean " : " or ", prefix, candidate);

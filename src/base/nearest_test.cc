@@ -10,9 +10,10 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 TEST(Nearest, FindsWhatWasMisspelt) {
-  const std::vector<std::string> options = {"max-tokens", "temp",  "temperature",      "top-k",   "top-p", "context",
-                                            "chat",       "chunk", "chat-template",    "threads", "stop",  "stats",
-                                            "kv",         "json",  "presence-penalty", "seed",    "file",  "repetition-penalty"};
+  const std::vector<std::string> options = {
+      "max-tokens", "temp",  "temperature",      "top-k",   "top-p", "context",
+      "chat",       "chunk", "chat-template",    "threads", "stop",  "stats",
+      "kv",         "json",  "presence-penalty", "seed",    "file",  "repetition-penalty"};
   const std::pair<const char*, const char*> cases[] = {{"topk", "top-k"},
                                                        {"top_k", "top-k"},
                                                        {"max-token", "max-tokens"},
@@ -35,15 +36,19 @@ TEST(Nearest, FindsWhatWasMisspelt) {
                                                        {"stat", "stats"},
                                                        {"flie", "file"},
                                                        {"context-size", "context"}};
-  for (const auto& [word, meant] : cases) EXPECT_THAT(nearest(word, options), ElementsAre(meant)) << word;
-  for (const char* word : {"", "gpu", "n-gpu-layers", "verbose", "x", "mlock"}) EXPECT_THAT(nearest(word, options), IsEmpty()) << word;
+  for (const auto& [word, meant] : cases)
+    EXPECT_THAT(nearest(word, options), ElementsAre(meant)) << word;
+  for (const char* word : {"", "gpu", "n-gpu-layers", "verbose", "x", "mlock"})
+    EXPECT_THAT(nearest(word, options), IsEmpty()) << word;
   EXPECT_THAT(nearest(std::string(100000, 'a'), options), IsEmpty());
 }
 
 TEST(Nearest, NamesAllThatAreAsNear) {
   EXPECT_THAT(nearest("q5", {"auto", "f32", "bf16", "q8", "q4"}), ElementsAre("q8", "q4"));
-  EXPECT_THAT(nearest("gemma", {"gemma-1", "gemma-2", "gemma-3", "gemma-4"}), ElementsAre("gemma-1", "gemma-2", "gemma-3"));
-  EXPECT_THAT(nearest("gemma-4-e2", {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B"}), ElementsAre("gemma-4-E2B"));
+  EXPECT_THAT(nearest("gemma", {"gemma-1", "gemma-2", "gemma-3", "gemma-4"}),
+              ElementsAre("gemma-1", "gemma-2", "gemma-3"));
+  EXPECT_THAT(nearest("gemma-4-e2", {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B"}),
+              ElementsAre("gemma-4-E2B"));
   EXPECT_THAT(nearest("x", {}), IsEmpty());
 }
 

@@ -1,4 +1,5 @@
-// Narrow float formats as storage: values are widened to f32 to compute; 16-bit ones are rounded to nearest even to store.
+// Narrow float formats as storage: values are widened to f32 to compute; 16-bit ones are rounded to
+// nearest even to store.
 #pragma once
 
 #include <bit>
@@ -18,7 +19,8 @@ struct f16 {
 struct e4m3 {
   uint8_t bits;
 };
-// OCP Microscaling Formats (MX, 2023): scales 2^(bits - 127), all ones is NaN; E2M1 elements, two to a byte, the low half first.
+// OCP Microscaling Formats (MX, 2023): scales 2^(bits - 127), all ones is NaN; E2M1 elements, two
+// to a byte, the low half first.
 struct e8m0 {
   uint8_t bits;
 };
@@ -27,14 +29,16 @@ inline float to_f32(bf16 x) { return std::bit_cast<float>(static_cast<uint32_t>(
 
 inline bf16 to_bf16(float x) {
   const auto u = std::bit_cast<uint32_t>(x);
-  if ((u & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((u >> 16) | 0x40u)};  // keep NaN a NaN
+  if ((u & 0x7fffffffu) > 0x7f800000u)
+    return {static_cast<uint16_t>((u >> 16) | 0x40u)};  // keep NaN a NaN
   return {static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16)};
 }
 
 inline float to_f32(f16 x) {
   const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16;
   const uint32_t magnitude = x.bits & 0x7fffu;
-  if (magnitude >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
+  if (magnitude >= 0x7c00u)
+    return std::bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
   if (magnitude < 0x0400u) {  // zero and subnormals: an integer count of 2^-24
     const float value = static_cast<float>(magnitude) * 0x1p-24f;
     return sign ? -value : value;
@@ -45,7 +49,9 @@ inline float to_f32(f16 x) {
 inline float to_f32(e4m3 x) {
   const uint32_t sign = static_cast<uint32_t>(x.bits & 0x80u) << 24, magnitude = x.bits & 0x7fu;
   if (magnitude == 0x7fu) return std::numeric_limits<float>::quiet_NaN();
-  if (magnitude < 8u) return std::bit_cast<float>(std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-9f) | sign);
+  if (magnitude < 8u)
+    return std::bit_cast<float>(std::bit_cast<uint32_t>(static_cast<float>(magnitude) * 0x1p-9f) |
+                                sign);
   return std::bit_cast<float>(sign | ((magnitude << 20) + (120u << 23)));
 }
 

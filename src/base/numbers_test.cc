@@ -17,7 +17,8 @@ TEST(Numbers, E4M3) {
       EXPECT_TRUE(std::isnan(e4m3_value(code))) << code;
       continue;
     }
-    const double magnitude = exponent == 0 ? std::ldexp(mantissa / 8.0, -6) : std::ldexp(1 + mantissa / 8.0, exponent - 7);
+    const double magnitude = exponent == 0 ? std::ldexp(mantissa / 8.0, -6)
+                                           : std::ldexp(1 + mantissa / 8.0, exponent - 7);
     EXPECT_EQ(e4m3_value(code), code < 128 ? magnitude : -magnitude) << code;
     EXPECT_EQ(std::signbit(e4m3_value(code)), code >= 128) << code;
   }
@@ -33,7 +34,8 @@ TEST(Numbers, E8M0) {
   EXPECT_EQ(e8m0_value(128), 2.0f);
   EXPECT_EQ(e8m0_value(254), 0x1p127f);
   EXPECT_TRUE(std::isnan(e8m0_value(255)));
-  for (int code = 1; code < 255; ++code) EXPECT_EQ(e8m0_value(code), 2.0f * e8m0_value(code - 1)) << code;
+  for (int code = 1; code < 255; ++code)
+    EXPECT_EQ(e8m0_value(code), 2.0f * e8m0_value(code - 1)) << code;
 }
 
 TEST(Numbers, E2M1) {

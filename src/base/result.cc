@@ -1,4 +1,4 @@
-#include "base/result.h"
+#include "base/errors.h"
 
 namespace longhaul {
 

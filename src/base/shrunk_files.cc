@@ -13,7 +13,7 @@
 #include <set>
 #include <string_view>
 
-#include "base/result.h"
+#include "base/errors.h"
 #include "longhaul/process.h"
 
 namespace longhaul {
@@ -109,7 +109,8 @@ void on_bus_error(int signal_number, siginfo_t* info, void*) {
       for (const std::string& file : all.temporary_files) ::unlink(file.c_str());
       (Line() << "longhaul: " << it->second.path << ": byte " << static_cast<size_t>(at - it->first)
               << " cannot be read any more, the file had " << it->second.size
-              << " bytes when it was opened; it was made shorter while in use, or its disk fails: restore the file, then start again")
+              << " bytes when it was opened; it was made shorter while in use, or its disk fails: "
+                 "restore the file, then start again")
           .write_to(STDERR_FILENO);
       ::_exit(exit_status_when_shrunk);
     }

@@ -25,34 +25,40 @@ int in_child(const std::function<int()>& run) {
 // rust-lang/rust #57728, att/ast #1125, libfuse #1167, MMseqs2 #974: a file opened later takes the
 // number of a closed stream.
 TEST(StandardStreams, ClosedOnesLendTheirNumbersToNoFile) {
-  EXPECT_EQ(0, in_child([] {
-              for (int fd = 0; fd < 3; ++fd) ::close(fd);
-              claim_standard_streams();
-              if (::open("/dev/null", O_RDWR) < 3) return 1;
-              char byte;
-              if (::read(0, &byte, 1) != -1 || errno != EBADF) return 2;
-              write_standard_error("lost");
-              const Status written = write_standard_output("lost");
-              return written.ok() || written.error().text().find("it is closed") == std::string::npos ? 3 : 0;
-            }));
+  EXPECT_EQ(
+      0, in_child([] {
+        for (int fd = 0; fd < 3; ++fd) ::close(fd);
+        claim_standard_streams();
+        if (::open("/dev/null", O_RDWR) < 3) return 1;
+        char byte;
+        if (::read(0, &byte, 1) != -1 || errno != EBADF) return 2;
+        write_standard_error("lost");
+        const Status written = write_standard_output("lost");
+        return written.ok() || written.error().text().find("it is closed") == std::string::npos ? 3
+                                                                                                : 0;
+      }));
 }
 
 TEST(StandardStreams, OpenOnesStay) {
-  EXPECT_EQ(0, in_child([] {
-              int ends[2];
-              if (::pipe(ends) != 0 || ::dup2(ends[1], 1) != 1) return 1;
-              claim_standard_streams();
-              if (!write_standard_output("text").ok() || !close_standard_output().ok()) return 2;
-              char text[8] = {};
-              return ::read(ends[0], text, sizeof text) == 4 && std::string_view(text) == "text" ? 0 : 3;
-            }));
+  EXPECT_EQ(
+      0, in_child([] {
+        int ends[2];
+        if (::pipe(ends) != 0 || ::dup2(ends[1], 1) != 1) return 1;
+        claim_standard_streams();
+        if (!write_standard_output("text").ok() || !close_standard_output().ok()) return 2;
+        char text[8] = {};
+        return ::read(ends[0], text, sizeof text) == 4 && std::string_view(text) == "text" ? 0 : 3;
+      }));
 }
 
 TEST(StandardStreams, AFullDeviceIsAnErrorWithARemedy) {
   EXPECT_EQ(0, in_child([] {
               if (::dup2(::open("/dev/full", O_WRONLY), 1) != 1) return 1;
               const Status written = write_standard_output("text");
-              return written.ok() || written.error().text().find("No space left on device; free some space") != 0 ? 2 : 0;
+              return written.ok() || written.error().text().find(
+                                         "No space left on device; free some space") != 0
+                         ? 2
+                         : 0;
             }));
 }
 

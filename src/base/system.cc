@@ -26,7 +26,8 @@ uint64_t number_in(const char* path, const std::string& key) {
 // Memory left under the control group's limit; a group without one says "max".
 uint64_t cgroup_left() {
   uint64_t limit = 0, used = 0;
-  if (!(std::ifstream("/sys/fs/cgroup/memory.max") >> limit) || !(std::ifstream("/sys/fs/cgroup/memory.current") >> used))
+  if (!(std::ifstream("/sys/fs/cgroup/memory.max") >> limit) ||
+      !(std::ifstream("/sys/fs/cgroup/memory.current") >> used))
     return UINT64_MAX;
   // Cached file pages count as used and can be taken back.
   const uint64_t cached = number_in("/sys/fs/cgroup/memory.stat", "file");
@@ -36,7 +37,9 @@ uint64_t cgroup_left() {
 
 }  // namespace
 
-uint64_t available_memory_bytes() { return std::min(number_in("/proc/meminfo", "MemAvailable:") * 1024, cgroup_left()); }
+uint64_t available_memory_bytes() {
+  return std::min(number_in("/proc/meminfo", "MemAvailable:") * 1024, cgroup_left());
+}
 
 uint64_t resident_bytes() {
   uint64_t total = 0, resident = 0;
@@ -57,6 +60,8 @@ void reset_peak_resident() {
   }
 }
 
-double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace longhaul

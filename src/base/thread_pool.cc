@@ -26,7 +26,8 @@ ThreadPool::ThreadPool(int n_threads) {
   LH_CHECK(n_threads >= 1);
   try {
     for (int t = 1; t < n_threads; ++t) workers_.emplace_back([this, t] { work(t); });
-  } catch (...) {  // the system starts no more; those that run must end before the rest of this object does
+    // the system starts no more; those that run must end before the rest of this object does
+  } catch (...) {
     stop();
     throw;
   }
@@ -52,14 +53,16 @@ void ThreadPool::run_erased(int64_t n_chunks, Call call, const void* body) {
   call_.store(call, std::memory_order_relaxed);
   body_.store(body, std::memory_order_relaxed);
   remaining_.store(n_chunks, std::memory_order_relaxed);
-  ticket_.store(static_cast<uint64_t>(generation) << 32 | static_cast<uint64_t>(n_chunks), std::memory_order_release);
+  ticket_.store(static_cast<uint64_t>(generation) << 32 | static_cast<uint64_t>(n_chunks),
+                std::memory_order_release);
   generation_.store(generation, std::memory_order_seq_cst);
   if (asleep_.load(std::memory_order_seq_cst) > 0) generation_.notify_all();
 
   claim_chunks(generation, 0);
   for (int spins = 0; remaining_.load(std::memory_order_acquire) > 0; ++spins) {
     pause();
-    // With more runnable threads than processors the worker that holds the last chunk needs this one's processor.
+    // With more runnable threads than processors the worker that holds the last chunk needs this
+    // one's processor.
     if (spins > 20000) std::this_thread::yield();
   }
 }
@@ -69,7 +72,9 @@ void ThreadPool::claim_chunks(uint32_t generation, int thread) {
   while (static_cast<uint32_t>(seen >> 32) == generation) {
     const auto left = static_cast<int64_t>(seen & 0xffffffffu);
     if (left == 0) return;
-    if (!ticket_.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    if (!ticket_.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel,
+                                       std::memory_order_acquire))
+      continue;
     call_.load(std::memory_order_relaxed)(body_.load(std::memory_order_relaxed), left - 1, thread);
     remaining_.fetch_sub(1, std::memory_order_acq_rel);
     seen = ticket_.load(std::memory_order_acquire);

@@ -1,7 +1,9 @@
-// Fork-join over numbered chunks: fixed workers, the caller takes part, chunks are claimed one by one.
+// Fork-join over numbered chunks: fixed workers, the caller takes part, chunks are claimed one by
+// one.
 //
-// How a problem is cut into chunks depends on its size alone, never on the number of threads, so results do not either.
-// A region costs no allocation and no lock; workers spin for about 50 us after a region, then sleep.
+// How a problem is cut into chunks depends on its size alone, never on the number of threads, so
+// results do not either. A region costs no allocation and no lock; workers spin for about 50 us
+// after a region, then sleep.
 #pragma once
 
 #include <atomic>
@@ -23,12 +25,16 @@ class ThreadPool {
 
   int n_threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(chunk, thread) for every chunk in [0, n_chunks), thread in [0, n_threads), and returns when all are done.
-  // Not reentrant: one region at a time. `body` must not throw.
+  // Calls body(chunk, thread) for every chunk in [0, n_chunks), thread in [0, n_threads), and
+  // returns when all are done. Not reentrant: one region at a time. `body` must not throw.
   template <class Body>
   void run(int64_t n_chunks, const Body& body) {
     run_erased(
-        n_chunks, [](const void* b, int64_t chunk, int thread) { (*static_cast<const Body*>(b))(chunk, thread); }, &body);
+        n_chunks,
+        [](const void* b, int64_t chunk, int thread) {
+          (*static_cast<const Body*>(b))(chunk, thread);
+        },
+        &body);
   }
 
  private:
@@ -38,8 +44,9 @@ class ThreadPool {
   void stop();
   void claim_chunks(uint32_t generation, int thread);
 
-  // generation (upper half) and chunks not yet claimed (lower half) in one word: a worker late from the previous region
-  // finds none left, or another generation, and cannot claim a chunk of this one.
+  // generation (upper half) and chunks not yet claimed (lower half) in one word: a worker late from
+  // the previous region finds none left, or another generation, and cannot claim a chunk of this
+  // one.
   alignas(64) std::atomic<uint64_t> ticket_{0};
   alignas(64) std::atomic<int64_t> remaining_{0};
   alignas(64) std::atomic<uint32_t> generation_{0};

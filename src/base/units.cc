@@ -1,6 +1,6 @@
 #include "longhaul/units.h"
 
-#include "base/result.h"
+#include "base/errors.h"
 
 #include <array>
 #include <charconv>
@@ -21,12 +21,14 @@ struct Unit {
 constexpr size_t kShownBytes = 60;  // of a text in a message
 
 constexpr uint64_t kKi = 1024, kMi = kKi * kKi, kGi = kMi * kKi, kTi = kGi * kKi;
-constexpr uint64_t kKilo = 1000, kMega = kKilo * kKilo, kGiga = kMega * kKilo, kTera = kGiga * kKilo;
+constexpr uint64_t kKilo = 1000, kMega = kKilo * kKilo, kGiga = kMega * kKilo,
+                   kTera = kGiga * kKilo;
 
 constexpr std::array kCountUnits = {Unit{"", 1}, Unit{"k", kKi}, Unit{"m", kMi}, Unit{"g", kGi}};
-constexpr std::array kByteUnits = {Unit{"", 1},       Unit{"b", 1},     Unit{"k", kKi},    Unit{"kib", kKi}, Unit{"kb", kKilo},
-                                   Unit{"m", kMi},    Unit{"mib", kMi}, Unit{"mb", kMega}, Unit{"g", kGi},   Unit{"gib", kGi},
-                                   Unit{"gb", kGiga}, Unit{"t", kTi},   Unit{"tib", kTi},  Unit{"tb", kTera}};
+constexpr std::array kByteUnits = {
+    Unit{"", 1},       Unit{"b", 1},     Unit{"k", kKi},    Unit{"kib", kKi}, Unit{"kb", kKilo},
+    Unit{"m", kMi},    Unit{"mib", kMi}, Unit{"mb", kMega}, Unit{"g", kGi},   Unit{"gib", kGi},
+    Unit{"gb", kGiga}, Unit{"t", kTi},   Unit{"tib", kTi},  Unit{"tb", kTera}};
 
 // ASCII only: the answer must not depend on the locale.
 std::string lower(std::string_view text) {
@@ -55,14 +57,17 @@ std::optional<Scaled> parse_scaled(std::string_view text, const Unit* begin, con
 
   if (number.find('.') == std::string_view::npos) {
     uint64_t whole = 0;
-    if (std::from_chars(number.data(), number.data() + number.size(), whole).ec != std::errc()) return kTooLarge;
+    if (std::from_chars(number.data(), number.data() + number.size(), whole).ec != std::errc())
+      return kTooLarge;
     const auto product = checked_mul(whole, unit->factor);
     if (!product || *product > INT64_MAX) return kTooLarge;
     return Scaled{*product, true};
   }
   double fraction = 0.0;
-  const auto [stop, error] = std::from_chars(number.data(), number.data() + number.size(), fraction, std::chars_format::fixed);
-  if (stop != number.data() + number.size() || error == std::errc::invalid_argument) return std::nullopt;
+  const auto [stop, error] = std::from_chars(number.data(), number.data() + number.size(), fraction,
+                                             std::chars_format::fixed);
+  if (stop != number.data() + number.size() || error == std::errc::invalid_argument)
+    return std::nullopt;
   const double product = fraction * static_cast<double>(unit->factor);
   if (error != std::errc() || !(product < 9.2e18)) return kTooLarge;
   return Scaled{static_cast<uint64_t>(product), product == std::floor(product)};
@@ -87,7 +92,9 @@ std::string format_exact(uint64_t n) {
   return digits;
 }
 
-std::string format_bytes(uint64_t bytes) { return scaled(static_cast<double>(bytes), 1024.0, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"}); }
+std::string format_bytes(uint64_t bytes) {
+  return scaled(static_cast<double>(bytes), 1024.0, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"});
+}
 
 std::string format_count(double n) {
   std::string text = scaled(n, 1000.0, {"", "K", "M", "B", "T", "P"});
@@ -95,7 +102,9 @@ std::string format_count(double n) {
   return text;
 }
 
-std::string format_si(double n, std::string_view unit) { return scaled(n, 1000.0, {"", "K", "M", "G", "T", "P"}).append(unit); }
+std::string format_si(double n, std::string_view unit) {
+  return scaled(n, 1000.0, {"", "K", "M", "G", "T", "P"}).append(unit);
+}
 
 std::string format_tokens(int64_t n) {
   if (n >= (1 << 20) && n % (1 << 20) == 0) return fmt::format("{}M", n >> 20);
@@ -104,19 +113,27 @@ std::string format_tokens(int64_t n) {
 }
 
 Result<int64_t> parse_count(std::string_view text) {
-  const auto parsed = parse_scaled(text, kCountUnits.data(), kCountUnits.data() + kCountUnits.size());
+  const auto parsed =
+      parse_scaled(text, kCountUnits.data(), kCountUnits.data() + kCountUnits.size());
   const std::string shown = printable(text, kShownBytes);
-  if (!parsed) return invalid("'{}' is not a count: expected a number such as 4096, 128k or 1M", shown);
-  if (parsed->is_too_large) return invalid("'{}' is too large: expected at most {}", shown, INT64_MAX);
-  if (!parsed->is_whole) return invalid("'{}' is not a whole number: expected one such as 4096, 128k or 1M", shown);
+  if (!parsed)
+    return invalid("'{}' is not a count: expected a number such as 4096, 128k or 1M", shown);
+  if (parsed->is_too_large)
+    return invalid("'{}' is too large: expected at most {}", shown, INT64_MAX);
+  if (!parsed->is_whole)
+    return invalid("'{}' is not a whole number: expected one such as 4096, 128k or 1M", shown);
   return static_cast<int64_t>(parsed->value);
 }
 
 Result<uint64_t> parse_bytes(std::string_view text) {
   const auto parsed = parse_scaled(text, kByteUnits.data(), kByteUnits.data() + kByteUnits.size());
   const std::string shown = printable(text, kShownBytes);
-  if (!parsed) return invalid("'{}' is not a size: expected a number of bytes, or one such as 512MiB, 24GiB or 1.5GB", shown);
-  if (parsed->is_too_large) return invalid("'{}' is too large: expected at most {} bytes", shown, INT64_MAX);
+  if (!parsed)
+    return invalid(
+        "'{}' is not a size: expected a number of bytes, or one such as 512MiB, 24GiB or 1.5GB",
+        shown);
+  if (parsed->is_too_large)
+    return invalid("'{}' is too large: expected at most {} bytes", shown, INT64_MAX);
   return parsed->value;
 }
 

@@ -45,19 +45,27 @@ TEST(Human, ParsesCounts) {
 }
 
 TEST(Human, RefusesWhatIsNoCount) {
-  for (const char* text : {"", "k", "-1", "+1", "1e3", "1.3k", "12 3", ".", "1.2.3", "nan", "inf", "0x10", "4kk", "1GB",
-                           "9223372036854775808", "99999999999999999999", "9007199254740992k", "9999999999.5g"}) {
+  for (const char* text : {"", "k", "-1", "+1", "1e3", "1.3k", "12 3", ".", "1.2.3", "nan", "inf",
+                           "0x10", "4kk", "1GB", "9223372036854775808", "99999999999999999999",
+                           "9007199254740992k", "9999999999.5g"}) {
     EXPECT_FALSE(parse_count(text).ok()) << text;
   }
 }
 
 // CLI11 #801, cligen #35: a number that does not fit was taken for the largest that does.
 TEST(Human, TellsWhatIsTooLarge) {
-  for (const char* text : {"9223372036854775808", "99999999999999999999", "9007199254740992k", "9999999999.5g"}) {
-    EXPECT_NE(parse_count(text).error().text().find("is too large: expected at most 9223372036854775807"), std::string::npos) << text;
+  for (const char* text :
+       {"9223372036854775808", "99999999999999999999", "9007199254740992k", "9999999999.5g"}) {
+    EXPECT_NE(
+        parse_count(text).error().text().find("is too large: expected at most 9223372036854775807"),
+        std::string::npos)
+        << text;
   }
   for (const char* text : {"99999999TiB", "99999999999999999999", "16777216TiB", "99999999.5tb"}) {
-    EXPECT_NE(parse_bytes(text).error().text().find("is too large: expected at most 9223372036854775807 bytes"), std::string::npos) << text;
+    EXPECT_NE(parse_bytes(text).error().text().find(
+                  "is too large: expected at most 9223372036854775807 bytes"),
+              std::string::npos)
+        << text;
   }
   EXPECT_LT(parse_count(std::string(100000, '9')).error().text().size(), 200u);
 }
@@ -71,7 +79,8 @@ TEST(Human, ParsesBytes) {
   EXPECT_EQ(*parse_bytes("1TB"), 1000000000000u);
   EXPECT_EQ(*parse_bytes("512kb"), 512000u);
   EXPECT_EQ(*parse_bytes("7b"), 7u);
-  for (const char* text : {"", "GiB", "-1GiB", "24XB", "1e9", "16777216TiB"}) EXPECT_FALSE(parse_bytes(text).ok()) << text;
+  for (const char* text : {"", "GiB", "-1GiB", "24XB", "1e9", "16777216TiB"})
+    EXPECT_FALSE(parse_bytes(text).ok()) << text;
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ constexpr std::array kElsewhere = {std::pair{"c", "context"},
 
 // How an option begins: a hyphen, or a dash that a text editor or a web page made of one.
 size_t dash_bytes(std::string_view text) {
-  for (const std::string_view dash : {"-", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212"}) {
+  for (const std::string_view dash :
+       {"-", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212"}) {
     if (text.starts_with(dash)) return dash.size();
   }
   return 0;
@@ -73,7 +74,8 @@ std::string nearest_option(const CLI::App& command, std::string_view word) {
   std::string name(without_dashes(word));
   std::replace(name.begin(), name.end(), '_', '-');
   for (const auto& [elsewhere, here] : kElsewhere) {
-    if (name == elsewhere && has_long_name(command, here)) return fmt::format("; did you mean '--{}'?", here);
+    if (name == elsewhere && has_long_name(command, here))
+      return fmt::format("; did you mean '--{}'?", here);
   }
   return did_you_mean(name, long_names(command), "--");
 }
@@ -111,7 +113,8 @@ Error refuse(std::string message) { return {ErrorCode::kInvalidArgument, std::mo
 // The arguments behind the command's name.
 class Reader {
  public:
-  Reader(const CLI::App& command, const std::vector<std::string>& given) : command_(command), given_(given) {
+  Reader(const CLI::App& command, const std::vector<std::string>& given)
+      : command_(command), given_(given) {
     for (const CLI::Option* option : command.get_options()) {
       if (option->get_positional()) positionals_.push_back(option);
     }
@@ -125,7 +128,8 @@ class Reader {
         out_.push_back(word);
         continue;
       }
-      Status read = !only_positionals_ && looks_like_option(word) ? read_option(word) : read_positional(word);
+      Status read =
+          !only_positionals_ && looks_like_option(word) ? read_option(word) : read_positional(word);
       if (!read.ok()) return read.take_error();
     }
     return std::move(out_);
@@ -133,12 +137,14 @@ class Reader {
 
  private:
   Error unknown(std::string_view word) const {
-    return refuse(fmt::format("unknown option '{}' of {}{}", shown(word), command_.get_name(), nearest_option(command_, word)));
+    return refuse(fmt::format("unknown option '{}' of {}{}", shown(word), command_.get_name(),
+                              nearest_option(command_, word)));
   }
 
   Status count(const CLI::Option& option, std::string_view word) {
     if (++counts_[&option] < 2 || !takes_value(option) || takes_several(option)) return {};
-    return refuse(fmt::format("'{}': {} is given twice; leave one out", shown(word), option.get_name(true, true)));
+    return refuse(fmt::format("'{}': {} is given twice; leave one out", shown(word),
+                              option.get_name(true, true)));
   }
 
   Status read_option(const std::string& word) {
@@ -147,7 +153,8 @@ class Reader {
     const CLI::Option* option = word[0] == '-' ? find_option(command_, name, is_long) : nullptr;
     const size_t name_end = is_long ? name.size() + 2 : 2;
     // "-prompt" is no -p of "rompt".
-    const bool lacks_dash = !is_long && has_long_name(command_, word.substr(1, word.find('=') - 1)) && word.size() > 2;
+    const bool lacks_dash =
+        !is_long && has_long_name(command_, word.substr(1, word.find('=') - 1)) && word.size() > 2;
     if (option == nullptr || lacks_dash) return unknown(word.substr(0, word.find('=')));
     Status counted = count(*option, word);
     if (!counted.ok()) return counted;
@@ -169,14 +176,16 @@ class Reader {
 
   Status read_rest_of_flag(const std::string& word, size_t name_end) {
     if (name_end == word.size()) return {};
-    if (word[name_end] == '=' || word.starts_with("--")) return refuse(fmt::format("'{}': takes no value", word.substr(0, name_end)));
+    if (word[name_end] == '=' || word.starts_with("--"))
+      return refuse(fmt::format("'{}': takes no value", word.substr(0, name_end)));
     return read_option("-" + word.substr(name_end));  // flags of one letter may share a hyphen
   }
 
   Status read_positional(const std::string& word) {
     if (word.empty()) return refuse("an argument is empty; is a variable of the shell not set?");
     if (n_positionals_ == positionals_.size())
-      return refuse(fmt::format("'{}' is not expected here; a text of several words goes in quotes", shown(word)));
+      return refuse(fmt::format("'{}' is not expected here; a text of several words goes in quotes",
+                                shown(word)));
     out_.push_back(word);
     return count(*positionals_[n_positionals_++], word);
   }
@@ -192,27 +201,33 @@ class Reader {
 
 }  // namespace
 
-Result<std::vector<std::string>> check_arguments(const CLI::App& app, const std::vector<std::string>& given) {
+Result<std::vector<std::string>> check_arguments(const CLI::App& app,
+                                                 const std::vector<std::string>& given) {
   const std::string list = fmt::format("{}", fmt::join(command_names(app), ", "));
-  if (given.empty() || given.front() == "--") return refuse("a subcommand is required, one of " + list);
+  if (given.empty() || given.front() == "--")
+    return refuse("a subcommand is required, one of " + list);
   const std::string& first = given.front();
   if (const CLI::App* command = find_command(app, first)) return Reader(*command, given).read();
   if (!looks_like_option(first))
-    return refuse(
-        fmt::format("unknown subcommand '{}', expected one of {}{}", shown(first), list, did_you_mean(first, command_names(app))));
+    return refuse(fmt::format("unknown subcommand '{}', expected one of {}{}", shown(first), list,
+                              did_you_mean(first, command_names(app))));
   const std::string name = first.substr(0, first.find('='));
-  if (find_option(app, without_dashes(name), name.starts_with("--")) != nullptr) return given;  // --help, --version
+  if (find_option(app, without_dashes(name), name.starts_with("--")) != nullptr)
+    return given;  // --help, --version
   for (const CLI::App* command : commands(app)) {
     if (find_option(*command, without_dashes(name), name.starts_with("--")) == nullptr) continue;
     return refuse(
-        fmt::format("'{}' stands before the subcommand; options go behind it: longhaul {} ... {}", name, command->get_name(), name));
+        fmt::format("'{}' stands before the subcommand; options go behind it: longhaul {} ... {}",
+                    name, command->get_name(), name));
   }
-  return refuse(fmt::format("unknown option '{}'{}", shown(name), did_you_mean(without_dashes(name), long_names(app), "--")));
+  return refuse(fmt::format("unknown option '{}'{}", shown(name),
+                            did_you_mean(without_dashes(name), long_names(app), "--")));
 }
 
 std::string help_hint(const CLI::App& app, const std::vector<std::string>& given) {
   const CLI::App* command = given.empty() ? nullptr : find_command(app, given.front());
-  return fmt::format("see `longhaul {}--help`", command == nullptr ? "" : command->get_name() + " ");
+  return fmt::format("see `longhaul {}--help`",
+                     command == nullptr ? "" : command->get_name() + " ");
 }
 
 }  // namespace longhaul::cli

@@ -10,18 +10,25 @@
 namespace longhaul::cli {
 
 void ChatFlags::add_to(CLI::App& c) {
-  template_set_ = c.add_option("--chat-template", template_file_, "a Jinja template to use instead of the checkpoint's");
+  template_set_ = c.add_option("--chat-template", template_file_,
+                               "a Jinja template to use instead of the checkpoint's");
   thinking_set_ = add_choice(c, "--thinking", thinking_,
-                             "off, on, max (the longest reasoning, where the format has it), or auto: as the template does by itself",
+                             "off, on, max (the longest reasoning, where the format has it), or "
+                             "auto: as the template does by itself",
                              {"auto", "off", "on", "max"});
   think_set_ = c.add_flag("--think", think_, "the same as --thinking on");
-  tools_set_ = c.add_option("--tools", tools_file_, "a JSON array of the functions that the model may call, as in OpenAI's API");
+  tools_set_ =
+      c.add_option("--tools", tools_file_,
+                   "a JSON array of the functions that the model may call, as in OpenAI's API");
 }
 
-bool ChatFlags::given() const { return *template_set_ || *thinking_set_ || *think_set_ || *tools_set_; }
+bool ChatFlags::given() const {
+  return *template_set_ || *thinking_set_ || *think_set_ || *tools_set_;
+}
 
 Result<ChatOptions> ChatFlags::options() const {
-  if (*think_set_ && *thinking_set_) return Error{ErrorCode::kInvalidArgument, "--think means --thinking on; give one of the two"};
+  if (*think_set_ && *thinking_set_)
+    return Error{ErrorCode::kInvalidArgument, "--think means --thinking on; give one of the two"};
   ChatOptions options;
   if (think_ || thinking_ == "on") options.thinking = Thinking::kOn;
   if (thinking_ == "off") options.thinking = Thinking::kOff;
@@ -65,8 +72,9 @@ void ReplyPrinter::print(const std::vector<ReplyPart>& parts) {
     }
     if (part.kind == ReplyPart::Kind::kReasoning && !terminal_) continue;
     begin(part.kind);
-    const std::string text =
-        part.kind == ReplyPart::Kind::kToolCall ? fmt::format("{}({})", part.call.name, part.call.arguments) : part.text;
+    const std::string text = part.kind == ReplyPart::Kind::kToolCall
+                                 ? fmt::format("{}({})", part.call.name, part.call.arguments)
+                                 : part.text;
     write_out(text);
     line_open_ = !text.ends_with('\n');
   }
@@ -80,11 +88,14 @@ void ReplyPrinter::end() {
 void tell_if_cut(StopReason reason, int64_t context, const Reply* reply, bool is_conversation) {
   const bool is_full = reason == StopReason::kContextFull;
   if (!is_full && reason != StopReason::kLength) return;
-  const bool only_reasoning = reply != nullptr && !reply->reasoning.empty() && reply->content.empty() && reply->tool_calls.empty();
+  const bool only_reasoning = reply != nullptr && !reply->reasoning.empty() &&
+                              reply->content.empty() && reply->tool_calls.empty();
   const char* begins_anew = is_conversation ? ", or begin anew with /reset" : "";
   if (is_full) {
     tell(fmt::format("the context of {} tokens is full: {}; give a larger --context{}", context,
-                     only_reasoning ? "the reasoning was cut off before the answer began" : "the answer was cut off", begins_anew));
+                     only_reasoning ? "the reasoning was cut off before the answer began"
+                                    : "the answer was cut off",
+                     begins_anew));
   } else if (only_reasoning) {
     tell("the reasoning was cut off before the answer began; allow more tokens with -n");
   }
@@ -104,7 +115,8 @@ void tell_lost_calls(const Reply& reply) {
 std::string tool_calls_json(const std::vector<ToolCall>& calls) {
   std::string out;
   for (const ToolCall& call : calls) {
-    out += fmt::format("{}{{\"name\": {}, \"arguments\": {}}}", out.empty() ? "" : ", ", json_escape(call.name), call.arguments);
+    out += fmt::format("{}{{\"name\": {}, \"arguments\": {}}}", out.empty() ? "" : ", ",
+                       json_escape(call.name), call.arguments);
   }
   return "[" + out + "]";
 }
@@ -112,8 +124,9 @@ std::string tool_calls_json(const std::vector<ToolCall>& calls) {
 std::string reply_notes_json(const std::vector<ReplyNote>& notes) {
   std::string out;
   for (const ReplyNote& note : notes) {
-    out += fmt::format("{}{{\"kind\": \"{}\", \"call\": {}, \"detail\": {}, \"count\": {}}}", out.empty() ? "" : ", ", to_string(note.kind),
-                       json_escape(note.call), json_escape(note.detail), note.count);
+    out += fmt::format("{}{{\"kind\": \"{}\", \"call\": {}, \"detail\": {}, \"count\": {}}}",
+                       out.empty() ? "" : ", ", to_string(note.kind), json_escape(note.call),
+                       json_escape(note.detail), note.count);
   }
   return "[" + out + "]";
 }

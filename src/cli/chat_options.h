@@ -21,11 +21,12 @@ class ChatFlags {
  private:
   std::string template_file_, thinking_ = "auto", tools_file_;
   bool think_ = false;
-  CLI::Option *template_set_ = nullptr, *thinking_set_ = nullptr, *think_set_ = nullptr, *tools_set_ = nullptr;
+  CLI::Option *template_set_ = nullptr, *thinking_set_ = nullptr, *think_set_ = nullptr,
+              *tools_set_ = nullptr;
 };
 
-// Writes an answer to standard output while it comes: content as it is; reasoning dimmed on a terminal and not at all elsewhere;
-// calls on lines of their own.
+// Writes an answer to standard output while it comes: content as it is; reasoning dimmed on a
+// terminal and not at all elsewhere; calls on lines of their own.
 class ReplyPrinter {
  public:
   ReplyPrinter();
@@ -45,7 +46,8 @@ class ReplyPrinter {
 void tell_if_cut(StopReason reason, int64_t context, const Reply* reply, bool is_conversation);
 // A line on standard error for each call that was cut off or cannot be read.
 void tell_lost_calls(const Reply& reply);
-std::string tool_calls_json(const std::vector<ToolCall>& calls);  // [{"name": ..., "arguments": {...}}, ...]
+std::string tool_calls_json(
+    const std::vector<ToolCall>& calls);  // [{"name": ..., "arguments": {...}}, ...]
 // [{"kind": ..., "call": ..., "detail": ..., "count": ...}, ...]
 std::string reply_notes_json(const std::vector<ReplyNote>& notes);
 

@@ -13,42 +13,56 @@ namespace longhaul::cli {
 void add_load_options(CLI::App& command, LoadOptions& o) {
   command
       .add_option("--weights", o.weights,
-                  "how weights are kept: auto (as in the checkpoint), f32, bf16, q8, q4, or released: each in its type in the checkpoint")
+                  "how weights are kept: auto (as in the checkpoint), f32, bf16, q8, q4, or "
+                  "released: each in its type in the checkpoint")
       ->capture_default_str();
-  command.add_option("--kv", o.kv, "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector)")->capture_default_str();
+  command
+      .add_option("--kv", o.kv,
+                  "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector)")
+      ->capture_default_str();
   add_threads(command, o.threads);
   add_count(command, "--context", o.context,
-            "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's maximum if less)", {.min = 1});
+            "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's "
+            "maximum if less)",
+            {.min = 1});
   add_count(command, "--chunk", o.chunk, "tokens of a prompt per step (default 512)", {.min = 1});
-  add_bytes(command, "--memory", o.memory_limit, "memory the model may use, such as 8GiB (default: what is available)");
+  add_bytes(command, "--memory", o.memory_limit,
+            "memory the model may use, such as 8GiB (default: what is available)");
   add_expert_cache(command, o.expert_cache);
   add_config_options(command, o.config_overrides, o.ignore_unknown_fields);
 }
 
 void add_threads(CLI::App& command, int& threads) {
-  add_count(command, "--threads", threads, "threads (default, or 0: the processors at hand)", {.max = 1024});
+  add_count(command, "--threads", threads, "threads (default, or 0: the processors at hand)",
+            {.max = 1024});
 }
 
 void add_expert_cache(CLI::App& command, uint64_t& bytes) {
-  add_bytes(
-      command, "--expert-cache", bytes,
-      "hold so many bytes of experts, such as 8GiB, and read the others from the checkpoint as tokens choose them (default: hold all)");
+  add_bytes(command, "--expert-cache", bytes,
+            "hold so many bytes of experts, such as 8GiB, and read the others from the checkpoint "
+            "as tokens choose them (default: hold all)");
 }
 
-void add_config_options(CLI::App& command, std::vector<std::string>& overrides, bool& ignore_unknown_fields) {
+void add_config_options(CLI::App& command, std::vector<std::string>& overrides,
+                        bool& ignore_unknown_fields) {
   command
       .add_option("--set", overrides,
-                  "change a field of config.json before it is read: a dotted path and a JSON value, such as "
-                  "rope_parameters.full_attention.attention_factor=1.2; null takes it away (may be given several times)")
+                  "change a field of config.json before it is read: a dotted path and a JSON "
+                  "value, such as "
+                  "rope_parameters.full_attention.attention_factor=1.2; null takes it away (may be "
+                  "given several times)")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
   command.add_flag("--ignore-unknown-fields", ignore_unknown_fields,
-                   "go on where config.json has fields that are not known here, at your own risk: they may change results");
+                   "go on where config.json has fields that are not known here, at your own risk: "
+                   "they may change results");
 }
 
-CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path, const std::string& help) {
+CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path,
+                        const std::string& help) {
   const auto take = [&path](const std::string& text) { path = text == "-" ? "/dev/stdout" : text; };
-  return command.add_option_function<std::string>(name, take, help + "; - is standard output")->type_name("FILE");
+  return command.add_option_function<std::string>(name, take, help + "; - is standard output")
+      ->type_name("FILE");
 }
 
 int print_report(const Result<Report>& report, bool json) {
@@ -60,15 +74,23 @@ int print_report(const Result<Report>& report, bool json) {
 void SamplingFlags::add_to(CLI::App& c) {
   using S = SamplingOptions;
   const auto set = [this](auto field) {
-    return [this, field](auto value) { changes_.emplace_back([field, value](S& s) { s.*field = value; }); };
+    return [this, field](auto value) {
+      changes_.emplace_back([field, value](S& s) { s.*field = value; });
+    };
   };
-  add_number(c, "--temp,--temperature", set(&S::temperature), "temperature; 0 takes the likeliest token", 0, 100);
+  add_number(c, "--temp,--temperature", set(&S::temperature),
+             "temperature; 0 takes the likeliest token", 0, 100);
   add_count(c, "--top-k", set(&S::top_k), "choose among the K likeliest tokens; 0: all");
-  add_number(c, "--top-p", set(&S::top_p), "choose among the fewest tokens whose probability reaches P", 0, 1);
-  add_number(c, "--min-p", set(&S::min_p), "leave out tokens less likely than P times the likeliest", 0, 1);
-  add_number(c, "--repetition-penalty", set(&S::repetition_penalty), "make tokens of prompt and answer less likely; 1: off", 0.01, 100);
-  add_number(c, "--presence-penalty", set(&S::presence_penalty), "taken from the logit of every token of the answer", -100, 100);
-  add_number(c, "--frequency-penalty", set(&S::frequency_penalty), "taken once for each time a token is in the answer", -100, 100);
+  add_number(c, "--top-p", set(&S::top_p),
+             "choose among the fewest tokens whose probability reaches P", 0, 1);
+  add_number(c, "--min-p", set(&S::min_p),
+             "leave out tokens less likely than P times the likeliest", 0, 1);
+  add_number(c, "--repetition-penalty", set(&S::repetition_penalty),
+             "make tokens of prompt and answer less likely; 1: off", 0.01, 100);
+  add_number(c, "--presence-penalty", set(&S::presence_penalty),
+             "taken from the logit of every token of the answer", -100, 100);
+  add_number(c, "--frequency-penalty", set(&S::frequency_penalty),
+             "taken once for each time a token is in the answer", -100, 100);
   add_seed(c, set(&S::seed), "random seed; the same seed gives the same text");
 }
 
@@ -78,7 +100,9 @@ SamplingOptions SamplingFlags::over(SamplingOptions s) const {
   return s;
 }
 
-static double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+static double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 void Progress::operator()(std::string_view what, double fraction) {
   const double now = seconds();
@@ -88,7 +112,8 @@ void Progress::operator()(std::string_view what, double fraction) {
   shown_ = true;
   constexpr int kWidth = 30;
   const int filled = static_cast<int>(fraction * kWidth);
-  write_err(fmt::format("\r{} [{:<{}}] {:3.0f} %", what, std::string(static_cast<size_t>(filled), '#'), kWidth, 100 * fraction));
+  write_err(fmt::format("\r{} [{:<{}}] {:3.0f} %", what,
+                        std::string(static_cast<size_t>(filled), '#'), kWidth, 100 * fraction));
 }
 
 Progress::~Progress() {

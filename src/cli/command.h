@@ -42,10 +42,12 @@ void add_threads(CLI::App& command, int& threads);
 void add_expert_cache(CLI::App& command, uint64_t& bytes);
 // How config.json is read: --set FIELD=VALUE, may be given several times, and
 // --ignore-unknown-fields.
-void add_config_options(CLI::App& command, std::vector<std::string>& overrides, bool& ignore_unknown_fields);
+void add_config_options(CLI::App& command, std::vector<std::string>& overrides,
+                        bool& ignore_unknown_fields);
 
 // A file to write; - means standard output.
-CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path, const std::string& help);
+CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path,
+                        const std::string& help);
 
 // Prints one of the two faces of a report, or its error; the exit status.
 int print_report(const Result<Report>& report, bool json);

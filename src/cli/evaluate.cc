@@ -24,14 +24,16 @@ struct LogitsFlags {
 int logits_command(LogitsFlags& f) {
   std::error_code failed;
   if (fs::is_regular_file(f.output, failed) && fs::equivalent(f.output, f.tokens_file, failed)) {
-    return fail({ErrorCode::kInvalidArgument, f.output + ": holds the tokens; give --output another name"});
+    return fail(
+        {ErrorCode::kInvalidArgument, f.output + ": holds the tokens; give --output another name"});
   }
   Progress progress;
   f.load.progress = [&](std::string_view what, double fraction) { progress(what, fraction); };
   const Result<std::vector<int32_t>> tokens = read_token_file(f.tokens_file);
   if (!tokens.ok()) return fail(tokens.error());
   f.load.all_logits = true;
-  if (f.load.context == 0) f.load.context = std::max<int64_t>(1, static_cast<int64_t>(tokens->size()));
+  if (f.load.context == 0)
+    f.load.context = std::max<int64_t>(1, static_cast<int64_t>(tokens->size()));
   const Result<Model> model = Model::load(f.model, f.load);
   if (!model.ok()) return fail(model.error());
   const Status status = write_logits(*model, *tokens, f.output, f.load.chunk, f.decode_from);
@@ -51,8 +53,10 @@ std::string json_number(double x) { return std::isfinite(x) ? fmt::format("{:.6f
 std::string score_json(const Score& s) {
   std::string values;
   for (float v : s.token_nll) values += fmt::format("{}{:.6f}", values.empty() ? "" : ", ", v);
-  return fmt::format("{{\n\"tokens\": {},\n\"nll\": {:.6f},\n\"perplexity\": {},\n\"token_ids\": [{}],\n\"token_nll\": [{}]\n}}\n",
-                     s.n_tokens, s.nll, json_number(std::exp(s.nll)), fmt::join(s.tokens, ", "), values);
+  return fmt::format(
+      "{{\n\"tokens\": {},\n\"nll\": {:.6f},\n\"perplexity\": {},\n\"token_ids\": "
+      "[{}],\n\"token_nll\": [{}]\n}}\n",
+      s.n_tokens, s.nll, json_number(std::exp(s.nll)), fmt::join(s.tokens, ", "), values);
 }
 
 int score_command(ScoreFlags& f) {
@@ -71,8 +75,9 @@ int score_command(ScoreFlags& f) {
   if (f.json) {
     write_out(score_json(*result));
   } else {
-    print("{} tokens in windows of {}: mean negative log-likelihood {:.4f}, perplexity {:.3f}\n", result->n_tokens,
-          std::min(f.window, model->context()), result->nll, std::exp(result->nll));
+    print("{} tokens in windows of {}: mean negative log-likelihood {:.4f}, perplexity {:.3f}\n",
+          result->n_tokens, std::min(f.window, model->context()), result->nll,
+          std::exp(result->nll));
   }
   return 0;
 }
@@ -84,7 +89,8 @@ void add_logits(CLI::App& app, Run& run) {
   CLI::App* c = app.add_subcommand("logits", "the raw logits of every position, as safetensors");
   c->add_option("MODEL", f->model, "model folder")->required();
   c->add_option("--tokens-file", f->tokens_file, "a JSON array of token ids")->required();
-  add_output(*c, "--output", f->output, "file to write: tensor \"logits\" [T, vocabulary] f32")->required();
+  add_output(*c, "--output", f->output, "file to write: tensor \"logits\" [T, vocabulary] f32")
+      ->required();
   add_count(*c, "--decode-from", f->decode_from, "from this position on, one token at a time");
   add_load_options(*c, f->load);
   c->callback([f, &run] { run = [f] { return logits_command(*f); }; });
@@ -92,10 +98,12 @@ void add_logits(CLI::App& app, Run& run) {
 
 void add_score(CLI::App& app, Run& run) {
   auto f = std::make_shared<ScoreFlags>();
-  CLI::App* c = app.add_subcommand("score", "how well the model predicts a text: negative log-likelihood and perplexity");
+  CLI::App* c = app.add_subcommand(
+      "score", "how well the model predicts a text: negative log-likelihood and perplexity");
   c->add_option("MODEL", f->model, "model folder")->required();
   c->add_option("-f,--file", f->file, "the text; - reads standard input")->required();
-  add_count(*c, "--window", f->window, "tokens scored together, each window beginning anew (default 512)", {.min = 1});
+  add_count(*c, "--window", f->window,
+            "tokens scored together, each window beginning anew (default 512)", {.min = 1});
   c->add_flag("--json", f->json, "print JSON with the value of each token");
   add_load_options(*c, f->load);
   c->callback([f, &run] { run = [f] { return score_command(*f); }; });

@@ -50,17 +50,20 @@ std::string wrapped(const std::string& text) {
 
 int run_program(const std::vector<std::string>& given) {
   set_notice_handler(tell);
-  if (const Status caught = end_when_files_shrink(exit_status(ErrorCode::kIo)); !caught.ok()) return fail(caught.error());
+  if (const Status caught = end_when_files_shrink(exit_status(ErrorCode::kIo)); !caught.ok())
+    return fail(caught.error());
   CLI::App app(
       "Longhaul runs language models built for long context, straight from their\n"
       "checkpoints, and tells what every token of context costs before it is spent.",
       "longhaul");
   describe(app);
   Run run;
-  for (const auto add : {add_run, add_chat, add_logits, add_score, add_inspect, add_plan, add_synth, add_quantize, add_bench})
+  for (const auto add : {add_run, add_chat, add_logits, add_score, add_inspect, add_plan, add_synth,
+                         add_quantize, add_bench})
     add(app, run);
   const auto refuse = [&](const std::string& message) {
-    return fail({ErrorCode::kInvalidArgument, fmt::format("{} ({})", message, help_hint(app, given))});
+    return fail(
+        {ErrorCode::kInvalidArgument, fmt::format("{} ({})", message, help_hint(app, given))});
   };
   Result<std::vector<std::string>> arguments = check_arguments(app, given);
   if (!arguments.ok()) return refuse(arguments.error().text());
@@ -82,12 +85,16 @@ int run_caught(const std::vector<std::string>& given) {
   try {
     return run_program(given);
   } catch (const std::bad_alloc&) {
-    return fail({ErrorCode::kOverBudget, "the system has no more memory to give; `longhaul plan` tells what a model needs"});
+    return fail(
+        {ErrorCode::kOverBudget,
+         "the system has no more memory to give; `longhaul plan` tells what a model needs"});
   } catch (const std::system_error& e) {
-    if (e.code() != std::errc::resource_unavailable_try_again) return fail({ErrorCode::kInternal, e.what()});
+    if (e.code() != std::errc::resource_unavailable_try_again)
+      return fail({ErrorCode::kInternal, e.what()});
     return fail({ErrorCode::kOverBudget, "the system starts no more threads; use fewer --threads"});
   } catch (const std::exception& e) {
-    return fail({ErrorCode::kInternal, fmt::format("{}; this is a fault of the program, please report it", e.what())});
+    return fail({ErrorCode::kInternal,
+                 fmt::format("{}; this is a fault of the program, please report it", e.what())});
   }
 }
 

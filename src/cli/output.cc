@@ -37,12 +37,15 @@ bool write_out(std::string_view text) {
 
 std::string shown(std::string_view text) {
   constexpr size_t kMost = 200;
-  return text.size() <= kMost ? std::string(text) : fmt::format("{}... ({} bytes)", text.substr(0, kMost), text.size());
+  return text.size() <= kMost ? std::string(text)
+                              : fmt::format("{}... ({} bytes)", text.substr(0, kMost), text.size());
 }
 
 void write_err(std::string_view text) { write_standard_error(text); }
 
-void tell(std::string_view message) { write_err(fmt::format("longhaul: {}\n", without_controls(message))); }
+void tell(std::string_view message) {
+  write_err(fmt::format("longhaul: {}\n", without_controls(message)));
+}
 
 int fail(const Error& error) {
   tell(error.text());

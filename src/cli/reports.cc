@@ -8,7 +8,9 @@
 namespace longhaul::cli {
 namespace {
 
-std::string join(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); }
+std::string join(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
 
 }  // namespace
 
@@ -20,10 +22,14 @@ void add_inspect(CLI::App& app, Run& run) {
   };
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand("inspect", "the architecture, block by block");
-  c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
+  c->add_option("MODEL", f->model,
+                "a model folder, a config.json, or one of: " + join(bundled_model_names()))
+      ->required();
   add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
   c->add_flag("--json", f->json, "print JSON");
-  c->callback([f, &run] { run = [f] { return print_report(inspect_model(f->model, f->options), f->json); }; });
+  c->callback([f, &run] {
+    run = [f] { return print_report(inspect_model(f->model, f->options), f->json); };
+  });
 }
 
 void add_plan(CLI::App& app, Run& run) {
@@ -33,26 +39,37 @@ void add_plan(CLI::App& app, Run& run) {
     bool json = false;
   };
   auto f = std::make_shared<Flags>();
-  CLI::App* c = app.add_subcommand("plan", "what a context costs: memory, work and bytes moved, before anything is loaded");
-  c->add_option("MODEL", f->model, "a model folder, a config.json, or one of: " + join(bundled_model_names()))->required();
-  add_count(*c, "--context", f->options.context, "tokens of context, such as 128k (default: the model's maximum)", {.min = 1});
+  CLI::App* c = app.add_subcommand(
+      "plan", "what a context costs: memory, work and bytes moved, before anything is loaded");
+  c->add_option("MODEL", f->model,
+                "a model folder, a config.json, or one of: " + join(bundled_model_names()))
+      ->required();
+  add_count(*c, "--context", f->options.context,
+            "tokens of context, such as 128k (default: the model's maximum)", {.min = 1});
   add_count(*c, "--batch", f->options.batch, "sequences side by side (default 1)", {.min = 1});
-  c->add_option(
-       "--weights", f->options.weights,
-       "how weights are kept: auto (as loading the folder would; bf16 without weights), f32, bf16, q8, q4, or released: as published")
+  c->add_option("--weights", f->options.weights,
+                "how weights are kept: auto (as loading the folder would; bf16 without weights), "
+                "f32, bf16, q8, q4, or released: as published")
       ->capture_default_str();
   c->add_option("--kv", f->options.kv,
-                "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or released: as published")
+                "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or "
+                "released: as published")
       ->capture_default_str();
-  c->add_option("--against", f->options.against, "another model to set beside it, figure by figure")->type_name("MODEL");
-  add_texts(*c, "--what-if", f->options.what_if, "edit the model and price the result: " + join(what_if_edits()))->type_name("NAME");
-  add_bytes(*c, "--memory", f->options.memory, "memory that the largest context must fit, such as 24GiB (default: what is available)");
-  add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)", {.min = 1});
+  c->add_option("--against", f->options.against, "another model to set beside it, figure by figure")
+      ->type_name("MODEL");
+  add_texts(*c, "--what-if", f->options.what_if,
+            "edit the model and price the result: " + join(what_if_edits()))
+      ->type_name("NAME");
+  add_bytes(*c, "--memory", f->options.memory,
+            "memory that the largest context must fit, such as 24GiB (default: what is available)");
+  add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)",
+            {.min = 1});
   add_threads(*c, f->options.threads);
   add_expert_cache(*c, f->options.expert_cache);
   add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
   c->add_flag("--json", f->json, "print JSON");
-  c->callback([f, &run] { run = [f] { return print_report(plan_model(f->model, f->options), f->json); }; });
+  c->callback(
+      [f, &run] { run = [f] { return print_report(plan_model(f->model, f->options), f->json); }; });
 }
 
 void add_synth(CLI::App& app, Run& run) {
@@ -61,16 +78,22 @@ void add_synth(CLI::App& app, Run& run) {
     SynthOptions options;
   };
   auto f = std::make_shared<Flags>();
-  CLI::App* c = app.add_subcommand("synth", "a random checkpoint with real tensor names and shapes");
-  c->add_option("MODEL", f->model, "a config.json, its folder, or one of: " + join(bundled_model_names()))->required();
+  CLI::App* c =
+      app.add_subcommand("synth", "a random checkpoint with real tensor names and shapes");
+  c->add_option("MODEL", f->model,
+                "a config.json, its folder, or one of: " + join(bundled_model_names()))
+      ->required();
   c->add_option("--out", f->out, "folder to write")->required();
-  add_count(*c, "--layers", f->options.layers, "only so many layers (default, or 0: all)", {.max = 100000});
+  add_count(*c, "--layers", f->options.layers, "only so many layers (default, or 0: all)",
+            {.max = 100000});
   add_seed(
       *c, [f](uint64_t seed) { f->options.seed = seed; }, "random seed (default 0)");
-  c->add_option(
-      "--weights", f->options.weights,
-      "q4, q8 or bf16: a packed folder, as quantize writes it, of a model whose plain checkpoint may be too large for this machine");
-  c->add_option("--dtype", f->options.dtype, "bf16, f32, or released: FP8 and FP4 where the model was published so")->capture_default_str();
+  c->add_option("--weights", f->options.weights,
+                "q4, q8 or bf16: a packed folder, as quantize writes it, of a model whose plain "
+                "checkpoint may be too large for this machine");
+  c->add_option("--dtype", f->options.dtype,
+                "bf16, f32, or released: FP8 and FP4 where the model was published so")
+      ->capture_default_str();
   add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
   c->callback([f, &run] {
     run = [f] {
@@ -89,9 +112,12 @@ void add_quantize(CLI::App& app, Run& run) {
     bool json = false;
   };
   auto f = std::make_shared<Flags>();
-  CLI::App* c = app.add_subcommand("quantize", "a checkpoint as a folder of packed weights, which loads without work");
+  CLI::App* c = app.add_subcommand(
+      "quantize", "a checkpoint as a folder of packed weights, which loads without work");
   c->add_option("MODEL", f->model, "model folder")->required();
-  c->add_option("--weights", f->options.weights, "q4, q8, bf16, or released: each in its type in the checkpoint")->capture_default_str();
+  c->add_option("--weights", f->options.weights,
+                "q4, q8, bf16, or released: each in its type in the checkpoint")
+      ->capture_default_str();
   c->add_option("--out", f->out, "folder to write")->required();
   add_threads(*c, f->options.threads);
   add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);

@@ -21,7 +21,8 @@ struct Comparison {
 
 // The request's what-ifs edit the first model alone.
 //   against_weights  how the second one's are kept, as the first one's where not given
-Result<Comparison> compare(const Architecture& model, const Architecture& against, const PlanRequest& request,
+Result<Comparison> compare(const Architecture& model, const Architecture& against,
+                           const PlanRequest& request,
                            std::optional<WeightFormat> against_weights = {});
 
 // One figure of both. Values are whole, bytes a token excepted.

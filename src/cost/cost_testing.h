@@ -11,8 +11,10 @@
 
 namespace longhaul {
 
-inline constexpr const char* kDeepSeekPresets[] = {"deepseek-v4-flash", "deepseek-v4-pro", "deepseek-v3.2"};
-inline constexpr const char* kGemmaPresets[] = {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B", "gemma-4-26B-A4B", "gemma-4-31B"};
+inline constexpr const char* kDeepSeekPresets[] = {"deepseek-v4-flash", "deepseek-v4-pro",
+                                                   "deepseek-v3.2"};
+inline constexpr const char* kGemmaPresets[] = {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B",
+                                                "gemma-4-26B-A4B", "gemma-4-31B"};
 
 inline Architecture described(std::string_view name) {
   auto arch = preset(name);

@@ -9,10 +9,13 @@ namespace longhaul {
 
 std::string describe(const StateSpec& s) {
   if (s.is_fixed()) return fmt::format("a block of {} numbers in f32", s.fixed_elements);
-  const char* holds = s.rows == RowKind::kShared ? "key and value at once" : s.rows == RowKind::kKeys ? "a key" : "keys and values";
+  const char* holds = s.rows == RowKind::kShared ? "key and value at once"
+                      : s.rows == RowKind::kKeys ? "a key"
+                                                 : "keys and values";
   const std::string row = fmt::format("{} x {}, {}", s.n_kv_heads, s.head_dim, holds);
   if (s.is_ring()) return fmt::format("a ring of {} rows of {}", s.window, row);
-  return s.ratio == 1 ? fmt::format("a row a token of {}", row) : fmt::format("a row every {} tokens of {}", s.ratio, row);
+  return s.ratio == 1 ? fmt::format("a row a token of {}", row)
+                      : fmt::format("a row every {} tokens of {}", s.ratio, row);
 }
 
 Schedule schedule(const Architecture& arch) {
@@ -28,7 +31,8 @@ Schedule schedule(const Architecture& arch) {
     const auto same = [&](const ScheduleLetter& l) { return l.letter == own.letter; };
     if (std::none_of(s.legend.begin(), s.legend.end(), same)) s.legend.push_back(own);
   }
-  std::stable_sort(s.legend.begin(), s.legend.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
+  std::stable_sort(s.legend.begin(), s.legend.end(),
+                   [](const auto& a, const auto& b) { return a.rank < b.rank; });
   return s;
 }
 

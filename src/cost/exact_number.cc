@@ -19,7 +19,8 @@ std::string exact_number(double n) {
   if (!(n >= 0 && n < kWholeBelow)) return fmt::format("{}", n);
   const auto whole = static_cast<uint64_t>(n);
   if (is_whole(n)) return format_exact(whole);
-  std::string fraction = fmt::format("{:.7f}", n - std::floor(n)).substr(1);  // shares of up to 128 tokens have seven digits
+  std::string fraction = fmt::format("{:.7f}", n - std::floor(n))
+                             .substr(1);  // shares of up to 128 tokens have seven digits
   fraction.erase(fraction.find_last_not_of('0') + 1);
   return format_exact(whole) + fraction;
 }

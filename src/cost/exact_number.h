@@ -1,4 +1,5 @@
-// Numbers that are whole for most models and have a fraction for some: bytes a token where a compressed row stands for many.
+// Numbers that are whole for most models and have a fraction for some: bytes a token where a
+// compressed row stands for many.
 #pragma once
 
 #include <string>

@@ -6,7 +6,8 @@ namespace longhaul {
 namespace {
 
 bool is_multiplied(WeightUse use) {
-  return use == WeightUse::kMatrix || use == WeightUse::kExpert || use == WeightUse::kTaps || use == WeightUse::kFine;
+  return use == WeightUse::kMatrix || use == WeightUse::kExpert || use == WeightUse::kTaps ||
+         use == WeightUse::kFine;
 }
 
 uint64_t weight_flops(const WeightSpec& w, const WeightRole& role) {
@@ -34,7 +35,9 @@ Wide state_flops_per_row(const Architecture& arch, const Block& block) {
 
 uint64_t linear_flops_per_row(const Architecture& arch, const Block& block) {
   uint64_t flops = stream_mix_flops(arch, block);
-  for_each_weight(block, [&](WeightId id, const WeightRole& role) { flops += weight_flops(arch.weight(id), role); });
+  for_each_weight(block, [&](WeightId id, const WeightRole& role) {
+    flops += weight_flops(arch.weight(id), role);
+  });
   return flops;
 }
 
@@ -45,7 +48,8 @@ uint64_t head_flops_per_row(const Architecture& arch) {
 uint64_t collapse_flops_per_row(const Architecture& arch) {
   if (!arch.head.collapse) return 0;
   const WeightSpec& fn = arch.weight(arch.head.collapse->fn);
-  return 2 * static_cast<uint64_t>(fn.n_elements()) + hyper_read_flops(arch.n_streams, arch.hidden_size);
+  return 2 * static_cast<uint64_t>(fn.n_elements()) +
+         hyper_read_flops(arch.n_streams, arch.hidden_size);
 }
 
 Wide attention_flops_at(const Architecture& arch, int64_t n) {
@@ -57,7 +61,8 @@ Wide attention_flops_at(const Architecture& arch, int64_t n) {
 Wide prefill_flops(const Architecture& arch, int64_t n) {
   Wide flops = head_flops_per_row(arch) + Wide{collapse_flops_per_row(arch)} * static_cast<Wide>(n);
   for (const Block& block : arch.blocks) {
-    flops += Wide{linear_flops_per_row(arch, block)} * static_cast<Wide>(n) + block.mixer.prompt_flops(n);
+    flops += Wide{linear_flops_per_row(arch, block)} * static_cast<Wide>(n) +
+             block.mixer.prompt_flops(n);
   }
   return flops;
 }
@@ -94,7 +99,8 @@ Wide decode_fp8_equivalent_flops(const Architecture& arch, int64_t n) {
   };
   Wide halves = Wide{collapse_flops_per_row(arch)} * kF32 + weight(arch.head.matrix, {});
   for (const Block& block : arch.blocks) {
-    for_each_weight(block, [&](WeightId id, const WeightRole& role) { halves += weight(id, role); });
+    for_each_weight(block,
+                    [&](WeightId id, const WeightRole& role) { halves += weight(id, role); });
     halves += Wide{stream_mix_flops(arch, block)} * kF32;
     for (const StateWork& w : block.mixer.context_work(n).work) halves += Wide{w.flops} * unit(w);
   }

@@ -31,17 +31,21 @@ void add_header(Out out, const Architecture& arch) {
   const auto pieces = parameter_pieces(arch);
   const uint64_t total = total_parameters(pieces), active = active_parameters(pieces);
   fmt::format_to(out, "{} ({})\n", arch.name, arch.family);
-  fmt::format_to(out, "{} layers, hidden size {}, vocabulary {}, made for {} positions\n", arch.n_layers, arch.hidden_size,
-                 format_exact(static_cast<uint64_t>(arch.vocab_size)), format_exact(static_cast<uint64_t>(arch.max_positions)));
-  fmt::format_to(out, "{} parameters ({}), {} at work on a token\n", format_count(static_cast<double>(total)), format_exact(total),
+  fmt::format_to(out, "{} layers, hidden size {}, vocabulary {}, made for {} positions\n",
+                 arch.n_layers, arch.hidden_size,
+                 format_exact(static_cast<uint64_t>(arch.vocab_size)),
+                 format_exact(static_cast<uint64_t>(arch.max_positions)));
+  fmt::format_to(out, "{} parameters ({}), {} at work on a token\n",
+                 format_count(static_cast<double>(total)), format_exact(total),
                  format_count(static_cast<double>(active)));
   if (arch.n_streams > 1) {
-    fmt::format_to(out, "{} residual streams joined by {}\n", arch.n_streams, residual_words(arch.blocks.front().residual).joined_by);
+    fmt::format_to(out, "{} residual streams joined by {}\n", arch.n_streams,
+                   residual_words(arch.blocks.front().residual).joined_by);
   }
   for (const ParameterPiece& p : pieces) {
     if (p.use == WeightUse::kLookup)
-      fmt::format_to(out, "of these {} in a table of which a token reads {} numbers\n", format_count(static_cast<double>(p.elements)),
-                     p.active);
+      fmt::format_to(out, "of these {} in a table of which a token reads {} numbers\n",
+                     format_count(static_cast<double>(p.elements)), p.active);
   }
 }
 
@@ -50,7 +54,8 @@ std::string legend_text(const Schedule& s) {
   for (const ScheduleLetter& l : s.legend) shown.push_back(l.meaning);
   const auto is_lower = [](char c) { return std::islower(static_cast<unsigned char>(c)) != 0; };
   const bool shares = std::any_of(s.letters.begin(), s.letters.end(), is_lower);
-  return fmt::format("{}{}", fmt::join(shown, ", "), shares ? "; lower case reads the cache of the last capital of its kind" : "");
+  return fmt::format("{}{}", fmt::join(shown, ", "),
+                     shares ? "; lower case reads the cache of the last capital of its kind" : "");
 }
 
 void add_schedule(Out out, const Architecture& arch) {
@@ -67,15 +72,18 @@ void add_schedule(Out out, const Architecture& arch) {
 // Of the column of descriptions.
 size_t description_width(const Architecture& arch) {
   size_t width = 36;
-  for (const Block& block : arch.blocks) width = std::max(width, block.mixer.words(arch).summary.size());
+  for (const Block& block : arch.blocks)
+    width = std::max(width, block.mixer.words(arch).summary.size());
   return width;
 }
 
 void add_block(Out out, const Architecture& arch, const Block& block, size_t width) {
   const Words words = block.mixer.words(arch);
-  fmt::format_to(out, "  {:<{}}{:>10}", words.summary, width, format_count(static_cast<double>(block_parameters(arch, block))));
+  fmt::format_to(out, "  {:<{}}{:>10}", words.summary, width,
+                 format_count(static_cast<double>(block_parameters(arch, block))));
   if (!words.heads.empty()) fmt::format_to(out, "   {}", words.heads);
-  if (const StateId state = borrowed_state(block); state != kNone) fmt::format_to(out, "   <-- cache of layer {}", arch.state(state).layer);
+  if (const StateId state = borrowed_state(block); state != kNone)
+    fmt::format_to(out, "   <-- cache of layer {}", arch.state(state).layer);
   fmt::format_to(out, "\n");
   if (!words.details.empty()) fmt::format_to(out, "  {:{}}   {}\n", "", width + 10, words.details);
 }
@@ -85,7 +93,8 @@ void add_states(Out out, const Architecture& arch) {
   std::vector<std::pair<std::string, int64_t>> kinds;
   for (const StateSpec& state : arch.states) {
     const std::string text = describe(state);
-    const auto same = std::find_if(kinds.begin(), kinds.end(), [&](const auto& kind) { return kind.first == text; });
+    const auto same = std::find_if(kinds.begin(), kinds.end(),
+                                   [&](const auto& kind) { return kind.first == text; });
     if (same == kinds.end()) {
       kinds.emplace_back(text, 1);
     } else {
@@ -97,8 +106,12 @@ void add_states(Out out, const Architecture& arch) {
 }
 
 Json state_json(const StateSpec& s) {
-  if (s.is_fixed()) return Json::object({{"layer", s.layer}, {"fixed_elements", s.fixed_elements}, {"fixed_f32", true}});
-  const char* rows = s.rows == RowKind::kShared ? "shared" : s.rows == RowKind::kKeys ? "keys" : "keys and values";
+  if (s.is_fixed())
+    return Json::object(
+        {{"layer", s.layer}, {"fixed_elements", s.fixed_elements}, {"fixed_f32", true}});
+  const char* rows = s.rows == RowKind::kShared ? "shared"
+                     : s.rows == RowKind::kKeys ? "keys"
+                                                : "keys and values";
   return Json::object({{"layer", s.layer},
                        {"n_kv_heads", s.n_kv_heads},
                        {"head_dim", s.head_dim},
@@ -109,8 +122,10 @@ Json state_json(const StateSpec& s) {
 
 Json block_json(const Architecture& arch, const Block& block) {
   const Words words = block.mixer.words(arch);
-  Json json = Json::object(
-      {{"layer", block.layer}, {"mixer", words.name}, {"description", words.summary}, {"params", block_parameters(arch, block)}});
+  Json json = Json::object({{"layer", block.layer},
+                            {"mixer", words.name},
+                            {"description", words.summary},
+                            {"params", block_parameters(arch, block)}});
   for (const auto& [name, value] : words.fields) json.set(name, value);
   for (const auto& [name, value] : residual_words(block.residual).fields) json.set(name, value);
   return json;

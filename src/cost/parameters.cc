@@ -19,7 +19,8 @@ class Collector {
     if (is_new) pieces_.push_back({.layer = layer, .use = w.use});
     ParameterPiece& piece = pieces_[it->second];
     if (piece.layer != layer || w.use == WeightUse::kLookup) piece.layer = kNone;
-    if (!is_new && w.use == WeightUse::kLookup) return;  // a tied table adds nothing to what is multiplied anyway
+    if (!is_new && w.use == WeightUse::kLookup)
+      return;  // a tied table adds nothing to what is multiplied anyway
     piece.use = w.use;
     piece.elements = static_cast<uint64_t>(w.n_elements());
     piece.active = piece.elements;
@@ -45,12 +46,16 @@ class Collector {
 
 std::vector<ParameterPiece> parameter_pieces(const Architecture& arch, WeightFormat format) {
   Collector collector(arch, format);
-  for (WeightId id : {arch.embedding.table, arch.embedding.bias, arch.embedding.scale_vector}) collector.add(id, kNone);
+  for (WeightId id : {arch.embedding.table, arch.embedding.bias, arch.embedding.scale_vector})
+    collector.add(id, kNone);
   for (const Block& block : arch.blocks) {
-    for_each_weight(block, [&](WeightId id, const WeightRole& role) { collector.add(id, block.layer, role); });
+    for_each_weight(
+        block, [&](WeightId id, const WeightRole& role) { collector.add(id, block.layer, role); });
   }
   if (arch.head.collapse) {
-    for (WeightId id : {arch.head.collapse->fn, arch.head.collapse->base, arch.head.collapse->scale}) collector.add(id, kNone);
+    for (WeightId id :
+         {arch.head.collapse->fn, arch.head.collapse->base, arch.head.collapse->scale})
+      collector.add(id, kNone);
   }
   collector.add(arch.head.norm.weight, kNone);
   collector.add(arch.head.matrix, kNone);

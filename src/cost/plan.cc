@@ -34,7 +34,8 @@ Status check_request(const PlanRequest& r) {
   LH_RETURN_IF_ERROR(check_range("the rows of logits", r.logit_rows, 1, 1 << 20));
   LH_RETURN_IF_ERROR(check_range("the number of threads", r.n_threads, 1, 1 << 12));
   if (!is_computable(r.kv.dtype) && r.kv.dtype != DType::kI8)
-    return unsupported("the cache can be kept as f32, bf16 or q8, not {}; choose one of them", to_string(r.kv.dtype));
+    return unsupported("the cache can be kept as f32, bf16 or q8, not {}; choose one of them",
+                       to_string(r.kv.dtype));
   return {};
 }
 
@@ -43,7 +44,9 @@ Result<uint64_t> narrow(Wide n, const char* what) {
   return static_cast<uint64_t>(n);
 }
 
-uint64_t state_bytes_of(const StateSpec& s, const PlanRequest& r, int64_t context) { return kv_bytes(s, context, r.kv); }
+uint64_t state_bytes_of(const StateSpec& s, const PlanRequest& r, int64_t context) {
+  return kv_bytes(s, context, r.kv);
+}
 
 Wide state_bytes_of(const Architecture& arch, const PlanRequest& r, int64_t context) {
   Wide bytes = 0;
@@ -53,16 +56,21 @@ Wide state_bytes_of(const Architecture& arch, const PlanRequest& r, int64_t cont
 
 Wide growing_bytes_of(const Architecture& arch, const PlanRequest& r) {
   Wide bytes = 0;
-  for (const StateSpec& s : arch.states) bytes += s.is_paged() ? state_bytes_of(s, r, r.context) : 0;
+  for (const StateSpec& s : arch.states)
+    bytes += s.is_paged() ? state_bytes_of(s, r, r.context) : 0;
   return bytes * static_cast<Wide>(r.batch);
 }
 
-uint64_t row_bytes(const StateSpec& s, const PlanRequest& r) { return kv_layout(s, r.kv).bytes_per_slot(); }
+uint64_t row_bytes(const StateSpec& s, const PlanRequest& r) {
+  return kv_layout(s, r.kv).bytes_per_slot();
+}
 // Of compressed rows a token's share.
 double bytes_per_token(const StateSpec& s, const PlanRequest& r) {
   return s.is_fixed() ? 0 : static_cast<double>(row_bytes(s, r)) / static_cast<double>(s.ratio);
 }
-double growth_per_token(const StateSpec& s, const PlanRequest& r) { return s.is_paged() ? bytes_per_token(s, r) : 0; }
+double growth_per_token(const StateSpec& s, const PlanRequest& r) {
+  return s.is_paged() ? bytes_per_token(s, r) : 0;
+}
 
 // Tables stay in their file as they are, whatever becomes of the matrices.
 uint64_t mapped_bytes(const Architecture& arch) {
@@ -73,7 +81,8 @@ uint64_t mapped_bytes(const Architecture& arch) {
     const auto tensor = static_cast<size_t>(w.tensor);
     if (!w.is_table() || seen[tensor]) return;
     seen[tensor] = true;
-    bytes += static_cast<uint64_t>(arch.tensors[tensor].n_elements()) * bytes_per_element(w.released);
+    bytes +=
+        static_cast<uint64_t>(arch.tensors[tensor].n_elements()) * bytes_per_element(w.released);
   });
   return bytes;
 }
@@ -86,12 +95,14 @@ double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRe
   const auto width = static_cast<double>(bytes_per_element(compute_dtype_of(r.weights)));
   double sum = 0;
   for (const ParameterPiece& p : pieces) {
-    const double all =
-        is_plain || p.use == WeightUse::kLookup ? width * static_cast<double>(p.elements) : static_cast<double>(p.resident_bytes);
+    const double all = is_plain || p.use == WeightUse::kLookup
+                           ? width * static_cast<double>(p.elements)
+                           : static_cast<double>(p.resident_bytes);
     if (p.use == WeightUse::kLookup) {
       sum += all / static_cast<double>(p.rows) * static_cast<double>(r.batch);
     } else if (p.use == WeightUse::kExpert) {
-      sum += expected_experts(p.n_experts, p.top_k, r.batch) * (all / static_cast<double>(p.n_experts));
+      sum += expected_experts(p.n_experts, p.top_k, r.batch) *
+             (all / static_cast<double>(p.n_experts));
     } else {
       sum += all;
     }
@@ -104,7 +115,8 @@ uint64_t kv_read_bytes(const Architecture& arch, const ContextWork& work, const 
   uint64_t bytes = 0;
   for (const auto& [id, rows] : work.reads) {
     const StateSpec& s = arch.state(id);
-    bytes += s.is_fixed() ? state_bytes_of(s, r, r.context) : row_bytes(s, r) * static_cast<uint64_t>(rows);
+    bytes += s.is_fixed() ? state_bytes_of(s, r, r.context)
+                          : row_bytes(s, r) * static_cast<uint64_t>(rows);
   }
   return bytes;
 }
@@ -125,20 +137,24 @@ int64_t largest_context(const Architecture& arch, const PlanRequest& r, uint64_t
   return fits;
 }
 
-void add_block(const Architecture& arch, const Block& block, const PlanRequest& r, LayerPlan& layer) {
+void add_block(const Architecture& arch, const Block& block, const PlanRequest& r,
+               LayerPlan& layer) {
   const ContextWork work = block.mixer.context_work(r.context);
   layer.mixers.push_back(block.mixer.words(arch).summary);
   layer.decode_flops += linear_flops_per_row(arch, block) + work.flops();
   layer.kv_read_bytes += kv_read_bytes(arch, work, r);
-  if (const StateId state = borrowed_state(block); state != kNone) layer.state_source = arch.state(state).layer;
+  if (const StateId state = borrowed_state(block); state != kNone)
+    layer.state_source = arch.state(state).layer;
 }
 
-std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& r, const std::vector<ParameterPiece>& pieces) {
+std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& r,
+                                   const std::vector<ParameterPiece>& pieces) {
   std::vector<LayerPlan> layers;
   std::vector<int64_t> only_layer(arch.weights.size(), kNone);  // that uses a weight; -2: several
   constexpr int64_t kSeveral = -2;
   for (const Block& block : arch.blocks) {
-    if (layers.empty() || layers.back().layer != block.layer) layers.push_back({.layer = block.layer});
+    if (layers.empty() || layers.back().layer != block.layer)
+      layers.push_back({.layer = block.layer});
     add_block(arch, block, r, layers.back());
     for_each_weight(block, [&](WeightId id, const WeightRole&) {
       int64_t& only = only_layer[static_cast<size_t>(id)];
@@ -153,20 +169,26 @@ std::vector<LayerPlan> plan_layers(const Architecture& arch, const PlanRequest& 
     }
     for (size_t id = 0; id < only_layer.size(); ++id) {
       const bool stays = r.expert_cache > 0 && arch.weights[id].use == WeightUse::kExpert;
-      if (only_layer[id] == layer.layer && !stays) layer.weight_bytes += resident_bytes(arch.weights[id], r.weights);
+      if (only_layer[id] == layer.layer && !stays)
+        layer.weight_bytes += resident_bytes(arch.weights[id], r.weights);
     }
     for (const ParameterPiece& p : pieces) layer.params += p.layer == layer.layer ? p.elements : 0;
   }
   return layers;
 }
 
-Status price_traffic(const Architecture& arch, const PlanRequest& r, const std::vector<ParameterPiece>& pieces, Plan& p) {
+Status price_traffic(const Architecture& arch, const PlanRequest& r,
+                     const std::vector<ParameterPiece>& pieces, Plan& p) {
   Wide cache = 0;
-  for (const Block& block : arch.blocks) cache += kv_read_bytes(arch, block.mixer.context_work(r.context), r);
+  for (const Block& block : arch.blocks)
+    cache += kv_read_bytes(arch, block.mixer.context_work(r.context), r);
   LH_TRY(p.decode_read_cache_bytes, narrow(cache * static_cast<Wide>(r.batch), "bytes read"));
-  const double weights = weight_read_bytes(pieces, r), written = kv_write_bytes(arch, r) * static_cast<double>(r.batch);
+  const double weights = weight_read_bytes(pieces, r),
+               written = kv_write_bytes(arch, r) * static_cast<double>(r.batch);
   LH_TRY(p.decode_read_weight_bytes, narrow(static_cast<Wide>(std::round(weights)), "bytes read"));
-  LH_TRY(p.decode_read_bytes, narrow(static_cast<Wide>(std::round(weights + written)) + p.decode_read_cache_bytes, "bytes read"));
+  LH_TRY(p.decode_read_bytes,
+         narrow(static_cast<Wide>(std::round(weights + written)) + p.decode_read_cache_bytes,
+                "bytes read"));
   return {};
 }
 
@@ -175,14 +197,16 @@ Status price_experts(const Architecture& arch, const PlanRequest& r, Plan& p) {
   double cold = 0;
   for (const Mixture& m : mixtures(arch)) {
     p.n_experts += m.n_experts;
-    cold += expected_experts(m.n_experts, m.top_k, r.batch) * static_cast<double>(expert_bytes(arch, m, r.weights));
+    cold += expected_experts(m.n_experts, m.top_k, r.batch) *
+            static_cast<double>(expert_bytes(arch, m, r.weights));
   }
   p.expert_bytes = expert_weight_bytes(arch, r.weights);
   p.weight_bytes = resident_weight_bytes(arch, r.weights);
   if (r.expert_cache == 0) return {};
   LH_TRY(p.expert_cache, expert_cache_layout(arch, r.weights, r.n_threads, r.expert_cache));
   p.weight_bytes = p.weight_bytes - p.expert_bytes + p.expert_cache->bytes();
-  const double held = static_cast<double>(p.expert_cache->n_slots) / static_cast<double>(p.n_experts);
+  const double held =
+      static_cast<double>(p.expert_cache->n_slots) / static_cast<double>(p.n_experts);
   p.expert_stream_bytes_cold = static_cast<uint64_t>(std::round(cold));
   p.expert_stream_bytes = static_cast<uint64_t>(std::round(cold * (1 - held)));
   return {};
@@ -206,13 +230,17 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
   LH_TRY(p.growing_state_bytes, narrow(growing_bytes_of(arch, r), "state bytes"));
   for (const StateSpec& s : arch.states) p.state_bytes_per_token += growth_per_token(s, r);
   LH_TRY(p.total_bytes, narrow(Wide{p.weight_bytes} + p.state_bytes + p.scratch_bytes, "bytes"));
-  LH_TRY(p.decode_attention_flops, narrow(attention_flops_at(arch, r.context), "FLOPs of attention"));
-  Wide decode_flops = Wide{head_flops_per_row(arch)} + collapse_flops_per_row(arch) + p.decode_attention_flops;
+  LH_TRY(p.decode_attention_flops,
+         narrow(attention_flops_at(arch, r.context), "FLOPs of attention"));
+  Wide decode_flops =
+      Wide{head_flops_per_row(arch)} + collapse_flops_per_row(arch) + p.decode_attention_flops;
   for (const Block& block : arch.blocks) decode_flops += linear_flops_per_row(arch, block);
   LH_TRY(p.decode_flops_per_token, narrow(decode_flops, "FLOPs of a token"));
-  LH_TRY(p.decode_fp8_equivalent_flops, narrow(decode_fp8_equivalent_flops(arch, r.context), "FLOPs of a token"));
+  LH_TRY(p.decode_fp8_equivalent_flops,
+         narrow(decode_fp8_equivalent_flops(arch, r.context), "FLOPs of a token"));
   LH_TRY(p.prefill_flops, narrow(prefill_flops(arch, r.context), "FLOPs of the prompt"));
-  LH_TRY(p.prefill_flops_skip, narrow(prefill_flops_needed_rows(arch, r.context), "FLOPs of the prompt"));
+  LH_TRY(p.prefill_flops_skip,
+         narrow(prefill_flops_needed_rows(arch, r.context), "FLOPs of the prompt"));
   LH_RETURN_IF_ERROR(price_traffic(arch, r, pieces, p));
   if (r.memory) p.max_context = largest_context(arch, r, p.weight_bytes + p.scratch_bytes);
   p.layers = plan_layers(arch, r, pieces);

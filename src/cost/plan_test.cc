@@ -87,7 +87,8 @@ TEST(Plan, EqualsTheGoldenFiguresInReleasedFormats) {
       EXPECT_EQ(released.state_bytes, integer(figures, "state"));
       EXPECT_EQ(released.state_bytes_per_token, number(golden, "growth_per_token"));
       EXPECT_EQ(released.decode_read_cache_bytes, integer(figures, "cache_read"));
-      // Packed for the kernels, weights take a little more than as published: headers of panels, inputs padded to blocks.
+      // Packed for the kernels, weights take a little more than as published: headers of panels,
+      // inputs padded to blocks.
       const auto published = static_cast<double>(integer(*figures.find("decode_read"), "1"));
       EXPECT_GT(static_cast<double>(released.decode_read_bytes), published);
       EXPECT_LT(static_cast<double>(released.decode_read_bytes), 1.01 * published);
@@ -99,7 +100,8 @@ TEST(Plan, EqualsTheGoldenFiguresInReleasedFormats) {
 TEST(Plan, ReleasedFormatsOfAModelThatHasNoneAreBf16) {
   const Architecture arch = described("gemma-4-26B-A4B");
   const Plan plain = plan_of(arch, {}),
-             released = plan_of(arch, {.weights = WeightFormat::kReleased, .kv = {DType::kBF16, CacheFormat::kReleased}});
+             released = plan_of(arch, {.weights = WeightFormat::kReleased,
+                                       .kv = {DType::kBF16, CacheFormat::kReleased}});
   EXPECT_EQ(released.state_bytes, plain.state_bytes);
   EXPECT_EQ(released.weight_bytes, plain.weight_bytes);
   EXPECT_EQ(released.decode_fp8_equivalent_flops, 2 * released.decode_flops_per_token);
@@ -108,7 +110,8 @@ TEST(Plan, ReleasedFormatsOfAModelThatHasNoneAreBf16) {
 }
 
 TEST(Plan, TotalIsTheSumOfItsParts) {
-  const Plan p = plan_of(described("gemma-4-E2B"), {.context = 5000, .batch = 3, .kv = DType::kF32});
+  const Plan p =
+      plan_of(described("gemma-4-E2B"), {.context = 5000, .batch = 3, .kv = DType::kF32});
   EXPECT_EQ(p.total_bytes, p.weight_bytes + p.state_bytes + p.scratch_bytes);
   uint64_t state = 0;
   double growth = 0;
@@ -132,14 +135,16 @@ TEST(Plan, LayersAddUpToTheModel) {
       flops += l.decode_flops;
       kv += l.kv_read_bytes;
     }
-    // Outside of the layers stand the table and head (one tensor), the last norm, and the per-layer table with its norm.
+    // Outside of the layers stand the table and head (one tensor), the last norm, and the per-layer
+    // table with its norm.
     uint64_t outside = static_cast<uint64_t>(arch.vocab_size * arch.hidden_size + arch.hidden_size);
     for (const TensorSpec& t : arch.tensors) {
       if (t.name == "embed_tokens_per_layer.weight" || t.name == "per_layer_projection_norm.weight")
         outside += static_cast<uint64_t>(t.n_elements());
     }
     EXPECT_EQ(params + outside, p.params_total);
-    EXPECT_EQ(flops + 2 * static_cast<uint64_t>(arch.vocab_size * arch.hidden_size), p.decode_flops_per_token);
+    EXPECT_EQ(flops + 2 * static_cast<uint64_t>(arch.vocab_size * arch.hidden_size),
+              p.decode_flops_per_token);
     EXPECT_LT(kv, p.decode_read_bytes - p.decode_read_weight_bytes);  // the rest is written
   }
 }
@@ -150,7 +155,8 @@ TEST(Plan, StateIsRoundedToPagesAndPanels) {
   EXPECT_EQ(plan_of(arch, {.context = 1}).state_bytes, 256 * page + 16 * ring);
   EXPECT_EQ(plan_of(arch, {.context = 256}).state_bytes, 256 * page + 256 * ring);
   EXPECT_EQ(plan_of(arch, {.context = 257}).state_bytes, 512 * page + 272 * ring);
-  EXPECT_EQ(plan_of(arch, {.context = 257, .kv = DType::kF32}).state_bytes, 2 * (512 * page + 272 * ring));
+  EXPECT_EQ(plan_of(arch, {.context = 257, .kv = DType::kF32}).state_bytes,
+            2 * (512 * page + 272 * ring));
   EXPECT_EQ(plan_of(arch, {.context = 257, .batch = 5}).state_bytes, 5 * (512 * page + 272 * ring));
 }
 
@@ -160,7 +166,8 @@ TEST(Plan, TheNextPromptTokenCostsADecodeStepWithoutItsHead) {
     for (int64_t n : {2, 512, 513, 1025, 4097}) {
       const Plan before = plan_of(arch, {.context = n - 1}), after = plan_of(arch, {.context = n});
       const uint64_t head = 2 * static_cast<uint64_t>(arch.vocab_size * arch.hidden_size);
-      EXPECT_EQ(after.prefill_flops - before.prefill_flops, after.decode_flops_per_token - head) << name << " n=" << n;
+      EXPECT_EQ(after.prefill_flops - before.prefill_flops, after.decode_flops_per_token - head)
+          << name << " n=" << n;
     }
   }
 }
@@ -220,7 +227,8 @@ TEST(Plan, SharingLayersNameTheirSource) {
   EXPECT_EQ(p.layers[19].state_source, 14);
   EXPECT_EQ(p.layers[15].state_bytes, 0u);
   EXPECT_GT(p.layers[15].kv_read_bytes, 0u);
-  EXPECT_EQ(p.layers[15].mixers, (std::vector<std::string>{"attention sliding 512", "mlp 12288", "per-layer embedding 256"}));
+  EXPECT_EQ(p.layers[15].mixers, (std::vector<std::string>{"attention sliding 512", "mlp 12288",
+                                                           "per-layer embedding 256"}));
 }
 
 TEST(Plan, RefusesRequestsOutOfRange) {
@@ -252,7 +260,8 @@ TEST(Plan, AnExpertCacheTakesThePlaceOfTheExperts) {
   PlanRequest some = all;
   some.expert_cache = uint64_t{8} << 30;
   const Plan resident = plan_of(arch, all), cached = plan_of(arch, some);
-  constexpr uint64_t kExpert = 3 * 704 * 2816 * 2, kExperts = 30 * 128;  // bf16, 704 being whole panels
+  constexpr uint64_t kExpert = 3 * 704 * 2816 * 2,
+                     kExperts = 30 * 128;  // bf16, 704 being whole panels
   EXPECT_FALSE(resident.expert_cache);
   EXPECT_EQ(resident.expert_bytes, kExperts * kExpert);
   ASSERT_TRUE(cached.expert_cache);
@@ -260,11 +269,13 @@ TEST(Plan, AnExpertCacheTakesThePlaceOfTheExperts) {
   constexpr uint64_t kSlots = ((uint64_t{8} << 30) - kWiden) / kExpert;
   EXPECT_EQ(cached.expert_cache->n_slots, static_cast<int64_t>(kSlots));
   EXPECT_EQ(cached.expert_cache->bytes(), kSlots * kExpert + kWiden);
-  EXPECT_EQ(cached.weight_bytes, resident.weight_bytes - kExperts * kExpert + kSlots * kExpert + kWiden);
+  EXPECT_EQ(cached.weight_bytes,
+            resident.weight_bytes - kExperts * kExpert + kSlots * kExpert + kWiden);
   EXPECT_EQ(cached.total_bytes, cached.weight_bytes + cached.state_bytes + cached.scratch_bytes);
   EXPECT_EQ(cached.decode_read_bytes, resident.decode_read_bytes) << "memory is read all the same";
   EXPECT_EQ(cached.expert_stream_bytes_cold, 30u * 8 * kExpert);
-  EXPECT_NEAR(static_cast<double>(cached.expert_stream_bytes), 30.0 * 8 * kExpert * (1 - static_cast<double>(kSlots) / kExperts), 1.0);
+  EXPECT_NEAR(static_cast<double>(cached.expert_stream_bytes),
+              30.0 * 8 * kExpert * (1 - static_cast<double>(kSlots) / kExperts), 1.0);
   some.expert_cache = uint64_t{1} << 60;
   const Plan whole = plan_of(arch, some);
   EXPECT_EQ(whole.expert_cache->n_slots, static_cast<int64_t>(kExperts));
@@ -272,14 +283,17 @@ TEST(Plan, AnExpertCacheTakesThePlaceOfTheExperts) {
   some.expert_cache = 8 * kExpert + kWiden - 1;
   const auto refused = make_plan(arch, some);
   ASSERT_FALSE(refused.ok());
-  EXPECT_THAT(refused.error().text(), HasSubstr(std::to_string(8 * kExpert + kWiden) + " bytes are the least"));
+  EXPECT_THAT(refused.error().text(),
+              HasSubstr(std::to_string(8 * kExpert + kWiden) + " bytes are the least"));
 }
 
 TEST(Plan, LayersHoldNoExpertsThatStayInTheirFiles) {
   const Architecture arch = described("laguna-xs.2");
-  const Plan resident = plan_of(arch, {.context = 4096}), cached = plan_of(arch, {.context = 4096, .expert_cache = uint64_t{1} << 30});
+  const Plan resident = plan_of(arch, {.context = 4096}),
+             cached = plan_of(arch, {.context = 4096, .expert_cache = uint64_t{1} << 30});
   uint64_t difference = 0;
-  for (size_t i = 0; i < resident.layers.size(); ++i) difference += resident.layers[i].weight_bytes - cached.layers[i].weight_bytes;
+  for (size_t i = 0; i < resident.layers.size(); ++i)
+    difference += resident.layers[i].weight_bytes - cached.layers[i].weight_bytes;
   EXPECT_EQ(difference, resident.expert_bytes);
 }
 

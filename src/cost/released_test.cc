@@ -14,7 +14,8 @@ TEST(Released, LayersOfV4FlashAreThoseOfItsShards) {
   EXPECT_EQ(bytes.layers[4], 3589851224u);  // sparse
   uint64_t layers = 0;
   for (uint64_t layer : bytes.layers) layers += layer;
-  EXPECT_EQ(bytes.total - layers, 1059061760u + 1059332116u);  // the embedding; the head with norm and collapse
+  EXPECT_EQ(bytes.total - layers,
+            1059061760u + 1059332116u);  // the embedding; the head with norm and collapse
 }
 
 TEST(Released, EqualsTheGoldenBytes) {
@@ -25,7 +26,8 @@ TEST(Released, EqualsTheGoldenBytes) {
     EXPECT_EQ(bytes.total, integer(golden, "weight_bytes"));
     const Json::Array& layers = *golden.find("layer_bytes")->as_array();
     ASSERT_EQ(bytes.layers.size(), layers.size());
-    for (size_t l = 0; l < layers.size(); ++l) EXPECT_EQ(bytes.layers[l], static_cast<uint64_t>(*layers[l].as_int())) << l;
+    for (size_t l = 0; l < layers.size(); ++l)
+      EXPECT_EQ(bytes.layers[l], static_cast<uint64_t>(*layers[l].as_int())) << l;
   }
 }
 

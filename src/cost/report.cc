@@ -17,60 +17,79 @@ namespace {
 using Out = std::back_insert_iterator<std::string>;
 
 void add_header(Out out, const Plan& p) {
-  fmt::format_to(out, "{}{}{}\n", p.name, p.what_if.empty() ? "" : " with ", fmt::join(p.what_if, ", "));
-  fmt::format_to(out, "context {}{}, batch {}, weights {}, cache {}; {} parameters, {} at work on a token\n", format_tokens(p.context),
-                 p.context > p.max_positions ? " (beyond the positions the model was made for)" : "", p.batch, p.weights, p.kv,
-                 format_count(static_cast<double>(p.params_total)), format_count(static_cast<double>(p.params_active)));
+  fmt::format_to(out, "{}{}{}\n", p.name, p.what_if.empty() ? "" : " with ",
+                 fmt::join(p.what_if, ", "));
+  fmt::format_to(
+      out, "context {}{}, batch {}, weights {}, cache {}; {} parameters, {} at work on a token\n",
+      format_tokens(p.context),
+      p.context > p.max_positions ? " (beyond the positions the model was made for)" : "", p.batch,
+      p.weights, p.kv, format_count(static_cast<double>(p.params_total)),
+      format_count(static_cast<double>(p.params_active)));
 }
 
 void add_bytes(Out out, const char* label, uint64_t bytes, std::string_view note) {
-  fmt::format_to(out, "  {:<16}{:>11}{:>20}{}{}\n", label, format_bytes(bytes), format_exact(bytes), note.empty() ? "" : "   ", note);
+  fmt::format_to(out, "  {:<16}{:>11}{:>20}{}{}\n", label, format_bytes(bytes), format_exact(bytes),
+                 note.empty() ? "" : "   ", note);
 }
 
 void add_memory(Out out, const Plan& p, const PlanRequest& r) {
   fmt::format_to(out, "\nmemory\n");
   if (p.expert_cache) {
-    add_bytes(out, "dense weights", p.weight_bytes - p.expert_cache->bytes(), "packed matrices, f32 vectors");
+    add_bytes(out, "dense weights", p.weight_bytes - p.expert_cache->bytes(),
+              "packed matrices, f32 vectors");
     add_bytes(out, "expert cache", p.expert_cache->bytes(),
               fmt::format("{} of {} experts", p.expert_cache->n_slots, p.expert_cache->n_experts));
   } else {
-    add_bytes(out, "weights", p.weight_bytes, p.weights == "released" ? "as released, with their scales" : "packed matrices, f32 vectors");
+    add_bytes(out, "weights", p.weight_bytes,
+              p.weights == "released" ? "as released, with their scales"
+                                      : "packed matrices, f32 vectors");
   }
   add_bytes(out, "state", p.state_bytes,
-            fmt::format("grows by {} bytes a token{}", exact_number(p.state_bytes_per_token), p.batch > 1 ? " and sequence" : ""));
-  add_bytes(out, "scratch", p.scratch_bytes, fmt::format("steps of up to {} rows", step_limits(r).max_rows));
+            fmt::format("grows by {} bytes a token{}", exact_number(p.state_bytes_per_token),
+                        p.batch > 1 ? " and sequence" : ""));
+  add_bytes(out, "scratch", p.scratch_bytes,
+            fmt::format("steps of up to {} rows", step_limits(r).max_rows));
   add_bytes(out, "total", p.total_bytes, "");
   add_bytes(out, "tables on disk", p.weight_bytes_mapped, "read by row from the checkpoint");
   if (p.expert_cache) add_bytes(out, "experts on disk", p.expert_bytes, "read as they are chosen");
   if (!p.max_context) return;
   if (*p.max_context == 0) {
-    fmt::format_to(out, "  no context fits {}: weights and scratch alone need {}\n", format_bytes(*r.memory),
-                   format_bytes(p.weight_bytes + p.scratch_bytes));
+    fmt::format_to(out, "  no context fits {}: weights and scratch alone need {}\n",
+                   format_bytes(*r.memory), format_bytes(p.weight_bytes + p.scratch_bytes));
   } else if (*p.max_context == kMaxPlannedContext) {
     fmt::format_to(out, "  any context fits {}\n", format_bytes(*r.memory));
   } else {
-    fmt::format_to(out, "  {} hold a context of {} tokens; the model was made for {}\n", format_bytes(*r.memory),
-                   format_exact(static_cast<uint64_t>(*p.max_context)), format_exact(static_cast<uint64_t>(p.max_positions)));
+    fmt::format_to(out, "  {} hold a context of {} tokens; the model was made for {}\n",
+                   format_bytes(*r.memory), format_exact(static_cast<uint64_t>(*p.max_context)),
+                   format_exact(static_cast<uint64_t>(p.max_positions)));
   }
 }
 
 void add_work(Out out, const Plan& p, const PlanRequest& r) {
   const auto flops = [](uint64_t n) { return format_si(static_cast<double>(n), "FLOP"); };
-  const auto percent = [](uint64_t part, uint64_t whole) { return 100.0 * static_cast<double>(part) / static_cast<double>(whole); };
+  const auto percent = [](uint64_t part, uint64_t whole) {
+    return 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+  };
   fmt::format_to(out, "\nwork\n");
-  fmt::format_to(out, "  {:<16}{:>13}   attention {:.0f} %\n", "next token", flops(p.decode_flops_per_token),
+  fmt::format_to(out, "  {:<16}{:>13}   attention {:.0f} %\n", "next token",
+                 flops(p.decode_flops_per_token),
                  percent(p.decode_attention_flops, p.decode_flops_per_token));
-  fmt::format_to(out, "  {:<16}{:>13}   {} if every row went through every block\n", "prompt", flops(p.prefill_flops_skip),
-                 flops(p.prefill_flops));
-  fmt::format_to(out, "  {:<16}{:>13}   weights {}, cache {}\n", "read per step", format_bytes(p.decode_read_bytes),
-                 format_bytes(p.decode_read_weight_bytes), format_bytes(p.decode_read_bytes - p.decode_read_weight_bytes));
+  fmt::format_to(out, "  {:<16}{:>13}   {} if every row went through every block\n", "prompt",
+                 flops(p.prefill_flops_skip), flops(p.prefill_flops));
+  fmt::format_to(out, "  {:<16}{:>13}   weights {}, cache {}\n", "read per step",
+                 format_bytes(p.decode_read_bytes), format_bytes(p.decode_read_weight_bytes),
+                 format_bytes(p.decode_read_bytes - p.decode_read_weight_bytes));
   if (p.expert_cache) {
-    fmt::format_to(out, "  {:<16}{:>13}   if all experts are chosen alike; {} with an empty cache\n", "from disk a step",
-                   format_bytes(p.expert_stream_bytes), format_bytes(p.expert_stream_bytes_cold));
+    fmt::format_to(out,
+                   "  {:<16}{:>13}   if all experts are chosen alike; {} with an empty cache\n",
+                   "from disk a step", format_bytes(p.expert_stream_bytes),
+                   format_bytes(p.expert_stream_bytes_cold));
   }
   if (!r.bandwidth) return;
-  fmt::format_to(out, "  {:<16}{:>9.2f} t/s   at {:.1f} GB/s of memory\n", "at most",
-                 *r.bandwidth * static_cast<double>(p.batch) / static_cast<double>(p.decode_read_bytes), *r.bandwidth / 1e9);
+  fmt::format_to(
+      out, "  {:<16}{:>9.2f} t/s   at {:.1f} GB/s of memory\n", "at most",
+      *r.bandwidth * static_cast<double>(p.batch) / static_cast<double>(p.decode_read_bytes),
+      *r.bandwidth / 1e9);
 }
 
 // "0-3, 5-8, 10"
@@ -79,23 +98,26 @@ std::string ranges(const std::vector<int64_t>& numbers) {
   for (size_t i = 0; i < numbers.size();) {
     size_t end = i + 1;
     while (end < numbers.size() && numbers[end] == numbers[end - 1] + 1) ++end;
-    parts.push_back(end - i == 1 ? std::to_string(numbers[i]) : fmt::format("{}-{}", numbers[i], numbers[end - 1]));
+    parts.push_back(end - i == 1 ? std::to_string(numbers[i])
+                                 : fmt::format("{}-{}", numbers[i], numbers[end - 1]));
     i = end;
   }
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::string growth_text(double bytes) {
-  return bytes == std::floor(bytes) ? format_bytes(static_cast<uint64_t>(bytes)) : fmt::format("{:.2f} B", bytes);
+  return bytes == std::floor(bytes) ? format_bytes(static_cast<uint64_t>(bytes))
+                                    : fmt::format("{:.2f} B", bytes);
 }
 
 bool same_row(const LayerPlan& a, const LayerPlan& b) {
-  return a.mixers == b.mixers && a.params == b.params && a.state_bytes == b.state_bytes && a.state_source == b.state_source &&
-         a.decode_flops == b.decode_flops;
+  return a.mixers == b.mixers && a.params == b.params && a.state_bytes == b.state_bytes &&
+         a.state_source == b.state_source && a.decode_flops == b.decode_flops;
 }
 
 void add_layers(Out out, const Plan& p) {
-  fmt::format_to(out, "\nlayers{:>11}{:>12}{:>12}{:>14}\n", "params", "state", "+ a token", "next token");
+  fmt::format_to(out, "\nlayers{:>11}{:>12}{:>12}{:>14}\n", "params", "state", "+ a token",
+                 "next token");
   std::vector<bool> done(p.layers.size(), false);
   for (size_t i = 0; i < p.layers.size(); ++i) {
     if (done[i]) continue;
@@ -106,10 +128,12 @@ void add_layers(Out out, const Plan& p) {
       done[j] = true;
       like.push_back(p.layers[j].layer);
     }
-    const std::string source = l.state_source == kNone ? "" : fmt::format(", reads the cache of layer {}", l.state_source);
+    const std::string source =
+        l.state_source == kNone ? "" : fmt::format(", reads the cache of layer {}", l.state_source);
     fmt::format_to(out, "  {} x {}{}\n", like.size(), fmt::join(l.mixers, ", "), source);
-    fmt::format_to(out, "  {:>15}{:>12}{:>12}{:>14}   layers {}\n", format_count(static_cast<double>(l.params)),
-                   format_bytes(l.state_bytes), growth_text(l.state_bytes_per_token),
+    fmt::format_to(out, "  {:>15}{:>12}{:>12}{:>14}   layers {}\n",
+                   format_count(static_cast<double>(l.params)), format_bytes(l.state_bytes),
+                   growth_text(l.state_bytes_per_token),
                    format_si(static_cast<double>(l.decode_flops), "FLOP"), ranges(like));
   }
 }
@@ -117,20 +141,26 @@ void add_layers(Out out, const Plan& p) {
 std::string change(uint64_t from, uint64_t to) {
   if (from == to) return "=";
   if (from == 0) return "new";
-  return fmt::format("{:+.1f} %", 100.0 * (static_cast<double>(to) / static_cast<double>(from) - 1.0));
+  return fmt::format("{:+.1f} %",
+                     100.0 * (static_cast<double>(to) / static_cast<double>(from) - 1.0));
 }
 
-void add_comparison(Out out, const std::string& label, const Plan& shipped, const Plan& edited, std::string_view meaning) {
-  fmt::format_to(out, "  {:<20}{:>11} {:>10}{:>15} {:>9}   {}\n", label, format_bytes(edited.state_bytes),
-                 change(shipped.state_bytes, edited.state_bytes), format_si(static_cast<double>(edited.decode_flops_per_token), "FLOP"),
+void add_comparison(Out out, const std::string& label, const Plan& shipped, const Plan& edited,
+                    std::string_view meaning) {
+  fmt::format_to(out, "  {:<20}{:>11} {:>10}{:>15} {:>9}   {}\n", label,
+                 format_bytes(edited.state_bytes), change(shipped.state_bytes, edited.state_bytes),
+                 format_si(static_cast<double>(edited.decode_flops_per_token), "FLOP"),
                  change(shipped.decode_flops_per_token, edited.decode_flops_per_token), meaning);
 }
 
 // What the idea that was taken out is worth: the shipped model measured against the edited one.
 void add_worth(Out out, const Plan& shipped, const Plan& edited) {
-  const auto ratio = static_cast<double>(edited.state_bytes) / static_cast<double>(std::max<uint64_t>(1, shipped.state_bytes));
-  fmt::format_to(out, "  so the shipped model has: cache {:.2f}x smaller, attention FLOPs {}, next token's FLOPs {}\n", ratio,
-                 change(edited.decode_attention_flops, shipped.decode_attention_flops),
+  const auto ratio = static_cast<double>(edited.state_bytes) /
+                     static_cast<double>(std::max<uint64_t>(1, shipped.state_bytes));
+  fmt::format_to(out,
+                 "  so the shipped model has: cache {:.2f}x smaller, attention FLOPs {}, next "
+                 "token's FLOPs {}\n",
+                 ratio, change(edited.decode_attention_flops, shipped.decode_attention_flops),
                  change(edited.decode_flops_per_token, shipped.decode_flops_per_token));
 }
 
@@ -144,7 +174,8 @@ void add_what_ifs(Out out, const Architecture& arch, const Plan& plan, const Pla
   fmt::format_to(out, "  {:<20}{:>11}{:>26}\n", "as shipped", format_bytes(shipped->state_bytes),
                  format_si(static_cast<double>(shipped->decode_flops_per_token), "FLOP"));
   if (!request.what_if.empty()) {
-    add_comparison(out, "as asked", *shipped, plan, fmt::format("{}", fmt::join(request.what_if, ", ")));
+    add_comparison(out, "as asked", *shipped, plan,
+                   fmt::format("{}", fmt::join(request.what_if, ", ")));
     add_worth(out, *shipped, plan);
     return;
   }

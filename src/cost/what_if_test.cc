@@ -24,11 +24,13 @@ std::string refusal(std::string_view model, std::string_view edit) {
 }
 
 bool has_tensor(const Architecture& arch, std::string_view name) {
-  return std::any_of(arch.tensors.begin(), arch.tensors.end(), [&](const TensorSpec& t) { return t.name == name; });
+  return std::any_of(arch.tensors.begin(), arch.tensors.end(),
+                     [&](const TensorSpec& t) { return t.name == name; });
 }
 
 bool ignores(const Architecture& arch, std::string_view name) {
-  return std::any_of(arch.ignored.begin(), arch.ignored.end(), [&](const IgnoredTensor& i) { return i.name == name; });
+  return std::any_of(arch.ignored.begin(), arch.ignored.end(),
+                     [&](const IgnoredTensor& i) { return i.name == name; });
 }
 
 // What an executor and a loader rely on.
@@ -41,7 +43,8 @@ void expect_consistent(const Architecture& arch) {
     ASSERT_GE(w.tensor, 0);
     ASSERT_LT(static_cast<size_t>(w.tensor), arch.tensors.size());
     tensors.insert(w.tensor);
-    EXPECT_LE((w.first_row + w.n_experts * w.rows) * w.cols, arch.tensors[static_cast<size_t>(w.tensor)].n_elements());
+    EXPECT_LE((w.first_row + w.n_experts * w.rows) * w.cols,
+              arch.tensors[static_cast<size_t>(w.tensor)].n_elements());
   }
   EXPECT_EQ(tensors.size(), arch.tensors.size());
   std::set<StateId> written;
@@ -93,7 +96,8 @@ TEST(WhatIf, EveryEditLeavesAConsistentDescription) {
 TEST(WhatIf, NoKvSharingReadsTheTensorsThatTheCheckpointHoldsUnread) {
   ASSERT_TRUE(ignores(described("gemma-4-E2B"), "layers.20.self_attn.k_proj.weight"));
   const Architecture arch = edited("gemma-4-E2B", "no-kv-sharing");
-  for (const char* name : {"layers.20.self_attn.k_proj.weight", "layers.20.self_attn.v_proj.weight", "layers.20.self_attn.k_norm.weight"}) {
+  for (const char* name : {"layers.20.self_attn.k_proj.weight", "layers.20.self_attn.v_proj.weight",
+                           "layers.20.self_attn.k_norm.weight"}) {
     EXPECT_TRUE(has_tensor(arch, name)) << name;
     EXPECT_FALSE(ignores(arch, name)) << name;
   }
@@ -128,7 +132,8 @@ TEST(WhatIf, UniformHeadsGivesFullLayersAValueProjection) {
 
 TEST(WhatIf, NoWindowLeavesNoRings) {
   const Architecture arch = edited("gemma-4-26B-A4B", "no-window");
-  EXPECT_TRUE(std::none_of(arch.states.begin(), arch.states.end(), [](const StateSpec& s) { return s.is_ring(); }));
+  EXPECT_TRUE(std::none_of(arch.states.begin(), arch.states.end(),
+                           [](const StateSpec& s) { return s.is_ring(); }));
 }
 
 const CompressedAttentionSpec& compressed(const Architecture& arch, int64_t layer) {
@@ -138,20 +143,25 @@ const CompressedAttentionSpec& compressed(const Architecture& arch, int64_t laye
 // Every weight and state in use once, and each tensor as large as what reads it.
 void expect_whole(const Architecture& arch) {
   std::set<StateId> states;
-  for_each_weight(arch, [&](WeightId id) { EXPECT_LE(arch.weight(id).rows * arch.weight(id).cols, arch.tensor_of(id).n_elements()); });
+  for_each_weight(arch, [&](WeightId id) {
+    EXPECT_LE(arch.weight(id).rows * arch.weight(id).cols, arch.tensor_of(id).n_elements());
+  });
   for (const Block& block : arch.blocks) {
     const auto* s = block.mixer.as<CompressedAttentionSpec>();
     if (s == nullptr) continue;
     states.insert(s->attention.state);
     if (s->compressor) states.insert({s->compressor->entries, s->compressor->open});
     if (s->indexer) states.insert({s->indexer->keys.entries, s->indexer->keys.open});
-    for (const auto* c : {s->compressor ? &*s->compressor : nullptr, s->indexer ? &s->indexer->keys : nullptr}) {
+    for (const auto* c :
+         {s->compressor ? &*s->compressor : nullptr, s->indexer ? &s->indexer->keys : nullptr}) {
       if (c == nullptr) continue;
       EXPECT_EQ(arch.state(c->entries).layer, block.layer);
       EXPECT_EQ(arch.state(c->entries).ratio, c->ratio);
       EXPECT_EQ(arch.state(c->open).fixed_elements, c->state_elements());
-      EXPECT_EQ(arch.tensor_of(c->kv_proj).shape, (std::vector<int64_t>{c->series() * c->width, arch.hidden_size}));
-      EXPECT_EQ(arch.tensor_of(c->kv_proj).name.find("layers." + std::to_string(block.layer) + "."), 0u);
+      EXPECT_EQ(arch.tensor_of(c->kv_proj).shape,
+                (std::vector<int64_t>{c->series() * c->width, arch.hidden_size}));
+      EXPECT_EQ(arch.tensor_of(c->kv_proj).name.find("layers." + std::to_string(block.layer) + "."),
+                0u);
     }
   }
   EXPECT_EQ(states.size(), arch.states.size());
@@ -161,7 +171,8 @@ TEST(WhatIf, AllSparseGivesEveryLayerAnIndexer) {
   const Architecture arch = edited("deepseek-v4-flash", "all-sparse");
   expect_whole(arch);
   EXPECT_EQ(arch.states.size(), 43u * 5);
-  for (const char* name : {"layers.0.attn.indexer.wq_b.weight", "layers.3.attn.indexer.compressor.wkv.weight"})
+  for (const char* name :
+       {"layers.0.attn.indexer.wq_b.weight", "layers.3.attn.indexer.compressor.wkv.weight"})
     EXPECT_TRUE(has_tensor(arch, name));
   EXPECT_EQ(compressed(arch, 0).attention.rope, compressed(arch, 2).attention.rope);
   EXPECT_EQ(compressed(arch, 0).attention.rope.theta,
@@ -180,7 +191,8 @@ TEST(WhatIf, AllHeavyLeavesNoIndexer) {
 }
 
 TEST(WhatIf, NoTopKKeepsTheWeights) {
-  const Architecture shipped = described("deepseek-v4-flash"), arch = edited("deepseek-v4-flash", "no-top-k");
+  const Architecture shipped = described("deepseek-v4-flash"),
+                     arch = edited("deepseek-v4-flash", "no-top-k");
   expect_whole(arch);
   EXPECT_EQ(arch.tensors.size(), shipped.tensors.size());
   EXPECT_EQ(arch.ignored.size(), shipped.ignored.size());

@@ -1,4 +1,5 @@
-// CheckpointWriter: declared tensors are cut into shards first, so that each file's name can tell how many there are.
+// CheckpointWriter: declared tensors are cut into shards first, so that each file's name can tell
+// how many there are.
 
 #include <filesystem>
 
@@ -16,16 +17,20 @@ Status refuse_checkpoint(const std::string& folder) {
   std::error_code failed;
   for (const char* name : {kSafetensorsFile, kSafetensorsIndex}) {
     if (fs::exists(fs::path(folder) / name, failed)) {
-      return invalid("{}: holds a {} already; give a folder without a checkpoint", printable(folder), name);
+      return invalid("{}: holds a {} already; give a folder without a checkpoint",
+                     printable(folder), name);
     }
   }
   return {};
 }
 
-Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std::vector<TensorDecl> tensors, uint64_t shard_bytes) {
+Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder,
+                                                  std::vector<TensorDecl> tensors,
+                                                  uint64_t shard_bytes) {
   std::error_code failed;
   fs::create_directories(folder, failed);
-  if (failed) return make_error(ErrorCode::kIo, "{}: cannot make the folder: {}", folder, failed.message());
+  if (failed)
+    return make_error(ErrorCode::kIo, "{}: cannot make the folder: {}", folder, failed.message());
   LH_RETURN_IF_ERROR(refuse_checkpoint(folder));
 
   CheckpointWriter writer;
@@ -33,7 +38,8 @@ Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std
   writer.shards_.emplace_back();
   for (TensorDecl& tensor : tensors) {
     LH_TRY(const uint64_t bytes,
-           checked_nbytes(tensor.dtype, tensor.shape, fmt::format("{}: tensor '{}'", folder, printable(tensor.name))));
+           checked_nbytes(tensor.dtype, tensor.shape,
+                          fmt::format("{}: tensor '{}'", folder, printable(tensor.name))));
     const auto grown = checked_add(writer.shards_.back().bytes, bytes);
     const bool is_full = !grown || *grown > shard_bytes;
     if (is_full && !writer.shards_.back().tensors.empty()) writer.shards_.emplace_back();
@@ -42,7 +48,8 @@ Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std
   }
   const size_t n = writer.shards_.size();
   for (size_t i = 0; i < n; ++i) {
-    writer.shards_[i].file = n == 1 ? kSafetensorsFile : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, n);
+    writer.shards_[i].file =
+        n == 1 ? kSafetensorsFile : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, n);
   }
   LH_RETURN_IF_ERROR(writer.open_next_shard());
   return writer;
@@ -51,14 +58,16 @@ Result<CheckpointWriter> CheckpointWriter::create(const std::string& folder, std
 Status CheckpointWriter::open_next_shard() {
   if (writer_) LH_RETURN_IF_ERROR(writer_->finish());
   Shard& shard = shards_[n_opened_++];
-  LH_TRY(SafetensorsWriter writer, SafetensorsWriter::create((fs::path(folder_) / shard.file).string(), shard.tensors));
+  LH_TRY(SafetensorsWriter writer,
+         SafetensorsWriter::create((fs::path(folder_) / shard.file).string(), shard.tensors));
   writer_ = std::make_unique<SafetensorsWriter>(std::move(writer));
   return {};
 }
 
 Status CheckpointWriter::write(std::string_view tensor, std::span<const std::byte> piece) {
   if (piece.empty()) return {};
-  while (writer_->is_complete() && n_opened_ < shards_.size()) LH_RETURN_IF_ERROR(open_next_shard());
+  while (writer_->is_complete() && n_opened_ < shards_.size())
+    LH_RETURN_IF_ERROR(open_next_shard());
   return writer_->write(tensor, piece);
 }
 
@@ -74,12 +83,14 @@ Status CheckpointWriter::write_index() {
   for (const Shard& shard : shards_) {
     total += shard.bytes;
     for (const TensorDecl& tensor : shard.tensors) {
-      weight_map += fmt::format("{}\n    {}: \"{}\"", weight_map.empty() ? "" : ",", Json(tensor.name).dump(), shard.file);
+      weight_map += fmt::format("{}\n    {}: \"{}\"", weight_map.empty() ? "" : ",",
+                                Json(tensor.name).dump(), shard.file);
     }
   }
   LH_TRY(AtomicFile file, AtomicFile::create((fs::path(folder_) / kSafetensorsIndex).string()));
-  LH_RETURN_IF_ERROR(file.write(
-      std::string_view(fmt::format("{{\n  \"metadata\": {{\"total_size\": {}}},\n  \"weight_map\": {{{}\n  }}\n}}\n", total, weight_map))));
+  LH_RETURN_IF_ERROR(file.write(std::string_view(
+      fmt::format("{{\n  \"metadata\": {{\"total_size\": {}}},\n  \"weight_map\": {{{}\n  }}\n}}\n",
+                  total, weight_map))));
   return file.commit();
 }
 

@@ -4,8 +4,8 @@
 #include <span>
 #include <string>
 
+#include "base/errors.h"
 #include "base/json.h"
-#include "base/result.h"
 
 namespace longhaul {
 

@@ -22,13 +22,16 @@ class ConfigReaderTest : public ::testing::Test {
     json_ = std::move(*parsed);
     return ConfigReader(json_, "config.json");
   }
-  static std::string message(const Status& status) { return status.ok() ? "ok" : status.error().text(); }
+  static std::string message(const Status& status) {
+    return status.ok() ? "ok" : status.error().text();
+  }
 
   Json json_;
 };
 
 TEST_F(ConfigReaderTest, ReadsEachType) {
-  auto r = reader(R"({"i":3,"n":1.5,"whole":10000,"b":true,"s":"x","c":"full","l":[1,2],"f":[0.5,1],"bs":[true,false],
+  auto r = reader(
+      R"({"i":3,"n":1.5,"whole":10000,"b":true,"s":"x","c":"full","l":[1,2],"f":[0.5,1],"bs":[true,false],
                      "ss":["a"],"cs":["full","sliding"],"id":7,"ids":[7,8]})");
   EXPECT_EQ(r.integer("i", {.min = 1, .max = 3}), 3);
   EXPECT_EQ(r.number("n"), 1.5);
@@ -63,7 +66,8 @@ TEST_F(ConfigReaderTest, TakesNullForMissing) {
   EXPECT_THAT(r.integer_or_list("a"), IsEmpty());
   EXPECT_EQ(message(r.status()), "ok");
   r.integer("a");
-  EXPECT_EQ(message(r.status()), "config.json: a: null or missing, expected an integer of at least 0");
+  EXPECT_EQ(message(r.status()),
+            "config.json: a: null or missing, expected an integer of at least 0");
 }
 
 TEST_F(ConfigReaderTest, ReportsAllProblemsWithTheirPaths) {
@@ -122,11 +126,13 @@ TEST_F(ConfigReaderTest, CallsAnUnknownChoiceUnsupportedRatherThanCorrupt) {
 }
 
 TEST_F(ConfigReaderTest, RefusesFieldsThatNobodyRead) {
-  auto r = reader(R"({"a":1,"new_trick":true,"text_config":{"b":1,"new_scale":2},"vision_config":{"x":1}})");
+  auto r = reader(
+      R"({"a":1,"new_trick":true,"text_config":{"b":1,"new_scale":2},"vision_config":{"x":1}})");
   r.integer("a");
   auto text = r.child("text_config");
   text.integer("b");
-  constexpr std::array kIgnored = {IgnoredField{"vision_config", "text only"}, IgnoredField{"absent", "older files have it"}};
+  constexpr std::array kIgnored = {IgnoredField{"vision_config", "text only"},
+                                   IgnoredField{"absent", "older files have it"}};
   r.ignore(kIgnored);
   EXPECT_THAT(r.unread_keys(), ElementsAre("new_trick", "text_config.new_scale"));
   EXPECT_EQ(message(r.status()), "ok");
@@ -141,24 +147,29 @@ TEST_F(ConfigReaderTest, TellsWhatToDoAboutAFieldThatIsNotKnown) {
   auto one = reader(R"({"o":{"new_trick":true,"unsloth_fixed":true,"x":null}})");
   one.child("o");
   EXPECT_EQ(message(one.finish()),
-            "config.json: o.new_trick: not known to this family; it may change the model's results; take it away with --set "
+            "config.json: o.new_trick: not known to this family; it may change the model's "
+            "results; take it away with --set "
             "o.new_trick=null, or go on at your own risk with --ignore-unknown-fields");
   auto two = reader(R"({"new_trick":true,"newer":[1]})");
-  EXPECT_THAT(message(two.finish()),
-              HasSubstr("\ntake a field that is not known away with --set FIELD=null, or go on at your own risk with "
-                        "--ignore-unknown-fields"));
+  EXPECT_THAT(message(two.finish()), HasSubstr("\ntake a field that is not known away with --set "
+                                               "FIELD=null, or go on at your own risk with "
+                                               "--ignore-unknown-fields"));
 }
 
 TEST_F(ConfigReaderTest, ListsFieldsThatTheUserTakesTheRiskOf) {
-  const auto json = parse_json(R"({"a":"text","new_trick":true,"o":{"\u001b":1},"quantization_config":{"quant_method":"gptq"}})", "c");
+  const auto json = parse_json(
+      R"({"a":"text","new_trick":true,"o":{"\u001b":1},"quantization_config":{"quant_method":"gptq"}})",
+      "c");
   std::vector<std::string> ignored;
   ConfigReader r({*json, "config.json", &ignored});
   r.child("o");
-  EXPECT_THAT(message(r.finish()), HasSubstr("quantization_config: weights quantised by 'gptq' are not supported"));
+  EXPECT_THAT(message(r.finish()),
+              HasSubstr("quantization_config: weights quantised by 'gptq' are not supported"));
   EXPECT_THAT(message(r.finish()), HasSubstr("--set quantization_config=null"));
   EXPECT_THAT(ignored, ElementsAre("a", "new_trick", "o.\\x1b")) << "each once";
   r.integer("a");
-  EXPECT_THAT(message(r.finish()), HasSubstr("a: is \"text\", expected an integer")) << "values of known fields are checked nevertheless";
+  EXPECT_THAT(message(r.finish()), HasSubstr("a: is \"text\", expected an integer"))
+      << "values of known fields are checked nevertheless";
 }
 
 TEST_F(ConfigReaderTest, TakesCopiesOfAnInnerObjectsFields) {
@@ -210,7 +221,8 @@ TEST(ReadJsonFile, NamesTheFileAndItsLimit) {
   folder.write("c.json", "{\"a\": 1}");
   const std::string path = folder.path() + "/c.json";
   EXPECT_TRUE(read_json_file(path, 8).ok());
-  EXPECT_THAT(read_json_file(path, 7).error().text(), HasSubstr("c.json: 8 bytes, expected at most 7"));
+  EXPECT_THAT(read_json_file(path, 7).error().text(),
+              HasSubstr("c.json: 8 bytes, expected at most 7"));
   EXPECT_EQ(read_json_file(path + "x", 7).error().code, ErrorCode::kNotFound);
 }
 

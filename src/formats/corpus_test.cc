@@ -1,5 +1,5 @@
-// Every file of tests/corpus/safetensors and checkpoints, with what it must be refused with. tools/make_malformed_corpus.py
-// writes the files; one without a row here fails the test.
+// Every file of tests/corpus/safetensors and checkpoints, with what it must be refused with.
+// tools/make_malformed_corpus.py writes the files; one without a row here fails the test.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,10 +49,13 @@ constexpr Row kFiles[] = {
     {"data_cut", kCorrupt, "tensor 'a' ends at byte 70, file has 69; incomplete download?"},
     {"data_missing", kCorrupt, "tensor 'a' ends at byte 70, file has 62; incomplete download?"},
     {"data_extra", kCorrupt, "1 bytes behind the last tensor, which ends at byte 70"},
-    {"overlap", kCorrupt, "tensor 'b' starts at byte 4 of the data, inside the tensor before it, which ends at 8"},
+    {"overlap", kCorrupt,
+     "tensor 'b' starts at byte 4 of the data, inside the tensor before it, which ends at 8"},
     {"overlap_same", kCorrupt, "inside the tensor before it"},
-    {"hole_at_start", kCorrupt, "tensor 'a' starts at byte 4 of the data, which leaves a hole from 0"},
-    {"hole_between", kCorrupt, "tensor 'b' starts at byte 8 of the data, which leaves a hole from 4"},
+    {"hole_at_start", kCorrupt,
+     "tensor 'a' starts at byte 4 of the data, which leaves a hole from 0"},
+    {"hole_between", kCorrupt,
+     "tensor 'b' starts at byte 8 of the data, which leaves a hole from 4"},
     {"offsets_backwards", kCorrupt, "data_offsets [4, 0] run backwards"},
     {"offsets_beyond_file", kCorrupt, "incomplete download?"},
     {"offsets_max", kCorrupt, "[9223372036854775807] of U8 overflows 64 bits"},
@@ -93,21 +96,26 @@ constexpr Row kFiles[] = {
 constexpr Row kFolders[] = {
     {"good_sharded"},
     {"both_layouts"},  // of what its index names nothing is there
-    {"no_weights", ErrorCode::kNotFound, "neither model.safetensors nor model.safetensors.index.json"},
+    {"no_weights", ErrorCode::kNotFound,
+     "neither model.safetensors nor model.safetensors.index.json"},
     {"index_not_json", kCorrupt, "index.json: not valid JSON at byte 1"},
     {"index_without_weight_map", kCorrupt, "no object 'weight_map'"},
     {"index_empty", kCorrupt, "'weight_map' names no tensor"},
     {"index_weight_map_list", kCorrupt, "no object 'weight_map'"},
     {"index_file_number", kCorrupt, "weight_map['a'] is an integer, expected a file name"},
     {"index_tensor_twice", kCorrupt, "key 'a' stands twice"},
-    {"index_parent_path", kCorrupt, "'../good_sharded/model-1.safetensors', expected the plain name"},
-    {"index_absolute_path", kCorrupt, "'/dev/null', expected the plain name of a file beside the index"},
+    {"index_parent_path", kCorrupt,
+     "'../good_sharded/model-1.safetensors', expected the plain name"},
+    {"index_absolute_path", kCorrupt,
+     "'/dev/null', expected the plain name of a file beside the index"},
     {"index_sub_folder", kCorrupt, "'sub/model.safetensors', expected the plain name"},
     {"index_dot_dot", kCorrupt, "'..', expected the plain name"},
     {"index_nul_in_name", kCorrupt, "'model-1.safetensors\\x00.txt', expected the plain name"},
-    {"shard_missing", ErrorCode::kNotFound, "are missing: model-2.safetensors (1 tensors); incomplete download?"},
+    {"shard_missing", ErrorCode::kNotFound,
+     "are missing: model-2.safetensors (1 tensors); incomplete download?"},
     {"shard_truncated", kCorrupt, "model-1.safetensors: tensor 'a' ends at byte 70, file has 69"},
-    {"shard_lacks_tensor", kCorrupt, "model-2.safetensors: no tensor 'c', though model.safetensors.index.json names it there"},
+    {"shard_lacks_tensor", kCorrupt,
+     "model-2.safetensors: no tensor 'c', though model.safetensors.index.json names it there"},
     {"shard_has_unindexed_tensor"},
     {"shards_share_tensor"},  // the index says which counts
 };
@@ -120,21 +128,25 @@ void expect(const Row& row, const Result<TensorSource>& opened) {
     return;
   }
   ASSERT_FALSE(opened.ok()) << row.name << " was accepted";
-  EXPECT_STREQ(to_string(opened.error().code), to_string(row.code)) << row.name << ": " << opened.error().text();
+  EXPECT_STREQ(to_string(opened.error().code), to_string(row.code))
+      << row.name << ": " << opened.error().text();
   EXPECT_THAT(opened.error().text(), ::testing::HasSubstr(row.fragment));
-  EXPECT_THAT(opened.error().text(), ::testing::HasSubstr(row.name)) << "the message names the file";
+  EXPECT_THAT(opened.error().text(), ::testing::HasSubstr(row.name))
+      << "the message names the file";
 }
 
 std::set<std::string> names_in(const fs::path& folder) {
   std::set<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().stem().string());
+  for (const auto& entry : fs::directory_iterator(folder))
+    names.insert(entry.path().stem().string());
   return names;
 }
 
 TEST(SafetensorsCorpus, RefusesEachMalformedFileForItsOwnReason) {
   std::set<std::string> rest = names_in(corpus("safetensors"));
   for (const Row& row : kFiles) {
-    expect(row, open_safetensors((corpus("safetensors") / (std::string(row.name) + ".safetensors")).string()));
+    expect(row, open_safetensors(
+                    (corpus("safetensors") / (std::string(row.name) + ".safetensors")).string()));
     rest.erase(row.name);
   }
   EXPECT_THAT(rest, ::testing::IsEmpty()) << "files without a row";

@@ -56,12 +56,24 @@ struct Neutral {
   const char* key;
   double value;
 };
-constexpr Neutral kNeutral[] = {
-    {"diversity_penalty", 0}, {"dola_layers", 0},          {"guidance_scale", 1},  {"length_penalty", 1}, {"max_length", 20},
-    {"min_length", 0},        {"no_repeat_ngram_size", 0}, {"num_beam_groups", 1}, {"num_beams", 1},      {"num_return_sequences", 1},
-    {"penalty_alpha", 0},     {"repetition_penalty", 1},   {"temperature", 1},     {"top_k", 50},         {"top_p", 1},
-    {"typical_p", 1}};
-constexpr const char* kOfBeams[] = {"diversity_penalty", "early_stopping", "length_penalty", "num_beam_groups"};
+constexpr Neutral kNeutral[] = {{"diversity_penalty", 0},
+                                {"dola_layers", 0},
+                                {"guidance_scale", 1},
+                                {"length_penalty", 1},
+                                {"max_length", 20},
+                                {"min_length", 0},
+                                {"no_repeat_ngram_size", 0},
+                                {"num_beam_groups", 1},
+                                {"num_beams", 1},
+                                {"num_return_sequences", 1},
+                                {"penalty_alpha", 0},
+                                {"repetition_penalty", 1},
+                                {"temperature", 1},
+                                {"top_k", 50},
+                                {"top_p", 1},
+                                {"typical_p", 1}};
+constexpr const char* kOfBeams[] = {"diversity_penalty", "early_stopping", "length_penalty",
+                                    "num_beam_groups"};
 // Older files have these in config.json, where the reference reads them no more.
 constexpr const char* kMisplaced[] = {"bad_words_ids",
                                       "begin_suppress_tokens",
@@ -117,7 +129,8 @@ void read_sampling(ConfigReader& reader, GenerationDefaults& to) {
   to.epsilon_cutoff = reader.optional_number("epsilon_cutoff", kShare);
   to.eta_cutoff = reader.optional_number("eta_cutoff", kShare);
   to.repetition_penalty = reader.optional_number("repetition_penalty", {.min = 1e-3, .max = 1000});
-  to.encoder_repetition_penalty = reader.optional_number("encoder_repetition_penalty", {.min = 1e-3, .max = 1000});
+  to.encoder_repetition_penalty =
+      reader.optional_number("encoder_repetition_penalty", {.min = 1e-3, .max = 1000});
 }
 
 // An array of lists of ids; empty ones say nothing.
@@ -167,16 +180,20 @@ void read_sequence_bias(ConfigReader& reader, GenerationDefaults& to) {
     auto bias = sequence_bias((*array)[i]);
     good = bias.has_value();
     if (!good) break;
-    std::erase_if(to.sequence_bias, [&](const SequenceBias& earlier) { return earlier.ids == bias->ids; });
+    std::erase_if(to.sequence_bias,
+                  [&](const SequenceBias& earlier) { return earlier.ids == bias->ids; });
     to.sequence_bias.push_back(std::move(*bias));
   }
   if (!good) reader.fail("sequence_bias", "expected an array of pairs [[token ids], bias]");
 }
 
 void read_length_decay(ConfigReader& reader, GenerationDefaults& to) {
-  if (!reader.has("exponential_decay_length_penalty")) return reader.ignore("exponential_decay_length_penalty", "null or missing");
-  const auto pair = reader.numbers("exponential_decay_length_penalty", {2, 2}, {.min = 0, .max = 1e9});
-  if (pair.size() == 2) to.exponential_decay_length_penalty = {static_cast<int64_t>(pair[0]), pair[1]};
+  if (!reader.has("exponential_decay_length_penalty"))
+    return reader.ignore("exponential_decay_length_penalty", "null or missing");
+  const auto pair =
+      reader.numbers("exponential_decay_length_penalty", {2, 2}, {.min = 0, .max = 1e9});
+  if (pair.size() == 2)
+    to.exponential_decay_length_penalty = {static_cast<int64_t>(pair[0]), pair[1]};
 }
 
 // A text or several.
@@ -192,11 +209,15 @@ void read_stop_strings(ConfigReader& reader, GenerationDefaults& to) {
 
 void read_rules(ConfigReader& reader, GenerationDefaults& to) {
   add_tokens(to.suppress_tokens, reader.integers("suppress_tokens", kTokenCount, kTokenId));
-  add_tokens(to.begin_suppress_tokens, reader.integers("begin_suppress_tokens", kTokenCount, kTokenId));
-  set_token_if_new(to.forced_bos_token_id, reader.optional_integer("forced_bos_token_id", kTokenId));
-  add_tokens(to.forced_eos_token_id, reader.integer_or_list("forced_eos_token_id", kTokenCount, kTokenId));
+  add_tokens(to.begin_suppress_tokens,
+             reader.integers("begin_suppress_tokens", kTokenCount, kTokenId));
+  set_token_if_new(to.forced_bos_token_id,
+                   reader.optional_integer("forced_bos_token_id", kTokenId));
+  add_tokens(to.forced_eos_token_id,
+             reader.integer_or_list("forced_eos_token_id", kTokenCount, kTokenId));
   to.no_repeat_ngram_size = reader.optional_integer("no_repeat_ngram_size", kLength);
-  to.encoder_no_repeat_ngram_size = reader.optional_integer("encoder_no_repeat_ngram_size", kLength);
+  to.encoder_no_repeat_ngram_size =
+      reader.optional_integer("encoder_no_repeat_ngram_size", kLength);
   to.min_length = reader.optional_integer("min_length", kLength);
   to.min_new_tokens = reader.optional_integer("min_new_tokens", kLength);
   to.max_length = reader.optional_integer("max_length", kLength);
@@ -209,12 +230,16 @@ void read_rules(ConfigReader& reader, GenerationDefaults& to) {
 
 // As the reference refuses it: no token would be left.
 void check_forced_tokens(ConfigReader& reader, const GenerationDefaults& d) {
-  const auto is_suppressed = [&](int32_t id) { return std::binary_search(d.suppress_tokens.begin(), d.suppress_tokens.end(), id); };
+  const auto is_suppressed = [&](int32_t id) {
+    return std::binary_search(d.suppress_tokens.begin(), d.suppress_tokens.end(), id);
+  };
   if (d.forced_bos_token_id && is_suppressed(*d.forced_bos_token_id))
-    reader.fail("forced_bos_token_id", "is among suppress_tokens, which leaves no token; take one of the two away");
+    reader.fail("forced_bos_token_id",
+                "is among suppress_tokens, which leaves no token; take one of the two away");
   const auto& ends = d.forced_eos_token_id;
   if (!ends.empty() && std::all_of(ends.begin(), ends.end(), is_suppressed))
-    reader.fail("forced_eos_token_id", "is among suppress_tokens, which leaves no token; take one of the two away");
+    reader.fail("forced_eos_token_id",
+                "is among suppress_tokens, which leaves no token; take one of the two away");
 }
 
 bool asks_for_nothing(const std::string& key, const Json& value) {
@@ -222,12 +247,15 @@ bool asks_for_nothing(const std::string& key, const Json& value) {
   if (value.as_array() != nullptr) return value.as_array()->empty();
   if (value.as_object() != nullptr) return value.as_object()->empty();
   if (value.as_string() != nullptr) return value.as_string()->empty();
-  const auto is_neutral = [&](const Neutral& n) { return key == n.key && value.is_number() && value.number() == n.value; };
+  const auto is_neutral = [&](const Neutral& n) {
+    return key == n.key && value.is_number() && value.number() == n.value;
+  };
   return std::any_of(std::begin(kNeutral), std::end(kNeutral), is_neutral);
 }
 
 // The fields that nobody read and that ask for something.
-void note_what_is_not_done(ConfigReader& reader, const Json& object, const std::string& where, GenerationDefaults& to) {
+void note_what_is_not_done(ConfigReader& reader, const Json& object, const std::string& where,
+                           GenerationDefaults& to) {
   for (const char* key : kHarmless) reader.ignore(key, "changes no text");
   const Json* beams = object.find("num_beams");
   if (beams == nullptr || asks_for_nothing("num_beams", *beams)) {
@@ -238,10 +266,12 @@ void note_what_is_not_done(ConfigReader& reader, const Json& object, const std::
     const Json* value = object.find(key);
     if (value == nullptr || !asks_for_nothing(key, *value)) names.push_back(key);
   }
-  if (!names.empty()) to.notes.push_back(fmt::format("{}: not done here: {}", where, fmt::join(names, ", ")));
+  if (!names.empty())
+    to.notes.push_back(fmt::format("{}: not done here: {}", where, fmt::join(names, ", ")));
 }
 
-void note_what_is_misplaced(const Json& config, const Json* generation_config, const std::string& where, GenerationDefaults& to) {
+void note_what_is_misplaced(const Json& config, const Json* generation_config,
+                            const std::string& where, GenerationDefaults& to) {
   std::vector<std::string> names;
   for (const Json* object : {&config, config.find("text_config")}) {
     for (const char* key : kMisplaced) {
@@ -251,12 +281,16 @@ void note_what_is_misplaced(const Json& config, const Json* generation_config, c
     }
   }
   if (!names.empty())
-    to.notes.push_back(fmt::format("{}: counts in generation_config.json alone, passed over here: {}", where, fmt::join(names, ", ")));
+    to.notes.push_back(
+        fmt::format("{}: counts in generation_config.json alone, passed over here: {}", where,
+                    fmt::join(names, ", ")));
 }
 
 }  // namespace
 
-Result<GenerationDefaults> parse_generation_defaults(const Json* generation_config, const std::string& where_generation, const Json& config,
+Result<GenerationDefaults> parse_generation_defaults(const Json* generation_config,
+                                                     const std::string& where_generation,
+                                                     const Json& config,
                                                      const std::string& where_config) {
   GenerationDefaults defaults;
   if (generation_config != nullptr) {
@@ -277,7 +311,8 @@ Result<GenerationDefaults> parse_generation_defaults(const Json* generation_conf
 }
 
 Result<GenerationDefaults> read_generation_defaults(const std::string& folder, const Json& config) {
-  const std::string path = folder + "/generation_config.json", config_path = folder + "/config.json";
+  const std::string path = folder + "/generation_config.json",
+                    config_path = folder + "/config.json";
   const auto file = read_json_file(path, kMaxBytes);
   if (!file.ok() && file.error().code != ErrorCode::kNotFound) return file.error();
   return parse_generation_defaults(file.ok() ? &*file : nullptr, path, config, config_path);

@@ -1,4 +1,5 @@
-// The defaults a checkpoint recommends for generating: generation_config.json, with config.json for what it leaves out.
+// The defaults a checkpoint recommends for generating: generation_config.json, with config.json for
+// what it leaves out.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/errors.h"
 #include "base/json.h"
-#include "base/result.h"
 
 namespace longhaul {
 
@@ -29,9 +30,10 @@ struct GenerationDefaults {
   std::optional<double> temperature, top_p, min_p, top_h, typical_p, epsilon_cutoff, eta_cutoff;
   std::optional<double> repetition_penalty, encoder_repetition_penalty;
   std::optional<int64_t> top_k, no_repeat_ngram_size, encoder_no_repeat_ngram_size;
-  std::optional<int64_t> min_length, min_new_tokens, max_length, max_new_tokens;  // lengths count the prompt
+  std::optional<int64_t> min_length, min_new_tokens, max_length,
+      max_new_tokens;  // lengths count the prompt
   std::optional<bool> do_sample;
-  std::vector<int32_t> eos_token_ids;                           // sorted: every id that any of the files calls an end
+  std::vector<int32_t> eos_token_ids;  // sorted: every id that any of the files calls an end
   std::vector<int32_t> suppress_tokens, begin_suppress_tokens;  // sorted
   std::vector<std::vector<int32_t>> bad_words_ids;              // none empty
   std::vector<SequenceBias> sequence_bias;
@@ -46,7 +48,9 @@ struct GenerationDefaults {
 // Fields that change no text (caches, outputs, versions) pass unread; what else is not done is
 // noted. Values that no sampler takes are an error. `generation_config` may be null (no such file);
 // `where_*` name the files.
-Result<GenerationDefaults> parse_generation_defaults(const Json* generation_config, const std::string& where_generation, const Json& config,
+Result<GenerationDefaults> parse_generation_defaults(const Json* generation_config,
+                                                     const std::string& where_generation,
+                                                     const Json& config,
                                                      const std::string& where_config);
 
 // From a checkpoint folder, whose config.json has been read.

@@ -105,13 +105,16 @@ TEST(HarmlessFields, WhatToolsLeaveBehind) {
       {"expert_dtype", R"("fp4")"},
       {"mrope_section", "[11, 11, 10]"},
   };
-  for (const Field& f : kFields) EXPECT_TRUE(is_harmless(f.key, f.value)) << f.key << ": " << f.value;
+  for (const Field& f : kFields)
+    EXPECT_TRUE(is_harmless(f.key, f.value)) << f.key << ": " << f.value;
 }
 
 TEST(HarmlessFields, ValuesThatAskForNothing) {
-  for (const char* key : {"new_trick", "quantization_config", "pruned_heads", "rope_scaling", "attn_logit_softcapping", "mlp_bias",
-                          "cross_attention_hidden_size", "tie_encoder_decoder", "is_encoder_decoder", "use_sliding_window"}) {
-    for (const char* value : {"null", "false", "{}", "[]", "\"\""}) EXPECT_TRUE(is_harmless(key, value)) << key << ": " << value;
+  for (const char* key : {"new_trick", "quantization_config", "pruned_heads", "rope_scaling",
+                          "attn_logit_softcapping", "mlp_bias", "cross_attention_hidden_size",
+                          "tie_encoder_decoder", "is_encoder_decoder", "use_sliding_window"}) {
+    for (const char* value : {"null", "false", "{}", "[]", "\"\""})
+      EXPECT_TRUE(is_harmless(key, value)) << key << ": " << value;
   }
 }
 
@@ -137,7 +140,8 @@ TEST(HarmlessFields, NotWhatCouldChangeResults) {
       {"n_group", "8"},
       {"partial_rotary_factor", "0.5"},
       {"rope_scaling", R"({"rope_type": "linear", "factor": 2})"},
-      {"attn_factor", "0.8782488562869419"},  // deepseek-ai/DeepSeek-R1 #684: a misspelt attention_factor that others read
+      {"attn_factor", "0.8782488562869419"},  // deepseek-ai/DeepSeek-R1 #684: a misspelt
+                                              // attention_factor that others read
       {"position_embedding_type", R"("relative_key")"},
       {"alibi", "true"},
       {"parallel_residual", "true"},
@@ -159,7 +163,8 @@ TEST(HarmlessFields, NotWhatCouldChangeResults) {
       {"first_k_dense_replace", "0"},
       {"new_token", "4"},  // a number is no text of a token
   };
-  for (const Field& f : kFields) EXPECT_FALSE(is_harmless(f.key, f.value)) << f.key << ": " << f.value;
+  for (const Field& f : kFields)
+    EXPECT_FALSE(is_harmless(f.key, f.value)) << f.key << ": " << f.value;
 }
 
 TEST(HarmlessFields, DenialsOfWhatEveryModelHas) {

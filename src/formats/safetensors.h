@@ -1,8 +1,9 @@
 // Safetensors: eight bytes of header length, a JSON header, then the tensors' bytes without gaps.
 //
-// Checked as the official reader checks (every byte of the data belongs to exactly one tensor), and beyond it: a key that
-// stands twice or is not known is refused, so that no two readers can see different tensors in one file.
-// Source: https://github.com/huggingface/safetensors, README "Format".
+// Checked as the official reader checks (every byte of the data belongs to exactly one tensor), and
+// beyond it: a key that stands twice or is not known is refused, so that no two readers can see
+// different tensors in one file. Source: https://github.com/huggingface/safetensors, README
+// "Format".
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/result.h"
+#include "base/errors.h"
 #include "formats/tensor_source.h"
 
 namespace longhaul {
@@ -23,7 +24,8 @@ struct SafetensorsHeader {
 };
 
 // `file_bytes` is a whole file; `where` names it in messages.
-Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> file_bytes, std::string_view where);
+Result<SafetensorsHeader> parse_safetensors_header(std::span<const std::byte> file_bytes,
+                                                   std::string_view where);
 
 Result<TensorSource> open_safetensors(const std::string& path);
 

@@ -1,4 +1,5 @@
-// A file written by the official Python library (safetensors 0.8.0) with tools/make_safetensors_golden.py, November 2026.
+// A file written by the official Python library (safetensors 0.8.0) with
+// tools/make_safetensors_golden.py, November 2026.
 
 #include <gtest/gtest.h>
 
@@ -10,7 +11,8 @@ namespace longhaul {
 namespace {
 
 TEST(SafetensorsGolden, ReadsEveryTypeThatTheOfficialLibraryWrites) {
-  const auto source = open_safetensors(std::string(LH_SOURCE_DIR) + "/tests/golden/safetensors/all_dtypes.safetensors");
+  const auto source = open_safetensors(std::string(LH_SOURCE_DIR) +
+                                       "/tests/golden/safetensors/all_dtypes.safetensors");
   ASSERT_TRUE(source.ok()) << source.error().text();
   const char* names[] = {"BF16", "BOOL", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2", "F8_E8M0",
                          "I16",  "I32",  "I64", "I8",  "U16", "U32",     "U64",     "U8"};

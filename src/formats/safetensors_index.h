@@ -6,7 +6,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "base/result.h"
+#include "base/errors.h"
 
 namespace longhaul {
 

@@ -1,5 +1,6 @@
-// Writing safetensors: all tensors are declared first, then their bytes are streamed in that order, in pieces of any size,
-// so a checkpoint of any size is written in constant memory. Files appear under their names only when whole.
+// Writing safetensors: all tensors are declared first, then their bytes are streamed in that order,
+// in pieces of any size, so a checkpoint of any size is written in constant memory. Files appear
+// under their names only when whole.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,7 @@
 #include <vector>
 
 #include "base/atomic_file.h"
-#include "base/result.h"
+#include "base/errors.h"
 #include "tensor/dtype.h"
 
 namespace longhaul {
@@ -22,8 +23,8 @@ struct TensorDecl {
   std::vector<int64_t> shape;
 };
 
-// One file. The data starts at a multiple of 64 bytes and keeps the declared order: to have every tensor aligned for its
-// type, declare wider types first.
+// One file. The data starts at a multiple of 64 bytes and keeps the declared order: to have every
+// tensor aligned for its type, declare wider types first.
 class SafetensorsWriter {
  public:
   static Result<SafetensorsWriter> create(const std::string& path, std::vector<TensorDecl> tensors);
@@ -34,7 +35,8 @@ class SafetensorsWriter {
   Status finish();  // every tensor must be complete
 
  private:
-  SafetensorsWriter(AtomicFile file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
+  SafetensorsWriter(AtomicFile file, std::string path)
+      : file_(std::move(file)), path_(std::move(path)) {}
   void skip_complete();
 
   struct Pending {
@@ -52,16 +54,17 @@ inline constexpr uint64_t kDefaultShardBytes = uint64_t{4} << 30;
 // kInvalidArgument for a folder that holds a checkpoint.
 Status refuse_checkpoint(const std::string& folder);
 
-// A checkpoint folder: model.safetensors, or model-0000i-of-0000n.safetensors and their index when the tensors' bytes exceed
-// shard_bytes. A tensor is never split; one larger than shard_bytes has a shard to itself. The folder is made where
-// missing, and must not hold a checkpoint yet.
+// A checkpoint folder: model.safetensors, or model-0000i-of-0000n.safetensors and their index when
+// the tensors' bytes exceed shard_bytes. A tensor is never split; one larger than shard_bytes has a
+// shard to itself. The folder is made where missing, and must not hold a checkpoint yet.
 class CheckpointWriter {
  public:
   static Result<CheckpointWriter> create(const std::string& folder, std::vector<TensorDecl> tensors,
                                          uint64_t shard_bytes = kDefaultShardBytes);
 
-  Status write(std::string_view tensor, std::span<const std::byte> piece);  // in declared order, as above
-  Status finish();                                                          // last shard, then the index
+  Status write(std::string_view tensor,
+               std::span<const std::byte> piece);  // in declared order, as above
+  Status finish();                                 // last shard, then the index
 
  private:
   struct Shard {

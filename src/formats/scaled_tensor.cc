@@ -18,7 +18,8 @@ void decode_e4m3(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
   const int64_t blocks = ceil_div(cols, kBlock);
   for (int64_t b = 0; b < blocks; ++b) {
     const float scale = scale_at(*t.scales, row / kBlock * blocks + b);
-    for (int64_t c = b * kBlock; c < std::min(cols, (b + 1) * kBlock); ++c) out[c] = to_f32(e4m3{static_cast<uint8_t>(codes[c])}) * scale;
+    for (int64_t c = b * kBlock; c < std::min(cols, (b + 1) * kBlock); ++c)
+      out[c] = to_f32(e4m3{static_cast<uint8_t>(codes[c])}) * scale;
   }
 }
 
@@ -53,34 +54,48 @@ bool needs_scales(DType dtype) { return dtype == DType::kF8E4M3 || is_packed(dty
 
 std::vector<std::string> scale_names(const std::string& weight_name) {
   constexpr std::string_view kWeight = ".weight";
-  const std::string stem = weight_name.ends_with(kWeight) ? weight_name.substr(0, weight_name.size() - kWeight.size()) : weight_name;
+  const std::string stem = weight_name.ends_with(kWeight)
+                               ? weight_name.substr(0, weight_name.size() - kWeight.size())
+                               : weight_name;
   return {stem + ".scale", weight_name + "_scale_inv"};
 }
 
 Status check_scaled(const ScaledTensor& t, std::span<const int64_t> shape) {
   const TensorInfo& w = *t.weight;
   if (t.scales == nullptr)
-    return corrupt("tensor '{}' is {} and has no scales ('{}')", w.name, to_string(w.dtype), scale_names(w.name).front());
+    return corrupt("tensor '{}' is {} and has no scales ('{}')", w.name, to_string(w.dtype),
+                   scale_names(w.name).front());
   if (shape.size() != 2)
-    return unsupported("tensor '{}' is {}, which is read for matrices only, expected {}", w.name, to_string(w.dtype), shape_text(shape));
+    return unsupported("tensor '{}' is {}, which is read for matrices only, expected {}", w.name,
+                       to_string(w.dtype), shape_text(shape));
   const DType scale = t.scales->dtype;
   if (scale != DType::kF8E8M0 && scale != DType::kF32 && scale != DType::kBF16)
-    return corrupt("tensor '{}' has dtype {}, scales are F8_E8M0, F32 or BF16", t.scales->name, to_string(scale));
+    return corrupt("tensor '{}' has dtype {}, scales are F8_E8M0, F32 or BF16", t.scales->name,
+                   to_string(scale));
   const int64_t rows = shape[0], cols = shape[1];
   const bool packed = is_packed(w.dtype);
   if (packed && cols % kRun != 0)
-    return corrupt("tensor '{}' holds 4-bit weights of {} columns, which are no multiple of {}", w.name, cols, kRun);
-  const std::vector<int64_t> stored = packed ? std::vector{rows, cols / 2} : std::vector{rows, cols};
-  const std::vector<int64_t> scales = packed ? std::vector{rows, cols / kRun} : std::vector{ceil_div(rows, kBlock), ceil_div(cols, kBlock)};
-  if (w.shape != stored) return corrupt("tensor '{}' is {}, expected {}", w.name, shape_text(w.shape), shape_text(stored));
+    return corrupt("tensor '{}' holds 4-bit weights of {} columns, which are no multiple of {}",
+                   w.name, cols, kRun);
+  const std::vector<int64_t> stored =
+      packed ? std::vector{rows, cols / 2} : std::vector{rows, cols};
+  const std::vector<int64_t> scales =
+      packed ? std::vector{rows, cols / kRun}
+             : std::vector{ceil_div(rows, kBlock), ceil_div(cols, kBlock)};
+  if (w.shape != stored)
+    return corrupt("tensor '{}' is {}, expected {}", w.name, shape_text(w.shape),
+                   shape_text(stored));
   if (t.scales->shape != scales)
-    return corrupt("tensor '{}' is {}, expected {}", t.scales->name, shape_text(t.scales->shape), shape_text(scales));
+    return corrupt("tensor '{}' is {}, expected {}", t.scales->name, shape_text(t.scales->shape),
+                   shape_text(scales));
   return {};
 }
 
-void decode_rows(const ScaledTensor& t, int64_t first_row, int64_t n_rows, int64_t cols, float* out) {
+void decode_rows(const ScaledTensor& t, int64_t first_row, int64_t n_rows, int64_t cols,
+                 float* out) {
   for (int64_t r = 0; r < n_rows; ++r) {
-    is_packed(t.weight->dtype) ? decode_e2m1(t, first_row + r, cols, out + r * cols) : decode_e4m3(t, first_row + r, cols, out + r * cols);
+    is_packed(t.weight->dtype) ? decode_e2m1(t, first_row + r, cols, out + r * cols)
+                               : decode_e4m3(t, first_row + r, cols, out + r * cols);
   }
 }
 

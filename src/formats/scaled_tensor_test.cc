@@ -19,7 +19,8 @@ struct Tensor {
   TensorInfo info;
 
   Tensor(std::string name, DType dtype, std::vector<int64_t> shape)
-      : bytes(*checked_nbytes(dtype, shape, name)), info{std::move(name), dtype, std::move(shape), bytes, nullptr} {}
+      : bytes(*checked_nbytes(dtype, shape, name)),
+        info{std::move(name), dtype, std::move(shape), bytes, nullptr} {}
   Tensor(const Tensor&) = delete;
 
   void set(int64_t i, uint8_t code) { bytes[static_cast<size_t>(i)] = std::byte{code}; }
@@ -34,41 +35,51 @@ struct Tensor {
     }
   }
   void count_up() {
-    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 7 % 127);  // no NaN
+    for (size_t i = 0; i < bytes.size(); ++i)
+      bytes[i] = static_cast<std::byte>(i * 7 % 127);  // no NaN
   }
 };
 
-std::vector<float> decoded(const Tensor& weight, const Tensor& scales, int64_t first_row, int64_t n_rows, int64_t cols) {
+std::vector<float> decoded(const Tensor& weight, const Tensor& scales, int64_t first_row,
+                           int64_t n_rows, int64_t cols) {
   std::vector<float> out(static_cast<size_t>(n_rows * cols), -1.0f);
   decode_rows({&weight.info, &scales.info}, first_row, n_rows, cols, out.data());
   return out;
 }
 
 std::string problem(const Tensor& weight, const Tensor* scales, std::vector<int64_t> shape) {
-  const Status status = check_scaled({&weight.info, scales == nullptr ? nullptr : &scales->info}, shape);
+  const Status status =
+      check_scaled({&weight.info, scales == nullptr ? nullptr : &scales->info}, shape);
   return status.ok() ? "fits" : status.error().text();
 }
 
 TEST(ScaledTensor, ABlockOf128By128HasOneScale) {
   for (DType dtype : {DType::kF8E8M0, DType::kF32, DType::kBF16}) {
-    for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {128, 128}, {129, 127}, {130, 257}, {3, 300}}) {
+    for (const auto& [rows, cols] :
+         {std::pair<int64_t, int64_t>{1, 1}, {128, 128}, {129, 127}, {130, 257}, {3, 300}}) {
       Tensor weight("w.weight", DType::kF8E4M3, {rows, cols});
       Tensor scales("w.scale", dtype, {ceil_div(rows, 128), ceil_div(cols, 128)});
       weight.count_up();
-      const auto scale_of = [](int64_t block) { return std::ldexp(1.0f, static_cast<int>(block % 9) - 4); };
+      const auto scale_of = [](int64_t block) {
+        return std::ldexp(1.0f, static_cast<int>(block % 9) - 4);
+      };
       const int64_t across = ceil_div(cols, 128);
       for (int64_t b = 0; b < ceil_div(rows, 128) * across; ++b) scales.set_scale(b, scale_of(b));
       ASSERT_EQ(problem(weight, &scales, {rows, cols}), "fits");
       const auto out = decoded(weight, scales, 0, rows, cols);
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t c = 0; c < cols; ++c) {
-          const float code = to_f32(e4m3{static_cast<uint8_t>(weight.bytes[static_cast<size_t>(r * cols + c)])});
-          ASSERT_EQ(out[static_cast<size_t>(r * cols + c)], code * scale_of(r / 128 * across + c / 128)) << r << ", " << c;
+          const float code =
+              to_f32(e4m3{static_cast<uint8_t>(weight.bytes[static_cast<size_t>(r * cols + c)])});
+          ASSERT_EQ(out[static_cast<size_t>(r * cols + c)],
+                    code * scale_of(r / 128 * across + c / 128))
+              << r << ", " << c;
         }
       }
       // Some rows out of the middle are the same rows.
       const int64_t from = rows / 2, n = rows - from;
-      EXPECT_EQ(decoded(weight, scales, from, n, cols), std::vector<float>(out.begin() + from * cols, out.end()));
+      EXPECT_EQ(decoded(weight, scales, from, n, cols),
+                std::vector<float>(out.begin() + from * cols, out.end()));
     }
   }
 }
@@ -80,13 +91,16 @@ TEST(ScaledTensor, ARunOf32ColumnsHasOneScaleAndTheLowHalfComesFirst) {
       Tensor weight("e.weight", packed, {rows, cols / 2});
       Tensor scales("e.scale", dtype, {rows, cols / 32});
       for (int64_t i = 0; i < rows * cols / 2; ++i) weight.set(i, static_cast<uint8_t>(i * 37));
-      for (int64_t i = 0; i < rows * cols / 32; ++i) scales.set_scale(i, std::ldexp(1.0f, static_cast<int>(i) - 4));
+      for (int64_t i = 0; i < rows * cols / 32; ++i)
+        scales.set_scale(i, std::ldexp(1.0f, static_cast<int>(i) - 4));
       ASSERT_EQ(problem(weight, &scales, {rows, cols}), "fits");
       const auto out = decoded(weight, scales, 1, 2, cols);
       for (int64_t r = 1; r < rows; ++r) {
         for (int64_t c = 0; c < cols; ++c) {
-          const auto byte = static_cast<uint8_t>(weight.bytes[static_cast<size_t>((r * cols + c) / 2)]);
-          const float expected = e2m1_to_f32(c % 2 == 0 ? byte & 15u : byte >> 4) * std::ldexp(1.0f, static_cast<int>(r * 3 + c / 32) - 4);
+          const auto byte =
+              static_cast<uint8_t>(weight.bytes[static_cast<size_t>((r * cols + c) / 2)]);
+          const float expected = e2m1_to_f32(c % 2 == 0 ? byte & 15u : byte >> 4) *
+                                 std::ldexp(1.0f, static_cast<int>(r * 3 + c / 32) - 4);
           ASSERT_EQ(out[static_cast<size_t>((r - 1) * cols + c)], expected) << r << ", " << c;
         }
       }
@@ -106,7 +120,8 @@ TEST(ScaledTensor, ExtremeScalesStayWhatTheyAre) {
   Tensor scales("w.scale", DType::kF8E8M0, {1, 1});
   weight.set(0, 0x38);  // 1
   weight.set(1, 0x7f);  // NaN
-  for (const auto& [code, value] : {std::pair<uint8_t, float>{0, 0x1p-127f}, {1, 0x1p-126f}, {127, 1.0f}, {254, 0x1p127f}}) {
+  for (const auto& [code, value] :
+       {std::pair<uint8_t, float>{0, 0x1p-127f}, {1, 0x1p-126f}, {127, 1.0f}, {254, 0x1p127f}}) {
     scales.set(0, code);
     EXPECT_EQ(decoded(weight, scales, 0, 1, 2)[0], value);
     EXPECT_TRUE(std::isnan(decoded(weight, scales, 0, 1, 2)[1]));
@@ -116,19 +131,27 @@ TEST(ScaledTensor, ExtremeScalesStayWhatTheyAre) {
 }
 
 TEST(ScaledTensor, WhatDoesNotFitIsNamed) {
-  Tensor fp8("a.weight", DType::kF8E4M3, {256, 300}), fp4("b.weight", DType::kI8, {4, 32}), odd("c.weight", DType::kI8, {4, 24});
+  Tensor fp8("a.weight", DType::kF8E4M3, {256, 300}), fp4("b.weight", DType::kI8, {4, 32}),
+      odd("c.weight", DType::kI8, {4, 24});
   Tensor good("a.scale", DType::kF8E8M0, {2, 3}), runs("b.scale", DType::kF8E8M0, {4, 2});
   EXPECT_EQ(problem(fp8, &good, {256, 300}), "fits");
   EXPECT_EQ(problem(fp4, &runs, {4, 64}), "fits");
-  EXPECT_THAT(problem(fp8, nullptr, {256, 300}), HasSubstr("'a.weight' is F8_E4M3 and has no scales ('a.scale')"));
-  EXPECT_THAT(problem(fp4, nullptr, {4, 64}), HasSubstr("'b.weight' is I8 and has no scales ('b.scale')"));
-  EXPECT_THAT(problem(fp8, &good, {2, 128, 300}), HasSubstr("read for matrices only, expected [2, 128, 300]"));
-  EXPECT_THAT(problem(fp8, &good, {256, 301}), HasSubstr("'a.weight' is [256, 300], expected [256, 301]"));
+  EXPECT_THAT(problem(fp8, nullptr, {256, 300}),
+              HasSubstr("'a.weight' is F8_E4M3 and has no scales ('a.scale')"));
+  EXPECT_THAT(problem(fp4, nullptr, {4, 64}),
+              HasSubstr("'b.weight' is I8 and has no scales ('b.scale')"));
+  EXPECT_THAT(problem(fp8, &good, {2, 128, 300}),
+              HasSubstr("read for matrices only, expected [2, 128, 300]"));
+  EXPECT_THAT(problem(fp8, &good, {256, 301}),
+              HasSubstr("'a.weight' is [256, 300], expected [256, 301]"));
   EXPECT_THAT(problem(fp4, &runs, {4, 32}), HasSubstr("'b.weight' is [4, 32], expected [4, 16]"));
-  EXPECT_THAT(problem(odd, &runs, {4, 48}), HasSubstr("4-bit weights of 48 columns, which are no multiple of 32"));
-  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{3, 2}, {2, 2}, {2, 4}, {6}, {2, 3, 1}, {1, 1}, {}}) {
+  EXPECT_THAT(problem(odd, &runs, {4, 48}),
+              HasSubstr("4-bit weights of 48 columns, which are no multiple of 32"));
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{3, 2}, {2, 2}, {2, 4}, {6}, {2, 3, 1}, {1, 1}, {}}) {
     Tensor wrong("a.scale", DType::kF8E8M0, shape);
-    EXPECT_THAT(problem(fp8, &wrong, {256, 300}), HasSubstr("'a.scale' is " + shape_text(shape) + ", expected [2, 3]"));
+    EXPECT_THAT(problem(fp8, &wrong, {256, 300}),
+                HasSubstr("'a.scale' is " + shape_text(shape) + ", expected [2, 3]"));
   }
   for (DType dtype : {DType::kF16, DType::kI8, DType::kU8, DType::kF8E4M3, DType::kI64}) {
     Tensor wrong("a.scale", dtype, {2, 3});
@@ -137,10 +160,12 @@ TEST(ScaledTensor, WhatDoesNotFitIsNamed) {
 }
 
 TEST(ScaledTensor, NamesOfScales) {
-  EXPECT_THAT(scale_names("layers.0.attn.wq_a.weight"),
-              ::testing::ElementsAre("layers.0.attn.wq_a.scale", "layers.0.attn.wq_a.weight_scale_inv"));
+  EXPECT_THAT(
+      scale_names("layers.0.attn.wq_a.weight"),
+      ::testing::ElementsAre("layers.0.attn.wq_a.scale", "layers.0.attn.wq_a.weight_scale_inv"));
   EXPECT_TRUE(needs_scales(DType::kF8E4M3) && needs_scales(DType::kI8) && needs_scales(DType::kU8));
-  EXPECT_FALSE(needs_scales(DType::kBF16) || needs_scales(DType::kF32) || needs_scales(DType::kI64) || needs_scales(DType::kF8E8M0));
+  EXPECT_FALSE(needs_scales(DType::kBF16) || needs_scales(DType::kF32) ||
+               needs_scales(DType::kI64) || needs_scales(DType::kF8E8M0));
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ bool is_aligned(const TensorInfo& tensor) {
   return reinterpret_cast<uintptr_t>(tensor.bytes.data()) % bytes_per_element(tensor.dtype) == 0;
 }
 
-static bool same_floats(const std::byte* a, DType a_dtype, const std::byte* b, DType b_dtype, int64_t n) {
+static bool same_floats(const std::byte* a, DType a_dtype, const std::byte* b, DType b_dtype,
+                        int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     if (float_at(a, a_dtype, i) != float_at(b, b_dtype, i)) return false;
   }
@@ -34,7 +35,8 @@ bool same_values(const TensorInfo& a, const TensorInfo& b) {
   for (uint64_t from = 0; same && from < n; from += kPiece) {
     const uint64_t to = std::min(n, from + kPiece);
     const auto in_a = piece_of(a, from, to), in_b = piece_of(b, from, to);
-    same = is_widened ? same_floats(in_a.data(), a.dtype, in_b.data(), b.dtype, static_cast<int64_t>(to - from))
+    same = is_widened ? same_floats(in_a.data(), a.dtype, in_b.data(), b.dtype,
+                                    static_cast<int64_t>(to - from))
                       : std::memcmp(in_a.data(), in_b.data(), in_a.size()) == 0;
     if (a.file != nullptr) a.file->drop(in_a);
     if (b.file != nullptr) b.file->drop(in_b);
@@ -42,16 +44,23 @@ bool same_values(const TensorInfo& a, const TensorInfo& b) {
   return same;
 }
 
-std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string shape_text(std::span<const int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
 
-Result<uint64_t> checked_nbytes(DType dtype, std::span<const int64_t> shape, std::string_view where) {
+Result<uint64_t> checked_nbytes(DType dtype, std::span<const int64_t> shape,
+                                std::string_view where) {
   std::optional<uint64_t> bits = bits_per_element(dtype);
   for (const int64_t extent : shape) {
     if (extent < 0) return corrupt("{}: negative extent in shape {}", where, shape_text(shape));
     bits = checked_mul(*bits, static_cast<uint64_t>(extent));
-    if (!bits) return corrupt("{}: shape {} of {} overflows 64 bits", where, shape_text(shape), to_string(dtype));
+    if (!bits)
+      return corrupt("{}: shape {} of {} overflows 64 bits", where, shape_text(shape),
+                     to_string(dtype));
   }
-  if (*bits % 8 != 0) return corrupt("{}: shape {} of {} does not fill its last byte", where, shape_text(shape), to_string(dtype));
+  if (*bits % 8 != 0)
+    return corrupt("{}: shape {} of {} does not fill its last byte", where, shape_text(shape),
+                   to_string(dtype));
   return *bits / 8;
 }
 
@@ -68,8 +77,9 @@ Status TensorSource::add(MappedFile file, std::vector<TensorInfo> tensors) {
     if (!is_new) {
       const TensorInfo& first = tensors_[it->second];
       if (first.dtype == tensor.dtype && same_values(first, tensor)) continue;
-      return corrupt("{}: tensor '{}' is in {} too, and they differ; remove the file that is not the model's", tensor.file->path(),
-                     printable(tensor.name), first.file->path());
+      return corrupt(
+          "{}: tensor '{}' is in {} too, and they differ; remove the file that is not the model's",
+          tensor.file->path(), printable(tensor.name), first.file->path());
     }
     total_bytes_ += tensor.bytes.size();
     tensors_.push_back(std::move(tensor));
@@ -78,7 +88,9 @@ Status TensorSource::add(MappedFile file, std::vector<TensorInfo> tensors) {
 }
 
 bool TensorSource::drop_prefix(std::string_view prefix) {
-  const auto has_it = [&](const TensorInfo& t) { return t.name.size() > prefix.size() && t.name.starts_with(prefix); };
+  const auto has_it = [&](const TensorInfo& t) {
+    return t.name.size() > prefix.size() && t.name.starts_with(prefix);
+  };
   if (tensors_.empty() || !std::all_of(tensors_.begin(), tensors_.end(), has_it)) return false;
   index_.clear();
   for (size_t i = 0; i < tensors_.size(); ++i) {

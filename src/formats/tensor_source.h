@@ -10,13 +10,14 @@
 #include <string_view>
 #include <vector>
 
+#include "base/errors.h"
 #include "base/mapped_file.h"
-#include "base/result.h"
 #include "tensor/dtype.h"
 
 namespace longhaul {
 
-// A file may place a tensor at any byte: a reader that needs whole elements asks is_aligned() and copies where it says no.
+// A file may place a tensor at any byte: a reader that needs whole elements asks is_aligned() and
+// copies where it says no.
 struct TensorInfo {
   std::string name;
   DType dtype = DType::kF32;
@@ -32,11 +33,13 @@ bool is_aligned(const TensorInfo& tensor);
 bool same_values(const TensorInfo& a, const TensorInfo& b);
 std::string shape_text(std::span<const int64_t> shape);  // "[2, 3]"
 
-// The size of a tensor in bytes. Overflow, a negative extent and a last byte only half filled (4-bit types) are errors;
-// `where` opens their message (file and tensor).
-Result<uint64_t> checked_nbytes(DType dtype, std::span<const int64_t> shape, std::string_view where);
+// The size of a tensor in bytes. Overflow, a negative extent and a last byte only half filled
+// (4-bit types) are errors; `where` opens their message (file and tensor).
+Result<uint64_t> checked_nbytes(DType dtype, std::span<const int64_t> shape,
+                                std::string_view where);
 
-// Owns the files its tensors lie in. Pointers to a TensorInfo stay valid when it is moved, not when a file is added.
+// Owns the files its tensors lie in. Pointers to a TensorInfo stay valid when it is moved, not when
+// a file is added.
 class TensorSource {
  public:
   const TensorInfo* find(std::string_view name) const;          // null where there is none

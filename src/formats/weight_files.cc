@@ -26,7 +26,8 @@ std::optional<int64_t> take_number(std::string_view& text) {
   const size_t dash = text.rfind('-');
   if (dash == text.npos || dash + 1 == text.size()) return std::nullopt;
   int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data() + dash + 1, text.data() + text.size(), number);
+  const auto [end, error] =
+      std::from_chars(text.data() + dash + 1, text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size() || number < 0) return std::nullopt;
   text = text.substr(0, dash);
   return number;
@@ -44,11 +45,14 @@ std::optional<ShardName> parse_shard_name(std::string_view file) {
 }
 
 bool is_adapter(std::string_view file) {
-  return file == "adapter_model.safetensors" || file == "adapter_model.bin" || file == "adapters.safetensors";
+  return file == "adapter_model.safetensors" || file == "adapter_model.bin" ||
+         file == "adapters.safetensors";
 }
 
 void add_shard(std::vector<ShardSet>& sets, const ShardName& name, const std::string& file) {
-  auto it = std::find_if(sets.begin(), sets.end(), [&](const ShardSet& s) { return s.stem == name.stem && s.total == name.total; });
+  auto it = std::find_if(sets.begin(), sets.end(), [&](const ShardSet& s) {
+    return s.stem == name.stem && s.total == name.total;
+  });
   if (it == sets.end()) it = sets.insert(it, {std::string(name.stem), name.total, {}});
   it->files.emplace(name.number, file);
 }
@@ -57,10 +61,12 @@ struct Foreign {
   std::string_view extension, what;
 };
 constexpr std::string_view kPickle =
-    "PyTorch's own format, which runs code when it is read: load it with the transformers library and save_pretrained() it as safetensors";
+    "PyTorch's own format, which runs code when it is read: load it with the transformers library "
+    "and save_pretrained() it as safetensors";
 constexpr std::string_view kOther = "a format that is not read: get the model as safetensors";
 constexpr std::array kForeign = {
-    Foreign{".gguf", "GGUF, which is not read: get the safetensors checkpoint that it was made from"},
+    Foreign{".gguf",
+            "GGUF, which is not read: get the safetensors checkpoint that it was made from"},
     Foreign{".bin", kPickle},
     Foreign{".pt", kPickle},
     Foreign{".pth", kPickle},
@@ -89,17 +95,20 @@ Status ShardSet::check_complete(const std::string& folder) const {
   std::vector<std::string> missing;
   constexpr size_t kShown = 5;
   for (int64_t n = first; n < first + total && missing.size() <= kShown; ++n) {
-    if (!files.contains(n)) missing.push_back(fmt::format("{}-{:05}-of-{:05}{}", printable(stem), n, total, kExtension));
+    if (!files.contains(n))
+      missing.push_back(fmt::format("{}-{:05}-of-{:05}{}", printable(stem), n, total, kExtension));
   }
   if (missing.empty() && static_cast<int64_t>(files.size()) == total) return {};
   if (missing.empty()) {
-    return corrupt("{}: {} shards are named '{}-...-of-{}'; remove those that are not the model's", folder, files.size(), printable(stem),
-                   total);
+    return corrupt("{}: {} shards are named '{}-...-of-{}'; remove those that are not the model's",
+                   folder, files.size(), printable(stem), total);
   }
   const bool more = missing.size() > kShown;
   if (more) missing.pop_back();
-  return make_error(ErrorCode::kNotFound, "{}: {} of {} shards are there, missing are {}{}; incomplete download? fetch the rest", folder,
-                    files.size(), total, fmt::join(missing, ", "), more ? " and others" : "");
+  return make_error(
+      ErrorCode::kNotFound,
+      "{}: {} of {} shards are there, missing are {}{}; incomplete download? fetch the rest",
+      folder, files.size(), total, fmt::join(missing, ", "), more ? " and others" : "");
 }
 
 WeightFiles list_weight_files(const std::string& folder) {
@@ -131,7 +140,8 @@ WeightFiles list_weight_files(const std::string& folder) {
 std::string explain_no_weights(const WeightFiles& files) {
   if (!files.adapters.empty()) {
     return fmt::format(
-        "'{}' is a LoRA adapter, which changes another model: merge it into that one (merge_and_unload() of the peft library)",
+        "'{}' is a LoRA adapter, which changes another model: merge it into that one "
+        "(merge_and_unload() of the peft library)",
         printable(files.adapters.front()));
   }
   if (!files.foreign.empty()) {

@@ -3,8 +3,8 @@
 
 #include <numeric>
 
-#include "kernels/kernel_test_util.h"
-#include "kernels/matmul.h"
+#include "kernels/cpu/matmul.h"
+#include "kernels/kernels_testing.h"
 
 namespace longhaul {
 namespace {
@@ -20,7 +20,8 @@ void set_scales(DType dtype, std::span<const float> noise, std::byte* block) {
     scales.scale[o] = to_bf16(noise[o]);
     int multipliers = 0;
     for (int64_t g = 0; g < kBlockGroups; ++g)
-      multipliers |= q4_multiplier(scales.multipliers[o], g) % (kLargestQ4Multiplier + 1) << (4 * g);
+      multipliers |= q4_multiplier(scales.multipliers[o], g) % (kLargestQ4Multiplier + 1)
+                     << (4 * g);
     scales.multipliers[o] = static_cast<uint16_t>(multipliers);
   }
   for (int64_t i = 0; dtype == DType::kF4 && i < block_scale_bytes(dtype); ++i) {
@@ -28,21 +29,25 @@ void set_scales(DType dtype, std::span<const float> noise, std::byte* block) {
   }
 }
 
-// Any bytes are codes of all formats but E4M3, whose NaN is left out; scales and headers get values of the size that they have.
+// Any bytes are codes of all formats but E4M3, whose NaN is left out; scales and headers get values
+// of the size that they have.
 AlignedBytes random_weights(DType dtype, int64_t n, int64_t k, uint64_t seed) {
   AlignedBytes packed(packed_bytes(dtype, n, k));
   const auto noise = random_floats(static_cast<int64_t>(packed.span().size()), seed);
   for (size_t i = 0; i < noise.size(); ++i) {
     const auto byte = static_cast<uint8_t>(static_cast<int>(noise[i] * 128.0f) + 128);
-    packed.data()[i] = std::byte{dtype == DType::kF8E4M3 && (byte & 0x7f) == 0x7f ? uint8_t{0} : byte};
+    packed.data()[i] =
+        std::byte{dtype == DType::kF8E4M3 && (byte & 0x7f) == 0x7f ? uint8_t{0} : byte};
   }
   const PackedMatrix matrix{packed.data(), dtype, n, k};
   for (int64_t panel = 0; panel < ceil_div(n, kPanel); ++panel) {
     std::byte* at = packed.data() + panel * matrix.panel_bytes();
     const int64_t header = panel_header_bytes(dtype, k);
-    for (int64_t i = 0; i < header / 4; ++i) std::memcpy(at + 4 * i, &noise[static_cast<size_t>(panel * 16 + i)], 4);
+    for (int64_t i = 0; i < header / 4; ++i)
+      std::memcpy(at + 4 * i, &noise[static_cast<size_t>(panel * 16 + i)], 4);
     for (int64_t b = 0; b < blocks_of(k); ++b)
-      set_scales(dtype, std::span(noise).subspan(static_cast<size_t>(b)), at + header + b * block_bytes(dtype));
+      set_scales(dtype, std::span(noise).subspan(static_cast<size_t>(b)),
+                 at + header + b * block_bytes(dtype));
   }
   return packed;
 }
@@ -54,10 +59,16 @@ struct Operands {
   AlignedBytes weights;
 
   Operands(int64_t m_, int64_t n_, int64_t k_, DType dtype_)
-      : m(m_), n(n_), k(k_), dtype(dtype_), x(random_floats(m_ * k_, 12)), weights(random_weights(dtype_, n_, k_, 13)) {}
+      : m(m_),
+        n(n_),
+        k(k_),
+        dtype(dtype_),
+        x(random_floats(m_ * k_, 12)),
+        weights(random_weights(dtype_, n_, k_, 13)) {}
 
   int64_t input_stride() const {
-    return blocks_of(k) * (is_integer_format(dtype) ? static_cast<int64_t>(sizeof(InputBlock)) : kQuantBlock);
+    return blocks_of(k) *
+           (is_integer_format(dtype) ? static_cast<int64_t>(sizeof(InputBlock)) : kQuantBlock);
   }
 
   // As ref rounds them, so that all sets get the same.
@@ -65,26 +76,31 @@ struct Operands {
     AlignedBytes bytes(static_cast<uint64_t>(m * input_stride() * 2));
     for (int64_t r = 0; r < m; ++r) {
       if (is_integer_format(dtype)) {
-        ref_kernels().quantise_inputs(x.data() + r * k, k, reinterpret_cast<InputBlock*>(bytes.data() + r * input_stride()));
+        ref_kernels().quantise_inputs(
+            x.data() + r * k, k, reinterpret_cast<InputBlock*>(bytes.data() + r * input_stride()));
       } else {
-        ref_kernels().to_bf16(x.data() + r * k, k, reinterpret_cast<bf16*>(bytes.data()) + r * input_stride());
+        ref_kernels().to_bf16(x.data() + r * k, k,
+                              reinterpret_cast<bf16*>(bytes.data()) + r * input_stride());
       }
     }
     return bytes;
   }
 
-  // Rows [row, row + rows) of C, with room for one more column to see that none is written beyond n.
-  std::vector<float> multiply(const KernelSet& set, const AlignedBytes& inputs, int64_t row, int64_t rows, bool accumulate) const {
+  // Rows [row, row + rows) of C, with room for one more column to see that none is written beyond
+  // n.
+  std::vector<float> multiply(const KernelSet& set, const AlignedBytes& inputs, int64_t row,
+                              int64_t rows, bool accumulate) const {
     std::vector<float> c(static_cast<size_t>(rows * (n + 1)), 0.5f);
-    set.matmul(dtype, {.a = inputs.data() + row * input_stride() * (is_integer_format(dtype) ? 1 : 2),
-                       .a_stride = input_stride(),
-                       .b = PackedMatrix{weights.data(), dtype, n, k}.panels(),
-                       .c = c.data(),
-                       .c_stride = n + 1,
-                       .m = rows,
-                       .n = n,
-                       .k = k,
-                       .accumulate = accumulate});
+    set.matmul(dtype,
+               {.a = inputs.data() + row * input_stride() * (is_integer_format(dtype) ? 1 : 2),
+                .a_stride = input_stride(),
+                .b = PackedMatrix{weights.data(), dtype, n, k}.panels(),
+                .c = c.data(),
+                .c_stride = n + 1,
+                .m = rows,
+                .n = n,
+                .k = k,
+                .accumulate = accumulate});
     return c;
   }
 };
@@ -101,10 +117,13 @@ TEST(BlockMatmul, MatchesRefAndWritesOnlyItsColumns) {
             const auto expected = operands.multiply(ref_kernels(), inputs, 0, m, accumulate);
             for (const KernelSet* set : sets_but_ref()) {
               const auto actual = operands.multiply(*set, inputs, 0, m, accumulate);
-              // Integers: exact sums of 32 products, then at most 22 steps of three roundings (2^-24). E4M3: a rounding a product. One
-              // output alone may have lost digits to cancellation.
-              ASSERT_LT(nmse(actual, expected), 1e-12) << set->name << " " << to_string(dtype) << " " << m << "x" << n << "x" << k;
-              for (int64_t r = 0; r < m; ++r) ASSERT_EQ(actual[static_cast<size_t>(r * (n + 1) + n)], 0.5f) << set->name;
+              // Integers: exact sums of 32 products, then at most 22 steps of three roundings
+              // (2^-24). E4M3: a rounding a product. One output alone may have lost digits to
+              // cancellation.
+              ASSERT_LT(nmse(actual, expected), 1e-12)
+                  << set->name << " " << to_string(dtype) << " " << m << "x" << n << "x" << k;
+              for (int64_t r = 0; r < m; ++r)
+                ASSERT_EQ(actual[static_cast<size_t>(r * (n + 1) + n)], 0.5f) << set->name;
             }
           }
         }
@@ -121,7 +140,8 @@ TEST(BlockMatmul, RowDoesNotDependOnTheRowsBesideIt) {
       const auto all = operands.multiply(*set, inputs, 0, operands.m, true);
       for (int64_t m = 1; m <= 30; ++m) {
         const auto some = operands.multiply(*set, inputs, 30 - m, m, true);
-        ASSERT_TRUE(bitwise_equal(some, std::span(all).last(some.size()))) << set->name << " " << to_string(dtype) << " m=" << m;
+        ASSERT_TRUE(bitwise_equal(some, std::span(all).last(some.size())))
+            << set->name << " " << to_string(dtype) << " m=" << m;
       }
     }
   }
@@ -137,13 +157,16 @@ TEST(BlockMatmul, OutputDoesNotDependOnThePanelsBesideIt) {
       first.n = 20;
       const auto some = first.multiply(*set, inputs, 0, 3, false);
       for (size_t r = 0; r < 3; ++r) {
-        ASSERT_TRUE(bitwise_equal(std::span(some).subspan(r * 21, 20), std::span(all).subspan(r * 91, 20))) << set->name;
+        ASSERT_TRUE(
+            bitwise_equal(std::span(some).subspan(r * 21, 20), std::span(all).subspan(r * 91, 20)))
+            << set->name;
       }
     }
   }
 }
 
-TEST(BlockMatmul, TiersOfFusedMultiplyAddsAgreeBitByBit) {  // their sums are exact and their f32 steps the same
+TEST(BlockMatmul,
+     TiersOfFusedMultiplyAddsAgreeBitByBit) {  // their sums are exact and their f32 steps the same
   for (DType dtype : {DType::kQ8, DType::kQ4, DType::kF4}) {
     const Operands operands(9, 70, 500, dtype);
     const AlignedBytes inputs = operands.inputs();
@@ -152,7 +175,8 @@ TEST(BlockMatmul, TiersOfFusedMultiplyAddsAgreeBitByBit) {  // their sums are ex
     for (const KernelSet* set : sets_but_ref()) {
       const std::string_view name = set->name;
       if (!name.starts_with("avx") && name != "neon") continue;
-      EXPECT_TRUE(bitwise_equal(operands.multiply(*set, inputs, 0, 9, false), expected)) << name << " " << to_string(dtype);
+      EXPECT_TRUE(bitwise_equal(operands.multiply(*set, inputs, 0, 9, false), expected))
+          << name << " " << to_string(dtype);
     }
   }
 }
@@ -165,7 +189,8 @@ TEST(BlockMatmul, LargestValuesDoNotSaturate) {
     for (uint8_t code : {0x00, 0x77, 0xff}) {
       const PackedMatrix matrix{operands.weights.data(), dtype, 16, 128};
       const int64_t codes_at = panel_header_bytes(dtype, 128) + block_scale_bytes(dtype);
-      std::memset(operands.weights.data() + codes_at, code, static_cast<size_t>(matrix.panel_bytes() - codes_at));
+      std::memset(operands.weights.data() + codes_at, code,
+                  static_cast<size_t>(matrix.panel_bytes() - codes_at));
       const AlignedBytes inputs = operands.inputs();
       const auto expected = operands.multiply(ref_kernels(), inputs, 0, 2, false);
       for (const KernelSet* set : sets_but_ref())
@@ -182,7 +207,8 @@ TEST(QuantiseInputs, EverySetWritesTheBytesOfRef) {
       std::fill_n(x.begin() + 128, 128, 0.0f);
       std::fill_n(x.begin() + 256, 128, 1e-38f);
       std::fill_n(x.begin() + 384, 128, -3e38f);
-      for (size_t i = 0; i < 128; ++i) x[512 + i] = static_cast<float>(i) - 64.5f;  // with 127 * 2^-n: ties
+      for (size_t i = 0; i < 128; ++i)
+        x[512 + i] = static_cast<float>(i) - 64.5f;  // with 127 * 2^-n: ties
       x[512] = 127.0f;
     }
     std::vector<InputBlock> expected(static_cast<size_t>(blocks_of(k)));
@@ -191,7 +217,8 @@ TEST(QuantiseInputs, EverySetWritesTheBytesOfRef) {
       std::vector<InputBlock> actual(expected.size());
       std::memset(actual.data(), 0x55, actual.size() * sizeof(InputBlock));
       set->quantise_inputs(x.data(), k, actual.data());
-      EXPECT_EQ(std::memcmp(actual.data(), expected.data(), actual.size() * sizeof(InputBlock)), 0) << set->name << " k=" << k;
+      EXPECT_EQ(std::memcmp(actual.data(), expected.data(), actual.size() * sizeof(InputBlock)), 0)
+          << set->name << " k=" << k;
     }
   }
 }
@@ -206,7 +233,8 @@ TEST(QuantiseInputs, KeepsEachInputWithinHalfAStepOfItsBlock) {
     std::array<int32_t, kBlockGroups> sums{};
     for (int64_t i = 0; i < kQuantBlock; ++i) {
       const int8_t code = block.codes[static_cast<size_t>(i)];
-      const float input = b * kQuantBlock + i < k ? x[static_cast<size_t>(b * kQuantBlock + i)] : 0.0f;
+      const float input =
+          b * kQuantBlock + i < k ? x[static_cast<size_t>(b * kQuantBlock + i)] : 0.0f;
       EXPECT_NEAR(block.scale[0] * static_cast<float>(code), input, 0.5001f * block.scale[0]);
       sums[static_cast<size_t>(i / kQuantGroup)] += code;
     }
@@ -223,16 +251,33 @@ struct GroupResult {
 };
 
 // Three products at once, of which the first two share x, in two formats.
-GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k, DType first, DType second) {
+GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k, DType first,
+                      DType second) {
   ThreadPool pool(n_threads);
   const auto x = random_floats(m * (k + 3), 14), other = random_floats(2 * 33, 15);
-  const AlignedBytes w1 = random_weights(first, 301, k, 16), w2 = random_weights(second, 20, k, 17), w3 = random_weights(first, 50, 33, 18);
-  GroupResult result{std::vector<float>(static_cast<size_t>(m * 301)), std::vector<float>(static_cast<size_t>(m * 20)),
-                     std::vector<float>(2 * 50)};
+  const AlignedBytes w1 = random_weights(first, 301, k, 16), w2 = random_weights(second, 20, k, 17),
+                     w3 = random_weights(first, 50, 33, 18);
+  GroupResult result{std::vector<float>(static_cast<size_t>(m * 301)),
+                     std::vector<float>(static_cast<size_t>(m * 20)), std::vector<float>(2 * 50)};
   Matmul group[] = {
-      {.x = x.data(), .x_stride = k + 3, .w = {w1.data(), first, 301, k}, .y = result.y1.data(), .y_stride = 301, .m = m},
-      {.x = other.data(), .x_stride = 33, .w = {w3.data(), first, 50, 33}, .y = result.y3.data(), .y_stride = 50, .m = 2},
-      {.x = x.data(), .x_stride = k + 3, .w = {w2.data(), second, 20, k}, .y = result.y2.data(), .y_stride = 20, .m = m},
+      {.x = x.data(),
+       .x_stride = k + 3,
+       .w = {w1.data(), first, 301, k},
+       .y = result.y1.data(),
+       .y_stride = 301,
+       .m = m},
+      {.x = other.data(),
+       .x_stride = 33,
+       .w = {w3.data(), first, 50, 33},
+       .y = result.y3.data(),
+       .y_stride = 50,
+       .m = 2},
+      {.x = x.data(),
+       .x_stride = k + 3,
+       .w = {w2.data(), second, 20, k},
+       .y = result.y2.data(),
+       .y_stride = 20,
+       .m = m},
   };
   const bool shares = is_integer_format(first) && is_integer_format(second);
   AlignedBytes scratch(matmul_scratch_bytes(first, m, k) + matmul_scratch_bytes(first, 2, 33) +
@@ -242,18 +287,23 @@ GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k,
 }
 
 TEST(BlockMatmul, GroupMatchesRefForEverySetAndAnyThreads) {
-  const std::pair<DType, DType> formats[] = {
-      {DType::kQ8, DType::kQ8}, {DType::kQ4, DType::kQ8}, {DType::kF4, DType::kF8E4M3}, {DType::kF8E4M3, DType::kQ4}};
+  const std::pair<DType, DType> formats[] = {{DType::kQ8, DType::kQ8},
+                                             {DType::kQ4, DType::kQ8},
+                                             {DType::kF4, DType::kF8E4M3},
+                                             {DType::kF8E4M3, DType::kQ4}};
   for (const auto& [first, second] : formats) {
     for (int64_t m : {1, 2, 33, 70}) {
       for (int64_t k : {5, 451}) {
         const auto expected = run_group(ref_kernels(), 1, m, k, first, second);
         for (const KernelSet* set : sets_but_ref()) {
-          const auto one = run_group(*set, 1, m, k, first, second), two = run_group(*set, 2, m, k, first, second);
+          const auto one = run_group(*set, 1, m, k, first, second),
+                     two = run_group(*set, 2, m, k, first, second);
           ASSERT_LT(nmse(one.y1, expected.y1), 1e-12) << set->name << " m=" << m << " k=" << k;
           ASSERT_LT(nmse(one.y2, expected.y2), 1e-12) << set->name;
           ASSERT_LT(nmse(one.y3, expected.y3), 1e-12) << set->name;
-          ASSERT_TRUE(bitwise_equal(one.y1, two.y1) && bitwise_equal(one.y2, two.y2) && bitwise_equal(one.y3, two.y3)) << set->name;
+          ASSERT_TRUE(bitwise_equal(one.y1, two.y1) && bitwise_equal(one.y2, two.y2) &&
+                      bitwise_equal(one.y3, two.y3))
+              << set->name;
         }
       }
     }
@@ -263,7 +313,8 @@ TEST(BlockMatmul, GroupMatchesRefForEverySetAndAnyThreads) {
 TEST(BlockMatmul, DecodeEqualsPrefillBitwise) {  // few rows and many rows are cut differently
   for (DType dtype : kFormats) {
     for (const KernelSet* set : sets_but_ref()) {
-      const auto many = run_group(*set, 2, 70, 451, dtype, dtype), one = run_group(*set, 2, 1, 451, dtype, dtype);
+      const auto many = run_group(*set, 2, 70, 451, dtype, dtype),
+                 one = run_group(*set, 2, 1, 451, dtype, dtype);
       EXPECT_TRUE(bitwise_equal(one.y1, std::span(many.y1).first(one.y1.size()))) << set->name;
     }
   }
@@ -274,7 +325,12 @@ TEST(BlockMatmul, NoInputsGiveZeros) {
   for (DType dtype : kFormats) {
     AlignedBytes weights(packed_bytes(dtype, 20, 0));
     std::vector<float> y(2 * 20, 3.0f);
-    Matmul product{.x = y.data(), .x_stride = 0, .w = {weights.data(), dtype, 20, 0}, .y = y.data(), .y_stride = 20, .m = 2};
+    Matmul product{.x = y.data(),
+                   .x_stride = 0,
+                   .w = {weights.data(), dtype, 20, 0},
+                   .y = y.data(),
+                   .y_stride = 20,
+                   .m = 2};
     AlignedBytes scratch(matmul_scratch_bytes(dtype, 2, 0));
     matmul({all_kernel_sets().back(), &pool}, {&product, 1}, scratch.span());
     EXPECT_EQ(y, std::vector<float>(40, 0.0f));

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "base/check.h"
-#include "kernels/cpu/cpu.h"
+#include "kernels/highway/highway_sets.h"
 #include "kernels/x86/x86.h"
 
 namespace longhaul {
@@ -47,7 +47,8 @@ Result<const KernelSet*> choose_kernels() {
   for (const KernelSet* set : sets) {
     if (std::string_view(wanted) == set->name) return set;
   }
-  return unsupported("LONGHAUL_KERNELS={}: no such kernel set on this machine; these work: {}", wanted, names(sets));
+  return unsupported("LONGHAUL_KERNELS={}: no such kernel set on this machine; these work: {}",
+                     wanted, names(sets));
 }
 
 }  // namespace longhaul

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <limits>
 
-#include "kernels/kernel_test_util.h"
+#include "kernels/kernels_testing.h"
 
 namespace longhaul {
 namespace {
@@ -14,15 +14,18 @@ constexpr int64_t kSizes[] = {1, 15, 16, 17, 63, 1000};
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-// f32 element by element, each value from a few roundings of 2^-24 and an exp good to 1e-7: 1e-6 of the value.
-void expect_close(std::span<const float> actual, std::span<const float> expected, const char* what, double relative = 1e-6) {
+// f32 element by element, each value from a few roundings of 2^-24 and an exp good to 1e-7: 1e-6 of
+// the value.
+void expect_close(std::span<const float> actual, std::span<const float> expected, const char* what,
+                  double relative = 1e-6) {
   for (size_t i = 0; i < expected.size(); ++i) {
     const double bound = relative * std::abs(double{expected[i]}) + 1e-37;
     ASSERT_NEAR(actual[i], expected[i], bound) << what << " at " << i;
   }
 }
 
-// Values of every size: near zero, usual, where exp saturates, and beyond where a square or a cube overflows.
+// Values of every size: near zero, usual, where exp saturates, and beyond where a square or a cube
+// overflows.
 std::vector<float> wide_values() {
   std::vector<float> x{0.0f, -0.0f};
   for (float magnitude = 1e-30f; magnitude < 1e30f; magnitude *= 1.37f) {
@@ -71,7 +74,8 @@ TEST(Kernels, BytesWidenExactly) {
   for (const KernelSet* set : all_kernel_sets()) {
     std::vector<bf16> widened(bytes.size());
     set->bytes_to_bf16(bytes.data(), static_cast<int64_t>(bytes.size()), widened.data());
-    for (size_t i = 0; i < bytes.size(); ++i) ASSERT_EQ(to_f32(widened[i]), static_cast<float>(bytes[i])) << set->name;
+    for (size_t i = 0; i < bytes.size(); ++i)
+      ASSERT_EQ(to_f32(widened[i]), static_cast<float>(bytes[i])) << set->name;
   }
 }
 
@@ -83,7 +87,8 @@ TEST(Kernels, RmsNormMatchesRef) {
         std::vector<float> actual = x, expected(x.size());
         set->rms_norm(actual.data(), weights, 1e-6f, n, actual.data());  // in place
         ref_kernels().rms_norm(x.data(), weights, 1e-6f, n, expected.data());
-        expect_close(actual, expected, set->name);  // the f32 sum of squares adds n / 64 terms a lane
+        expect_close(actual, expected,
+                     set->name);  // the f32 sum of squares adds n / 64 terms a lane
       }
     }
   }
@@ -100,7 +105,8 @@ TEST(Kernels, RopeMatchesRef) {
       }
       set->rope(actual.data(), cos.data(), sin.data(), half);
       ref_kernels().rope(expected.data(), cos.data(), sin.data(), half);
-      for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 3e-7) << set->name;  // a difference of products <= 1
+      for (size_t i = 0; i < x.size(); ++i)
+        ASSERT_NEAR(actual[i], expected[i], 3e-7) << set->name;  // a difference of products <= 1
     }
   }
 }
@@ -113,12 +119,16 @@ TEST(Kernels, SumsAndScalesMatchRef) {
         std::vector<float> actual = x, expected = x;
         apply(*set, actual.data());
         apply(ref_kernels(), expected.data());
-        for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 2e-7) << set->name << " " << what;
+        for (size_t i = 0; i < x.size(); ++i)
+          ASSERT_NEAR(actual[i], expected[i], 2e-7) << set->name << " " << what;
       };
       check([&](const KernelSet& k, float* v) { k.add(v, y.data(), n); }, "add");
-      check([&](const KernelSet& k, float* v) { k.add_scaled(v, y.data(), 0.3f, n); }, "add_scaled");
-      check([&](const KernelSet& k, float* v) { k.add_scaled_relu(v, y.data(), 0.3f, n); }, "add_scaled_relu");
-      check([&](const KernelSet& k, float* v) { k.add_scaled_relu(v, y.data(), -0.3f, n); }, "add_scaled_relu, a weight below 0");
+      check([&](const KernelSet& k, float* v) { k.add_scaled(v, y.data(), 0.3f, n); },
+            "add_scaled");
+      check([&](const KernelSet& k, float* v) { k.add_scaled_relu(v, y.data(), 0.3f, n); },
+            "add_scaled_relu");
+      check([&](const KernelSet& k, float* v) { k.add_scaled_relu(v, y.data(), -0.3f, n); },
+            "add_scaled_relu, a weight below 0");
       check([&](const KernelSet& k, float* v) { k.scale(v, 0.7f, n); }, "scale");
       check([&](const KernelSet& k, float* v) { k.scale_by(v, y.data(), n); }, "scale_by");
     }
@@ -129,7 +139,8 @@ TEST(Kernels, ReluAddsNothingBelowZero) {
   for (const KernelSet* set : all_kernel_sets()) {
     for (int64_t n : kSizes) {
       std::vector<float> x(static_cast<size_t>(n), 1.0f);
-      const std::vector<float> below(x.size(), -1e30f), minus_zero(x.size(), -0.0f), above(x.size(), 2.0f);
+      const std::vector<float> below(x.size(), -1e30f), minus_zero(x.size(), -0.0f),
+          above(x.size(), 2.0f);
       set->add_scaled_relu(x.data(), below.data(), 3.0f, n);
       set->add_scaled_relu(x.data(), minus_zero.data(), 3.0f, n);
       EXPECT_EQ(x, std::vector<float>(x.size(), 1.0f)) << set->name;
@@ -143,13 +154,17 @@ TEST(Kernels, ClampCutsAtBothEndsAndNowhereElse) {
   const auto values = wide_values();
   const auto n = static_cast<int64_t>(values.size());
   for (const KernelSet* set : all_kernel_sets()) {
-    for (const auto& [low, high] : {std::pair{-10.0f, 10.0f}, {-kInfinity, 10.0f}, {-1e-20f, 1e20f}, {2.0f, 2.0f}}) {
+    for (const auto& [low, high] :
+         {std::pair{-10.0f, 10.0f}, {-kInfinity, 10.0f}, {-1e-20f, 1e20f}, {2.0f, 2.0f}}) {
       auto x = values;
       x.insert(x.end(), {kInfinity, -kInfinity});
       set->clamp(x.data(), low, high, n + 2);
       for (int64_t i = 0; i < n; ++i) {
         const float v = values[static_cast<size_t>(i)];
-        ASSERT_EQ(x[static_cast<size_t>(i)], v < low ? low : v > high ? high : v) << set->name << " " << v;
+        ASSERT_EQ(x[static_cast<size_t>(i)], v < low    ? low
+                                             : v > high ? high
+                                                        : v)
+            << set->name << " " << v;
       }
       EXPECT_EQ(x[x.size() - 2], high) << set->name;
       EXPECT_EQ(x[x.size() - 1], low) << set->name;
@@ -162,7 +177,8 @@ TEST(Kernels, SumOfSquaresMatchesRef) {
     for (int64_t n : kSizes) {
       const auto x = random_floats(n, 12);
       const double expected = ref_kernels().sum_of_squares(x.data(), n);
-      ASSERT_NEAR(set->sum_of_squares(x.data(), n), expected, 1e-6 * expected) << set->name << " n=" << n;
+      ASSERT_NEAR(set->sum_of_squares(x.data(), n), expected, 1e-6 * expected)
+          << set->name << " n=" << n;
     }
     EXPECT_EQ(set->sum_of_squares(nullptr, 0), 0.0f) << set->name;
   }
@@ -178,8 +194,9 @@ TEST(Kernels, GatedActivationsHoldForEveryMagnitude) {
       set->gated_activation(activation, gate.data(), up.data(), n, actual.data());
       ref_kernels().gated_activation(activation, gate.data(), up.data(), n, expected.data());
       for (size_t i = 0; i < gate.size(); ++i) {
-        // Far below zero the value is x e^x: an error of 2^-24 in the exponent of 90 is 1e-5 of a value under 1e-30.
-        // ref itself loses gelu there, where 1 + tanh cancels to multiples of 2^-53.
+        // Far below zero the value is x e^x: an error of 2^-24 in the exponent of 90 is 1e-5 of a
+        // value under 1e-30. ref itself loses gelu there, where 1 + tanh cancels to multiples of
+        // 2^-53.
         const double bound = 1e-6 * std::abs(double{expected[i]}) + 1e-14;
         ASSERT_NEAR(actual[i], expected[i], bound) << set->name << " x=" << gate[i];
       }
@@ -237,7 +254,8 @@ TEST(Kernels, SoftmaxMatchesRefAndStandsLargeLogits) {
         set->softmax(actual.data(), n);
         ref_kernels().softmax(expected.data(), n);
         // The difference to the maximum is rounded at its own size: 60 * 2^-24.
-        for (size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 4e-6 * expected[i] + 1e-30) << set->name;
+        for (size_t i = 0; i < actual.size(); ++i)
+          ASSERT_NEAR(actual[i], expected[i], 4e-6 * expected[i] + 1e-30) << set->name;
       }
     }
   }
@@ -253,17 +271,22 @@ TEST(Kernels, SoftmaxStepsEqualOneSoftmaxOverTheRange) {
         std::vector<float> weights(static_cast<size_t>(n));
         float max = -kInfinity, sum = 0.0f;
         for (int64_t t = 0; t < n; t += tile) {
-          const int64_t from = std::clamp<int64_t>(begin - t, 0, tile), to = std::clamp<int64_t>(end - t, 0, tile);
-          const float factor = set->softmax_step(scores.data() + t, tile, from, to, 20.0f, &max, &sum, weights.data() + t);
+          const int64_t from = std::clamp<int64_t>(begin - t, 0, tile),
+                        to = std::clamp<int64_t>(end - t, 0, tile);
+          const float factor = set->softmax_step(scores.data() + t, tile, from, to, 20.0f, &max,
+                                                 &sum, weights.data() + t);
           for (int64_t i = 0; i < t; ++i) weights[static_cast<size_t>(i)] *= factor;
         }
         std::vector<float> expected;
-        for (int64_t i = begin; i < end; ++i) expected.push_back(20.0f * scores[static_cast<size_t>(i)]);
+        for (int64_t i = begin; i < end; ++i)
+          expected.push_back(20.0f * scores[static_cast<size_t>(i)]);
         ref_kernels().softmax(expected.data(), end - begin);
         for (int64_t i = 0; i < n; ++i) {
-          const float wanted = i < begin || i >= end ? 0.0f : expected[static_cast<size_t>(i - begin)];
+          const float wanted =
+              i < begin || i >= end ? 0.0f : expected[static_cast<size_t>(i - begin)];
           // Two exps, each of an argument up to 40 rounded at 2^-24 of that.
-          ASSERT_NEAR(weights[static_cast<size_t>(i)] / sum, wanted, 1e-5 * wanted) << set->name << " " << begin << ".." << end;
+          ASSERT_NEAR(weights[static_cast<size_t>(i)] / sum, wanted, 1e-5 * wanted)
+              << set->name << " " << begin << ".." << end;
         }
       }
     }
@@ -280,7 +303,8 @@ TEST(Kernels, SoftmaxStepRoundsItsWeightsToBf16) {
     set->softmax_step_bf16(scores.data(), 50, 3, 47, 2.0f, &max_bf16, &sum_bf16, rounded.data());
     EXPECT_EQ(max, max_bf16);
     EXPECT_EQ(sum, sum_bf16);
-    for (size_t i = 0; i < 50; ++i) EXPECT_EQ(rounded[i].bits, to_bf16(weights[i]).bits) << set->name << " " << i;
+    for (size_t i = 0; i < 50; ++i)
+      EXPECT_EQ(rounded[i].bits, to_bf16(weights[i]).bits) << set->name << " " << i;
   }
 }
 

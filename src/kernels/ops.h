@@ -16,11 +16,11 @@
 #include <optional>
 #include <span>
 
-#include "kernels/attention.h"
-#include "kernels/matmul.h"
-#include "kernels/select_entries.h"
-#include "kernels/shared_attention.h"
-#include "kernels/step_rows.h"
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/matmul.h"
+#include "kernels/cpu/select_entries.h"
+#include "kernels/cpu/shared_attention.h"
+#include "kernels/kv/step_rows.h"
 #include "tensor/arena.h"
 #include "tensor/rows.h"
 
@@ -137,7 +137,8 @@ class Ops {
   virtual void matmul(std::span<Matmul> products, Arena& scratch) = 0;
   // A weight of several matrices that lie one after another, each with inputs and outputs of its
   // own: y [n, groups, out] = x [n, groups, in] W_g^T. Dense.
-  virtual void grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<const float> x, Rows<float> y, Arena& scratch) = 0;
+  virtual void grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<const float> x,
+                              Rows<float> y, Arena& scratch) = 0;
 
   // --- rows
 
@@ -168,63 +169,70 @@ class Ops {
   // --- tables
 
   // out row i = table[tokens[i]][column ..] * scale. A token beyond the table reads row 0.
-  virtual void lookup(const LookupTable& table, std::span<const int32_t> tokens, int64_t column, float scale, Rows<float> out) = 0;
+  virtual void lookup(const LookupTable& table, std::span<const int32_t> tokens, int64_t column,
+                      float scale, Rows<float> out) = 0;
 
   // --- positions
 
   // Angles are products of position and frequency in f32; both results are multiplied by `factor`.
-  virtual void rope_angles(std::span<const int64_t> positions, std::span<const float> frequencies, float factor, Rows<float> cos,
-                           Rows<float> sin) = 0;
+  virtual void rope_angles(std::span<const int64_t> positions, std::span<const float> frequencies,
+                           float factor, Rows<float> cos, Rows<float> sin) = 0;
   // Turns each head in place. Backwards: of neighbours alone.
-  virtual void rope(RopePairs pairs, Turn turn, const RopeAngles& angles, int64_t n_heads, Rows<float> x) = 0;
+  virtual void rope(RopePairs pairs, Turn turn, const RopeAngles& angles, int64_t n_heads,
+                    Rows<float> x) = 0;
 
   // --- state of rows
 
   // Stores the step's rows; v is empty where rows hold no values of their own. Dense.
   virtual void store(const KvStep& kv, Rows<const float> k, Rows<const float> v) = 0;
   // Dense, here and below.
-  virtual void attend(const Attention& spec, const KvStep& kv, const RowSet& rows, Rows<const float> q, Rows<float> out,
-                      Arena& scratch) = 0;
+  virtual void attend(const Attention& spec, const KvStep& kv, const RowSet& rows,
+                      Rows<const float> q, Rows<float> out, Arena& scratch) = 0;
   // `entries` may be null; `chosen` [n, top_k] is empty where all entries are seen.
-  virtual void attend_shared(const SharedAttention& spec, const KvStep& kv, const KvStep* entries, const RowSet& rows,
-                             Rows<const int32_t> chosen, Rows<const float> q, Rows<float> out, Arena& scratch) = 0;
+  virtual void attend_shared(const SharedAttention& spec, const KvStep& kv, const KvStep* entries,
+                             const RowSet& rows, Rows<const int32_t> chosen, Rows<const float> q,
+                             Rows<float> out, Arena& scratch) = 0;
   // The best entries of each query, ascending; -1 behind a query that sees fewer.
-  virtual void select_entries(const EntrySelection& spec, const KvStep& keys, const RowSet& rows, Rows<const float> q,
-                              Rows<const float> weights, Rows<int32_t> chosen, Arena& scratch) = 0;
+  virtual void select_entries(const EntrySelection& spec, const KvStep& keys, const RowSet& rows,
+                              Rows<const float> q, Rows<const float> weights, Rows<int32_t> chosen,
+                              Arena& scratch) = 0;
   // Pools the step's rows. The entries that it completes and the positions of their first tokens
   // go to the front of `entries` and `positions`; windows left open stay in `open` (f32).
-  virtual void pool_windows(const WindowPooling& spec, const RowSet& rows, Rows<const float> kv, Rows<const float> gate,
-                            const FixedStep& open, Rows<float> entries, std::span<int64_t> positions) = 0;
+  virtual void pool_windows(const WindowPooling& spec, const RowSet& rows, Rows<const float> kv,
+                            Rows<const float> gate, const FixedStep& open, Rows<float> entries,
+                            std::span<int64_t> positions) = 0;
 
   // --- experts
 
   // logits become scores; `chosen` [n, k] gets each row's experts in falling order of choice (ties
   // to the lower one), or those of its token; `weight` [n, k] what each counts.
-  virtual void choose_experts(const ExpertChoice& how, std::span<const int32_t> tokens, Rows<float> logits, Rows<int32_t> chosen,
-                              Rows<float> weight) = 0;
+  virtual void choose_experts(const ExpertChoice& how, std::span<const int32_t> tokens,
+                              Rows<float> logits, Rows<int32_t> chosen, Rows<float> weight) = 0;
   // Numbers the assignments (row, choice) by expert: `place` [n, k] is the number of each, first[e]
   // the first of expert e. The id first.size() - 2 stands for none and comes last. Dense.
-  virtual void sort_by_expert(Rows<const int32_t> chosen, Rows<int64_t> place, std::span<int64_t> first) = 0;
+  virtual void sort_by_expert(Rows<const int32_t> chosen, Rows<int64_t> place,
+                              std::span<int64_t> first) = 0;
   // out row place[i][j] = x row i.
   virtual void send_to_experts(Rows<const float> x, Rows<const int64_t> place, Rows<float> out) = 0;
   // Replaces rows [first[e], first[e + 1]) of x by down(activation(gate) * up) of expert e. Dense.
   // Returns how many rows went to an expert.
-  virtual int64_t run_experts(Experts& experts, const GatedActivation& how, std::span<const int64_t> first, Rows<float> x,
-                              Arena& scratch) = 0;
+  virtual int64_t run_experts(Experts& experts, const GatedActivation& how,
+                              std::span<const int64_t> first, Rows<float> x, Arena& scratch) = 0;
   // out row i = sum over j of weight[i][j] * x row place[i][j]. Choices of `left_out` do not count.
-  virtual void sum_experts(Rows<const float> x, Rows<const int64_t> place, Rows<const float> weight, Rows<const int32_t> chosen,
-                           int64_t left_out, Rows<float> out) = 0;
+  virtual void sum_experts(Rows<const float> x, Rows<const int64_t> place, Rows<const float> weight,
+                           Rows<const int32_t> chosen, int64_t left_out, Rows<float> out) = 0;
 
   // --- convolutions over time
 
   //   x, y [n, C], windows [n, C, time1]: the last time1 values of each channel side by side
   //   current, delayed [n, half], values [n, 2 half]: current, then what was delayed a token before
   // A sequence's first token sees zeros for x, the bias for y, zeros for the delayed value. Dense.
-  virtual void convolve(const CausalConvolution& spec, const RowSet& rows, const FixedStep& past, Rows<const float> x,
-                        Rows<const float> current, Rows<const float> delayed, Rows<float> y, Rows<float> windows, Rows<float> values,
-                        Arena& scratch) = 0;
+  virtual void convolve(const CausalConvolution& spec, const RowSet& rows, const FixedStep& past,
+                        Rows<const float> x, Rows<const float> current, Rows<const float> delayed,
+                        Rows<float> y, Rows<float> windows, Rows<float> values, Arena& scratch) = 0;
   // raw, z [n, H + G heads]: query heads first. z becomes the queries, keys [n, G heads] the keys.
-  virtual void mix_heads(const HeadMeans& spec, Rows<const float> raw, Rows<float> z, Rows<float> keys) = 0;
+  virtual void mix_heads(const HeadMeans& spec, Rows<const float> raw, Rows<float> z,
+                         Rows<float> keys) = 0;
 
   // --- the residual stream
 
@@ -235,8 +243,8 @@ class Ops {
   // Of a stream of several rows [n, streams * D]: writes what a block gave (y, or nothing where it
   // is empty) by the coefficients at hand, then makes the reader's coefficients
   // [n, stream_coefficients] and its input [n, D]. Dense. See mechanisms/hyper_connections.h.
-  virtual void connect_streams(const StreamReader& reader, Rows<const float> y, Rows<float> streams, Rows<float> coefficients,
-                               Rows<float> input) = 0;
+  virtual void connect_streams(const StreamReader& reader, Rows<const float> y, Rows<float> streams,
+                               Rows<float> coefficients, Rows<float> input) = 0;
 };
 
 // The kernel set and the pool must outlive it. A call is one or several parallel regions.

@@ -7,8 +7,8 @@
 #include <functional>
 #include <numeric>
 
-#include "kernels/kernel_test_util.h"
-#include "kernels/quantise.h"
+#include "kernels/codecs/quantise.h"
+#include "kernels/kernels_testing.h"
 
 namespace longhaul {
 namespace {
@@ -54,11 +54,14 @@ class Call {
       scales[i] = static_cast<std::byte>(125 + i % 4);
     }
     if (dtype == DType::kF4) return pack_f4_rows(codes.data(), scales.data(), 0, n, k, out);
-    const std::vector<float> squares(static_cast<size_t>(ceil_div(n, 128) * ceil_div(k, 128)), 0.7f);
+    const std::vector<float> squares(static_cast<size_t>(ceil_div(n, 128) * ceil_div(k, 128)),
+                                     0.7f);
     return pack_f8_rows(codes.data(), squares, 0, n, k, out);
   }
   std::byte* bytes(uint64_t n) { return bytes_.emplace_back(n).data(); }
-  float* block(int64_t n) { return reinterpret_cast<float*>(bytes(static_cast<uint64_t>(n) * sizeof(float))); }
+  float* block(int64_t n) {
+    return reinterpret_cast<float*>(bytes(static_cast<uint64_t>(n) * sizeof(float)));
+  }
 
   // What the call is judged by.
   void out(Rows<const float> x) {
@@ -234,11 +237,13 @@ double bound_of(DType weights) {
 }
 
 TEST(Ops, ProductsInEveryFormat) {
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ8, DType::kQ4, DType::kF4, DType::kF8E4M3}) {
+  for (const DType dtype :
+       {DType::kF32, DType::kBF16, DType::kQ8, DType::kQ4, DType::kF4, DType::kF8E4M3}) {
     for (const int64_t rows : {1, 5, 40}) {
       hold(bound_of(dtype), [&](Call& c) {
         const Rows<float> x = c.rows(rows, 200), a = c.rows(rows, 48), b = c.rows(rows, 20, 9);
-        std::array<Matmul, 2> group = {product(x, c.matrix(dtype, 48, 200), a), product(x, c.matrix(dtype, 20, 200), b)};
+        std::array<Matmul, 2> group = {product(x, c.matrix(dtype, 48, 200), a),
+                                       product(x, c.matrix(dtype, 20, 200), b)};
         c.ops.matmul(group, c.scratch);
         c.out(a);
         c.out(b);
@@ -320,13 +325,20 @@ TEST(Ops, AttentionOverSharedRowsAndEntries) {
           const KvLayout layout{1, 80, dtype, RowKind::kShared, format};
           const State window(c, layout, lengths), entries(c, layout, n_entries);
           const Tokens tokens(lengths, {3, 0, 1});
-          const SharedAttention spec{
-              .n_heads = 3, .layout = layout, .scale = 0.2f, .window = 12, .entry_ratio = 4, .top_k = top_k, .sinks = c.vector(3).data()};
-          std::vector<int32_t>& chosen = c.tokens({0, 3, 4, 9, 16, 1, 2, 3, 4, 5, 0, 1, 7, 11, 15, 2, 30, 31, 32, 74});
+          const SharedAttention spec{.n_heads = 3,
+                                     .layout = layout,
+                                     .scale = 0.2f,
+                                     .window = 12,
+                                     .entry_ratio = 4,
+                                     .top_k = top_k,
+                                     .sinks = c.vector(3).data()};
+          std::vector<int32_t>& chosen =
+              c.tokens({0, 3, 4, 9, 16, 1, 2, 3, 4, 5, 0, 1, 7, 11, 15, 2, 30, 31, 32, 74});
           const Rows<const int32_t> of(chosen.data(), 4, 5);
           const Rows<float> q = c.rows(4, 240), out = c.rows(4, 240);
           const KvStep kept = entries.step();
-          c.ops.attend_shared(spec, window.step(), &kept, tokens.rows(), top_k > 0 ? of : Rows<const int32_t>(), q, out, c.scratch);
+          c.ops.attend_shared(spec, window.step(), &kept, tokens.rows(),
+                              top_k > 0 ? of : Rows<const int32_t>(), q, out, c.scratch);
           c.out(out);
         });
       }
@@ -342,7 +354,8 @@ TEST(Ops, SelectsTheBestEntries) {
     const EntrySelection spec{.n_heads = 3, .layout = keys.layout, .entry_ratio = 4, .top_k = 6};
     std::vector<int32_t>& memory = c.tokens(std::vector<int32_t>(36, -7));
     const Rows<int32_t> chosen(memory.data(), 6, 6);
-    c.ops.select_entries(spec, keys.step(), tokens.rows(), c.rows(6, 72), c.rows(6, 3), chosen, c.scratch);
+    c.ops.select_entries(spec, keys.step(), tokens.rows(), c.rows(6, 72), c.rows(6, 3), chosen,
+                         c.scratch);
     c.out(chosen);
   });
 }
@@ -356,7 +369,8 @@ TEST(Ops, SelectsByCodedKeysWhatTheirValuesSay) {
     const EntrySelection spec{.n_heads = 2, .layout = keys.layout, .entry_ratio = 1, .top_k = 20};
     std::vector<int32_t>& memory = c.tokens(std::vector<int32_t>(20, -7));
     const Rows<int32_t> chosen(memory.data(), 1, 20);
-    c.ops.select_entries(spec, keys.step(), tokens.rows(), c.rows(1, 256), c.rows(1, 2), chosen, c.scratch);
+    c.ops.select_entries(spec, keys.step(), tokens.rows(), c.rows(1, 256), c.rows(1, 2), chosen,
+                         c.scratch);
     std::vector<float> is_chosen(40, 1.0f);
     for (int32_t e : memory) is_chosen[static_cast<size_t>(e)] = 2.0f;
     c.out(Rows<const float>(is_chosen.data(), 1, 40));
@@ -372,8 +386,9 @@ TEST(Ops, PoolsWindows) {
       std::vector<float*> blocks;
       for (int i = 0; i < 2; ++i) blocks.push_back(c.block(3 * width));
       // Two steps: windows stay open in between.
-      for (const auto& [lengths, n] : {std::pair{std::vector<int64_t>{6, 3}, std::vector<int64_t>{6, 3}},
-                                       std::pair{std::vector<int64_t>{15, 4}, std::vector<int64_t>{9, 1}}}) {
+      for (const auto& [lengths, n] :
+           {std::pair{std::vector<int64_t>{6, 3}, std::vector<int64_t>{6, 3}},
+            std::pair{std::vector<int64_t>{15, 4}, std::vector<int64_t>{9, 1}}}) {
         const Tokens tokens(lengths, n);
         const Rows<float> kv = c.rows(n[0] + n[1], width), gate = c.rows(n[0] + n[1], width);
         const Rows<float> entries = c.rows(4, 70);
@@ -393,11 +408,13 @@ TEST(Ops, PoolsWindows) {
 
 TEST(Ops, ChoosesExperts) {
   const std::array<int64_t, 9> table = {3, 0, 1, 2, 4, 5, 0, 5, 1};
-  for (const RouterScore score : {RouterScore::kSoftmax, RouterScore::kSigmoid, RouterScore::kSqrtSoftplus}) {
+  for (const RouterScore score :
+       {RouterScore::kSoftmax, RouterScore::kSigmoid, RouterScore::kSqrtSoftplus}) {
     for (const bool biased : {false, true}) {
       for (const bool by_token : {false, true}) {
         hold(kF32, [&](Call& c) {
-          const LookupTable tokens{reinterpret_cast<const std::byte*>(table.data()), DType::kI64, 3, 3};
+          const LookupTable tokens{reinterpret_cast<const std::byte*>(table.data()), DType::kI64, 3,
+                                   3};
           ExpertChoice how{.score = score, .softcap = 2.0f, .output_scale = 2.5f};
           if (biased) how.bias = c.vector(6);
           if (by_token) how.token_experts = &tokens;
@@ -420,9 +437,13 @@ TEST(Ops, ChoosesExperts) {
 class SomeExperts final : public Experts {
  public:
   SomeExperts(Call& c, DType dtype, int64_t n, int64_t d, int64_t width, size_t at_once)
-      : parts_{c.matrix(dtype, width, d, n), c.matrix(dtype, width, d, n), c.matrix(dtype, d, width, n)}, at_once_(at_once) {}
+      : parts_{c.matrix(dtype, width, d, n), c.matrix(dtype, width, d, n),
+               c.matrix(dtype, d, width, n)},
+        at_once_(at_once) {}
   PackedMatrix shape(ExpertPart part) const override { return parts_[static_cast<size_t>(part)]; }
-  int64_t acquire(std::span<ExpertRows> wanted) override { return static_cast<int64_t>(std::min(wanted.size(), at_once_)); }
+  int64_t acquire(std::span<ExpertRows> wanted) override {
+    return static_cast<int64_t>(std::min(wanted.size(), at_once_));
+  }
   PackedMatrix matrix(ExpertPart part, int64_t expert) const override {
     PackedMatrix m = shape(part);
     m.data += static_cast<uint64_t>(expert) * packed_bytes(m.dtype, m.n, m.k);
@@ -437,7 +458,8 @@ class SomeExperts final : public Experts {
 // Seven rows of two choices among five experts; 5 is none of them.
 void run_some_experts(Call& c, DType dtype, size_t at_once, int64_t left_out) {
   SomeExperts experts(c, dtype, 5, 40, 24, at_once);
-  const Rows<const int32_t> chosen(c.tokens({0, 3, 3, 5, 4, 0, 3, 4, 0, 5, 5, 5, 4, 3}).data(), 7, 2);
+  const Rows<const int32_t> chosen(c.tokens({0, 3, 3, 5, 4, 0, 3, 4, 0, 5, 5, 5, 4, 3}).data(), 7,
+                                   2);
   const Rows<float> x = c.rows(7, 40), sent = c.rows(14, 40), out = c.rows(7, 40);
   std::vector<int64_t> places(14), first(7);
   const Rows<int64_t> place(places.data(), 7, 2);
@@ -465,14 +487,16 @@ TEST(Ops, ConvolvesOverTime) {
       const int64_t channels = 12, half = 5;
       const CausalConvolution spec{t0, t1, c.vector(channels * t0), c.vector(channels)};
       std::vector<float*> blocks = {c.block(256), c.block(256)};
-      for (const auto& [lengths, n] : {std::pair{std::vector<int64_t>{6, 1}, std::vector<int64_t>{6, 1}},
-                                       std::pair{std::vector<int64_t>{7, 9}, std::vector<int64_t>{1, 8}}}) {
+      for (const auto& [lengths, n] :
+           {std::pair{std::vector<int64_t>{6, 1}, std::vector<int64_t>{6, 1}},
+            std::pair{std::vector<int64_t>{7, 9}, std::vector<int64_t>{1, 8}}}) {
         const Tokens tokens(lengths, n);
         const int64_t rows = n[0] + n[1];
         const Rows<float> x = c.rows(rows, channels), current = c.rows(rows, half);
         const Rows<float> delayed = c.rows(rows, half), y = c.rows(rows, channels);
         const Rows<float> windows = c.rows(rows, channels * t1), values = c.rows(rows, 2 * half);
-        c.ops.convolve(spec, tokens.rows(), {blocks}, x, current, delayed, y, windows, values, c.scratch);
+        c.ops.convolve(spec, tokens.rows(), {blocks}, x, current, delayed, y, windows, values,
+                       c.scratch);
         c.out(y);
         c.out(windows);
         c.out(values);
@@ -538,7 +562,8 @@ TEST(Ops, CountingTakesWhatRunningTakes) {
       [&](Call& c) {
         const State state(c, {2, 20, DType::kBF16, RowKind::kKeysAndValues}, lengths);
         const Tokens tokens(lengths, {3, 0, 1});
-        c.ops.attend({.n_heads = 4, .layout = state.layout}, state.step(), tokens.rows(), c.rows(4, 80), c.rows(4, 80), c.scratch);
+        c.ops.attend({.n_heads = 4, .layout = state.layout}, state.step(), tokens.rows(),
+                     c.rows(4, 80), c.rows(4, 80), c.scratch);
       },
       [](Call& c) {
         const Rows<float> x = c.rows(9, 200);
@@ -549,7 +574,8 @@ TEST(Ops, CountingTakesWhatRunningTakes) {
   };
   ThreadPool pool(3);
   for (size_t i = 0; i < calls.size(); ++i) {
-    const std::unique_ptr<Ops> running = cpu_ops({&ref_kernels(), &pool}), counting = counting_ops(3);
+    const std::unique_ptr<Ops> running = cpu_ops({&ref_kernels(), &pool}),
+                               counting = counting_ops(3);
     Call real(*running), counted(*counting);
     calls[i](real);
     counted.scratch = Arena();

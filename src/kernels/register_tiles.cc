@@ -12,7 +12,8 @@ int RegisterTiles::max_rows() const {
 
 int RegisterTiles::max_panels(int rows) const {
   int panels = kMaxTilePanels;
-  while (panels > 1 && by_shape[static_cast<size_t>(rows)][static_cast<size_t>(panels)] == nullptr) --panels;
+  while (panels > 1 && by_shape[static_cast<size_t>(rows)][static_cast<size_t>(panels)] == nullptr)
+    --panels;
   return panels;
 }
 

@@ -1,4 +1,5 @@
-// How a MatmulTile is cut into register tiles: shared by every vector tier, which brings only its microkernels.
+// How a MatmulTile is cut into register tiles: shared by every vector tier, which brings only its
+// microkernels.
 #pragma once
 
 #include <array>
@@ -10,7 +11,8 @@ namespace longhaul {
 inline constexpr int kMaxTileRows = 8;
 inline constexpr int kMaxTilePanels = 4;
 
-// Computes rows [row, row + R) of panels [panel, panel + P), with k in order and one accumulator an output.
+// Computes rows [row, row + R) of panels [panel, panel + P), with k in order and one accumulator an
+// output.
 using Microkernel = void (*)(const MatmulTile&, int64_t row, int64_t panel);
 
 struct RegisterTiles {
@@ -22,12 +24,14 @@ struct RegisterTiles {
   int max_panels(int rows) const;
 };
 
-// Panels outside, rows inside: a group of panels (one k-block of it) stays in L1 while all rows pass.
+// Panels outside, rows inside: a group of panels (one k-block of it) stays in L1 while all rows
+// pass.
 void run_register_tiles(const RegisterTiles& tiles, const MatmulTile& tile);
 
 template <class Kernels, int kRows = 1, int kPanels = 1>
 constexpr void add_microkernels(RegisterTiles& tiles) {
-  if constexpr (Kernels::fits(kRows, kPanels)) tiles.by_shape[kRows][kPanels] = Kernels::template kernel<kRows, kPanels>();
+  if constexpr (Kernels::fits(kRows, kPanels))
+    tiles.by_shape[kRows][kPanels] = Kernels::template kernel<kRows, kPanels>();
   if constexpr (kPanels < kMaxTilePanels) {
     add_microkernels<Kernels, kRows, kPanels + 1>(tiles);
   } else if constexpr (kRows < kMaxTileRows) {
@@ -35,8 +39,8 @@ constexpr void add_microkernels(RegisterTiles& tiles) {
   }
 }
 
-// The table of the microkernels that `Kernels` makes: fits(rows, panels) says which, kernel<rows, panels>() gives each.
-// A larger M is cut into tiles of `best_rows`, or of as many as fit.
+// The table of the microkernels that `Kernels` makes: fits(rows, panels) says which, kernel<rows,
+// panels>() gives each. A larger M is cut into tiles of `best_rows`, or of as many as fit.
 template <class Kernels>
 constexpr RegisterTiles make_register_tiles(int best_rows) {
   RegisterTiles tiles;

@@ -21,7 +21,8 @@ double seconds_of(auto&& body) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// A word of every cache line: whole lines come from memory, and even one load after another is many times faster than they do.
+// A word of every cache line: whole lines come from memory, and even one load after another is many
+// times faster than they do.
 uint64_t read_chunk(const uint64_t* words, int64_t n_words) {
   constexpr int64_t kWordsALine = 8, kLines = 8;
   uint64_t sums[kLines] = {};
@@ -53,16 +54,22 @@ Result<ReadProbe> ReadProbe::create() {
   ReadProbe probe;
   LH_TRY(probe.buffer_, Buffer::allocate(kBytes));  // huge pages, as weights and caches have them
   // Pages that were never written would all be the same page of zeros.
-  std::fill_n(reinterpret_cast<uint64_t*>(probe.buffer_.data()), kBytes / static_cast<int64_t>(sizeof(uint64_t)), uint64_t{1});
+  std::fill_n(reinterpret_cast<uint64_t*>(probe.buffer_.data()),
+              kBytes / static_cast<int64_t>(sizeof(uint64_t)), uint64_t{1});
   return probe;
 }
 
 double ReadProbe::pass(const Compute& compute) {
-  constexpr int64_t kWords = kChunkBytes / static_cast<int64_t>(sizeof(uint64_t)), kChunks = kPassBytes / kChunkBytes;
-  const auto* part = reinterpret_cast<const uint64_t*>(buffer_.data()) + passes_++ % (kBytes / kPassBytes) * kChunks * kWords;
+  constexpr int64_t kWords = kChunkBytes / static_cast<int64_t>(sizeof(uint64_t)),
+                    kChunks = kPassBytes / kChunkBytes;
+  const auto* part = reinterpret_cast<const uint64_t*>(buffer_.data()) +
+                     passes_++ % (kBytes / kPassBytes) * kChunks * kWords;
   std::atomic<uint64_t> total{0};
-  return static_cast<double>(kPassBytes) /
-         seconds_of([&] { compute.pool->run(kChunks, [&](int64_t chunk, int) { total += read_chunk(part + chunk * kWords, kWords); }); });
+  return static_cast<double>(kPassBytes) / seconds_of([&] {
+           compute.pool->run(kChunks, [&](int64_t chunk, int) {
+             total += read_chunk(part + chunk * kWords, kWords);
+           });
+         });
 }
 
 double ReadProbe::now(const Compute& compute) {

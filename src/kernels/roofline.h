@@ -2,11 +2,12 @@
 #pragma once
 
 #include "base/buffer.h"
-#include "kernels/matmul.h"
+#include "kernels/cpu/matmul.h"
 
 namespace longhaul {
 
-// Reads a buffer far larger than the caches, pass after pass of a few ms, which often escapes other programs.
+// Reads a buffer far larger than the caches, pass after pass of a few ms, which often escapes other
+// programs.
 class ReadProbe {
  public:
   static constexpr int64_t kBytes = int64_t{512} << 20;
@@ -25,11 +26,14 @@ class ReadProbe {
 
 // All threads of the pool together. One multiply-add counts as 2 flops.
 struct Roofline {
-  double read_bytes_per_second = 0.0;         // best pass over a buffer far larger than the caches
-  double median_read_bytes_per_second = 0.0;  // far below the best one: other programs share the machine
-  double bf16_flops_per_second = 0.0;         // on registers, with the instruction that the kernel set's matmul uses
+  double read_bytes_per_second = 0.0;  // best pass over a buffer far larger than the caches
+  // far below the best one: other programs share the machine
+  double median_read_bytes_per_second = 0.0;
+  // on registers, with the instruction that the kernel set's matmul uses
+  double bf16_flops_per_second = 0.0;
   double f32_flops_per_second = 0.0;
-  double int8_flops_per_second = 0.0;  // multiply-adds of bytes, as the integer block formats use them
+  // multiply-adds of bytes, as the integer block formats use them
+  double int8_flops_per_second = 0.0;
 };
 
 // Takes about a second and 512 MiB, which must be there: kOverBudget otherwise.

@@ -1,4 +1,5 @@
-// Full unrolling of short loops with constant bounds, so that arrays of accumulators become registers.
+// Full unrolling of short loops with constant bounds, so that arrays of accumulators become
+// registers.
 #pragma once
 
 #if defined(__clang__)

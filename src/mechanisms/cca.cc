@@ -35,7 +35,8 @@ void convolve(Env& env, const CcaSpec& s, const BlockIo& io, const Buffers& b) {
                                     .time1 = s.time1,
                                     .taps = env.weights->vector(s.conv_depthwise),
                                     .bias = env.weights->vector(s.conv_depthwise_bias)};
-  env.ops->convolve(depthwise, io.in, io.states->fixed(s.taps), b.x, b.current, b.delayed, b.y, b.windows, b.values, *env.scratch);
+  env.ops->convolve(depthwise, io.in, io.states->fixed(s.taps), b.x, b.current, b.delayed, b.y,
+                    b.windows, b.values, *env.scratch);
   env.flops += 2 * static_cast<uint64_t>(io.in.n * s.channels() * s.time0);
   grouped_linear(env, s.conv_grouped, s.attention.n_heads + s.attention.n_kv_heads, b.windows, b.z);
   add_bias(env, s.conv_grouped_bias, b.z);

@@ -41,7 +41,8 @@ void visit_weights(Is<CcaSpec> auto& s, const auto& visit) {
   auto& a = s.attention;
   for (auto* id : {&a.q_proj, &a.k_proj, &a.v_proj}) visit(*id, {.for_state = true});
   visit(a.o_proj);
-  for (auto* id : {&s.v_proj_delayed, &s.conv_depthwise, &s.conv_depthwise_bias, &s.conv_grouped, &s.conv_grouped_bias, &s.temperature}) {
+  for (auto* id : {&s.v_proj_delayed, &s.conv_depthwise, &s.conv_depthwise_bias, &s.conv_grouped,
+                   &s.conv_grouped_bias, &s.temperature}) {
     visit(*id, {.for_state = true});
   }
 }
@@ -51,7 +52,9 @@ void visit_states(Is<CcaSpec> auto& s, const auto& visit) {
 }
 inline Needs needs(const CcaSpec& s) { return needs(s.attention); }
 void forward(Env& env, const CcaSpec& s, const BlockIo& io);
-inline ContextWork context_work(const CcaSpec& s, int64_t n) { return context_work(s.attention, n); }
+inline ContextWork context_work(const CcaSpec& s, int64_t n) {
+  return context_work(s.attention, n);
+}
 inline Wide prompt_flops(const CcaSpec& s, int64_t n) { return prompt_flops(s.attention, n); }
 Words words(const CcaSpec& s, const Architecture& arch);
 

@@ -27,7 +27,8 @@ struct Buffers {
 };
 
 Pooled take_pooled(Arena& a, const CompressorSpec& s, int64_t rows) {
-  return {a.take_rows<float>(rows, s.projected_width()), a.take_rows<float>(rows, s.projected_width())};
+  return {a.take_rows<float>(rows, s.projected_width()),
+          a.take_rows<float>(rows, s.projected_width())};
 }
 
 Buffers take_buffers(Arena& a, const CompressedAttentionSpec& s, const BlockIo& io) {
@@ -68,7 +69,8 @@ void store_row(Env& env, const AttentionSpec& s, const BlockIo& io, const Buffer
   env.ops->store(io.states->kv(s.state), b.row, {});
 }
 
-void pool(Env& env, const CompressedAttentionSpec& s, const CompressorSpec& c, const BlockIo& io, const Pooled& projected) {
+void pool(Env& env, const CompressedAttentionSpec& s, const CompressorSpec& c, const BlockIo& io,
+          const Pooled& projected) {
   LH_CHECK(!s.attention.rope.follows_length());  // entries have no text of their own
   compress(env, c,
            {.kv = projected.kv,
@@ -86,7 +88,8 @@ void choose(Env& env, const CompressedAttentionSpec& s, const BlockIo& io, const
   rope(env, s.attention.rope, io.out_angles, x.n_heads, b.index_q);
   env.ops->scale(1.0f / std::sqrt(static_cast<float>(x.q_width())), b.index_weights);
   const KvStep keys = io.states->kv(x.keys.entries);
-  const EntrySelection spec{.n_heads = x.n_heads, .layout = keys.layout, .entry_ratio = x.keys.ratio, .top_k = x.top_k};
+  const EntrySelection spec{
+      .n_heads = x.n_heads, .layout = keys.layout, .entry_ratio = x.keys.ratio, .top_k = x.top_k};
   env.ops->select_entries(spec, keys, io.out, b.index_q, b.index_weights, b.chosen, *env.scratch);
   for (int64_t p : io.out.positions) env.flops += indexer_flops(x, visible_entries(x.keys, p));
   if (env.on_choice) env.on_choice({"entries", io.layer, b.chosen});
@@ -115,7 +118,8 @@ void attend(Env& env, const CompressedAttentionSpec& s, const BlockIo& io, const
                              .entry_ratio = s.compressor ? s.compressor->ratio : 0,
                              .top_k = s.follows_choice() ? s.indexer->top_k : 0,
                              .sinks = env.weights->vector(s.sinks).data()};
-  env.ops->attend_shared(spec, kv, s.compressor ? &entries : nullptr, io.out, s.follows_choice() ? b.chosen : Rows<int32_t>(), b.q, b.mixed,
+  env.ops->attend_shared(spec, kv, s.compressor ? &entries : nullptr, io.out,
+                         s.follows_choice() ? b.chosen : Rows<int32_t>(), b.q, b.mixed,
                          *env.scratch);
   for (int64_t p : io.out.positions) {
     const Attended at = attended(s, p);
@@ -132,9 +136,11 @@ std::string summary(const CompressedAttentionSpec& s) {
 
 // What stands around the heads.
 std::string latent_words(const CompressedAttentionSpec& s) {
-  std::string text = fmt::format("queries from a latent of {}, outputs by {} groups through {}", s.q_lora_rank, s.o_groups, s.o_lora_rank);
+  std::string text = fmt::format("queries from a latent of {}, outputs by {} groups through {}",
+                                 s.q_lora_rank, s.o_groups, s.o_lora_rank);
   if (s.compressor) {
-    text += fmt::format(", entries pooled over {} tokens", s.compressor->series() * s.compressor->ratio);
+    text += fmt::format(", entries pooled over {} tokens",
+                        s.compressor->series() * s.compressor->ratio);
   }
   if (s.indexer) {
     text += fmt::format(", chosen by {} heads of {}", s.indexer->n_heads, s.indexer->head_dim);
@@ -149,7 +155,8 @@ ScheduleLetter letter(const CompressedAttentionSpec& s) {
 }
 
 Json json(const CompressedAttentionSpec& s) {
-  Json json = Json::object({{"q_lora_rank", s.q_lora_rank}, {"o_groups", s.o_groups}, {"o_lora_rank", s.o_lora_rank}});
+  Json json = Json::object(
+      {{"q_lora_rank", s.q_lora_rank}, {"o_groups", s.o_groups}, {"o_lora_rank", s.o_lora_rank}});
   if (s.compressor) json.set("compressor", compressor_json(*s.compressor));
   if (s.indexer) {
     json.set("indexer", Json::object({{"n_heads", s.indexer->n_heads},
@@ -184,7 +191,8 @@ void forward(Env& env, const CompressedAttentionSpec& s, const BlockIo& io) {
 
 ContextWork context_work(const CompressedAttentionSpec& s, int64_t n) {
   const Attended at = attended(s, n - 1);
-  ContextWork work{.work = {{attention_flops(s.attention, at.window + at.entries)}}, .reads = {{s.attention.state, at.window}}};
+  ContextWork work{.work = {{attention_flops(s.attention, at.window + at.entries)}},
+                   .reads = {{s.attention.state, at.window}}};
   if (s.compressor) work.reads.push_back({s.compressor->entries, at.entries});
   if (s.indexer) add_scoring(*s.indexer, n, work);
   return work;
@@ -200,13 +208,14 @@ Wide prompt_flops(const CompressedAttentionSpec& s, int64_t n) {
 }
 
 Words words(const CompressedAttentionSpec& s, const Architecture& arch) {
-  return {.name = "compressed attention",
-          .tap = "attn",
-          .summary = summary(s),
-          .heads = head_words(s.attention),
-          .details = latent_words(s),
-          .schedule = letter(s),
-          .fields = {{"attention", head_json(s.attention, arch)}, {"compressed_attention", json(s)}}};
+  return {
+      .name = "compressed attention",
+      .tap = "attn",
+      .summary = summary(s),
+      .heads = head_words(s.attention),
+      .details = latent_words(s),
+      .schedule = letter(s),
+      .fields = {{"attention", head_json(s.attention, arch)}, {"compressed_attention", json(s)}}};
 }
 
 }  // namespace longhaul

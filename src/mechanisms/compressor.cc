@@ -28,8 +28,10 @@ void compress(Env& env, const CompressorSpec& s, const CompressorInput& in) {
   const std::span<int64_t> positions = env.scratch->take_span<int64_t>(n);
   const Rows<float> cos = env.scratch->take_rows<float>(n, pairs);
   const Rows<float> sin = env.scratch->take_rows<float>(n, pairs);
-  const WindowPooling pooling{
-      .ratio = s.ratio, .width = s.width, .overlaps = s.overlaps, .position_bias = env.weights->vector(s.position_bias)};
+  const WindowPooling pooling{.ratio = s.ratio,
+                              .width = s.width,
+                              .overlaps = s.overlaps,
+                              .position_bias = env.weights->vector(s.position_bias)};
   env.ops->pool_windows(pooling, in.rows, in.kv, in.gate, in.open, entries, positions);
   norm(env, s.norm, entries, entries);
   rope_angles(env, *in.rope, in.frequencies, positions, cos, sin);
@@ -47,6 +49,8 @@ Wide entries_seen(int64_t n, int64_t ratio, int64_t top_k) {
   return all(ratio * top_k - 1) + behind * static_cast<Wide>(top_k);
 }
 
-Json compressor_json(const CompressorSpec& s) { return Json::object({{"ratio", s.ratio}, {"width", s.width}, {"overlaps", s.overlaps}}); }
+Json compressor_json(const CompressorSpec& s) {
+  return Json::object({{"ratio", s.ratio}, {"width", s.width}, {"overlaps", s.overlaps}});
+}
 
 }  // namespace longhaul

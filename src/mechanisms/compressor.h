@@ -57,7 +57,9 @@ struct CompressorInput {
 // Stores the entries that the step completes and carries the open windows on.
 void compress(Env& env, const CompressorSpec& s, const CompressorInput& in);
 
-inline int64_t visible_entries(const CompressorSpec& s, int64_t position) { return (position + 1) / s.ratio; }
+inline int64_t visible_entries(const CompressorSpec& s, int64_t position) {
+  return (position + 1) / s.ratio;
+}
 // By all rows of a prompt: sum over t = 1..n of min(floor(t / ratio), top_k).
 Wide entries_seen(int64_t n, int64_t ratio, int64_t top_k);
 

@@ -17,13 +17,15 @@ struct Tokens {
 // A compressor with random weights, and what it leaves behind.
 class Compressor {
  public:
-  Compressor(const KernelSet& kernels, int n_threads, int64_t ratio, int64_t width, bool overlaps, int64_t n_sequences)
+  Compressor(const KernelSet& kernels, int n_threads, int64_t ratio, int64_t width, bool overlaps,
+             int64_t n_sequences)
       : t_(kernels, n_threads), spec_{.ratio = ratio, .width = width, .overlaps = overlaps} {
     bias_ = random_floats(ratio * spec_.series() * width, 3);
     norm_ = random_floats(width, 4);
     spec_.position_bias = t_.vector(bias_);
     spec_.norm = {t_.vector(norm_), 1e-5f};
-    rope_ = {.n_pairs = 2, .live_pairs = 2, .denominator = 4, .theta = 160.0, .neighbours_at_end = true};
+    rope_ = {
+        .n_pairs = 2, .live_pairs = 2, .denominator = 4, .theta = 160.0, .neighbours_at_end = true};
     frequencies_ = rope_frequencies(rope_);
     layout_ = {1, width, DType::kF32, RowKind::kShared};
     for (int64_t i = 0; i < n_sequences; ++i) {
@@ -43,7 +45,8 @@ class Compressor {
   std::vector<float> entries(size_t sequence) const {
     std::vector<float> out;
     for (int64_t e = 0; e < n_entries(sequence); ++e) {
-      const auto* row = reinterpret_cast<const float*>(layout_.shared_row(pages_[sequence].data(), e));
+      const auto* row =
+          reinterpret_cast<const float*>(layout_.shared_row(pages_[sequence].data(), e));
       out.insert(out.end(), row, row + spec_.width);
     }
     return out;
@@ -59,12 +62,16 @@ class Compressor {
     std::vector<float*> blocks;
     int64_t entry = 0;
     for (size_t i = 0; i < n.size(); ++i) {
-      const int64_t length = lengths_[i], first_entry = length / spec_.ratio, new_entries = (length + n[i]) / spec_.ratio - first_entry;
+      const int64_t length = lengths_[i], first_entry = length / spec_.ratio,
+                    new_entries = (length + n[i]) / spec_.ratio - first_entry;
       sequences.push_back({static_cast<int64_t>(positions.size()), n[i]});
       for (int64_t p = length; p < length + n[i]; ++p) positions.push_back(p);
-      kv.insert(kv.end(), all[i].kv.begin() + length * width, all[i].kv.begin() + (length + n[i]) * width);
-      gate.insert(gate.end(), all[i].gate.begin() + length * width, all[i].gate.begin() + (length + n[i]) * width);
-      if (new_entries > 0) writes.push_back({pages_[i].data(), kSlots, first_entry, entry, new_entries});
+      kv.insert(kv.end(), all[i].kv.begin() + length * width,
+                all[i].kv.begin() + (length + n[i]) * width);
+      gate.insert(gate.end(), all[i].gate.begin() + length * width,
+                  all[i].gate.begin() + (length + n[i]) * width);
+      if (new_entries > 0)
+        writes.push_back({pages_[i].data(), kSlots, first_entry, entry, new_entries});
       entry += new_entries;
       blocks.push_back(open_[i].data());
       lengths_[i] += n[i];
@@ -92,7 +99,8 @@ class Compressor {
 };
 
 Tokens random_tokens(const CompressorSpec& spec, int64_t n, uint64_t seed) {
-  Tokens t{n, random_floats(n * spec.series() * spec.width, seed), random_floats(n * spec.series() * spec.width, seed + 1)};
+  Tokens t{n, random_floats(n * spec.series() * spec.width, seed),
+           random_floats(n * spec.series() * spec.width, seed + 1)};
   for (float& g : t.gate) g *= 8.0f;
   return t;
 }
@@ -110,7 +118,8 @@ std::vector<double> naive(const Compressor& c, const Tokens& t) {
       const auto pool = [&](int64_t window, int64_t column) {
         for (int64_t slot = 0; window >= 0 && slot < s.ratio; ++slot) {
           const auto at = static_cast<size_t>((window * s.ratio + slot) * stride + column);
-          const double weight = std::exp(double{t.gate[at]} + double{c.bias()[static_cast<size_t>(slot * stride + column)]});
+          const double weight = std::exp(
+              double{t.gate[at]} + double{c.bias()[static_cast<size_t>(slot * stride + column)]});
           total += weight;
           sum += weight * double{t.kv[at]};
         }
@@ -125,7 +134,8 @@ std::vector<double> naive(const Compressor& c, const Tokens& t) {
     for (size_t ch = 0; ch < entry.size(); ++ch) entry[ch] *= factor * double{c.norm()[ch]};
     for (size_t pair = 0; pair < 2; ++pair) {
       double &a = entry[entry.size() - 4 + 2 * pair], &b = entry[entry.size() - 3 + 2 * pair];
-      const double angle = static_cast<double>(e * s.ratio) * double{c.frequencies()[pair]}, x = a, y = b;
+      const double angle = static_cast<double>(e * s.ratio) * double{c.frequencies()[pair]}, x = a,
+                   y = b;
       a = x * std::cos(angle) - y * std::sin(angle);
       b = x * std::sin(angle) + y * std::cos(angle);
     }
@@ -148,7 +158,8 @@ TEST(Compressor, EntriesAreSoftmaxesOverTheirWindows) {
           // A running sum of up to 66 weights and the angle's product in f32: some 1e-6 of values
           // up to 4.
           for (size_t i = 0; i < entries.size(); ++i)
-            ASSERT_NEAR(entries[i], expected[i], 2e-5) << set->name << " 1:" << ratio << " width " << width << " at " << i;
+            ASSERT_NEAR(entries[i], expected[i], 2e-5)
+                << set->name << " 1:" << ratio << " width " << width << " at " << i;
         }
       }
     }
@@ -167,12 +178,15 @@ TEST(Compressor, AnyCutIntoStepsGivesTheSameBits) {
         for (const bool even : {true, false}) {
           Compressor c(ref_kernels(), 2, ratio, 70, overlaps, 1);
           for (int64_t done = 0; done < 61;) {
-            const int64_t n = std::min<int64_t>(61 - done, even ? cut : 1 + static_cast<int64_t>(random() % 13));
+            const int64_t n =
+                std::min<int64_t>(61 - done, even ? cut : 1 + static_cast<int64_t>(random() % 13));
             c.step({tokens}, {n});
             done += n;
           }
-          ASSERT_TRUE(bitwise_equal(c.entries(0), whole.entries(0))) << "1:" << ratio << " steps of " << cut;
-          ASSERT_TRUE(bitwise_equal(c.open(0), whole.open(0))) << "1:" << ratio << " steps of " << cut;
+          ASSERT_TRUE(bitwise_equal(c.entries(0), whole.entries(0)))
+              << "1:" << ratio << " steps of " << cut;
+          ASSERT_TRUE(bitwise_equal(c.open(0), whole.open(0)))
+              << "1:" << ratio << " steps of " << cut;
         }
       }
     }
@@ -184,7 +198,8 @@ TEST(Compressor, SequencesOfAStepAreThoseAlone) {
     const int64_t ratio = 4;
     Compressor together(ref_kernels(), 2, ratio, 20, overlaps, 3);
     std::vector<Tokens> tokens;
-    for (uint64_t i = 0; i < 3; ++i) tokens.push_back(random_tokens(together.spec(), 40, 11 + 2 * i));
+    for (uint64_t i = 0; i < 3; ++i)
+      tokens.push_back(random_tokens(together.spec(), 40, 11 + 2 * i));
     const std::vector<std::vector<int64_t>> steps = {{1, 3, 9}, {2, 1, 1}, {8, 13, 1}, {1, 1, 5}};
     for (const auto& n : steps) together.step(tokens, n);
     for (size_t i = 0; i < 3; ++i) {
@@ -203,7 +218,8 @@ TEST(Compressor, LargeGatesDoNotOverflow) {
       Compressor c(ref_kernels(), 1, 4, 4, overlaps, 1);
       Tokens tokens = random_tokens(c.spec(), 8, 17);
       const int64_t stride = c.spec().series() * 4;
-      for (int64_t p = 0; p < 8; ++p) std::fill_n(tokens.gate.begin() + p * stride, stride, p == best ? 3e4f : -3e4f);
+      for (int64_t p = 0; p < 8; ++p)
+        std::fill_n(tokens.gate.begin() + p * stride, stride, p == best ? 3e4f : -3e4f);
       c.step({tokens}, {8});
       for (float v : c.entries(0)) EXPECT_TRUE(std::isfinite(v));
     }

@@ -28,10 +28,11 @@ struct StepLimits {
 // Loaded weights by id. The loader fills it and owns the memory; mechanisms read it.
 struct Weights {
   WeightFormat format = WeightFormat::kF32;
-  std::vector<PackedMatrix> matrices;  // kMatrix, kFine; kExpert: the first expert, others behind it
-  std::vector<Vector> vectors;         // kVector, kTaps
-  std::vector<LookupTable> tables;     // kLookup, kIndex
-  ExpertSource* experts = nullptr;     // of kExpert; null: all of them are among the matrices
+  // kMatrix, kFine; kExpert: the first expert, others behind it
+  std::vector<PackedMatrix> matrices;
+  std::vector<Vector> vectors;      // kVector, kTaps
+  std::vector<LookupTable> tables;  // kLookup, kIndex
+  ExpertSource* experts = nullptr;  // of kExpert; null: all of them are among the matrices
 
   const PackedMatrix& matrix(WeightId id) const { return matrices[static_cast<size_t>(id)]; }
   // Of several matrices of a weight, one.
@@ -40,8 +41,12 @@ struct Weights {
     m.data += static_cast<uint64_t>(e) * packed_bytes(m.dtype, m.n, m.k);
     return m;
   }
-  PackedMatrix expert(WeightId id, int64_t e) const { return experts != nullptr ? experts->expert(id, e) : matrix(id, e); }
-  Vector vector(WeightId id) const { return id == kNone ? Vector() : vectors[static_cast<size_t>(id)]; }
+  PackedMatrix expert(WeightId id, int64_t e) const {
+    return experts != nullptr ? experts->expert(id, e) : matrix(id, e);
+  }
+  Vector vector(WeightId id) const {
+    return id == kNone ? Vector() : vectors[static_cast<size_t>(id)];
+  }
   const LookupTable& table(WeightId id) const { return tables[static_cast<size_t>(id)]; }
 };
 

@@ -19,8 +19,9 @@ struct Buffers {
 Buffers take_buffers(Arena& a, const AttentionSpec& s, const BlockIo& io) {
   const int64_t kv_rows = s.writes_state() ? io.in.n : 0;
   const int64_t gate_width = !s.gate ? 0 : s.gate->per_element ? s.q_width() : s.n_heads;
-  return {a.take_rows<float>(io.out.n, s.q_width()), a.take_rows<float>(kv_rows, s.kv_width()), a.take_rows<float>(kv_rows, s.kv_width()),
-          a.take_rows<float>(io.out.n, s.q_width()), a.take_rows<float>(io.out.n, gate_width)};
+  return {a.take_rows<float>(io.out.n, s.q_width()), a.take_rows<float>(kv_rows, s.kv_width()),
+          a.take_rows<float>(kv_rows, s.kv_width()), a.take_rows<float>(io.out.n, s.q_width()),
+          a.take_rows<float>(io.out.n, gate_width)};
 }
 
 void project(Env& env, const AttentionSpec& s, const BlockIo& io, const Buffers& b) {
@@ -42,7 +43,8 @@ void make_values(Env& env, const AttentionSpec& s, const Buffers& b) {
   }
 }
 
-void store_keys_and_values(Env& env, const AttentionSpec& s, const BlockIo& io, const KvStep& kv, const Buffers& b) {
+void store_keys_and_values(Env& env, const AttentionSpec& s, const BlockIo& io, const KvStep& kv,
+                           const Buffers& b) {
   make_values(env, s, b);
   const Rows<float> heads = b.k.reshaped(s.head_dim);
   if (s.k_norm) norm(env, *s.k_norm, heads, heads);
@@ -67,8 +69,10 @@ void forward(Env& env, const AttentionSpec& s, const BlockIo& io) {
   linear(env, {{s.o_proj, b.mixed, io.y}});
 }
 
-void attend(Env& env, const AttentionSpec& s, const KvStep& kv, const RowSet& rows, Rows<const float> q, Rows<float> out) {
-  const Attention spec{.n_heads = s.n_heads, .layout = kv.layout, .scale = s.scale, .window = s.window};
+void attend(Env& env, const AttentionSpec& s, const KvStep& kv, const RowSet& rows,
+            Rows<const float> q, Rows<float> out) {
+  const Attention spec{
+      .n_heads = s.n_heads, .layout = kv.layout, .scale = s.scale, .window = s.window};
   env.ops->attend(spec, kv, rows, q, out, *env.scratch);
   for (int64_t p : rows.positions) env.flops += attention_flops(s, visible_keys(s, p));
 }
@@ -78,7 +82,9 @@ ContextWork context_work(const AttentionSpec& s, int64_t n) {
   return {.work = {{attention_flops(s, keys)}}, .reads = {{s.state, keys}}};
 }
 
-Wide prompt_flops(const AttentionSpec& s, int64_t n) { return Wide{attention_flops(s, 1)} * keys_seen(n, s.window); }
+Wide prompt_flops(const AttentionSpec& s, int64_t n) {
+  return Wide{attention_flops(s, 1)} * keys_seen(n, s.window);
+}
 
 Wide keys_seen(int64_t n, int64_t window) {
   const Wide ramp = static_cast<Wide>(std::min(n, window));
@@ -91,8 +97,9 @@ std::string window_words(const AttentionSpec& s) {
 }
 
 std::string head_words(const AttentionSpec& s) {
-  std::string text = fmt::format("{} query heads of {}, {} KV head{}, rope theta {}", s.n_heads, s.head_dim, s.n_kv_heads,
-                                 s.n_kv_heads == 1 ? "" : "s", s.rope.theta);
+  std::string text =
+      fmt::format("{} query heads of {}, {} KV head{}, rope theta {}", s.n_heads, s.head_dim,
+                  s.n_kv_heads, s.n_kv_heads == 1 ? "" : "s", s.rope.theta);
   const RopeSpec& r = s.rope;
   if (r.neighbours_at_end) text += fmt::format(" on the last {} channels", 2 * r.n_pairs);
   if (r.live_pairs < r.n_pairs) text += fmt::format(" on {} of {} pairs", r.live_pairs, r.n_pairs);
@@ -100,7 +107,8 @@ std::string head_words(const AttentionSpec& s) {
 }
 
 ScheduleLetter window_letter(const AttentionSpec& s) {
-  return s.window == kUnbounded ? ScheduleLetter{'F', "F full attention", 1} : ScheduleLetter{'S', "S sliding", 0};
+  return s.window == kUnbounded ? ScheduleLetter{'F', "F full attention", 1}
+                                : ScheduleLetter{'S', "S sliding", 0};
 }
 
 Json head_json(const AttentionSpec& s, const Architecture& arch) {

@@ -57,14 +57,17 @@ Words words(const AttentionSpec& s, const Architecture& arch);
 // --- for mixers that are built around it
 
 // Queries of the output rows, q [n, H * head_dim], look up what is kept.
-void attend(Env& env, const AttentionSpec& s, const KvStep& kv, const RowSet& rows, Rows<const float> q, Rows<float> out);
+void attend(Env& env, const AttentionSpec& s, const KvStep& kv, const RowSet& rows,
+            Rows<const float> q, Rows<float> out);
 
 // Scores and weighted values of one query that sees n_keys keys: 2 multiply-adds per key, head and
 // channel.
 inline uint64_t attention_flops(const AttentionSpec& s, int64_t n_keys) {
   return 4 * static_cast<uint64_t>(s.q_width()) * static_cast<uint64_t>(n_keys);
 }
-inline int64_t visible_keys(const AttentionSpec& s, int64_t position) { return std::min(position + 1, s.window); }
+inline int64_t visible_keys(const AttentionSpec& s, int64_t position) {
+  return std::min(position + 1, s.window);
+}
 // By all rows of a prompt of n tokens: sum over t = 1..n of min(t, window).
 Wide keys_seen(int64_t n, int64_t window);
 

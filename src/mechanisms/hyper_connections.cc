@@ -8,13 +8,15 @@ namespace {
 void connect(Env& env, Rows<const float> y, const StreamReader& reader, const HyperStreams& s) {
   env.ops->connect_streams(reader, y, s.x, s.coefficients, s.input);
   const int64_t n = s.n(), d = s.input.width;
-  const uint64_t a_row = linear_flops(1, reader.fn.n, reader.fn.k) + hyper_read_flops(n, d) + (y.n == 0 ? 0 : hyper_write_flops(n, d));
+  const uint64_t a_row = linear_flops(1, reader.fn.n, reader.fn.k) + hyper_read_flops(n, d) +
+                         (y.n == 0 ? 0 : hyper_write_flops(n, d));
   env.flops += static_cast<uint64_t>(s.x.n) * a_row;
 }
 
 }  // namespace
 
-void hyper_connect(Env& env, Rows<const float> y, const HyperResidual& next, const HyperStreams& streams) {
+void hyper_connect(Env& env, Rows<const float> y, const HyperResidual& next,
+                   const HyperStreams& streams) {
   connect(env, y,
           {.fn = env.weights->matrix(next.fn),
            .base = env.weights->vector(next.base),
@@ -25,7 +27,8 @@ void hyper_connect(Env& env, Rows<const float> y, const HyperResidual& next, con
           streams);
 }
 
-void hyper_connect(Env& env, Rows<const float> y, const HyperCollapse& head, const HyperStreams& streams) {
+void hyper_connect(Env& env, Rows<const float> y, const HyperCollapse& head,
+                   const HyperStreams& streams) {
   connect(env, y,
           {.fn = env.weights->matrix(head.fn),
            .base = env.weights->vector(head.base),

@@ -28,12 +28,16 @@ struct HyperStreams {
 // Writes what a block gave (y [rows, D], empty: nothing to write) by the coefficients at hand, then
 // reads for the next: makes its coefficients and its input. The last reader is the head, which only
 // reads.
-void hyper_connect(Env& env, Rows<const float> y, const HyperResidual& next, const HyperStreams& streams);
-void hyper_connect(Env& env, Rows<const float> y, const HyperCollapse& head, const HyperStreams& streams);
+void hyper_connect(Env& env, Rows<const float> y, const HyperResidual& next,
+                   const HyperStreams& streams);
+void hyper_connect(Env& env, Rows<const float> y, const HyperCollapse& head,
+                   const HyperStreams& streams);
 
 // Of one row: the weighted sum that a block or the head reads, and what writing back takes.
 // Products with fn are counted as weights.
 inline uint64_t hyper_read_flops(int64_t n, int64_t d) { return 2 * static_cast<uint64_t>(n * d); }
-inline uint64_t hyper_write_flops(int64_t n, int64_t d) { return 2 * static_cast<uint64_t>(n * d) + 2 * static_cast<uint64_t>(n * n * d); }
+inline uint64_t hyper_write_flops(int64_t n, int64_t d) {
+  return 2 * static_cast<uint64_t>(n * d) + 2 * static_cast<uint64_t>(n * n * d);
+}
 
 }  // namespace longhaul

@@ -44,7 +44,9 @@ inline void add_scoring(const IndexerSpec& s, int64_t n, ContextWork& work) {
   work.reads.push_back({s.keys.entries, entries});
 }
 // By all rows of a prompt.
-inline Wide scoring_flops(const IndexerSpec& s, int64_t n) { return Wide{indexer_flops(s, 1)} * entries_seen(n, s.keys.ratio, n); }
+inline Wide scoring_flops(const IndexerSpec& s, int64_t n) {
+  return Wide{indexer_flops(s, 1)} * entries_seen(n, s.keys.ratio, n);
+}
 
 inline std::string choice_words(const IndexerSpec& s) {
   return s.is_followed ? " top " + std::to_string(s.top_k) : ", indexer not followed";

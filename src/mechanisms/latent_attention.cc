@@ -32,13 +32,13 @@ Wide prompt_flops(const LatentAttentionSpec& s, int64_t n) {
 }
 
 Words words(const LatentAttentionSpec& s, const Architecture& arch) {
-  return {
-      .name = "latent attention",
-      .tap = "attn",
-      .summary = fmt::format("latent attention {} + {}{}", s.kv_lora_rank, s.attention.head_dim - s.kv_lora_rank, choice_words(s.indexer)),
-      .heads = head_words(s.attention),
-      .schedule = {'L', "L chosen latents", 4},
-      .fields = {{"attention", head_json(s.attention, arch)}}};
+  return {.name = "latent attention",
+          .tap = "attn",
+          .summary = fmt::format("latent attention {} + {}{}", s.kv_lora_rank,
+                                 s.attention.head_dim - s.kv_lora_rank, choice_words(s.indexer)),
+          .heads = head_words(s.attention),
+          .schedule = {'L', "L chosen latents", 4},
+          .fields = {{"attention", head_json(s.attention, arch)}}};
 }
 
 }  // namespace longhaul

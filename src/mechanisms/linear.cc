@@ -17,7 +17,8 @@ void linear(Env& env, std::span<const Linear> layers) {
   env.ops->matmul(std::span(group.data(), n), *env.scratch);
 }
 
-void grouped_linear(Env& env, WeightId weight, int64_t n_groups, Rows<const float> x, Rows<float> y) {
+void grouped_linear(Env& env, WeightId weight, int64_t n_groups, Rows<const float> x,
+                    Rows<float> y) {
   const PackedMatrix& w = env.weights->matrix(weight);
   env.flops += linear_flops(x.n * n_groups, w.n, w.k);
   env.ops->grouped_matmul(w, n_groups, x, y, *env.scratch);

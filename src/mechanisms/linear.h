@@ -18,13 +18,18 @@ struct Linear {
 // At most kMaxLinears; those without rows are left out.
 inline constexpr size_t kMaxLinears = 8;
 void linear(Env& env, std::span<const Linear> layers);
-inline void linear(Env& env, std::initializer_list<Linear> layers) { linear(env, std::span(layers.begin(), layers.size())); }
+inline void linear(Env& env, std::initializer_list<Linear> layers) {
+  linear(env, std::span(layers.begin(), layers.size()));
+}
 
 // A weight of several matrices, each with inputs and outputs of its own side by side:
 // y [n, groups, out] = x [n, groups, in] * W_g^T
-void grouped_linear(Env& env, WeightId weight, int64_t n_groups, Rows<const float> x, Rows<float> y);
+void grouped_linear(Env& env, WeightId weight, int64_t n_groups, Rows<const float> x,
+                    Rows<float> y);
 
-inline void add_bias(const Env& env, WeightId bias, Rows<float> y) { env.ops->add_vector(env.weights->vector(bias), y); }
+inline void add_bias(const Env& env, WeightId bias, Rows<float> y) {
+  env.ops->add_vector(env.weights->vector(bias), y);
+}
 
 // Multiply-adds count twice.
 inline uint64_t linear_flops(int64_t rows, int64_t out, int64_t in) {

@@ -7,7 +7,7 @@
 #include <deque>
 #include <vector>
 
-#include "kernels/kernel_test_util.h"
+#include "kernels/kernels_testing.h"
 #include "mechanisms/env.h"
 
 namespace longhaul {
@@ -35,7 +35,9 @@ class TestEnv {
   WeightId index(std::vector<int64_t> values, int64_t rows) {
     indices_.push_back(std::move(values));
     const std::vector<int64_t>& kept = indices_.back();
-    return next({}, {}, {reinterpret_cast<const std::byte*>(kept.data()), DType::kI64, rows, static_cast<int64_t>(kept.size()) / rows});
+    return next({}, {},
+                {reinterpret_cast<const std::byte*>(kept.data()), DType::kI64, rows,
+                 static_cast<int64_t>(kept.size()) / rows});
   }
 
   Env env;

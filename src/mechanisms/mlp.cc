@@ -15,6 +15,8 @@ void forward(Env& env, const GatedMlpSpec& s, const BlockIo& io) {
   linear(env, {{s.down_proj, gate, io.y}});
 }
 
-Words words(const GatedMlpSpec& s, const Architecture&) { return {.name = "mlp", .tap = "mlp", .summary = fmt::format("mlp {}", s.width)}; }
+Words words(const GatedMlpSpec& s, const Architecture&) {
+  return {.name = "mlp", .tap = "mlp", .summary = fmt::format("mlp {}", s.width)};
+}
 
 }  // namespace longhaul

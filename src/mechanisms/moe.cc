@@ -33,14 +33,17 @@ Buffers take_buffers(Arena& a, const MoeSpec& s, const BlockIo& io) {
 // The experts of one mixture, among the loaded weights or behind a cache.
 class OfMixture final : public Experts {
  public:
-  OfMixture(const Weights& weights, const MoeSpec& s) : weights_(weights), ids_{s.gate_proj, s.up_proj, s.down_proj} {}
+  OfMixture(const Weights& weights, const MoeSpec& s)
+      : weights_(weights), ids_{s.gate_proj, s.up_proj, s.down_proj} {}
 
   PackedMatrix shape(ExpertPart part) const override { return weights_.matrix(id(part)); }
   int64_t acquire(std::span<ExpertRows> wanted) override {
     if (weights_.experts == nullptr) return static_cast<int64_t>(wanted.size());
     return weights_.experts->acquire(ids_.front(), wanted);
   }
-  PackedMatrix matrix(ExpertPart part, int64_t expert) const override { return weights_.expert(id(part), expert); }
+  PackedMatrix matrix(ExpertPart part, int64_t expert) const override {
+    return weights_.expert(id(part), expert);
+  }
 
  private:
   WeightId id(ExpertPart part) const { return ids_[static_cast<size_t>(part)]; }
@@ -67,15 +70,18 @@ void forward(Env& env, const MoeSpec& s, const BlockIo& io) {
   env.ops->sort_by_expert(b.chosen, b.place, b.first);
   send(env, s, io, b);
   OfMixture experts(*env.weights, s);
-  const int64_t n = env.ops->run_experts(experts, gated_activation(s.activation, s.limit), b.first, b.sent, *env.scratch);
+  const int64_t n = env.ops->run_experts(experts, gated_activation(s.activation, s.limit), b.first,
+                                         b.sent, *env.scratch);
   env.flops += 3 * linear_flops(n, s.width, io.y.width);
-  env.ops->sum_experts(b.sent, b.place, b.weight, b.chosen, s.skipped == Skipped::kNothing ? s.n_experts : kNoExpert, io.y);
+  env.ops->sum_experts(b.sent, b.place, b.weight, b.chosen,
+                       s.skipped == Skipped::kNothing ? s.n_experts : kNoExpert, io.y);
 }
 
 Words words(const MoeSpec& s, const Architecture&) {
   return {.name = "moe",
           .tap = "mlp",
-          .summary = fmt::format("moe {} of {} x {}{}{}", s.top_k, s.n_experts, s.width, router_words(s.router),
+          .summary = fmt::format("moe {} of {} x {}{}{}", s.top_k, s.n_experts, s.width,
+                                 router_words(s.router),
                                  s.skipped == Skipped::kItself ? ", or itself" : "")};
 }
 

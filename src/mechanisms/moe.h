@@ -21,7 +21,7 @@ struct MoeSpec {
   std::optional<float> limit = {};  // as in GatedMlpSpec
   RouterSpec router;
   Skipped skipped = Skipped::kNothing;
-  std::optional<NormSpec> expert_norm;          // on the experts' input; the router sees the block's input
+  std::optional<NormSpec> expert_norm;  // on the experts' input; the router sees the block's input
   WeightId gate_proj = kNone, up_proj = kNone;  // [E, width, D]
   WeightId down_proj = kNone;                   // [E, D, width]
 };
@@ -33,7 +33,9 @@ void visit_weights(Is<MoeSpec> auto& s, const auto& visit) {
   for (auto* id : {&s.gate_proj, &s.up_proj, &s.down_proj}) visit(*id, role);
 }
 void visit_states(Is<MoeSpec> auto&, const auto&) {}
-inline Needs needs(const MoeSpec& s) { return {.router_state_width = router_state_width(s.router)}; }
+inline Needs needs(const MoeSpec& s) {
+  return {.router_state_width = router_state_width(s.router)};
+}
 void forward(Env& env, const MoeSpec& s, const BlockIo& io);
 inline ContextWork context_work(const MoeSpec&, int64_t) { return {}; }
 inline Wide prompt_flops(const MoeSpec&, int64_t) { return 0; }

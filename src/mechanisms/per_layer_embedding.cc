@@ -23,7 +23,9 @@ void forward(Env& env, const PerLayerEmbeddingSpec& s, const BlockIo& io) {
 }
 
 Words words(const PerLayerEmbeddingSpec& s, const Architecture&) {
-  return {.name = "per-layer embedding", .tap = "ple", .summary = fmt::format("per-layer embedding {}", s.width)};
+  return {.name = "per-layer embedding",
+          .tap = "ple",
+          .summary = fmt::format("per-layer embedding {}", s.width)};
 }
 
 }  // namespace longhaul

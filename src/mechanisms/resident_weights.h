@@ -2,7 +2,7 @@
 #pragma once
 
 #include "arch/architecture.h"
-#include "base/result.h"
+#include "base/errors.h"
 #include "tensor/weight_format.h"
 
 namespace longhaul {
@@ -21,12 +21,13 @@ uint64_t expert_weight_bytes(const Architecture& arch, WeightFormat format);
 // A bounded cache of experts that stay in their files: slots of which each holds the matrices of
 // any one expert, of whatever layer.
 struct ExpertCacheLayout {
-  int64_t n_experts = 0;     // of all mixtures
-  int64_t n_slots = 0;       // no more than there are experts
-  uint64_t slot_bytes = 0;   // of the largest expert
-  uint64_t widen_bytes = 0;  // a panel of rows in f32 for every thread, to widen weights that are stored with scales
-  int64_t max_top_k = 0;     // the fewest slots that are of use: a token's experts of one layer
-  int64_t n_chosen = 0;      // experts that a token goes to, over all layers
+  int64_t n_experts = 0;    // of all mixtures
+  int64_t n_slots = 0;      // no more than there are experts
+  uint64_t slot_bytes = 0;  // of the largest expert
+  // a panel of rows in f32 for every thread, to widen weights that are stored with scales
+  uint64_t widen_bytes = 0;
+  int64_t max_top_k = 0;  // the fewest slots that are of use: a token's experts of one layer
+  int64_t n_chosen = 0;   // experts that a token goes to, over all layers
 
   uint64_t bytes() const { return static_cast<uint64_t>(n_slots) * slot_bytes + widen_bytes; }
 };
@@ -35,6 +36,7 @@ struct ExpertCacheLayout {
 uint64_t expert_bytes(const Architecture& arch, const Mixture& mixture, WeightFormat format);
 // The cache that fits so many bytes. Too few for a token's experts of one layer, or a model without
 // experts, is an error.
-Result<ExpertCacheLayout> expert_cache_layout(const Architecture& arch, WeightFormat format, int n_threads, uint64_t max_bytes);
+Result<ExpertCacheLayout> expert_cache_layout(const Architecture& arch, WeightFormat format,
+                                              int n_threads, uint64_t max_bytes);
 
 }  // namespace longhaul

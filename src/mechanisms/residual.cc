@@ -13,7 +13,8 @@ template <class... F>
 Overloaded(F...) -> Overloaded<F...>;
 
 // The next reader is a block, or the head behind the last one.
-void connect(Env& env, const Architecture& arch, size_t next, Rows<const float> y, const ResidualStream& s) {
+void connect(Env& env, const Architecture& arch, size_t next, Rows<const float> y,
+             const ResidualStream& s) {
   const HyperStreams streams{s.x, s.coefficients, s.input};
   if (next < arch.blocks.size()) {
     hyper_connect(env, y, std::get<HyperResidual>(arch.blocks[next].residual), streams);
@@ -32,9 +33,12 @@ void begin_stream(Env& env, const Architecture& arch, const ResidualStream& stre
   connect(env, arch, 0, {}, stream);
 }
 
-void write_back(Env& env, const Architecture& arch, size_t block, Rows<float> y, const ResidualStream& stream) {
+void write_back(Env& env, const Architecture& arch, size_t block, Rows<float> y,
+                const ResidualStream& stream) {
   const auto vector = [&](WeightId id) { return env.weights->vector(id); };
-  std::visit(Overloaded{[&](const PlainResidual& r) { env.ops->add_residual(y, vector(r.output_scale), stream.x); },
+  std::visit(Overloaded{[&](const PlainResidual& r) {
+                          env.ops->add_residual(y, vector(r.output_scale), stream.x);
+                        },
                         [&](const ScaledResidual& r) {
                           env.ops->add_scaled_residual({.scale = vector(r.scale),
                                                         .bias = vector(r.bias),
@@ -59,8 +63,10 @@ uint64_t write_flops(const Architecture& arch, const Residual& residual) {
 ResidualWords residual_words(const Residual& residual) {
   const HyperResidual* r = as_hyper(residual);
   if (r == nullptr) return {};
-  const Json json = Json::object({{"sinkhorn_iters", r->sinkhorn_iters}, {"eps", static_cast<double>(r->eps)}});
-  return {fmt::format("hyper-connections, {} Sinkhorn iterations", r->sinkhorn_iters), {{"hyper_connections", json}}};
+  const Json json =
+      Json::object({{"sinkhorn_iters", r->sinkhorn_iters}, {"eps", static_cast<double>(r->eps)}});
+  return {fmt::format("hyper-connections, {} Sinkhorn iterations", r->sinkhorn_iters),
+          {{"hyper_connections", json}}};
 }
 
 }  // namespace longhaul

@@ -20,7 +20,8 @@ struct ResidualStream {
 // The stream begins with the embedding, which stands where read() is, and block 0 may read.
 void begin_stream(Env& env, const Architecture& arch, const ResidualStream& stream);
 // Writes back what the block gave, y [rows, D], which is used up; the next block may read.
-void write_back(Env& env, const Architecture& arch, size_t block, Rows<float> y, const ResidualStream& stream);
+void write_back(Env& env, const Architecture& arch, size_t block, Rows<float> y,
+                const ResidualStream& stream);
 
 // Of one row, beside the products with weights: making what the block reads, and writing back.
 uint64_t read_flops(const Architecture& arch, const Residual& residual);
@@ -28,7 +29,7 @@ uint64_t write_flops(const Architecture& arch, const Residual& residual);
 
 // What is said about a residual that is more than an addition.
 struct ResidualWords {
-  std::string joined_by;                             // "hyper-connections, 20 Sinkhorn iterations"; empty for one stream
+  std::string joined_by;  // "hyper-connections, 20 Sinkhorn iterations"; empty for one stream
   std::vector<std::pair<std::string, Json>> fields;  // of inspect's JSON
 };
 ResidualWords residual_words(const Residual& residual);

@@ -19,7 +19,9 @@ class Frequency {
 
  private:
   // Positions that pair i takes to turn by one radian.
-  float period(int64_t i, float theta) const { return std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(s_.denominator)); }
+  float period(int64_t i, float theta) const {
+    return std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(s_.denominator));
+  }
   float plain(int64_t i) const { return 1.0f / period(i, theta()); }
   float theta() const { return static_cast<float>(s_.theta); }
   float factor() const { return static_cast<float>(s_.factor); }
@@ -27,7 +29,8 @@ class Frequency {
   float stretched(int64_t i, const EvenStretch&) const { return plain(i) / factor(); }
 
   float stretched(int64_t i, const RopeRamp& ramp) const {
-    const float along = (static_cast<float>(i) - static_cast<float>(ramp.low)) / static_cast<float>(ramp.high - ramp.low);
+    const float along = (static_cast<float>(i) - static_cast<float>(ramp.low)) /
+                        static_cast<float>(ramp.high - ramp.low);
     const float kept = 1.0f - std::clamp(along, 0.0f, 1.0f);
     return 1.0f / (factor() * period(i, theta())) * (1.0f - kept) + plain(i) * kept;
   }
@@ -36,18 +39,23 @@ class Frequency {
     constexpr auto kTurn = static_cast<float>(2 * std::numbers::pi);
     const auto original = static_cast<double>(bands.original);
     const float fast = plain(i), wave = kTurn / fast;
-    const auto longest = static_cast<float>(original / bands.low_frequency), shortest = static_cast<float>(original / bands.high_frequency);
+    const auto longest = static_cast<float>(original / bands.low_frequency),
+               shortest = static_cast<float>(original / bands.high_frequency);
     if (wave > longest) return fast / factor();
     if (wave < shortest) return fast;
-    const float kept = (static_cast<float>(original) / wave - static_cast<float>(bands.low_frequency)) /
-                       static_cast<float>(bands.high_frequency - bands.low_frequency);
+    const float kept =
+        (static_cast<float>(original) / wave - static_cast<float>(bands.low_frequency)) /
+        static_cast<float>(bands.high_frequency - bands.low_frequency);
     return (1.0f - kept) * fast / factor() + kept * fast;
   }
 
   float stretched(int64_t i, const RopeGrowth& growth) const {
     if (n_tokens_ <= growth.limit) return plain(i);
-    const float share = factor() * static_cast<float>(n_tokens_) / static_cast<float>(growth.limit) - static_cast<float>(s_.factor - 1.0);
-    const double power = static_cast<double>(s_.denominator) / static_cast<double>(s_.denominator - 2);
+    const float share =
+        factor() * static_cast<float>(n_tokens_) / static_cast<float>(growth.limit) -
+        static_cast<float>(s_.factor - 1.0);
+    const double power =
+        static_cast<double>(s_.denominator) / static_cast<double>(s_.denominator - 2);
     return 1.0f / period(i, theta() * std::pow(share, static_cast<float>(power)));
   }
 
@@ -62,7 +70,8 @@ class Frequency {
 
 void fill(const RopeSpec& spec, int64_t n_tokens, std::vector<float>& frequencies) {
   const Frequency frequency(spec, n_tokens);
-  for (int64_t i = 0; i < spec.live_pairs; ++i) frequencies[static_cast<size_t>(i)] = frequency.of_pair(i);
+  for (int64_t i = 0; i < spec.live_pairs; ++i)
+    frequencies[static_cast<size_t>(i)] = frequency.of_pair(i);
 }
 
 }  // namespace

@@ -29,14 +29,14 @@ class RopeFrequencies {
   int64_t n_tokens_ = 0;
 };
 
-inline void rope_angles(const Env& env, const RopeSpec& spec, std::span<const float> frequencies, std::span<const int64_t> positions,
-                        Rows<float> cos, Rows<float> sin) {
+inline void rope_angles(const Env& env, const RopeSpec& spec, std::span<const float> frequencies,
+                        std::span<const int64_t> positions, Rows<float> cos, Rows<float> sin) {
   env.ops->rope_angles(positions, frequencies, spec.attention_factor, cos, sin);
 }
 
 // Turns every head of x [n, n_heads * head_dim] in place.
-inline void rope(const Env& env, const RopeSpec& spec, const RopeAngles& angles, int64_t n_heads, Rows<float> x,
-                 Turn turn = Turn::kForward) {
+inline void rope(const Env& env, const RopeSpec& spec, const RopeAngles& angles, int64_t n_heads,
+                 Rows<float> x, Turn turn = Turn::kForward) {
   const RopePairs pairs = spec.neighbours_at_end ? RopePairs::kNeighboursAtEnd : RopePairs::kHalves;
   env.ops->rope(pairs, turn, angles, n_heads, x);
 }

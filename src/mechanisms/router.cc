@@ -19,20 +19,23 @@ Rows<const float> prepared(Env& env, const LinearRouterSpec& r, Rows<const float
   return in;
 }
 
-void route_with(Env& env, const LinearRouterSpec& r, int64_t n_experts, const BlockIo& io, Rows<int32_t> chosen, Rows<float> weight) {
+void route_with(Env& env, const LinearRouterSpec& r, int64_t n_experts, const BlockIo& io,
+                Rows<int32_t> chosen, Rows<float> weight) {
   const Rows<float> logits = env.scratch->take_rows<float>(io.out.n, n_experts);
   linear(env, {{r.proj, prepared(env, r, io.out_x), logits}});
   const bool by_token = r.token_experts != kNone;
-  env.ops->choose_experts({.score = r.score,
-                           .softcap = r.softcap,
-                           .bias = env.weights->vector(r.selection_bias),
-                           .token_experts = by_token ? &env.weights->table(r.token_experts) : nullptr,
-                           .expert_scale = env.weights->vector(r.per_expert_scale),
-                           .output_scale = r.output_scale},
-                          io.out.tokens, logits, chosen, weight);
+  env.ops->choose_experts(
+      {.score = r.score,
+       .softcap = r.softcap,
+       .bias = env.weights->vector(r.selection_bias),
+       .token_experts = by_token ? &env.weights->table(r.token_experts) : nullptr,
+       .expert_scale = env.weights->vector(r.per_expert_scale),
+       .output_scale = r.output_scale},
+      io.out.tokens, logits, chosen, weight);
 }
 
-void route_with(Env& env, const MlpRouterSpec& r, int64_t n_experts, const BlockIo& io, Rows<int32_t> chosen, Rows<float> weight) {
+void route_with(Env& env, const MlpRouterSpec& r, int64_t n_experts, const BlockIo& io,
+                Rows<int32_t> chosen, Rows<float> weight) {
   const auto take = [&](int64_t width) { return env.scratch->take_rows<float>(io.out.n, width); };
   const Rows<float> state = take(r.width), a = take(r.width), b = take(r.width);
   const Rows<float> logits = take(n_experts + 1);
@@ -47,13 +50,16 @@ void route_with(Env& env, const MlpRouterSpec& r, int64_t n_experts, const Block
   add_bias(env, r.fc2_bias, b);
   env.ops->gelu(b);
   linear(env, {{r.out_proj, b, logits}});
-  env.ops->choose_experts({.score = RouterScore::kSoftmax, .bias = env.weights->vector(r.selection_bias), .renormalises = false},
+  env.ops->choose_experts({.score = RouterScore::kSoftmax,
+                           .bias = env.weights->vector(r.selection_bias),
+                           .renormalises = false},
                           io.out.tokens, logits, chosen, weight);
 }
 
 }  // namespace
 
-void route(Env& env, const RouterSpec& router, int64_t n_experts, const BlockIo& io, Rows<int32_t> chosen, Rows<float> weight) {
+void route(Env& env, const RouterSpec& router, int64_t n_experts, const BlockIo& io,
+           Rows<int32_t> chosen, Rows<float> weight) {
   const ArenaScope scope(*env.scratch);
   std::visit([&](const auto& r) { route_with(env, r, n_experts, io, chosen, weight); }, router);
 }

@@ -58,8 +58,8 @@ void visit_router(Is<LinearRouterSpec> auto& r, const auto& visit) {
   }
 }
 void visit_router(Is<MlpRouterSpec> auto& r, const auto& visit) {
-  for (auto* id : {&r.down_proj, &r.down_bias, &r.states_scale, &r.norm.weight, &r.fc1, &r.fc1_bias, &r.fc2, &r.fc2_bias, &r.out_proj,
-                   &r.selection_bias}) {
+  for (auto* id : {&r.down_proj, &r.down_bias, &r.states_scale, &r.norm.weight, &r.fc1, &r.fc1_bias,
+                   &r.fc2, &r.fc2_bias, &r.out_proj, &r.selection_bias}) {
     visit(*id);
   }
 }
@@ -70,7 +70,8 @@ void visit_weights(Is<RouterSpec> auto& router, const auto& visit) {
 // For each output row its top_k experts in falling order of choice and their weights. The id
 // n_experts stands for no expert.
 //   chosen, weight  [rows, top_k]
-void route(Env& env, const RouterSpec& router, int64_t n_experts, const BlockIo& io, Rows<int32_t> chosen, Rows<float> weight);
+void route(Env& env, const RouterSpec& router, int64_t n_experts, const BlockIo& io,
+           Rows<int32_t> chosen, Rows<float> weight);
 
 // Width of what routers hand from layer to layer; 0 where none does.
 int64_t router_state_width(const RouterSpec& router);

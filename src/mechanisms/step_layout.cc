@@ -25,8 +25,11 @@ Weights shapes_of_weights(const Architecture& arch, WeightFormat format) {
 // States of which only the layout is known.
 class StateLayouts final : public States {
  public:
-  StateLayouts(const Architecture& arch, const StateFormat& format) : arch_(arch), format_(format) {}
-  KvStep kv(StateId id) const override { return {.layout = kv_layout(arch_.state(id), format_), .writes = {}, .segments = {}}; }
+  StateLayouts(const Architecture& arch, const StateFormat& format)
+      : arch_(arch), format_(format) {}
+  KvStep kv(StateId id) const override {
+    return {.layout = kv_layout(arch_.state(id), format_), .writes = {}, .segments = {}};
+  }
   FixedStep fixed(StateId) const override { return {}; }
 
  private:
@@ -149,7 +152,8 @@ uint64_t arena_bytes(const Architecture& arch, const StepLimits& limits) {
   return arena.peak();
 }
 
-std::vector<uint64_t> in_flight_buffer_bytes(const Architecture& arch, const InFlightPlan& plan, const StepLimits& limits) {
+std::vector<uint64_t> in_flight_buffer_bytes(const Architecture& arch, const InFlightPlan& plan,
+                                             const StepLimits& limits) {
   std::vector<uint64_t> bytes(static_cast<size_t>(plan.n_buffers), 0);
   const int64_t slots = in_flight_slots(limits.max_rows, limits.max_sequences);
   for (size_t i = 0; i < arch.states.size(); ++i) {

@@ -15,13 +15,13 @@ struct RopeBuffers {
 
 // R = max_rows, D = hidden size.
 struct StepBuffers {
-  Rows<float> x;                                     // [R, n_streams * D] the residual stream
-  Rows<float> coefficients;                          // [R, (2 + n) n] of n streams; no rows of one
-  Rows<float> h;                                     // [R, D] what a mixer reads
-  Rows<float> out_h;                                 // [R, D] the output rows of h
-  Rows<float> y;                                     // [R, D] what a mixer gives
-  Rows<float> embedded;                              // [R, D] scaled embeddings; no rows where no block reads them
-  Rows<float> router_states;                         // [R, width]; no rows where routers hand nothing on
+  Rows<float> x;              // [R, n_streams * D] the residual stream
+  Rows<float> coefficients;   // [R, (2 + n) n] of n streams; no rows of one
+  Rows<float> h;              // [R, D] what a mixer reads
+  Rows<float> out_h;          // [R, D] the output rows of h
+  Rows<float> y;              // [R, D] what a mixer gives
+  Rows<float> embedded;       // [R, D] scaled embeddings; no rows where no block reads them
+  Rows<float> router_states;  // [R, width]; no rows where routers hand nothing on
   std::span<int32_t> tokens, out_tokens;             // [R]
   std::span<int64_t> positions, out_positions;       // [R]
   std::span<int64_t> out_rows;                       // [R] numbers of the output rows
@@ -44,7 +44,8 @@ StepBuffers take_step_buffers(Arena& arena, const Architecture& arch, const Step
 // and the head are run, on a backend that only counts, for the largest step there may be.
 uint64_t arena_bytes(const Architecture& arch, const StepLimits& limits);
 // Bytes of each in-flight buffer: the widest state that uses it.
-std::vector<uint64_t> in_flight_buffer_bytes(const Architecture& arch, const InFlightPlan& plan, const StepLimits& limits);
+std::vector<uint64_t> in_flight_buffer_bytes(const Architecture& arch, const InFlightPlan& plan,
+                                             const StepLimits& limits);
 // Everything a step needs besides weights and state: arena and in-flight rows.
 uint64_t scratch_bytes(const Architecture& arch, const StepLimits& limits);
 

@@ -29,16 +29,21 @@ Error does_not_apply(const Architecture& arch, std::string_view name, std::strin
 
 // The name of a layer's other projection: layers.3.self_attn.q_proj.weight ->
 // layers.3.self_attn.k_proj.weight.
-std::string sibling_name(const Architecture& arch, WeightId id, std::string_view from, std::string_view to) {
+std::string sibling_name(const Architecture& arch, WeightId id, std::string_view from,
+                         std::string_view to) {
   std::string name = arch.tensor_of(id).name;
   const size_t at = name.find(from);
-  return at == std::string::npos ? fmt::format("{}.{}", name, to) : name.replace(at, from.size(), to);
+  return at == std::string::npos ? fmt::format("{}.{}", name, to)
+                                 : name.replace(at, from.size(), to);
 }
 
 // Declares a tensor that a checkpoint of the original may hold unread.
-WeightId add_tensor(Architecture& arch, const std::string& name, WeightUse use, int64_t rows, int64_t cols, float offset) {
-  std::erase_if(arch.ignored, [&](const IgnoredTensor& i) { return !i.is_prefix && i.name == name; });
-  return use == WeightUse::kVector ? arch.add_vector(name, cols, offset) : arch.add_matrix(name, rows, cols);
+WeightId add_tensor(Architecture& arch, const std::string& name, WeightUse use, int64_t rows,
+                    int64_t cols, float offset) {
+  std::erase_if(arch.ignored,
+                [&](const IgnoredTensor& i) { return !i.is_prefix && i.name == name; });
+  return use == WeightUse::kVector ? arch.add_vector(name, cols, offset)
+                                   : arch.add_matrix(name, rows, cols);
 }
 
 // A weight that is a whole tensor of its own gets another size.
@@ -47,7 +52,8 @@ Status resize(Architecture& arch, WeightId id, int64_t rows, int64_t cols) {
   WeightSpec& w = arch.weights[static_cast<size_t>(id)];
   TensorSpec& t = arch.tensors[static_cast<size_t>(w.tensor)];
   if (w.n_elements() != t.n_elements())
-    return unsupported("tensor '{}' holds several weights: this what-if cannot resize one of them", t.name);
+    return unsupported("tensor '{}' holds several weights: this what-if cannot resize one of them",
+                       t.name);
   w.rows = rows;
   w.cols = cols;
   t.shape = w.use == WeightUse::kVector ? std::vector{cols} : std::vector{rows, cols};
@@ -65,17 +71,23 @@ Status resize_attention(Architecture& arch, const AttentionSpec& s) {
   LH_RETURN_IF_ERROR(resize(arch, s.k_proj, kv, d));
   LH_RETURN_IF_ERROR(resize(arch, s.v_proj, kv, d));
   LH_RETURN_IF_ERROR(resize(arch, s.o_proj, d, q));
-  if (s.gate) LH_RETURN_IF_ERROR(resize(arch, s.gate->proj, s.gate->per_element ? q : s.n_heads, d));
-  for (const auto* norm : {&s.q_norm, &s.k_norm, &s.v_norm}) LH_RETURN_IF_ERROR(resize_norm(arch, *norm, s.head_dim));
+  if (s.gate)
+    LH_RETURN_IF_ERROR(resize(arch, s.gate->proj, s.gate->per_element ? q : s.n_heads, d));
+  for (const auto* norm : {&s.q_norm, &s.k_norm, &s.v_norm})
+    LH_RETURN_IF_ERROR(resize_norm(arch, *norm, s.head_dim));
   return {};
 }
 
 // The norm of the layer that owned the state until now, as this layer's own.
-std::optional<NormSpec> own_norm(Architecture& arch, const AttentionSpec& s, const std::optional<NormSpec>& owners, std::string_view name) {
+std::optional<NormSpec> own_norm(Architecture& arch, const AttentionSpec& s,
+                                 const std::optional<NormSpec>& owners, std::string_view name) {
   if (!owners || owners->weight == kNone) return owners;
   const WeightId named_after = s.q_norm && s.q_norm->weight != kNone ? s.q_norm->weight : s.q_proj;
-  const std::string tensor = sibling_name(arch, named_after, named_after == s.q_proj ? "q_proj" : "q_norm", name);
-  return NormSpec{add_tensor(arch, tensor, WeightUse::kVector, 1, s.head_dim, arch.weight(owners->weight).offset), owners->eps};
+  const std::string tensor =
+      sibling_name(arch, named_after, named_after == s.q_proj ? "q_proj" : "q_norm", name);
+  return NormSpec{add_tensor(arch, tensor, WeightUse::kVector, 1, s.head_dim,
+                             arch.weight(owners->weight).offset),
+                  owners->eps};
 }
 
 Result<Architecture> no_kv_sharing(Architecture arch, std::string_view name) {
@@ -91,14 +103,19 @@ Result<Architecture> no_kv_sharing(Architecture arch, std::string_view name) {
     applies = true;
     const AttentionSpec& owner = owners[static_cast<size_t>(s->state)];
     const int64_t kv = s->n_kv_heads * s->head_dim;
-    s->k_proj = add_tensor(arch, sibling_name(arch, s->q_proj, "q_proj", "k_proj"), WeightUse::kMatrix, kv, arch.hidden_size, 0.0f);
+    s->k_proj = add_tensor(arch, sibling_name(arch, s->q_proj, "q_proj", "k_proj"),
+                           WeightUse::kMatrix, kv, arch.hidden_size, 0.0f);
     if (owner.v_proj != kNone) {
-      s->v_proj = add_tensor(arch, sibling_name(arch, s->q_proj, "q_proj", "v_proj"), WeightUse::kMatrix, kv, arch.hidden_size, 0.0f);
+      s->v_proj = add_tensor(arch, sibling_name(arch, s->q_proj, "q_proj", "v_proj"),
+                             WeightUse::kMatrix, kv, arch.hidden_size, 0.0f);
     }
     s->k_norm = own_norm(arch, *s, owner.k_norm, "k_norm");
     s->v_norm = own_norm(arch, *s, owner.v_norm, "v_norm");
     s->state = static_cast<StateId>(arch.states.size());
-    arch.states.push_back({.layer = block.layer, .n_kv_heads = s->n_kv_heads, .head_dim = s->head_dim, .window = s->window});
+    arch.states.push_back({.layer = block.layer,
+                           .n_kv_heads = s->n_kv_heads,
+                           .head_dim = s->head_dim,
+                           .window = s->window});
   }
   if (!applies) return does_not_apply(arch, name, "every layer keeps its own keys and values");
   return arch;
@@ -122,11 +139,14 @@ Result<Architecture> no_ple(Architecture arch, std::string_view name) {
   for (Block& block : arch.blocks) {
     if (block.mixer.as<PerLayerEmbeddingSpec>() == nullptr) {
       kept.push_back(std::move(block));
-    } else if (!kept.empty() && kept.back().layer == block.layer && !std::holds_alternative<ScaledResidual>(block.residual)) {
-      kept.back().residual = block.residual;  // the layer's scale closes the layer, whatever its last block is
+    } else if (!kept.empty() && kept.back().layer == block.layer &&
+               !std::holds_alternative<ScaledResidual>(block.residual)) {
+      kept.back().residual =
+          block.residual;  // the layer's scale closes the layer, whatever its last block is
     }
   }
-  if (kept.size() == arch.blocks.size()) return does_not_apply(arch, name, "it has no per-layer embeddings");
+  if (kept.size() == arch.blocks.size())
+    return does_not_apply(arch, name, "it has no per-layer embeddings");
   arch.blocks = std::move(kept);
   return arch;
 }
@@ -144,12 +164,14 @@ Status decompress(Architecture& arch, Block& block) {
 }
 
 bool has_shared_rows(const Architecture& arch) {
-  return std::any_of(arch.states.begin(), arch.states.end(), [](const StateSpec& s) { return s.rows == RowKind::kShared; });
+  return std::any_of(arch.states.begin(), arch.states.end(),
+                     [](const StateSpec& s) { return s.rows == RowKind::kShared; });
 }
 
 Result<Architecture> mha(Architecture arch, std::string_view name) {
   bool applies = false;
-  if (has_shared_rows(arch)) return does_not_apply(arch, name, "its rows are keys and values of all heads at once");
+  if (has_shared_rows(arch))
+    return does_not_apply(arch, name, "its rows are keys and values of all heads at once");
   for (Block& block : arch.blocks) {
     applies = applies || block.mixer.as<CcaSpec>() != nullptr;
     LH_RETURN_IF_ERROR(decompress(arch, block));
@@ -191,7 +213,9 @@ Result<Architecture> uniform_heads(Architecture arch, std::string_view name) {
     AttentionSpec* s = attention_of(block);
     if (s == nullptr || s->window != kUnbounded) continue;
     const bool wants_values = s->writes_state() && s->v_proj == kNone;
-    if (s->n_heads == like.n_heads && s->head_dim == like.head_dim && s->n_kv_heads == like.n_kv_heads && !wants_values) continue;
+    if (s->n_heads == like.n_heads && s->head_dim == like.head_dim &&
+        s->n_kv_heads == like.n_kv_heads && !wants_values)
+      continue;
     applies = true;
     s->rope = scaled_rope(s->rope, s->head_dim, like.head_dim);
     s->n_heads = like.n_heads;
@@ -201,7 +225,8 @@ Result<Architecture> uniform_heads(Architecture arch, std::string_view name) {
     state.head_dim = like.head_dim;
     state.n_kv_heads = like.n_kv_heads;
     if (wants_values)
-      s->v_proj = add_tensor(arch, sibling_name(arch, s->q_proj, "q_proj", "v_proj"), WeightUse::kMatrix, 1, arch.hidden_size, 0.0f);
+      s->v_proj = add_tensor(arch, sibling_name(arch, s->q_proj, "q_proj", "v_proj"),
+                             WeightUse::kMatrix, 1, arch.hidden_size, 0.0f);
     LH_RETURN_IF_ERROR(resize_attention(arch, *s));
   }
   if (!applies) return does_not_apply(arch, name, "all layers have the same heads");
@@ -232,10 +257,12 @@ Result<Architecture> no_top_k(Architecture arch, std::string_view name) {
 // Gives a layer weights and states like those that another has.
 class LikeLayer {
  public:
-  LikeLayer(Architecture& arch, int64_t from, int64_t to) : arch_(arch), from_(prefix(from)), to_(prefix(to)), layer_(to) {}
+  LikeLayer(Architecture& arch, int64_t from, int64_t to)
+      : arch_(arch), from_(prefix(from)), to_(prefix(to)), layer_(to) {}
 
   CompressorSpec compressor(CompressorSpec s) {
-    for (WeightId* id : {&s.kv_proj, &s.gate_proj, &s.position_bias, &s.norm.weight}) *id = weight(*id);
+    for (WeightId* id : {&s.kv_proj, &s.gate_proj, &s.position_bias, &s.norm.weight})
+      *id = weight(*id);
     for (StateId* id : {&s.entries, &s.open}) *id = state(*id);
     return s;
   }
@@ -274,14 +301,19 @@ class LikeLayer {
   int64_t layer_;
 };
 
-bool compresses(const CompressedAttentionSpec& s, bool sparsely) { return s.compressor && s.indexer.has_value() == sparsely; }
+bool compresses(const CompressedAttentionSpec& s, bool sparsely) {
+  return s.compressor && s.indexer.has_value() == sparsely;
+}
 
 // Every layer compresses as the first of that kind does.
 Result<Architecture> compress_all(Architecture arch, std::string_view name, bool sparsely) {
   const auto of = [](Block& block) { return block.mixer.as<CompressedAttentionSpec>(); };
-  const auto is_like = [&](Block& block) { return of(block) != nullptr && compresses(*of(block), sparsely); };
+  const auto is_like = [&](Block& block) {
+    return of(block) != nullptr && compresses(*of(block), sparsely);
+  };
   const auto found = std::find_if(arch.blocks.begin(), arch.blocks.end(), is_like);
-  if (found == arch.blocks.end()) return does_not_apply(arch, name, "it has no such layer to take as a model");
+  if (found == arch.blocks.end())
+    return does_not_apply(arch, name, "it has no such layer to take as a model");
   const CompressedAttentionSpec like = *of(*found);
   const int64_t from = found->layer;
   bool applies = false;
@@ -300,8 +332,12 @@ Result<Architecture> compress_all(Architecture arch, std::string_view name, bool
   return arch;
 }
 
-Result<Architecture> all_sparse(Architecture arch, std::string_view name) { return compress_all(std::move(arch), name, true); }
-Result<Architecture> all_heavy(Architecture arch, std::string_view name) { return compress_all(std::move(arch), name, false); }
+Result<Architecture> all_sparse(Architecture arch, std::string_view name) {
+  return compress_all(std::move(arch), name, true);
+}
+Result<Architecture> all_heavy(Architecture arch, std::string_view name) {
+  return compress_all(std::move(arch), name, false);
+}
 
 struct Edit {
   const char* name;
@@ -328,13 +364,15 @@ constexpr auto kNames = [] {
 }();
 
 const Edit* find_edit(std::string_view name) {
-  const auto* it = std::find_if(kEdits.begin(), kEdits.end(), [&](const Edit& e) { return name == e.name; });
+  const auto* it =
+      std::find_if(kEdits.begin(), kEdits.end(), [&](const Edit& e) { return name == e.name; });
   return it == kEdits.end() ? nullptr : it;
 }
 
 // A checkpoint of the original still loads where only reading was given up. Kept tensors stand in
 // their old order, new ones behind them.
-void ignore_dropped_tensors(Architecture& arch, const std::vector<TensorSpec>& before, std::string_view name) {
+void ignore_dropped_tensors(Architecture& arch, const std::vector<TensorSpec>& before,
+                            std::string_view name) {
   auto kept = arch.tensors.begin();
   for (const TensorSpec& t : before) {
     if (kept != arch.tensors.end() && kept->name == t.name) {

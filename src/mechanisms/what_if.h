@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "arch/architecture.h"
-#include "base/result.h"
+#include "base/errors.h"
 
 namespace longhaul {
 

@@ -14,18 +14,23 @@ std::string name_of(const std::string& pattern, int64_t expert) {
 
 class ExpertWeights {
  public:
-  ExpertWeights(Architecture& arch, const MoeSpec& moe, const ShapeOf& shape_of) : arch_(arch), moe_(moe), shape_of_(shape_of) {}
+  ExpertWeights(Architecture& arch, const MoeSpec& moe, const ShapeOf& shape_of)
+      : arch_(arch), moe_(moe), shape_of_(shape_of) {}
 
   // The first layout of which `matrix` is there, were it of one expert alone: then the others are
   // missed by name.
-  const ExpertLayout& choose(std::span<const ExpertLayout> layouts, std::string ExpertLayout::*matrix) const {
-    const auto it = std::find_if(layouts.begin(), layouts.end(), [&](const ExpertLayout& l) { return is_there(l.*matrix); });
+  const ExpertLayout& choose(std::span<const ExpertLayout> layouts,
+                             std::string ExpertLayout::*matrix) const {
+    const auto it = std::find_if(layouts.begin(), layouts.end(),
+                                 [&](const ExpertLayout& l) { return is_there(l.*matrix); });
     return it == layouts.end() ? layouts.front() : *it;
   }
 
   // Rows [first_row, first_row + rows) of each expert's tensor [tensor_rows, cols].
-  WeightId add(const std::string& pattern, int64_t tensor_rows, int64_t first_row, int64_t rows, int64_t cols) {
-    if (!is_one_by_one(pattern)) return arch_.add_experts(pattern, moe_.n_experts, tensor_rows, first_row, rows, cols);
+  WeightId add(const std::string& pattern, int64_t tensor_rows, int64_t first_row, int64_t rows,
+               int64_t cols) {
+    if (!is_one_by_one(pattern))
+      return arch_.add_experts(pattern, moe_.n_experts, tensor_rows, first_row, rows, cols);
     std::vector<std::string> names;
     for (int64_t e = 0; e < moe_.n_experts; ++e) names.push_back(name_of(pattern, e));
     return arch_.add_separate_experts(names, tensor_rows, first_row, rows, cols);
@@ -33,7 +38,9 @@ class ExpertWeights {
 
  private:
   bool is_there(const std::string& pattern) const {
-    const auto stands = [&](const std::string& name) { return find_shape(shape_of_, arch_.prefixes, name) != nullptr; };
+    const auto stands = [&](const std::string& name) {
+      return find_shape(shape_of_, arch_.prefixes, name) != nullptr;
+    };
     if (!is_one_by_one(pattern)) return stands(pattern);
     for (int64_t e = 0; e < moe_.n_experts; ++e) {
       if (stands(name_of(pattern, e))) return true;
@@ -55,7 +62,9 @@ TensorSpec lm_head(int64_t vocab_size, int64_t hidden_size) {
           .is_absolute = true};
 }
 
-const std::vector<int64_t>* find_shape(const ShapeOf& shape_of, std::span<const std::string> prefixes, const std::string& name) {
+const std::vector<int64_t>* find_shape(const ShapeOf& shape_of,
+                                       std::span<const std::string> prefixes,
+                                       const std::string& name) {
   if (!shape_of) return nullptr;
   for (const std::string& prefix : prefixes) {
     if (const std::vector<int64_t>* shape = shape_of(prefix + name)) return shape;
@@ -63,13 +72,16 @@ const std::vector<int64_t>* find_shape(const ShapeOf& shape_of, std::span<const 
   return nullptr;
 }
 
-ExpertLayout stacked(const std::string& place) { return {place + "gate_up_proj", place + "gate_up_proj", place + "down_proj"}; }
+ExpertLayout stacked(const std::string& place) {
+  return {place + "gate_up_proj", place + "gate_up_proj", place + "down_proj"};
+}
 
 ExpertLayout stacked_apart(const std::string& place) {
   return {place + "gate_proj.weight", place + "up_proj.weight", place + "down_proj.weight"};
 }
 
-ExpertLayout one_by_one(const std::string& place, const char* gate, const char* up, const char* down) {
+ExpertLayout one_by_one(const std::string& place, const char* gate, const char* up,
+                        const char* down) {
   const std::string expert = place + "*.";
   return {expert + gate + ".weight", expert + up + ".weight", expert + down + ".weight"};
 }
@@ -78,7 +90,8 @@ ExpertLayout fused_one_by_one(const std::string& place, const char* gate_up, con
   return one_by_one(place, gate_up, gate_up, down);
 }
 
-void add_expert_weights(Architecture& arch, MoeSpec& moe, std::span<const ExpertLayout> layouts, const ShapeOf& shape_of) {
+void add_expert_weights(Architecture& arch, MoeSpec& moe, std::span<const ExpertLayout> layouts,
+                        const ShapeOf& shape_of) {
   ExpertWeights weights(arch, moe, shape_of);
   const int64_t d = arch.hidden_size, f = moe.width;
   const ExpertLayout& inner = weights.choose(layouts, &ExpertLayout::gate);

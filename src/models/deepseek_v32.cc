@@ -1,10 +1,14 @@
-// DeepSeek V3.2, as the baseline that its successor is measured against: described for the planner, not run.
+// DeepSeek V3.2, as the baseline that its successor is measured against: described for the planner,
+// not run.
 //
-//   per layer:  x += attention(rms(x, input_layernorm))            latent attention with an indexer (mechanisms/latent_attention.h)
-//               x += mlp(f), the first layers, or moe(f) + shared(f),   f = rms(x, post_attention_layernorm)
+//   per layer:  x += attention(rms(x, input_layernorm))            latent attention with an indexer
+//   (mechanisms/latent_attention.h)
+//               x += mlp(f), the first layers, or moe(f) + shared(f),   f = rms(x,
+//               post_attention_layernorm)
 //   logits = H rms(x, norm)
-// Only what has a cost is read; fields that change results alone are listed and passed over. Released in FP8 with F32 scales.
-// Source: the reference implementation's deepseek_v32 model; values of the release as published.
+// Only what has a cost is read; fields that change results alone are listed and passed over.
+// Released in FP8 with F32 scales. Source: the reference implementation's deepseek_v32 model;
+// values of the release as published.
 #include "models/deepseek_v32.h"
 
 #include <algorithm>
@@ -19,9 +23,11 @@ namespace {
 
 struct Config {
   int64_t vocab_size = 0, hidden_size = 0, num_hidden_layers = 0, max_position_embeddings = 0;
-  int64_t num_attention_heads = 0, q_lora_rank = 0, kv_lora_rank = 0, qk_nope_head_dim = 0, qk_rope_head_dim = 0, v_head_dim = 0;
+  int64_t num_attention_heads = 0, q_lora_rank = 0, kv_lora_rank = 0, qk_nope_head_dim = 0,
+          qk_rope_head_dim = 0, v_head_dim = 0;
   int64_t index_n_heads = 0, index_head_dim = 0, index_topk = 0;
-  int64_t intermediate_size = 0, moe_intermediate_size = 0, n_routed_experts = 0, n_shared_experts = 0, num_experts_per_tok = 0;
+  int64_t intermediate_size = 0, moe_intermediate_size = 0, n_routed_experts = 0,
+          n_shared_experts = 0, num_experts_per_tok = 0;
   double rms_norm_eps = 1e-6, rope_theta = 10000.0, routed_scaling_factor = 1.0;
   bool tie_word_embeddings = false;
   std::vector<bool> dense;  // by layer: an MLP instead of experts
@@ -55,7 +61,8 @@ class Reader {
   Result<Config> read() {
     c_.vocab_size = t_.integer("vocab_size", {1, 1 << 22}, 129280);
     c_.hidden_size = t_.integer("hidden_size", {1, 1 << 17}, 7168);
-    c_.max_position_embeddings = t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 163840);
+    c_.max_position_embeddings =
+        t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 163840);
     c_.rms_norm_eps = t_.number("rms_norm_eps", {0.0, 1.0}, 1e-6);
     c_.rope_theta = t_.number("rope_theta", {1.0, 1e12}, 10000.0);
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", false);
@@ -96,8 +103,8 @@ class Reader {
     c_.num_experts_per_tok = t_.integer("num_experts_per_tok", {1, 1024}, 8);
     c_.routed_scaling_factor = t_.number("routed_scaling_factor", {-1e6, 1e6}, 2.5);
     if (c_.num_experts_per_tok > c_.n_routed_experts) {
-      t_.fail("num_experts_per_tok",
-              fmt::format("must be at most n_routed_experts ({}), found {}", c_.n_routed_experts, c_.num_experts_per_tok));
+      t_.fail("num_experts_per_tok", fmt::format("must be at most n_routed_experts ({}), found {}",
+                                                 c_.n_routed_experts, c_.num_experts_per_tok));
     }
   }
 
@@ -123,12 +130,15 @@ class Builder {
     }
     a_.head.norm = norm("norm.weight", c_.hidden_size);
     a_.add_head_matrix(lm_head(c_.vocab_size, c_.hidden_size), c_.tie_word_embeddings);
-    a_.ignored.push_back({"layers." + std::to_string(a_.n_layers) + ".", "draft layers are not run", true});
+    a_.ignored.push_back(
+        {"layers." + std::to_string(a_.n_layers) + ".", "draft layers are not run", true});
     return std::move(a_);
   }
 
  private:
-  static std::string layer_name(int64_t l, const std::string& name) { return "layers." + std::to_string(l) + "." + name; }
+  static std::string layer_name(int64_t l, const std::string& name) {
+    return "layers." + std::to_string(l) + "." + name;
+  }
 
   WeightId fp8(WeightId id) {
     WeightSpec& w = a_.weights[static_cast<size_t>(id)];
@@ -136,8 +146,12 @@ class Builder {
     w.released_scales = DType::kF32;
     return id;
   }
-  WeightId fp8_matrix(const std::string& name, int64_t rows, int64_t cols) { return fp8(a_.add_matrix(name, rows, cols)); }
-  NormSpec norm(const std::string& name, int64_t n) { return {a_.add_vector(name, n), static_cast<float>(c_.rms_norm_eps)}; }
+  WeightId fp8_matrix(const std::string& name, int64_t rows, int64_t cols) {
+    return fp8(a_.add_matrix(name, rows, cols));
+  }
+  NormSpec norm(const std::string& name, int64_t n) {
+    return {a_.add_vector(name, n), static_cast<float>(c_.rms_norm_eps)};
+  }
 
   StateId state(StateSpec spec) {
     a_.states.push_back(spec);
@@ -145,21 +159,30 @@ class Builder {
   }
 
   Block attention(int64_t l) {
-    const int64_t d = c_.hidden_size, heads = c_.num_attention_heads, rope = c_.qk_rope_head_dim, row = c_.kv_lora_rank + rope;
-    const auto name = [&](const char* part) { return layer_name(l, std::string("self_attn.") + part); };
+    const int64_t d = c_.hidden_size, heads = c_.num_attention_heads, rope = c_.qk_rope_head_dim,
+                  row = c_.kv_lora_rank + rope;
+    const auto name = [&](const char* part) {
+      return layer_name(l, std::string("self_attn.") + part);
+    };
     LatentAttentionSpec s{.q_lora_rank = c_.q_lora_rank, .kv_lora_rank = c_.kv_lora_rank};
-    s.attention = {
-        .n_heads = heads,
-        .n_kv_heads = 1,
-        .head_dim = row,
-        .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.qk_nope_head_dim + rope))),
-        .rope = {.n_pairs = rope / 2, .live_pairs = rope / 2, .denominator = rope, .theta = c_.rope_theta, .neighbours_at_end = true}};
+    s.attention = {.n_heads = heads,
+                   .n_kv_heads = 1,
+                   .head_dim = row,
+                   .scale = static_cast<float>(
+                       1.0 / std::sqrt(static_cast<double>(c_.qk_nope_head_dim + rope))),
+                   .rope = {.n_pairs = rope / 2,
+                            .live_pairs = rope / 2,
+                            .denominator = rope,
+                            .theta = c_.rope_theta,
+                            .neighbours_at_end = true}};
     s.q_a_proj = fp8_matrix(name("q_a_proj.weight"), c_.q_lora_rank, d);
     s.q_a_norm = norm(name("q_a_layernorm.weight"), c_.q_lora_rank);
-    s.attention.q_proj = fp8_matrix(name("q_b_proj.weight"), heads * (c_.qk_nope_head_dim + rope), c_.q_lora_rank);
+    s.attention.q_proj =
+        fp8_matrix(name("q_b_proj.weight"), heads * (c_.qk_nope_head_dim + rope), c_.q_lora_rank);
     s.attention.k_proj = fp8_matrix(name("kv_a_proj_with_mqa.weight"), row, d);
     s.attention.k_norm = norm(name("kv_a_layernorm.weight"), c_.kv_lora_rank);
-    s.kv_b_proj = fp8_matrix(name("kv_b_proj.weight"), heads * (c_.qk_nope_head_dim + c_.v_head_dim), c_.kv_lora_rank);
+    s.kv_b_proj = fp8_matrix(name("kv_b_proj.weight"),
+                             heads * (c_.qk_nope_head_dim + c_.v_head_dim), c_.kv_lora_rank);
     s.attention.o_proj = fp8_matrix(name("o_proj.weight"), d, heads * c_.v_head_dim);
     s.attention.state = state({.layer = l,
                                .n_kv_heads = 1,
@@ -167,20 +190,29 @@ class Builder {
                                .rows = RowKind::kShared,
                                .released = {.coding = RowCoding::kFp8ByF32, .bf16_tail = rope}});
     add_indexer(l, s);
-    return {.layer = l, .pre_norm = norm(layer_name(l, "input_layernorm.weight"), d), .mixer = s, .residual = PlainResidual{}};
+    return {.layer = l,
+            .pre_norm = norm(layer_name(l, "input_layernorm.weight"), d),
+            .mixer = s,
+            .residual = PlainResidual{}};
   }
 
   void add_indexer(int64_t l, LatentAttentionSpec& s) {
     const int64_t d = c_.hidden_size, width = c_.index_head_dim;
-    const auto name = [&](const char* part) { return layer_name(l, std::string("self_attn.indexer.") + part); };
+    const auto name = [&](const char* part) {
+      return layer_name(l, std::string("self_attn.indexer.") + part);
+    };
     s.indexer = {.n_heads = c_.index_n_heads, .head_dim = width, .top_k = c_.index_topk};
     s.indexer.q_proj = fp8_matrix(name("wq_b.weight"), c_.index_n_heads * width, c_.q_lora_rank);
     s.indexer.weights_proj = a_.add_matrix(name("weights_proj.weight"), c_.index_n_heads, d);
-    s.indexer.keys = {.ratio = 1, .width = width, .kv_proj = fp8_matrix(name("wk.weight"), width, d)};
+    s.indexer.keys = {
+        .ratio = 1, .width = width, .kv_proj = fp8_matrix(name("wk.weight"), width, d)};
     s.indexer.keys.norm = norm(name("k_norm.weight"), width);
     s.key_norm_bias = a_.add_vector(name("k_norm.bias"), width);
-    s.indexer.keys.entries =
-        state({.layer = l, .n_kv_heads = 1, .head_dim = width, .rows = RowKind::kKeys, .released = {.coding = RowCoding::kFp8ByF32}});
+    s.indexer.keys.entries = state({.layer = l,
+                                    .n_kv_heads = 1,
+                                    .head_dim = width,
+                                    .rows = RowKind::kKeys,
+                                    .released = {.coding = RowCoding::kFp8ByF32}});
   }
 
   GatedMlpSpec mlp(int64_t l, const std::string& part, int64_t width) {
@@ -194,7 +226,10 @@ class Builder {
 
   MoeSpec experts(int64_t l) {
     const int64_t d = c_.hidden_size, e = c_.n_routed_experts, f = c_.moe_intermediate_size;
-    MoeSpec s{.n_experts = e, .top_k = c_.num_experts_per_tok, .width = f, .activation = ActivationKind::kSilu};
+    MoeSpec s{.n_experts = e,
+              .top_k = c_.num_experts_per_tok,
+              .width = f,
+              .activation = ActivationKind::kSilu};
     LinearRouterSpec router{.score = RouterScore::kSigmoid};
     router.proj = a_.add_matrix(layer_name(l, "mlp.gate.weight"), e, d);
     router.selection_bias = a_.add_vector(layer_name(l, "mlp.gate.e_score_correction_bias"), e);
@@ -203,7 +238,8 @@ class Builder {
     s.router = router;
     const auto add = [&](const char* proj, int64_t rows, int64_t cols) {
       std::vector<std::string> names;
-      for (int64_t i = 0; i < e; ++i) names.push_back(layer_name(l, "mlp.experts." + std::to_string(i) + "." + proj));
+      for (int64_t i = 0; i < e; ++i)
+        names.push_back(layer_name(l, "mlp.experts." + std::to_string(i) + "." + proj));
       return fp8(a_.add_separate_experts(names, rows, 0, rows, cols));
     };
     s.gate_proj = add("gate_proj.weight", f, d);
@@ -213,11 +249,13 @@ class Builder {
   }
 
   Block feed_forward(int64_t l) {
-    Block block{.layer = l, .pre_norm = norm(layer_name(l, "post_attention_layernorm.weight"), c_.hidden_size)};
+    Block block{.layer = l,
+                .pre_norm = norm(layer_name(l, "post_attention_layernorm.weight"), c_.hidden_size)};
     if (c_.dense[static_cast<size_t>(l)]) {
       block.mixer = mlp(l, "mlp.", c_.intermediate_size);
     } else {
-      const GatedMlpSpec shared = mlp(l, "mlp.shared_experts.", c_.moe_intermediate_size * c_.n_shared_experts);
+      const GatedMlpSpec shared =
+          mlp(l, "mlp.shared_experts.", c_.moe_intermediate_size * c_.n_shared_experts);
       block.mixer = ParallelSpec{{Branch{{}, {}, experts(l)}, Branch{{}, {}, shared}}};
     }
     block.residual = PlainResidual{};

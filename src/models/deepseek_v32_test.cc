@@ -10,12 +10,13 @@ namespace {
 using testing::HasSubstr;
 
 Result<Architecture> read(const std::string& extra) {
-  const auto config = parse_json(R"({"model_type": "deepseek_v32", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 96,
+  const auto config = parse_json(
+      R"({"model_type": "deepseek_v32", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 96,
       "moe_intermediate_size": 32, "num_hidden_layers": 5, "num_attention_heads": 4, "n_routed_experts": 16, "num_experts_per_tok": 2,
       "kv_lora_rank": 32, "q_lora_rank": 48, "qk_rope_head_dim": 8, "v_head_dim": 16, "qk_nope_head_dim": 24, "index_n_heads": 2,
       "index_head_dim": 16, "first_k_dense_replace": 2)" +
-                                     extra + "}",
-                                 "config");
+          extra + "}",
+      "config");
   EXPECT_TRUE(config.ok());
   return read_architecture(*config, "config");
 }
@@ -26,7 +27,8 @@ std::string problem(const std::string& extra) {
 }
 
 std::vector<int64_t> shape(const Architecture& arch, const std::string& name) {
-  const auto found = std::find_if(arch.tensors.begin(), arch.tensors.end(), [&](const TensorSpec& t) { return t.name == name; });
+  const auto found = std::find_if(arch.tensors.begin(), arch.tensors.end(),
+                                  [&](const TensorSpec& t) { return t.name == name; });
   return found == arch.tensors.end() ? std::vector<int64_t>{} : found->shape;
 }
 
@@ -55,7 +57,8 @@ TEST(DeepSeekV32, TensorsAreThoseOfTheReference) {
   EXPECT_EQ(shape(*arch, "layers.2.mlp.shared_experts.up_proj.weight"), (Shape{32, 64}));
   int64_t elements = 0;
   for (const TensorSpec& t : arch->tensors) elements += t.n_elements();
-  EXPECT_EQ(elements, 485744 + 3 * 16);  // the reference's parameters, and the biases of three routers, which it keeps as buffers
+  // the reference's parameters, and the biases of three routers, which it keeps as buffers
+  EXPECT_EQ(elements, 485744 + 3 * 16);
 }
 
 TEST(DeepSeekV32, KeepsALatentAndAnIndexKeyOfEveryToken) {
@@ -74,21 +77,27 @@ TEST(DeepSeekV32, KeepsALatentAndAnIndexKeyOfEveryToken) {
 
 TEST(DeepSeekV32, FieldsOfThePublishedConfigAreKnown) {
   EXPECT_EQ(
-      problem(R"(, "architectures": ["DeepseekV32ForCausalLM"], "aux_loss_alpha": 0.001, "ep_size": 1, "moe_layer_freq": 1, "n_group": 8,
+      problem(
+          R"(, "architectures": ["DeepseekV32ForCausalLM"], "aux_loss_alpha": 0.001, "ep_size": 1, "moe_layer_freq": 1, "n_group": 8,
       "topk_group": 4, "n_shared_experts": 1, "norm_topk_prob": true, "num_key_value_heads": 128, "num_nextn_predict_layers": 1,
       "quantization_config": {"fmt": "e4m3"}, "rope_scaling": {"type": "yarn", "factor": 40}, "rope_theta": 10000, "scoring_func": "sigmoid",
       "seq_aux": true, "topk_method": "noaux_tc", "pretraining_tp": 1, "routed_scaling_factor": 2.5, "max_position_embeddings": 163840)"),
       "read");
-  EXPECT_EQ(problem(R"(, "mlp_layer_types": ["dense", "sparse", "sparse", "sparse", "sparse"], "rope_parameters": {"rope_type": "yarn"})"),
-            "read");
+  EXPECT_EQ(
+      problem(
+          R"(, "mlp_layer_types": ["dense", "sparse", "sparse", "sparse", "sparse"], "rope_parameters": {"rope_type": "yarn"})"),
+      "read");
 }
 
 TEST(DeepSeekV32, RefusesWhatItDoesNotKnow) {
-  EXPECT_THAT(problem(R"(, "no_such_field": 1)"), HasSubstr("no_such_field: not known to this family"));
+  EXPECT_THAT(problem(R"(, "no_such_field": 1)"),
+              HasSubstr("no_such_field: not known to this family"));
   EXPECT_THAT(problem(R"(, "attention_bias": true)"), HasSubstr("attention_bias"));
   EXPECT_THAT(problem(R"(, "index_topk": 0)"), HasSubstr("is 0, expected an integer from 1"));
-  EXPECT_THAT(problem(R"(, "mlp_layer_types": ["dense"])"), HasSubstr("mlp_layer_types: has 1 elements, expected 5"));
-  EXPECT_THAT(problem(R"(, "n_shared_experts": 0)"), HasSubstr("n_shared_experts: is 0, expected an integer from 1"));
+  EXPECT_THAT(problem(R"(, "mlp_layer_types": ["dense"])"),
+              HasSubstr("mlp_layer_types: has 1 elements, expected 5"));
+  EXPECT_THAT(problem(R"(, "n_shared_experts": 0)"),
+              HasSubstr("n_shared_experts: is 0, expected an integer from 1"));
 }
 
 TEST(DeepSeekV32, IsForThePlannerOnly) {
@@ -98,7 +107,8 @@ TEST(DeepSeekV32, IsForThePlannerOnly) {
   const Status runnable = check_runnable(config, "here");
   ASSERT_FALSE(runnable.ok());
   EXPECT_EQ(runnable.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(runnable.error().text(), HasSubstr("here: models of type 'deepseek_v32' are described for the planner only"));
+  EXPECT_THAT(runnable.error().text(),
+              HasSubstr("here: models of type 'deepseek_v32' are described for the planner only"));
   EXPECT_FALSE(rewrite_config({config, "here"}, 2, "bfloat16").ok());
   for (const std::string& name : preset_names()) {
     if (name != "deepseek-v3.2") {

@@ -1,12 +1,15 @@
 // DeepSeek V4's layers, block by block, on n streams X (mechanisms/hyper_connections.h):
 //
 //   X = E[t] in every stream
-//   per layer:  X = connect(attention(rms(read X, attn_norm)))   window alone, window + sparse entries (1:4), or window + all entries (1:128)
-//               X = connect(moe(f) + shared(f)),  f = rms(read X, ffn_norm); the first layers' experts are named by the token's id
+//   per layer:  X = connect(attention(rms(read X, attn_norm)))   window alone, window + sparse
+//   entries (1:4), or window + all entries (1:128)
+//               X = connect(moe(f) + shared(f)),  f = rms(read X, ffn_norm); the first layers'
+//               experts are named by the token's id
 //   logits = H rms(collapse X, norm)
-// Tensors have three spellings: the release's own, the same under "model." with a few others (as the reference saves by default), and the
-// reference's module names. Weights may be FP8 with block scales and experts FP4: their tensors say so.
-// Source: the reference implementation's deepseek_v4 model; names and values of the release as published.
+// Tensors have three spellings: the release's own, the same under "model." with a few others (as
+// the reference saves by default), and the reference's module names. Weights may be FP8 with block
+// scales and experts FP4: their tensors say so. Source: the reference implementation's deepseek_v4
+// model; names and values of the release as published.
 #include "models/deepseek_v4.h"
 
 #include <algorithm>
@@ -29,8 +32,10 @@ struct Layer {
 
 struct Config {
   int64_t vocab_size = 0, hidden_size = 0, max_position_embeddings = 0;
-  int64_t num_attention_heads = 0, head_dim = 0, rope_dim = 0, q_lora_rank = 0, o_groups = 0, o_lora_rank = 0, sliding_window = 0;
-  int64_t index_n_heads = 0, index_head_dim = 0, index_topk = 0, sparse_ratio = 4, heavy_ratio = 128;
+  int64_t num_attention_heads = 0, head_dim = 0, rope_dim = 0, q_lora_rank = 0, o_groups = 0,
+          o_lora_rank = 0, sliding_window = 0;
+  int64_t index_n_heads = 0, index_head_dim = 0, index_topk = 0, sparse_ratio = 4,
+          heavy_ratio = 128;
   int64_t n_routed_experts = 0, num_experts_per_tok = 0, moe_intermediate_size = 0;
   int64_t hc_mult = 0, hc_sinkhorn_iters = 0;
   double rms_norm_eps = 1e-6, hc_eps = 1e-6, swiglu_limit = 10.0, routed_scaling_factor = 1.5;
@@ -55,7 +60,8 @@ class Reader {
   Result<Config> read() {
     c_.vocab_size = t_.integer("vocab_size", {1, 1 << 22}, 129280);
     c_.hidden_size = t_.integer("hidden_size", {1, 1 << 17}, 4096);
-    c_.max_position_embeddings = t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 1048576);
+    c_.max_position_embeddings =
+        t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 1048576);
     c_.rms_norm_eps = t_.number("rms_norm_eps", {0.0, 1.0}, 1e-6);
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", false);
     t_.choice("hidden_act", {"silu"}, 0);
@@ -77,19 +83,22 @@ class Reader {
   void check_quantisation() {
     const Json* config = t_.peek("quantization_config");
     const Json* method = config == nullptr ? nullptr : config->find("quant_method");
-    const bool is_released = method == nullptr || (method->as_string() != nullptr && *method->as_string() == "fp8");
+    const bool is_released =
+        method == nullptr || (method->as_string() != nullptr && *method->as_string() == "fp8");
     if (is_released) t_.ignore("quantization_config", "tensors state their own dtype");
   }
 
   void read_attention() {
     c_.num_attention_heads = t_.integer("num_attention_heads", {1, 1 << 12}, 64);
-    if (t_.integer("num_key_value_heads", {1, 1 << 12}, 1) != 1) t_.refuse("num_key_value_heads", "all heads share one row, expected 1");
+    if (t_.integer("num_key_value_heads", {1, 1 << 12}, 1) != 1)
+      t_.refuse("num_key_value_heads", "all heads share one row, expected 1");
     c_.head_dim = t_.integer("head_dim", {2, 1 << 12}, 512);
     c_.q_lora_rank = t_.integer("q_lora_rank", {1, 1 << 17}, 1024);
     c_.o_groups = t_.integer("o_groups", {1, 1 << 10}, 8);
     c_.o_lora_rank = t_.integer("o_lora_rank", {1, 1 << 17}, 1024);
     if (c_.num_attention_heads % c_.o_groups != 0)
-      t_.fail("o_groups", fmt::format("must divide num_attention_heads ({}), found {}", c_.num_attention_heads, c_.o_groups));
+      t_.fail("o_groups", fmt::format("must divide num_attention_heads ({}), found {}",
+                                      c_.num_attention_heads, c_.o_groups));
     c_.sliding_window = t_.integer("sliding_window", {1, int64_t{1} << 32}, 128);
     c_.index_n_heads = t_.integer("index_n_heads", {1, 1 << 10}, 64);
     c_.index_head_dim = t_.integer("index_head_dim", {1, 1 << 12}, 128);
@@ -101,15 +110,22 @@ class Reader {
     c_.layers.assign(n, {});
     // A published list goes on behind the layers, for those that draft.
     std::vector<int64_t> ratios;
-    if (has_list("compress_ratios")) ratios = t_.integers("compress_ratios", {n, n + 64}, {0, 1 << 20});
+    if (has_list("compress_ratios"))
+      ratios = t_.integers("compress_ratios", {n, n + 64}, {0, 1 << 20});
     if (has_list("layer_types")) {
-      const auto kinds =
-          t_.choices("layer_types", {"sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"}, {n, n});
-      for (size_t l = 0; l < std::min(n, kinds.size()); ++l) c_.layers[l].kind = static_cast<LayerKind>(kinds[l]);
+      const auto kinds = t_.choices(
+          "layer_types",
+          {"sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"},
+          {n, n});
+      for (size_t l = 0; l < std::min(n, kinds.size()); ++l)
+        c_.layers[l].kind = static_cast<LayerKind>(kinds[l]);
     } else if (has_list("compress_ratios")) {
-      for (size_t l = 0; l < std::min(n, ratios.size()); ++l) c_.layers[l].kind = kind_of_ratio(l, ratios[l]);
+      for (size_t l = 0; l < std::min(n, ratios.size()); ++l)
+        c_.layers[l].kind = kind_of_ratio(l, ratios[l]);
     } else {
-      t_.refuse("layer_types", "neither this nor compress_ratios says which layer compresses how; defaults differ between releases");
+      t_.refuse("layer_types",
+                "neither this nor compress_ratios says which layer compresses how; defaults differ "
+                "between releases");
     }
     if (auto rates = t_.optional_child("compress_rates")) {
       c_.sparse_ratio = rates->integer("compressed_sparse_attention", {1, 1 << 16}, 4);
@@ -134,7 +150,8 @@ class Reader {
   LayerKind kind_of_ratio(size_t layer, int64_t ratio) {
     if (ratio == 0) return LayerKind::kWindow;
     if (ratio == 4) return LayerKind::kSparse;
-    if (ratio != 128) t_.fail("compress_ratios", fmt::format("must be 0, 4 or 128, layer {} has {}", layer, ratio));
+    if (ratio != 128)
+      t_.fail("compress_ratios", fmt::format("must be 0, 4 or 128, layer {} has {}", layer, ratio));
     return LayerKind::kHeavy;
   }
 
@@ -144,22 +161,26 @@ class Reader {
     c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 2048);
     check_alias("intermediate_size", "moe_intermediate_size", c_.moe_intermediate_size);
     check_alias("num_local_experts", "n_routed_experts", c_.n_routed_experts);
-    if (t_.integer("n_shared_experts", {0, 1024}, 1) != 1) t_.refuse("n_shared_experts", "expected 1");
+    if (t_.integer("n_shared_experts", {0, 1024}, 1) != 1)
+      t_.refuse("n_shared_experts", "expected 1");
     c_.routed_scaling_factor = t_.number("routed_scaling_factor", {-1e6, 1e6}, 1.5);
     c_.swiglu_limit = t_.number("swiglu_limit", {1e-6, 1e9}, 10.0);
-    constexpr RouterScore kScores[] = {RouterScore::kSqrtSoftplus, RouterScore::kSigmoid, RouterScore::kSoftmax};
+    constexpr RouterScore kScores[] = {RouterScore::kSqrtSoftplus, RouterScore::kSigmoid,
+                                       RouterScore::kSoftmax};
     c_.score = kScores[t_.choice("scoring_func", {"sqrtsoftplus", "sigmoid", "softmax"}, 0)];
     check_number_of_experts(t_, "n_routed_experts", c_.layers.size(), c_.n_routed_experts);
     if (c_.num_experts_per_tok > c_.n_routed_experts) {
-      t_.fail("num_experts_per_tok",
-              fmt::format("must be at most n_routed_experts ({}), found {}", c_.n_routed_experts, c_.num_experts_per_tok));
+      t_.fail("num_experts_per_tok", fmt::format("must be at most n_routed_experts ({}), found {}",
+                                                 c_.n_routed_experts, c_.num_experts_per_tok));
     }
   }
 
   // A second name of the reference's for the same number.
   void check_alias(const char* alias, const char* name, int64_t value) {
     if (t_.has(alias) && t_.integer(alias, {1, 1 << 20}) != value)
-      t_.fail(alias, fmt::format("is another number than {} ({}), of which it is a second name; take one of the two away", name, value));
+      t_.fail(alias, fmt::format("is another number than {} ({}), of which it is a second name; "
+                                 "take one of the two away",
+                                 name, value));
   }
 
   void read_streams() {
@@ -173,14 +194,19 @@ class Reader {
                  compress_theta = t_.number("compress_rope_theta", {1.0, 1e12}, 160000.0);
     // An eighth of a head turns unless the config says how many channels, or which part.
     const auto width = t_.optional_integer("qk_rope_head_dim", {2, 1 << 12});
-    const double by_width = width ? static_cast<double>(*width) / static_cast<double>(c_.head_dim) : 0.125;
+    const double by_width =
+        width ? static_cast<double>(*width) / static_cast<double>(c_.head_dim) : 0.125;
     const double by_factor = t_.number("partial_rotary_factor", {0.0, 1.0}, by_width);
     c_.rope_dim = static_cast<int64_t>(by_factor * static_cast<double>(c_.head_dim));
     if (c_.rope_dim < 2 || c_.rope_dim % 2 != 0 || c_.rope_dim > c_.index_head_dim) {
-      t_.fail("partial_rotary_factor",
-              fmt::format("must turn an even number of channels, 2 to index_head_dim ({}), found {}", c_.index_head_dim, c_.rope_dim));
+      t_.fail(
+          "partial_rotary_factor",
+          fmt::format("must turn an even number of channels, 2 to index_head_dim ({}), found {}",
+                      c_.index_head_dim, c_.rope_dim));
     }
-    c_.main_rope = {.theta = theta, .partial_rotary_factor = by_factor, .max_position_embeddings = c_.max_position_embeddings};
+    c_.main_rope = {.theta = theta,
+                    .partial_rotary_factor = by_factor,
+                    .max_position_embeddings = c_.max_position_embeddings};
     c_.compress_rope = c_.main_rope;
     c_.compress_rope.theta = compress_theta;
     auto scaling = t_.optional_child("rope_scaling");
@@ -190,7 +216,8 @@ class Reader {
     }
     auto parameters = t_.optional_child("rope_parameters");
     if (!parameters) return;
-    if (!parameters->has("main") || !parameters->has("compress")) return read_flat_rope(*parameters);
+    if (!parameters->has("main") || !parameters->has("compress"))
+      return read_flat_rope(*parameters);
     c_.main_rope = read_nested_rope(parameters->child("main"), c_.main_rope);
     c_.compress_rope = read_nested_rope(parameters->child("compress"), c_.compress_rope);
   }
@@ -213,17 +240,22 @@ class Reader {
     RopeFields rope = read_rope(object, defaults, c_.head_dim, reading);
     // Compressed entries are turned too, by the place of their first token: what the whole text's
     // length is to them, nobody says.
-    if (rope.type == RopeType::kDynamic || rope.type == RopeType::kLongRope || rope.type == RopeType::kProportional)
+    if (rope.type == RopeType::kDynamic || rope.type == RopeType::kLongRope ||
+        rope.type == RopeType::kProportional)
       object.refuse(object.has("rope_type") ? "rope_type" : "type",
-                    "is not supported with compressed entries, expected 'default', 'linear', 'yarn' or 'llama3'");
+                    "is not supported with compressed entries, expected 'default', 'linear', "
+                    "'yarn' or 'llama3'");
     return rope;
   }
 
   // Of two that say how much of a head turns, the nested one decides; left out it means all.
   void check_rotated_part(ConfigReader& r) {
-    const auto channels = static_cast<int64_t>(r.number("partial_rotary_factor", {0.0, 1.0}, 1.0) * static_cast<double>(c_.head_dim));
+    const auto channels = static_cast<int64_t>(r.number("partial_rotary_factor", {0.0, 1.0}, 1.0) *
+                                               static_cast<double>(c_.head_dim));
     if (channels != c_.rope_dim)
-      r.fail("partial_rotary_factor", fmt::format("must turn as many channels as the model's own ({}), found {}", c_.rope_dim, channels));
+      r.fail("partial_rotary_factor",
+             fmt::format("must turn as many channels as the model's own ({}), found {}",
+                         c_.rope_dim, channels));
   }
 
   ConfigReader t_;
@@ -243,8 +275,11 @@ class Builder {
     a_.n_layers = static_cast<int64_t>(c_.layers.size());
     a_.max_positions = c_.compress_rope.reach();
     a_.prefixes = {"", "model."};
-    a_.embedding.table = a_.add_weight({.name = "embed.weight", .shape = {c_.vocab_size, d}, .other_names = {"embed_tokens.weight"}},
-                                       {.use = WeightUse::kLookup, .rows = c_.vocab_size, .cols = d});
+    a_.embedding.table =
+        a_.add_weight({.name = "embed.weight",
+                       .shape = {c_.vocab_size, d},
+                       .other_names = {"embed_tokens.weight"}},
+                      {.use = WeightUse::kLookup, .rows = c_.vocab_size, .cols = d});
     for (int64_t l = 0; l < a_.n_layers; ++l) {
       a_.blocks.push_back(attention(l));
       a_.blocks.push_back(feed_forward(l));
@@ -255,9 +290,13 @@ class Builder {
                                      .eps = static_cast<float>(c_.hc_eps),
                                      .norm_eps = static_cast<float>(c_.rms_norm_eps)};
     a_.head.norm = norm({"norm.weight", {}}, d);
-    a_.add_head_matrix({.name = "head.weight", .shape = {c_.vocab_size, d}, .other_names = {"lm_head.weight"}, .is_absolute = true},
+    a_.add_head_matrix({.name = "head.weight",
+                        .shape = {c_.vocab_size, d},
+                        .other_names = {"lm_head.weight"},
+                        .is_absolute = true},
                        c_.tie_word_embeddings);
-    for (const char* draft : {"mtp.", "model.mtp."}) a_.ignored.push_back({draft, "draft layers are not run", true, true});
+    for (const char* draft : {"mtp.", "model.mtp."})
+      a_.ignored.push_back({draft, "draft layers are not run", true, true});
     return std::move(a_);
   }
 
@@ -267,7 +306,8 @@ class Builder {
     std::vector<std::string> others;
   };
   // "attn.wq_a.weight" of the release, "self_attn.q_a_proj.weight" of the reference.
-  static Name layer_name(int64_t l, const std::string& release, std::initializer_list<const char*> others) {
+  static Name layer_name(int64_t l, const std::string& release,
+                         std::initializer_list<const char*> others) {
     const std::string layer = "layers." + std::to_string(l) + ".";
     Name name{layer + release, {}};
     for (const char* other : others) name.others.push_back(layer + other);
@@ -275,21 +315,30 @@ class Builder {
   }
 
   WeightId add(const Name& name, std::vector<int64_t> shape, WeightSpec weight) {
-    return a_.add_weight({.name = name.release, .shape = std::move(shape), .other_names = name.others}, weight);
+    return a_.add_weight(
+        {.name = name.release, .shape = std::move(shape), .other_names = name.others}, weight);
   }
-  // As released: most matrices FP8, those of compressors and choices BF16, experts FP4, norms BF16, everything else F32.
-  // What the release left in bf16 is left so by others too.
+  // As released: most matrices FP8, those of compressors and choices BF16, experts FP4, norms BF16,
+  // everything else F32. What the release left in bf16 is left so by others too.
   WeightId matrix(const Name& name, int64_t rows, int64_t cols, DType released = DType::kF8E4M3) {
     const Rounding rounding = released == DType::kBF16 ? Rounding::kNever : Rounding::kFully;
-    return add(name, {rows, cols}, {.use = WeightUse::kMatrix, .rows = rows, .cols = cols, .rounding = rounding, .released = released});
+    return add(name, {rows, cols},
+               {.use = WeightUse::kMatrix,
+                .rows = rows,
+                .cols = cols,
+                .rounding = rounding,
+                .released = released});
   }
   WeightId fine(const Name& name, int64_t rows, int64_t cols) {
-    return add(name, {rows, cols}, {.use = WeightUse::kFine, .rows = rows, .cols = cols, .released = DType::kF32});
+    return add(name, {rows, cols},
+               {.use = WeightUse::kFine, .rows = rows, .cols = cols, .released = DType::kF32});
   }
   WeightId vector(const Name& name, int64_t n, DType released = DType::kF32) {
     return add(name, {n}, {.use = WeightUse::kVector, .cols = n, .released = released});
   }
-  NormSpec norm(const Name& name, int64_t n) { return {vector(name, n, DType::kBF16), static_cast<float>(c_.rms_norm_eps)}; }
+  NormSpec norm(const Name& name, int64_t n) {
+    return {vector(name, n, DType::kBF16), static_cast<float>(c_.rms_norm_eps)};
+  }
 
   RowFormat released_row() const { return {RowCoding::kFp8ByE8M0, c_.rope_dim}; }
 
@@ -300,7 +349,9 @@ class Builder {
 
   HyperResidual residual(int64_t l, const std::string& release, const std::string& reference) {
     const int64_t n = c_.hc_mult, rows = (2 + n) * n;
-    const auto name = [&](const char* part) { return layer_name(l, release + "_" + part, {(reference + "." + part).c_str()}); };
+    const auto name = [&](const char* part) {
+      return layer_name(l, release + "_" + part, {(reference + "." + part).c_str()});
+    };
     return {.fn = fine(name("fn"), rows, n * c_.hidden_size),
             .base = vector(name("base"), rows),
             .scale = vector(name("scale"), 3),
@@ -310,33 +361,45 @@ class Builder {
   }
 
   // release "attn.compressor.", reference "self_attn.compressor."
-  CompressorSpec compressor(int64_t l, const std::string& release, const std::string& reference, int64_t ratio, int64_t width,
-                            bool overlaps, RowKind rows) {
+  CompressorSpec compressor(int64_t l, const std::string& release, const std::string& reference,
+                            int64_t ratio, int64_t width, bool overlaps, RowKind rows) {
     CompressorSpec s{.ratio = ratio, .width = width, .overlaps = overlaps};
     const int64_t out = s.series() * width;
-    const auto name = [&](const char* own, const char* other) { return layer_name(l, release + own, {(reference + other).c_str()}); };
+    const auto name = [&](const char* own, const char* other) {
+      return layer_name(l, release + own, {(reference + other).c_str()});
+    };
     s.kv_proj = matrix(name("wkv.weight", "kv_proj.weight"), out, c_.hidden_size, DType::kBF16);
-    s.gate_proj = matrix(name("wgate.weight", "gate_proj.weight"), out, c_.hidden_size, DType::kBF16);
+    s.gate_proj =
+        matrix(name("wgate.weight", "gate_proj.weight"), out, c_.hidden_size, DType::kBF16);
     s.position_bias =
-        add(name("ape", "position_bias"), {ratio, out}, {.use = WeightUse::kVector, .rows = ratio, .cols = out, .released = DType::kF32});
+        add(name("ape", "position_bias"), {ratio, out},
+            {.use = WeightUse::kVector, .rows = ratio, .cols = out, .released = DType::kF32});
     s.norm = norm(name("norm.weight", "kv_norm.weight"), width);
     constexpr int64_t kFp4Width = 128;  // the released width of index keys; others stay plain
     const RowFormat key{width == kFp4Width ? RowCoding::kMxFp4 : RowCoding::kPlain};
     const RowFormat released = rows == RowKind::kKeys ? key : released_row();
-    s.entries = state({.layer = l, .n_kv_heads = 1, .head_dim = width, .rows = rows, .ratio = ratio, .released = released});
+    s.entries = state({.layer = l,
+                       .n_kv_heads = 1,
+                       .head_dim = width,
+                       .rows = rows,
+                       .ratio = ratio,
+                       .released = released});
     s.open = state({.layer = l, .fixed_elements = s.state_elements()});
     return s;
   }
 
   IndexerSpec indexer(int64_t l) {
-    IndexerSpec s{.n_heads = c_.index_n_heads, .head_dim = c_.index_head_dim, .top_k = c_.index_topk};
-    s.q_proj = matrix(layer_name(l, "attn.indexer.wq_b.weight", {"self_attn.compressor.indexer.q_b_proj.weight"}), s.n_heads * s.head_dim,
-                      c_.q_lora_rank);
-    s.weights_proj =
-        matrix(layer_name(l, "attn.indexer.weights_proj.weight",
-                          {"self_attn.compressor.indexer.weights_proj.weight", "self_attn.compressor.indexer.scorer.weights_proj.weight"}),
-               s.n_heads, c_.hidden_size, DType::kBF16);
-    s.keys = compressor(l, "attn.indexer.compressor.", "self_attn.compressor.indexer.", c_.sparse_ratio, s.head_dim, true, RowKind::kKeys);
+    IndexerSpec s{
+        .n_heads = c_.index_n_heads, .head_dim = c_.index_head_dim, .top_k = c_.index_topk};
+    s.q_proj = matrix(
+        layer_name(l, "attn.indexer.wq_b.weight", {"self_attn.compressor.indexer.q_b_proj.weight"}),
+        s.n_heads * s.head_dim, c_.q_lora_rank);
+    s.weights_proj = matrix(layer_name(l, "attn.indexer.weights_proj.weight",
+                                       {"self_attn.compressor.indexer.weights_proj.weight",
+                                        "self_attn.compressor.indexer.scorer.weights_proj.weight"}),
+                            s.n_heads, c_.hidden_size, DType::kBF16);
+    s.keys = compressor(l, "attn.indexer.compressor.", "self_attn.compressor.indexer.",
+                        c_.sparse_ratio, s.head_dim, true, RowKind::kKeys);
     return s;
   }
 
@@ -348,36 +411,50 @@ class Builder {
 
   Block attention(int64_t l) {
     const LayerKind kind = c_.layers[static_cast<size_t>(l)].kind;
-    const int64_t d = c_.hidden_size, heads = c_.num_attention_heads, k = c_.head_dim, groups = c_.o_groups, rank = c_.o_lora_rank;
+    const int64_t d = c_.hidden_size, heads = c_.num_attention_heads, k = c_.head_dim,
+                  groups = c_.o_groups, rank = c_.o_lora_rank;
     const int64_t group_width = heads * k / groups;
-    CompressedAttentionSpec s{.q_lora_rank = c_.q_lora_rank, .o_groups = groups, .o_lora_rank = rank};
+    CompressedAttentionSpec s{
+        .q_lora_rank = c_.q_lora_rank, .o_groups = groups, .o_lora_rank = rank};
     s.attention = {.n_heads = heads,
                    .n_kv_heads = 1,
                    .head_dim = k,
                    .window = c_.sliding_window,
                    .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(k))),
                    .rope = rope(kind == LayerKind::kWindow ? c_.main_rope : c_.compress_rope)};
-    s.q_a_proj = matrix(layer_name(l, "attn.wq_a.weight", {"self_attn.q_a_proj.weight"}), c_.q_lora_rank, d);
-    s.q_a_norm = norm(layer_name(l, "attn.q_norm.weight", {"self_attn.q_a_norm.weight"}), c_.q_lora_rank);
-    s.attention.q_proj = matrix(layer_name(l, "attn.wq_b.weight", {"self_attn.q_b_proj.weight"}), heads * k, c_.q_lora_rank);
+    s.q_a_proj =
+        matrix(layer_name(l, "attn.wq_a.weight", {"self_attn.q_a_proj.weight"}), c_.q_lora_rank, d);
+    s.q_a_norm =
+        norm(layer_name(l, "attn.q_norm.weight", {"self_attn.q_a_norm.weight"}), c_.q_lora_rank);
+    s.attention.q_proj = matrix(layer_name(l, "attn.wq_b.weight", {"self_attn.q_b_proj.weight"}),
+                                heads * k, c_.q_lora_rank);
     s.attention.q_norm = NormSpec{.eps = static_cast<float>(c_.rms_norm_eps)};
-    s.attention.k_proj = matrix(layer_name(l, "attn.wkv.weight", {"self_attn.kv_proj.weight"}), k, d);
-    s.attention.k_norm = norm(layer_name(l, "attn.kv_norm.weight", {"attn.norm.weight", "self_attn.kv_norm.weight"}), k);
+    s.attention.k_proj =
+        matrix(layer_name(l, "attn.wkv.weight", {"self_attn.kv_proj.weight"}), k, d);
+    s.attention.k_norm = norm(
+        layer_name(l, "attn.kv_norm.weight", {"attn.norm.weight", "self_attn.kv_norm.weight"}), k);
     s.sinks = vector(layer_name(l, "attn.attn_sink", {"self_attn.sinks"}), heads);
-    s.o_a_proj = add(layer_name(l, "attn.wo_a.weight", {"self_attn.o_a_proj.weight"}), {groups * rank, group_width},
+    s.o_a_proj = add(layer_name(l, "attn.wo_a.weight", {"self_attn.o_a_proj.weight"}),
+                     {groups * rank, group_width},
                      {.use = WeightUse::kMatrix,
                       .n_experts = groups,
                       .expert_stride = rank,
                       .rows = rank,
                       .cols = group_width,
                       .released = DType::kF8E4M3});
-    s.attention.o_proj = matrix(layer_name(l, "attn.wo_b.weight", {"self_attn.o_b_proj.weight"}), d, groups * rank);
-    s.attention.state = state(
-        {.layer = l, .n_kv_heads = 1, .head_dim = k, .window = s.attention.window, .rows = RowKind::kShared, .released = released_row()});
+    s.attention.o_proj =
+        matrix(layer_name(l, "attn.wo_b.weight", {"self_attn.o_b_proj.weight"}), d, groups * rank);
+    s.attention.state = state({.layer = l,
+                               .n_kv_heads = 1,
+                               .head_dim = k,
+                               .window = s.attention.window,
+                               .rows = RowKind::kShared,
+                               .released = released_row()});
     if (kind != LayerKind::kWindow) {
       const bool sparse = kind == LayerKind::kSparse;
-      s.compressor = compressor(l, "attn.compressor.", "self_attn.compressor.", sparse ? c_.sparse_ratio : c_.heavy_ratio, k, sparse,
-                                RowKind::kShared);
+      s.compressor =
+          compressor(l, "attn.compressor.", "self_attn.compressor.",
+                     sparse ? c_.sparse_ratio : c_.heavy_ratio, k, sparse, RowKind::kShared);
       if (sparse) s.indexer = indexer(l);
     }
     Block block{.layer = l};
@@ -390,16 +467,25 @@ class Builder {
   LinearRouterSpec router(int64_t l) {
     const int64_t e = c_.n_routed_experts;
     LinearRouterSpec s{.score = c_.score};
-    s.proj = matrix(layer_name(l, "ffn.gate.weight", {"mlp.gate.weight"}), e, c_.hidden_size, DType::kBF16);
+    s.proj = matrix(layer_name(l, "ffn.gate.weight", {"mlp.gate.weight"}), e, c_.hidden_size,
+                    DType::kBF16);
     s.output_scale = static_cast<float>(c_.routed_scaling_factor);
     if (!c_.layers[static_cast<size_t>(l)].hash) {
-      s.selection_bias = vector(layer_name(l, "ffn.gate.bias", {"mlp.gate.e_score_correction_bias"}), e);
+      s.selection_bias =
+          vector(layer_name(l, "ffn.gate.bias", {"mlp.gate.e_score_correction_bias"}), e);
       return s;
     }
     const int64_t k = c_.num_experts_per_tok;
     const Name table = layer_name(l, "ffn.gate.tid2eid", {"mlp.gate.tid2eid"});
-    s.token_experts = a_.add_weight({.name = table.release, .shape = {c_.vocab_size, k}, .is_buffer = true, .other_names = table.others},
-                                    {.use = WeightUse::kIndex, .rows = c_.vocab_size, .cols = k, .limit = e, .released = DType::kI64});
+    s.token_experts = a_.add_weight({.name = table.release,
+                                     .shape = {c_.vocab_size, k},
+                                     .is_buffer = true,
+                                     .other_names = table.others},
+                                    {.use = WeightUse::kIndex,
+                                     .rows = c_.vocab_size,
+                                     .cols = k,
+                                     .limit = e,
+                                     .released = DType::kI64});
     return s;
   }
 
@@ -411,19 +497,23 @@ class Builder {
               .limit = static_cast<float>(c_.swiglu_limit)};
     s.router = router(l);
     add_expert_weights(a_, s, expert_layouts(l), shape_of_);
-    for (WeightId id : {s.gate_proj, s.up_proj, s.down_proj}) a_.weights[static_cast<size_t>(id)].released = DType::kF4;
+    for (WeightId id : {s.gate_proj, s.up_proj, s.down_proj})
+      a_.weights[static_cast<size_t>(id)].released = DType::kF4;
     return s;
   }
 
   static std::vector<ExpertLayout> expert_layouts(int64_t l) {
-    const std::string layer = "layers." + std::to_string(l) + ".", ffn = layer + "ffn.experts.", mlp = layer + "mlp.experts.";
-    return {one_by_one(ffn, "w1", "w3", "w2"), stacked(mlp), one_by_one(mlp, "w1", "w3", "w2"), one_by_one(mlp), stacked(ffn)};
+    const std::string layer = "layers." + std::to_string(l) + ".", ffn = layer + "ffn.experts.",
+                      mlp = layer + "mlp.experts.";
+    return {one_by_one(ffn, "w1", "w3", "w2"), stacked(mlp), one_by_one(mlp, "w1", "w3", "w2"),
+            one_by_one(mlp), stacked(ffn)};
   }
 
   GatedMlpSpec shared_expert(int64_t l) {
     const int64_t d = c_.hidden_size, f = c_.moe_intermediate_size;
     const auto name = [&](const char* own, const char* other) {
-      return layer_name(l, std::string("ffn.shared_experts.") + own, {(std::string("mlp.shared_experts.") + other).c_str()});
+      return layer_name(l, std::string("ffn.shared_experts.") + own,
+                        {(std::string("mlp.shared_experts.") + other).c_str()});
     };
     return {.width = f,
             .activation = ActivationKind::kSilu,
@@ -435,7 +525,8 @@ class Builder {
 
   Block feed_forward(int64_t l) {
     Block block{.layer = l};
-    block.pre_norm = norm(layer_name(l, "ffn_norm.weight", {"post_attention_layernorm.weight"}), c_.hidden_size);
+    block.pre_norm =
+        norm(layer_name(l, "ffn_norm.weight", {"post_attention_layernorm.weight"}), c_.hidden_size);
     block.mixer = ParallelSpec{{Branch{{}, {}, experts(l)}, Branch{{}, {}, shared_expert(l)}}};
     block.residual = residual(l, "hc_ffn", "ffn_hc");
     return block;
@@ -465,78 +556,86 @@ Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::stri
   const int64_t n = n_layers > 0 ? std::min(n_layers, total) : total;
   out.set("num_hidden_layers", n);
   for (const char* list : {"compress_ratios", "layer_types", "mlp_layer_types"}) {
-    if (const Json* found = config.json.find(list); found != nullptr && found->as_array() != nullptr) out.set(list, first_of(*found, n));
+    if (const Json* found = config.json.find(list);
+        found != nullptr && found->as_array() != nullptr)
+      out.set(list, first_of(*found, n));
   }
   out.set("dtype", dtype);
   return out;
 }
 
-Json release_config(int64_t hidden, int64_t layers, int64_t heads, int64_t q_rank, int64_t groups, int64_t top_k, int64_t experts,
-                    int64_t expert_width, double scale, std::initializer_list<int> first_ratios) {
+Json release_config(int64_t hidden, int64_t layers, int64_t heads, int64_t q_rank, int64_t groups,
+                    int64_t top_k, int64_t experts, int64_t expert_width, double scale,
+                    std::initializer_list<int> first_ratios) {
   Json ratios{Json::Array{}};
   for (int ratio : first_ratios) ratios.push_back(ratio);
-  for (int64_t l = static_cast<int64_t>(first_ratios.size()); l < layers; ++l) ratios.push_back(l % 2 == 0 ? 4 : 128);
+  for (int64_t l = static_cast<int64_t>(first_ratios.size()); l < layers; ++l)
+    ratios.push_back(l % 2 == 0 ? 4 : 128);
   ratios.push_back(0);  // the draft layer's
-  return Json::object(
-      {{"architectures", Json(Json::Array{Json("DeepseekV4ForCausalLM")})},
-       {"model_type", "deepseek_v4"},
-       {"vocab_size", 129280},
-       {"hidden_size", hidden},
-       {"num_hidden_layers", layers},
-       {"num_attention_heads", heads},
-       {"num_key_value_heads", 1},
-       {"head_dim", 512},
-       {"qk_rope_head_dim", 64},
-       {"q_lora_rank", q_rank},
-       {"o_groups", groups},
-       {"o_lora_rank", 1024},
-       {"sliding_window", 128},
-       {"index_n_heads", 64},
-       {"index_head_dim", 128},
-       {"index_topk", top_k},
-       {"compress_ratios", ratios},
-       {"num_hash_layers", 3},
-       {"n_routed_experts", experts},
-       {"num_experts_per_tok", 6},
-       {"n_shared_experts", 1},
-       {"moe_intermediate_size", expert_width},
-       {"scoring_func", "sqrtsoftplus"},
-       {"topk_method", "noaux_tc"},
-       {"norm_topk_prob", true},
-       {"routed_scaling_factor", scale},
-       {"swiglu_limit", 10.0},
-       {"hc_mult", 4},
-       {"hc_sinkhorn_iters", 20},
-       {"hc_eps", 1e-6},
-       {"rms_norm_eps", 1e-6},
-       {"rope_theta", 10000.0},
-       {"compress_rope_theta", 160000.0},
-       {"rope_scaling",
-        Json::object(
-            {{"type", "yarn"}, {"factor", 16.0}, {"original_max_position_embeddings", 65536}, {"beta_fast", 32.0}, {"beta_slow", 1.0}})},
-       {"max_position_embeddings", 1048576},
-       {"num_nextn_predict_layers", 1},
-       {"tie_word_embeddings", false},
-       {"attention_bias", false},
-       {"hidden_act", "silu"},
-       {"bos_token_id", 0},
-       {"eos_token_id", 1}});
+  return Json::object({{"architectures", Json(Json::Array{Json("DeepseekV4ForCausalLM")})},
+                       {"model_type", "deepseek_v4"},
+                       {"vocab_size", 129280},
+                       {"hidden_size", hidden},
+                       {"num_hidden_layers", layers},
+                       {"num_attention_heads", heads},
+                       {"num_key_value_heads", 1},
+                       {"head_dim", 512},
+                       {"qk_rope_head_dim", 64},
+                       {"q_lora_rank", q_rank},
+                       {"o_groups", groups},
+                       {"o_lora_rank", 1024},
+                       {"sliding_window", 128},
+                       {"index_n_heads", 64},
+                       {"index_head_dim", 128},
+                       {"index_topk", top_k},
+                       {"compress_ratios", ratios},
+                       {"num_hash_layers", 3},
+                       {"n_routed_experts", experts},
+                       {"num_experts_per_tok", 6},
+                       {"n_shared_experts", 1},
+                       {"moe_intermediate_size", expert_width},
+                       {"scoring_func", "sqrtsoftplus"},
+                       {"topk_method", "noaux_tc"},
+                       {"norm_topk_prob", true},
+                       {"routed_scaling_factor", scale},
+                       {"swiglu_limit", 10.0},
+                       {"hc_mult", 4},
+                       {"hc_sinkhorn_iters", 20},
+                       {"hc_eps", 1e-6},
+                       {"rms_norm_eps", 1e-6},
+                       {"rope_theta", 10000.0},
+                       {"compress_rope_theta", 160000.0},
+                       {"rope_scaling", Json::object({{"type", "yarn"},
+                                                      {"factor", 16.0},
+                                                      {"original_max_position_embeddings", 65536},
+                                                      {"beta_fast", 32.0},
+                                                      {"beta_slow", 1.0}})},
+                       {"max_position_embeddings", 1048576},
+                       {"num_nextn_predict_layers", 1},
+                       {"tie_word_embeddings", false},
+                       {"attention_bias", false},
+                       {"hidden_act", "silu"},
+                       {"bos_token_id", 0},
+                       {"eos_token_id", 1}});
 }
 
 // It reads index keys from the compressed rows, and those rows from other layers.
 constexpr const char* kV41 =
-    "DeepSeek V4.1 is another architecture than V4: rows shared across layers, selection in two stages, a memory of n-grams";
+    "DeepSeek V4.1 is another architecture than V4: rows shared across layers, selection in two "
+    "stages, a memory of n-grams";
 
 }  // namespace
 
 const Family& deepseek_v4_family() {
-  static const Family family{{"deepseek_v4"},
-                             read,
-                             rewrite,
-                             {{"deepseek-v4-flash", release_config(4096, 43, 64, 1024, 8, 512, 256, 2048, 1.5, {0, 0})},
-                              {"deepseek-v4-pro", release_config(7168, 61, 128, 1536, 16, 1024, 384, 3072, 2.5, {128, 128})}},
-                             false,
-                             {{"deepseek_v41", kV41}, {"deepseek_v41_text", kV41}}};
+  static const Family family{
+      {"deepseek_v4"},
+      read,
+      rewrite,
+      {{"deepseek-v4-flash", release_config(4096, 43, 64, 1024, 8, 512, 256, 2048, 1.5, {0, 0})},
+       {"deepseek-v4-pro",
+        release_config(7168, 61, 128, 1536, 16, 1024, 384, 3072, 2.5, {128, 128})}},
+      false,
+      {{"deepseek_v41", kV41}, {"deepseek_v41_text", kV41}}};
   return family;
 }
 

@@ -1,4 +1,5 @@
-// DeepSeek V4 (Flash, Pro and their base models): hyper-connections, compressed sparse and heavily compressed attention.
+// DeepSeek V4 (Flash, Pro and their base models): hyper-connections, compressed sparse and heavily
+// compressed attention.
 #pragma once
 
 #include "models/family.h"

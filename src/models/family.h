@@ -7,14 +7,15 @@
 #include <vector>
 
 #include "arch/architecture.h"
+#include "base/errors.h"
 #include "base/json.h"
-#include "base/result.h"
 #include "formats/config_reader.h"
 #include "mechanisms/mixers.h"
 
 namespace longhaul {
 
-// Shapes of a checkpoint's tensors, for what a config leaves open; null where there is no such tensor, or no checkpoint.
+// Shapes of a checkpoint's tensors, for what a config leaves open; null where there is no such
+// tensor, or no checkpoint.
 using ShapeOf = std::function<const std::vector<int64_t>*(std::string_view name)>;
 
 struct Preset {
@@ -22,7 +23,8 @@ struct Preset {
   Json config;
 };
 
-// A model_type that looks like one of the family's and is another architecture; refused with the reason.
+// A model_type that looks like one of the family's and is another architecture; refused with the
+// reason.
 struct RefusedType {
   std::string model_type, reason;
 };

@@ -41,9 +41,11 @@ Architecture gemma_architecture(const GemmaConfig& config, const ShapeOf& shape_
 
 // Published sizes: gemma-4-E2B, gemma-4-E4B, gemma-4-12B, gemma-4-26B-A4B, gemma-4-31B.
 const std::vector<GemmaConfig>& gemma_presets();
-// The config.json that describes this model, nested as the published ones are; dtype in the reference's spelling ("bfloat16").
+// The config.json that describes this model, nested as the published ones are; dtype in the
+// reference's spelling ("bfloat16").
 Json gemma_config_json(const GemmaConfig& config, const std::string& dtype);
-// The last n layers, as many owners and sharers of keys and values among them as the whole model has in proportion.
+// The last n layers, as many owners and sharers of keys and values among them as the whole model
+// has in proportion.
 Result<GemmaConfig> keep_gemma_layers(GemmaConfig config, int64_t n);
 
 const Family& gemma_family();

@@ -31,7 +31,8 @@ GemmaConfig preset(const Size& s) {
   c.max_position_embeddings = s.max_positions;
   for (int64_t l = 0; l < s.layers; ++l) {
     const bool full = (l + 1) % s.period == 0;
-    c.layers.push_back({full, full ? 512 : 256, full ? s.global_kv_heads : s.kv_heads, full && s.k_eq_v});
+    c.layers.push_back(
+        {full, full ? 512 : 256, full ? s.global_kv_heads : s.kv_heads, full && s.k_eq_v});
   }
   c.num_kv_shared_layers = s.shared;
   c.use_double_wide_mlp = s.double_wide;

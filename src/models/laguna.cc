@@ -1,7 +1,8 @@
 // Laguna's layers, block by block, with rms(x, w) = x / sqrt(mean(x^2) + eps) * w:
 //
 //   x = E[t]
-//   per layer:  x += Wo( softplus(Wg a) * attention(a) ),  a = rms(x, input_layernorm); as many query heads as the layer's budget says
+//   per layer:  x += Wo( softplus(Wg a) * attention(a) ),  a = rms(x, input_layernorm); as many
+//   query heads as the layer's budget says
 //               x += mlp(f), or scale * moe(f) + shared(f),  f = rms(x, post_attention_layernorm)
 //   logits = H rms(x, norm)
 // Source: the reference implementation's laguna model.
@@ -24,9 +25,10 @@ struct Layer {
 };
 
 struct Config {
-  int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_key_value_heads = 0, head_dim = 0, sliding_window = 0,
-          max_position_embeddings = 0;
-  int64_t num_experts = 0, num_experts_per_tok = 0, moe_intermediate_size = 0, shared_expert_intermediate_size = 0;
+  int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_key_value_heads = 0,
+          head_dim = 0, sliding_window = 0, max_position_embeddings = 0;
+  int64_t num_experts = 0, num_experts_per_tok = 0, moe_intermediate_size = 0,
+          shared_expert_intermediate_size = 0;
   double rms_norm_eps = 1e-6, routed_scaling_factor = 1.0, router_softcap = 0.0;
   bool gate_per_element = false, tie_word_embeddings = false;
   std::vector<Layer> layers;
@@ -43,7 +45,8 @@ class Reader {
     c_.intermediate_size = t_.integer("intermediate_size", {1, 1 << 20}, 8192);
     c_.num_key_value_heads = t_.integer("num_key_value_heads", {1, 1 << 10}, 8);
     c_.head_dim = t_.integer("head_dim", {2, 1 << 12}, 128);
-    c_.max_position_embeddings = t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 131072);
+    c_.max_position_embeddings =
+        t_.integer("max_position_embeddings", {1, int64_t{1} << 32}, 131072);
     c_.rms_norm_eps = t_.number("rms_norm_eps", {0.0, 1.0}, 1e-6);
     c_.tie_word_embeddings = t_.boolean("tie_word_embeddings", false);
     t_.choice("hidden_act", {"silu"}, 0);
@@ -64,31 +67,39 @@ class Reader {
     // true means per head to the reference; the tensor's own shape has the last word.
     const Json* gating = t_.peek("gating");
     if (gating != nullptr && gating->as_bool() != nullptr) {
-      if (!t_.boolean("gating", true)) t_.refuse("gating", "attention without a gate is not supported");
+      if (!t_.boolean("gating", true))
+        t_.refuse("gating", "attention without a gate is not supported");
     } else {
       c_.gate_per_element = t_.choice("gating", {"per-head", "per-element"}, 0) == 1;
     }
   }
 
   void read_layers() {
-    const int64_t n = t_.integer("num_hidden_layers", {1, 256}, 40), heads = t_.integer("num_attention_heads", {1, 1 << 12}, 48);
+    const int64_t n = t_.integer("num_hidden_layers", {1, 256}, 40),
+                  heads = t_.integer("num_attention_heads", {1, 1 << 12}, 48);
     const auto size = static_cast<size_t>(n);
     c_.layers.assign(size, {true, true, heads});
-    c_.sliding_window = t_.integer("sliding_window", {0, int64_t{1} << 32}, t_.present("sliding_window") ? 0 : 512);  // null: none
+    c_.sliding_window = t_.integer("sliding_window", {0, int64_t{1} << 32},
+                                   t_.present("sliding_window") ? 0 : 512);  // null: none
     if (t_.has("layer_types")) {
-      const auto types = t_.choices("layer_types", {"full_attention", "sliding_attention"}, {size, size});
+      const auto types =
+          t_.choices("layer_types", {"full_attention", "sliding_attention"}, {size, size});
       for (size_t l = 0; l < std::min(size, types.size()); ++l) c_.layers[l].full = types[l] == 0;
     }
     if (t_.has("num_attention_heads_per_layer")) {
-      const auto per_layer = t_.integers("num_attention_heads_per_layer", {size, size}, {1, 1 << 12});
-      for (size_t l = 0; l < std::min(size, per_layer.size()); ++l) c_.layers[l].n_heads = per_layer[l];
+      const auto per_layer =
+          t_.integers("num_attention_heads_per_layer", {size, size}, {1, 1 << 12});
+      for (size_t l = 0; l < std::min(size, per_layer.size()); ++l)
+        c_.layers[l].n_heads = per_layer[l];
     }
     read_sparsity(size);
-    if (c_.head_dim % 2 != 0) t_.fail("head_dim", fmt::format("must be even, found {}", c_.head_dim));
+    if (c_.head_dim % 2 != 0)
+      t_.fail("head_dim", fmt::format("must be even, found {}", c_.head_dim));
     for (size_t l = 0; l < size; ++l) {
       if (c_.layers[l].n_heads % c_.num_key_value_heads != 0) {
-        t_.fail("num_attention_heads_per_layer", fmt::format("must be multiples of num_key_value_heads ({}), layer {} has {}",
-                                                             c_.num_key_value_heads, l, c_.layers[l].n_heads));
+        t_.fail("num_attention_heads_per_layer",
+                fmt::format("must be multiples of num_key_value_heads ({}), layer {} has {}",
+                            c_.num_key_value_heads, l, c_.layers[l].n_heads));
       }
       if (!c_.layers[l].full && c_.sliding_window == 0)
         t_.fail("sliding_window", fmt::format("must be positive, layer {} is a sliding one", l));
@@ -103,7 +114,8 @@ class Reader {
       for (size_t l = 0; l < std::min(n, types.size()); ++l) c_.layers[l].sparse = types[l] == 1;
     } else if (t_.has("mlp_only_layers")) {
       for (size_t l = 0; l < n; ++l) {
-        const bool listed = std::find(dense.begin(), dense.end(), static_cast<int64_t>(l)) != dense.end();
+        const bool listed =
+            std::find(dense.begin(), dense.end(), static_cast<int64_t>(l)) != dense.end();
         c_.layers[l].sparse = !listed && static_cast<int64_t>(l + 1) % step == 0;
       }
     } else {
@@ -115,7 +127,8 @@ class Reader {
     c_.num_experts = t_.integer("num_experts", {1, 1024}, 256);
     c_.num_experts_per_tok = t_.integer("num_experts_per_tok", {1, 1024}, 8);
     c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 512);
-    c_.shared_expert_intermediate_size = t_.integer("shared_expert_intermediate_size", {1, 1 << 20}, 512);
+    c_.shared_expert_intermediate_size =
+        t_.integer("shared_expert_intermediate_size", {1, 1 << 20}, 512);
     c_.routed_scaling_factor = t_.number("moe_routed_scaling_factor", {-1e6, 1e6}, 1.0);
     c_.router_softcap = t_.number("moe_router_logit_softcapping", {0.0, 1e9}, 0.0);
     t_.choice("moe_router_score_func", {"sigmoid"}, 0);
@@ -125,7 +138,8 @@ class Reader {
       t_.refuse("moe_apply_router_weight_on_input", "is not supported, expected false");
     check_number_of_experts(t_, "num_experts", c_.layers.size(), c_.num_experts);
     if (c_.num_experts_per_tok > c_.num_experts) {
-      t_.fail("num_experts_per_tok", fmt::format("must be at most num_experts ({}), found {}", c_.num_experts, c_.num_experts_per_tok));
+      t_.fail("num_experts_per_tok", fmt::format("must be at most num_experts ({}), found {}",
+                                                 c_.num_experts, c_.num_experts_per_tok));
     }
   }
 
@@ -134,22 +148,31 @@ class Reader {
   void read_ropes() {
     const int64_t positions = c_.max_position_embeddings;
     const bool top_partial = t_.has("partial_rotary_factor");
-    const double partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5), theta = t_.number("rope_theta", {1.0, 1e12}, 10000.0);
-    c_.full_rope = {.theta = 500000.0, .partial_rotary_factor = 0.5, .max_position_embeddings = positions};
+    const double partial = t_.number("partial_rotary_factor", {0.0, 1.0}, 0.5),
+                 theta = t_.number("rope_theta", {1.0, 1e12}, 10000.0);
+    c_.full_rope = {
+        .theta = 500000.0, .partial_rotary_factor = 0.5, .max_position_embeddings = positions};
     c_.sliding_rope = {.max_position_embeddings = positions};
     auto parameters = t_.optional_child("rope_parameters");
     if (!parameters) return;
     const bool truncate = read_beside_ropes(*parameters);
-    RopeFields full{
-        .theta = theta, .partial_rotary_factor = top_partial ? partial : 1.0, .truncate = truncate, .max_position_embeddings = positions};
-    const RopeFields sliding{.theta = theta, .truncate = truncate, .max_position_embeddings = positions};
+    RopeFields full{.theta = theta,
+                    .partial_rotary_factor = top_partial ? partial : 1.0,
+                    .truncate = truncate,
+                    .max_position_embeddings = positions};
+    const RopeFields sliding{
+        .theta = theta, .truncate = truncate, .max_position_embeddings = positions};
     if (parameters->has("full_attention") || parameters->has("sliding_attention")) {
       full.theta = parameters->number("rope_theta", {1.0, 1e12}, full.theta);
       full.factor = parameters->optional_number("factor", {1e-6, 1e6});
-      full.partial_rotary_factor = parameters->number("partial_rotary_factor", {0.0, 1.0}, full.partial_rotary_factor);
-      full.original_max_position_embeddings = parameters->optional_integer("original_max_position_embeddings", {1, int64_t{1} << 32});
-      for (const char* key : {"rope_type", "beta_fast", "beta_slow", "attention_factor"}) parameters->ignore(key, "the nested ones say it");
-      if (auto object = parameters->optional_child("full_attention")) c_.full_rope = read_rope(*object, full, c_.head_dim);
+      full.partial_rotary_factor =
+          parameters->number("partial_rotary_factor", {0.0, 1.0}, full.partial_rotary_factor);
+      full.original_max_position_embeddings =
+          parameters->optional_integer("original_max_position_embeddings", {1, int64_t{1} << 32});
+      for (const char* key : {"rope_type", "beta_fast", "beta_slow", "attention_factor"})
+        parameters->ignore(key, "the nested ones say it");
+      if (auto object = parameters->optional_child("full_attention"))
+        c_.full_rope = read_rope(*object, full, c_.head_dim);
     } else {
       c_.full_rope = read_rope(*parameters, full, c_.head_dim);
     }
@@ -185,18 +208,24 @@ class Builder {
   }
 
  private:
-  NormSpec norm(const std::string& name, int64_t n) { return {a_.add_vector(name, n), static_cast<float>(c_.rms_norm_eps)}; }
-  static std::string layer_name(int64_t l, const std::string& name) { return "layers." + std::to_string(l) + "." + name; }
+  NormSpec norm(const std::string& name, int64_t n) {
+    return {a_.add_vector(name, n), static_cast<float>(c_.rms_norm_eps)};
+  }
+  static std::string layer_name(int64_t l, const std::string& name) {
+    return "layers." + std::to_string(l) + "." + name;
+  }
 
   bool gate_per_element(int64_t l, int64_t heads) const {
-    const std::vector<int64_t>* found = find_shape(shape_of_, a_.prefixes, layer_name(l, "self_attn.g_proj.weight"));
+    const std::vector<int64_t>* found =
+        find_shape(shape_of_, a_.prefixes, layer_name(l, "self_attn.g_proj.weight"));
     if (found == nullptr || found->size() != 2) return c_.gate_per_element;
     return found->front() == heads * c_.head_dim && heads != heads * c_.head_dim;
   }
 
   Block attention(int64_t l) {
     const Layer& layer = c_.layers[static_cast<size_t>(l)];
-    const int64_t d = c_.hidden_size, q = layer.n_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim;
+    const int64_t d = c_.hidden_size, q = layer.n_heads * c_.head_dim,
+                  kv = c_.num_key_value_heads * c_.head_dim;
     AttentionSpec s{.n_heads = layer.n_heads,
                     .n_kv_heads = c_.num_key_value_heads,
                     .head_dim = c_.head_dim,
@@ -210,14 +239,21 @@ class Builder {
     s.q_norm = norm(layer_name(l, "self_attn.q_norm.weight"), c_.head_dim);
     s.k_norm = norm(layer_name(l, "self_attn.k_norm.weight"), c_.head_dim);
     const bool per_element = gate_per_element(l, layer.n_heads);
-    const WeightId gate = a_.add_matrix(layer_name(l, "self_attn.g_proj.weight"), per_element ? q : layer.n_heads, d);
+    const WeightId gate =
+        a_.add_matrix(layer_name(l, "self_attn.g_proj.weight"), per_element ? q : layer.n_heads, d);
     s.gate = GateSpec{a_.rounded(gate, Rounding::kFiner), per_element};
     s.state = static_cast<StateId>(a_.states.size());
-    a_.states.push_back({.layer = l, .n_kv_heads = s.n_kv_heads, .head_dim = s.head_dim, .window = s.window});
-    return {.layer = l, .pre_norm = norm(layer_name(l, "input_layernorm.weight"), d), .post_norm = {}, .mixer = s, .residual = {}};
+    a_.states.push_back(
+        {.layer = l, .n_kv_heads = s.n_kv_heads, .head_dim = s.head_dim, .window = s.window});
+    return {.layer = l,
+            .pre_norm = norm(layer_name(l, "input_layernorm.weight"), d),
+            .post_norm = {},
+            .mixer = s,
+            .residual = {}};
   }
 
-  GatedMlpSpec mlp(int64_t l, const std::string& place, const std::string& other_place, int64_t width) {
+  GatedMlpSpec mlp(int64_t l, const std::string& place, const std::string& other_place,
+                   int64_t width) {
     const int64_t d = c_.hidden_size;
     const auto matrix = [&](const char* name, int64_t rows, int64_t cols) {
       TensorSpec t{layer_name(l, place + name), {rows, cols}};
@@ -233,18 +269,25 @@ class Builder {
 
   MoeSpec moe(int64_t l) {
     const int64_t d = c_.hidden_size, e = c_.num_experts, f = c_.moe_intermediate_size;
-    MoeSpec s{.n_experts = e, .top_k = c_.num_experts_per_tok, .width = f, .activation = ActivationKind::kSilu};
+    MoeSpec s{.n_experts = e,
+              .top_k = c_.num_experts_per_tok,
+              .width = f,
+              .activation = ActivationKind::kSilu};
     LinearRouterSpec router{.score = RouterScore::kSigmoid};
-    router.proj = a_.add_weight({layer_name(l, "mlp.gate.weight"), {e, d}, false, {layer_name(l, "mlp.gate.proj.weight")}},
-                                {.use = WeightUse::kMatrix, .rows = e, .cols = d, .rounding = Rounding::kNever});
-    router.selection_bias = a_.add_weight(
-        {layer_name(l, "mlp.experts.e_score_correction_bias"), {e}, false, {layer_name(l, "mlp.gate.e_score_correction_bias")}},
-        {.use = WeightUse::kVector, .cols = e});
+    router.proj = a_.add_weight(
+        {layer_name(l, "mlp.gate.weight"), {e, d}, false, {layer_name(l, "mlp.gate.proj.weight")}},
+        {.use = WeightUse::kMatrix, .rows = e, .cols = d, .rounding = Rounding::kNever});
+    router.selection_bias = a_.add_weight({layer_name(l, "mlp.experts.e_score_correction_bias"),
+                                           {e},
+                                           false,
+                                           {layer_name(l, "mlp.gate.e_score_correction_bias")}},
+                                          {.use = WeightUse::kVector, .cols = e});
     if (c_.router_softcap > 0) router.softcap = static_cast<float>(c_.router_softcap);
     router.output_scale = static_cast<float>(c_.routed_scaling_factor);
     s.router = router;
     const std::string own = layer_name(l, "mlp.experts.");
-    const ExpertLayout layouts[] = {one_by_one(own), stacked(own), fused_one_by_one(own), stacked_apart(layer_name(l, "mlp.switch_mlp."))};
+    const ExpertLayout layouts[] = {one_by_one(own), stacked(own), fused_one_by_one(own),
+                                    stacked_apart(layer_name(l, "mlp.switch_mlp."))};
     add_expert_weights(a_, s, layouts, shape_of_);
     return s;
   }
@@ -256,7 +299,10 @@ class Builder {
       block.mixer = mlp(l, "mlp.", "", c_.intermediate_size);
     } else {
       const Branch routed{{}, {}, moe(l)};
-      const Branch shared{{}, {}, mlp(l, "mlp.shared_expert.", "mlp.shared_experts.", c_.shared_expert_intermediate_size)};
+      const Branch shared{
+          {},
+          {},
+          mlp(l, "mlp.shared_expert.", "mlp.shared_experts.", c_.shared_expert_intermediate_size)};
       block.mixer = ParallelSpec{{routed, shared}};
     }
     return block;
@@ -323,16 +369,17 @@ Json xs2_config() {
        {"rms_norm_eps", 1e-6},
        {"max_position_embeddings", 262144},
        {"rope_parameters",
-        Json::object(
-            {{"full_attention", Json::object({{"rope_type", "yarn"},
-                                              {"rope_theta", 500000.0},
-                                              {"factor", 64.0},
-                                              {"original_max_position_embeddings", 4096},
-                                              {"beta_fast", 64.0},
-                                              {"beta_slow", 1.0},
-                                              {"attention_factor", 1.0},
-                                              {"partial_rotary_factor", 0.5}})},
-             {"sliding_attention", Json::object({{"rope_type", "default"}, {"rope_theta", 10000.0}, {"partial_rotary_factor", 1.0}})}})},
+        Json::object({{"full_attention", Json::object({{"rope_type", "yarn"},
+                                                       {"rope_theta", 500000.0},
+                                                       {"factor", 64.0},
+                                                       {"original_max_position_embeddings", 4096},
+                                                       {"beta_fast", 64.0},
+                                                       {"beta_slow", 1.0},
+                                                       {"attention_factor", 1.0},
+                                                       {"partial_rotary_factor", 0.5}})},
+                      {"sliding_attention", Json::object({{"rope_type", "default"},
+                                                          {"rope_theta", 10000.0},
+                                                          {"partial_rotary_factor", 1.0}})}})},
        {"tie_word_embeddings", false},
        {"bos_token_id", 2},
        {"eos_token_id", Json(Json::Array{Json(2), Json(24)})}});

@@ -15,7 +15,8 @@ namespace longhaul {
 namespace {
 
 std::array<const Family*, 5> families() {
-  return {&gemma_family(), &laguna_family(), &zaya_family(), &deepseek_v4_family(), &deepseek_v32_family()};
+  return {&gemma_family(), &laguna_family(), &zaya_family(), &deepseek_v4_family(),
+          &deepseek_v32_family()};
 }
 
 // Why a model_type is known and not run.
@@ -23,7 +24,9 @@ Status check_not_refused(const std::string& type, const std::string& where) {
   for (const Family* family : families()) {
     for (const RefusedType& r : family->refused) {
       if (r.model_type == type)
-        return unsupported("{}: model_type '{}' is not supported: {}; use a checkpoint of a supported type", where, type, r.reason);
+        return unsupported(
+            "{}: model_type '{}' is not supported: {}; use a checkpoint of a supported type", where,
+            type, r.reason);
     }
   }
   return {};
@@ -36,7 +39,8 @@ const std::string* model_type_of(const Json* config) {
 
 Result<const Family*> find_family(const Json& config, const std::string& where) {
   const std::string* type = model_type_of(&config);
-  if (type == nullptr) return corrupt("{}: no 'model_type'; give the config.json of a language model", where);
+  if (type == nullptr)
+    return corrupt("{}: no 'model_type'; give the config.json of a language model", where);
   std::vector<std::string_view> known;
   for (const Family* family : families()) {
     for (std::string_view t : family->model_types) {
@@ -45,28 +49,33 @@ Result<const Family*> find_family(const Json& config, const std::string& where) 
     }
   }
   LH_RETURN_IF_ERROR(check_not_refused(*type, where));
-  if (const std::string* inner = model_type_of(config.find("text_config"))) LH_RETURN_IF_ERROR(check_not_refused(*inner, where));
-  return unsupported("{}: model_type '{}' is not supported; use a model of one of these: {}", where, printable(*type),
-                     fmt::join(known, ", "));
+  if (const std::string* inner = model_type_of(config.find("text_config")))
+    LH_RETURN_IF_ERROR(check_not_refused(*inner, where));
+  return unsupported("{}: model_type '{}' is not supported; use a model of one of these: {}", where,
+                     printable(*type), fmt::join(known, ", "));
 }
 
 bool same_name(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::tolower(x) == std::tolower(y);
+  });
 }
 
 }  // namespace
 
 Result<Architecture> read_architecture(const ConfigFile& config, const ShapeOf& shape_of) {
   LH_TRY(const Family* family, find_family(config.json, config.where));
-  return or_remedy(family->read(config, shape_of), "correct the file, or change a field with --set FIELD=VALUE");
+  return or_remedy(family->read(config, shape_of),
+                   "correct the file, or change a field with --set FIELD=VALUE");
 }
 
 Status check_runnable(const Json& config, const std::string& where) {
   LH_TRY(const Family* family, find_family(config, where));
   if (!family->planner_only) return {};
-  return unsupported("{}: models of type '{}' are described for the planner only; use 'plan' and 'inspect' on them", where,
-                     *config.find("model_type")->as_string());
+  return unsupported(
+      "{}: models of type '{}' are described for the planner only; use 'plan' and 'inspect' on "
+      "them",
+      where, *config.find("model_type")->as_string());
 }
 
 Result<Json> rewrite_config(const ConfigFile& config, int64_t n_layers, const std::string& dtype) {
@@ -89,8 +98,11 @@ Result<const Preset*> find_preset(std::string_view name) {
       if (same_name(preset.name, name)) return &preset;
     }
   }
-  return make_error(ErrorCode::kNotFound, "'{}' is neither a folder with a config.json nor a bundled model; give a folder, or one of {}{}",
-                    printable(name), fmt::join(preset_names(), ", "), did_you_mean(name, preset_names()));
+  return make_error(ErrorCode::kNotFound,
+                    "'{}' is neither a folder with a config.json nor a bundled model; give a "
+                    "folder, or one of {}{}",
+                    printable(name), fmt::join(preset_names(), ", "),
+                    did_you_mean(name, preset_names()));
 }
 
 Result<Architecture> preset(std::string_view name) {

@@ -17,7 +17,8 @@ inline Result<Architecture> read_architecture(const Json& config, const std::str
   return read_architecture(ConfigFile{config, where});
 }
 
-// An error where the config's model is described for the planner only. Whatever makes or loads weights asks this first.
+// An error where the config's model is described for the planner only. Whatever makes or loads
+// weights asks this first.
 Status check_runnable(const Json& config, const std::string& where);
 
 // Published models by name (config facts, no weights).

@@ -21,7 +21,8 @@ enum class RopeType { kDefault, kLinear, kProportional, kDynamic, kYarn, kLongRo
 struct RopeFields {
   RopeType type = RopeType::kDefault;
   double theta = 10000.0, partial_rotary_factor = 1.0;
-  std::optional<double> factor;            // missing: as far as max_position_embeddings is beyond the original
+  // missing: as far as max_position_embeddings is beyond the original
+  std::optional<double> factor;
   std::optional<double> attention_factor;  // missing: follows from factor and mscale
   double beta_fast = 32, beta_slow = 1, mscale = 0, mscale_all_dim = 0;
   bool truncate = true;  // the ramp's bounds to whole pairs
@@ -30,15 +31,21 @@ struct RopeFields {
   std::optional<int64_t> original_max_position_embeddings;  // missing: max_position_embeddings
   int64_t max_position_embeddings = 0;
 
-  int64_t original() const { return original_max_position_embeddings.value_or(max_position_embeddings); }
+  int64_t original() const {
+    return original_max_position_embeddings.value_or(max_position_embeddings);
+  }
   // Positions that the stretched angles were made for.
   int64_t reach() const;
 };
 
 // Reads an object over `defaults`, whose max_position_embeddings is set.
 //   head_dim  of the heads that are turned, for what must fit it; 0: not known
-enum class RopeReading { kAll, kStretchAlone };  // the latter: theta and the part that turns are said elsewhere
-RopeFields read_rope(ConfigReader object, RopeFields defaults, int64_t head_dim, RopeReading reading = RopeReading::kAll);
+enum class RopeReading {
+  kAll,
+  kStretchAlone
+};  // the latter: theta and the part that turns are said elsewhere
+RopeFields read_rope(ConfigReader object, RopeFields defaults, int64_t head_dim,
+                     RopeReading reading = RopeReading::kAll);
 
 // The object that holds those of several kinds of layers: what stands beside them. Gives whether
 // YaRN's ramp is bounded by whole pairs, which the reference looks for here; a stray "default" says

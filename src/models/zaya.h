@@ -1,4 +1,5 @@
-// ZAYA1: compressed convolutional attention, top-1 mixture of experts with an MLP router, scaled residuals.
+// ZAYA1: compressed convolutional attention, top-1 mixture of experts with an MLP router, scaled
+// residuals.
 #pragma once
 
 #include "models/family.h"

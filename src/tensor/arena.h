@@ -21,7 +21,8 @@ class Arena {
   // Counts only. What it hands out has addresses as far apart as real memory would have, so that
   // views can be cut and compared; there is nothing behind them.
   Arena() : base_(reinterpret_cast<std::byte*>(kNowhere)) {}
-  explicit Arena(std::span<std::byte> memory) : base_(memory.data()), capacity_(memory.size()), counts_only_(false) {
+  explicit Arena(std::span<std::byte> memory)
+      : base_(memory.data()), capacity_(memory.size()), counts_only_(false) {
     LH_CHECK(reinterpret_cast<uintptr_t>(base_) % kCacheLine == 0);
   }
 
@@ -42,7 +43,9 @@ class Arena {
   Rows<T> take_rows(int64_t n, int64_t width) {
     return {take<T>(n * width), n, width};
   }
-  std::span<std::byte> take_bytes(uint64_t n) { return take_span<std::byte>(static_cast<int64_t>(n)); }
+  std::span<std::byte> take_bytes(uint64_t n) {
+    return take_span<std::byte>(static_cast<int64_t>(n));
+  }
 
   bool counts_only() const { return counts_only_; }
   uint64_t used() const { return used_; }

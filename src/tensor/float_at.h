@@ -10,7 +10,9 @@
 
 namespace longhaul {
 
-inline bool is_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
+inline bool is_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
 
 // Element i of data of such a type, which need not be aligned.
 inline float float_at(const void* data, DType dtype, int64_t i) {

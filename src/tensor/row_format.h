@@ -1,4 +1,5 @@
-// How one row of attention state is kept: as plain elements of the cache's dtype, or coded as the model was released with.
+// How one row of attention state is kept: as plain elements of the cache's dtype, or coded as the
+// model was released with.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 
 namespace longhaul {
 
-// What a cache is kept in: every row in plain elements, or each in the format its model was released with.
+// What a cache is kept in: every row in plain elements, or each in the format its model was
+// released with.
 enum class CacheFormat { kAsDtype, kReleased };
 
 enum class RowCoding {
@@ -26,9 +28,11 @@ struct RowFormat {
 inline uint64_t coded_row_bytes(const RowFormat& format, int64_t channels) {
   const int64_t coded = channels - format.bf16_tail;
   int64_t bytes = 2 * format.bf16_tail;
-  if (format.coding == RowCoding::kFp8ByE8M0) bytes += coded + round_up(ceil_div(coded, int64_t{64}), int64_t{8});
+  if (format.coding == RowCoding::kFp8ByE8M0)
+    bytes += coded + round_up(ceil_div(coded, int64_t{64}), int64_t{8});
   if (format.coding == RowCoding::kFp8ByF32) bytes += coded + 4 * ceil_div(coded, int64_t{128});
-  if (format.coding == RowCoding::kMxFp4) bytes += ceil_div(coded, int64_t{2}) + ceil_div(coded, int64_t{32});
+  if (format.coding == RowCoding::kMxFp4)
+    bytes += ceil_div(coded, int64_t{2}) + ceil_div(coded, int64_t{32});
   return static_cast<uint64_t>(bytes);
 }
 

@@ -18,12 +18,14 @@ struct Rows {
 
   Rows() = default;
   Rows(T* data_, int64_t n_, int64_t width_) : Rows(data_, n_, width_, width_) {}
-  Rows(T* data_, int64_t n_, int64_t width_, int64_t stride_) : data(data_), n(n_), width(width_), stride(stride_) {
+  Rows(T* data_, int64_t n_, int64_t width_, int64_t stride_)
+      : data(data_), n(n_), width(width_), stride(stride_) {
     LH_DCHECK(n >= 0 && width >= 0 && stride >= width);
   }
   // A view to write is one to read as well.
   template <class U>
-  requires std::is_same_v<T, const U> Rows(const Rows<U>& rows) : Rows(rows.data, rows.n, rows.width, rows.stride) {}  // NOLINT
+  requires std::is_same_v<T, const U> Rows(const Rows<U>& rows)
+      : Rows(rows.data, rows.n, rows.width, rows.stride) {}  // NOLINT
 
   T* row(int64_t i) const {
     LH_DCHECK(i >= 0 && i < n);

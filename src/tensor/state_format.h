@@ -6,13 +6,15 @@
 
 namespace longhaul {
 
-// Plain elements of a dtype (kF32, kBF16, or kI8 with a scale a vector); or, where a model was released with a cache format, in that.
+// Plain elements of a dtype (kF32, kBF16, or kI8 with a scale a vector); or, where a model was
+// released with a cache format, in that.
 struct StateFormat {
   DType dtype = DType::kBF16;
   CacheFormat cache = CacheFormat::kAsDtype;
 
   constexpr StateFormat() = default;
-  constexpr StateFormat(DType d, CacheFormat c = CacheFormat::kAsDtype) : dtype(d), cache(c) {}  // NOLINT: a dtype is a format
+  constexpr StateFormat(DType d, CacheFormat c = CacheFormat::kAsDtype)
+      : dtype(d), cache(c) {}  // NOLINT: a dtype is a format
   bool operator==(const StateFormat&) const = default;
 };
 

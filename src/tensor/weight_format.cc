@@ -9,7 +9,8 @@ struct Row {
   const char *name, *option;
 };
 
-constexpr std::array kTable = {Row{"F32", "f32"}, Row{"BF16", "bf16"}, Row{"Q8", "q8"}, Row{"Q4", "q4"}, Row{"as released", "released"}};
+constexpr std::array kTable = {Row{"F32", "f32"}, Row{"BF16", "bf16"}, Row{"Q8", "q8"},
+                               Row{"Q4", "q4"}, Row{"as released", "released"}};
 
 }  // namespace
 
@@ -23,7 +24,11 @@ std::optional<WeightFormat> weight_format_from_option(std::string_view name) {
   return std::nullopt;
 }
 
-bool is_quantised(WeightFormat format) { return format == WeightFormat::kQ8 || format == WeightFormat::kQ4; }
-WeightFormat plain_format(DType dtype) { return dtype == DType::kF32 ? WeightFormat::kF32 : WeightFormat::kBF16; }
+bool is_quantised(WeightFormat format) {
+  return format == WeightFormat::kQ8 || format == WeightFormat::kQ4;
+}
+WeightFormat plain_format(DType dtype) {
+  return dtype == DType::kF32 ? WeightFormat::kF32 : WeightFormat::kBF16;
+}
 
 }  // namespace longhaul

@@ -1,4 +1,5 @@
-// The decode loop allocates nothing: after a first step, tokens are computed and chosen in memory that was planned.
+// The decode loop allocates nothing: after a first step, tokens are computed and chosen in memory
+// that was planned.
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -8,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "api/model_impl.h"
 #include "counting_allocator.h"
-#include "engine/model_impl.h"
-#include "engine/sampler.h"
+#include "generate/sampler.h"
 #include "longhaul/tools.h"
 #include "mechanisms/rope.h"
 
@@ -19,8 +20,10 @@ namespace {
 
 using testing::n_allocations;
 
-// Sliding and full layers, shared caches, experts beside an MLP, per-layer embeddings: every mechanism is in the loop.
-constexpr const char* kConfig = R"({"model_type": "gemma4_text", "vocab_size": 128, "hidden_size": 32, "intermediate_size": 48,
+// Sliding and full layers, shared caches, experts beside an MLP, per-layer embeddings: every
+// mechanism is in the loop.
+constexpr const char* kConfig =
+    R"({"model_type": "gemma4_text", "vocab_size": 128, "hidden_size": 32, "intermediate_size": 48,
   "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "global_head_dim": 32, "sliding_window": 24,
   "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"], "num_kv_shared_layers": 2,
   "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 128, "final_logit_softcapping": 30.0,
@@ -38,13 +41,15 @@ class Allocation : public ::testing::Test {
     ASSERT_TRUE(model.ok()) << model.error().text();
     model_ = new Model(std::move(*model));
     // A token's two experts of one layer and no more: each layer takes the slots of the one before.
-    auto streamed = Model::load(name + "/model", {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
+    auto streamed = Model::load(
+        name + "/model", {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
     ASSERT_TRUE(streamed.ok()) << streamed.error().text();
     streamed_ = new Model(std::move(*streamed));
     // The same read from packed weights.
     const auto quantized = quantize(name + "/model", name + "/packed", {.weights = "bf16"});
     ASSERT_TRUE(quantized.ok()) << quantized.error().text();
-    auto packed = Model::load(name + "/packed", {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
+    auto packed = Model::load(name + "/packed",
+                              {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
     ASSERT_TRUE(packed.ok()) << packed.error().text();
     packed_ = new Model(std::move(*packed));
     std::filesystem::remove_all(name);
@@ -93,7 +98,8 @@ TEST_F(Allocation, StepsOfOneTokenAllocateNothing) {
   ASSERT_TRUE(sequence.ok() && sequence->reserve(600).ok());
   EXPECT_LT(allocations_of_steps(m, *sequence, 1), 1000u);  // the first may size its lists
   EXPECT_EQ(allocations_of_steps(m, *sequence, 10), 0u);
-  EXPECT_EQ(allocations_of_steps(m, *sequence, 500), 0u) << "across pages 1 and 2, the ring wrapping many times";
+  EXPECT_EQ(allocations_of_steps(m, *sequence, 500), 0u)
+      << "across pages 1 and 2, the ring wrapping many times";
   EXPECT_EQ(sequence->length(), 511);
 }
 
@@ -104,7 +110,10 @@ TEST_F(Allocation, StepsAfterAPromptAllocateNothing) {
   const std::vector<int32_t> prompt(64, 5);
   const SequenceInput input{&*sequence, prompt, LogitsWanted::kLast};
   for (int i = 0; i < 4; ++i)
-    ASSERT_TRUE(m.executor->step(std::span(&input, 1), [](size_t, int64_t, int64_t, const float*) { return true; }).ok());
+    ASSERT_TRUE(m.executor
+                    ->step(std::span(&input, 1),
+                           [](size_t, int64_t, int64_t, const float*) { return true; })
+                    .ok());
   EXPECT_EQ(allocations_of_steps(m, *sequence, 5), 0u) << "the first token of a new page included";
 }
 
@@ -135,23 +144,33 @@ TEST_F(Allocation, SamplingAllocatesNothing) {
   for (const SamplingOptions& options :
        {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 0.8},
         SamplingOptions{.temperature = 1.0, .top_k = 20, .top_p = 0.9, .min_p = 0.01},
-        SamplingOptions{.temperature = 1.0, .top_h = 0.9, .typical_p = 0.9, .epsilon_cutoff = 1e-3, .eta_cutoff = 1e-2},
-        SamplingOptions{
-            .temperature = 1.0, .top_p = 0.5, .repetition_penalty = 1.2, .no_repeat_ngram_size = 4, .frequency_penalty = 0.1}}) {
+        SamplingOptions{.temperature = 1.0,
+        .top_h = 0.9,
+        .typical_p = 0.9,
+        .epsilon_cutoff = 1e-3,
+        .eta_cutoff = 1e-2},
+        SamplingOptions{.temperature = 1.0,
+        .top_p = 0.5,
+        .repetition_penalty = 1.2,
+        .no_repeat_ngram_size = 4,
+        .frequency_penalty = 0.1}}) {
     Sampler sampler(options, rules, 128, prompt, 50);
     std::vector<float> logits(128);
     const uint64_t before = n_allocations();
     for (int i = 0; i < 50; ++i) {
-      for (size_t t = 0; t < logits.size(); ++t) logits[t] = static_cast<float>((t * 37 + static_cast<size_t>(i) * 11) % 101) * 0.1f;
+      for (size_t t = 0; t < logits.size(); ++t)
+        logits[t] = static_cast<float>((t * 37 + static_cast<size_t>(i) * 11) % 101) * 0.1f;
       sampler.accept(sampler.sample(logits));
     }
-    EXPECT_EQ(n_allocations() - before, 0u) << "temperature " << options.temperature << ", top-k " << options.top_k;
+    EXPECT_EQ(n_allocations() - before, 0u)
+        << "temperature " << options.temperature << ", top-k " << options.top_k;
   }
 }
 
 // Angles that are chosen anew for every length, computed in memory that was there before.
 TEST(AllocationOfAngles, ThatFollowTheLengthIsNone) {
-  RopeFrequencies dynamic({.n_pairs = 8, .live_pairs = 8, .denominator = 16, .factor = 2.0, .stretch = RopeGrowth{4}});
+  RopeFrequencies dynamic(
+      {.n_pairs = 8, .live_pairs = 8, .denominator = 16, .factor = 2.0, .stretch = RopeGrowth{4}});
   const uint64_t before = n_allocations();
   float sum = 0;
   for (int64_t n = 1; n < 100; ++n) sum += dynamic.in_text_of(n).back();

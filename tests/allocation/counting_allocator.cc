@@ -3,7 +3,8 @@
 #include <atomic>
 #include <cstddef>
 
-// glibc's own entry points stand behind its public ones, which a program may define anew; operator new ends in malloc.
+// glibc's own entry points stand behind its public ones, which a program may define anew; operator
+// new ends in malloc.
 extern "C" {
 void* __libc_malloc(size_t);
 void* __libc_calloc(size_t, size_t);

@@ -1,4 +1,5 @@
-// Malformed files: each must be an error that names the file and the field, and none may crash (tests/corpus/tokenizer).
+// Malformed files: each must be an error that names the file and the field, and none may crash
+// (tests/corpus/tokenizer).
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -6,7 +7,7 @@
 #include <string>
 
 #include "base/mapped_file.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace longhaul {
 namespace {
@@ -83,7 +84,8 @@ const std::map<std::string, std::string>& messages() {
 
 TEST(TokenizerCorpus, EachMalformedFileIsAnErrorThatNamesFileAndField) {
   size_t n_files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(LH_SOURCE_DIR "/tests/corpus/tokenizer")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(LH_SOURCE_DIR "/tests/corpus/tokenizer")) {
     const std::string name = entry.path().stem().string();
     SCOPED_TRACE(name);
     ++n_files;
@@ -93,13 +95,16 @@ TEST(TokenizerCorpus, EachMalformedFileIsAnErrorThatNamesFileAndField) {
     const std::string& message = tokenizer.error().text();
     EXPECT_NE(message.find(messages().at(name)), message.npos) << message;
     EXPECT_NE(message.find(name + ".json"), message.npos) << message;
-    const bool about_the_file = tokenizer.error().code == ErrorCode::kCorruptFile || tokenizer.error().code == ErrorCode::kUnsupported;
+    const bool about_the_file = tokenizer.error().code == ErrorCode::kCorruptFile ||
+                                tokenizer.error().code == ErrorCode::kUnsupported;
     EXPECT_TRUE(about_the_file) << to_string(tokenizer.error().code);
   }
   EXPECT_EQ(n_files, messages().size());
 }
 
-TEST(TokenizerCorpus, AMissingFileIsAnError) { EXPECT_FALSE(Tokenizer::load(LH_SOURCE_DIR "/tests/corpus/tokenizer/none").ok()); }
+TEST(TokenizerCorpus, AMissingFileIsAnError) {
+  EXPECT_FALSE(Tokenizer::load(LH_SOURCE_DIR "/tests/corpus/tokenizer/none").ok());
+}
 
 }  // namespace
 }  // namespace longhaul

@@ -1,8 +1,9 @@
-// The same tokens give the same logits, bit for bit, however they are fed: for every checkpoint under tests/golden, with weights and state
-// kept in every format.
+// The same tokens give the same logits, bit for bit, however they are fed: for every checkpoint
+// under tests/golden, with weights and state kept in every format.
 //
-// Every format of weights meets every format of state in chunks of two sizes; all other checks, and the long list of chunks, are for formats that
-// between them use every kernel. LONGHAUL_FULL_GRID=1 runs everything with everything.
+// Every format of weights meets every format of state in chunks of two sizes; all other checks, and
+// the long list of chunks, are for formats that between them use every kernel. LONGHAUL_FULL_GRID=1
+// runs everything with everything.
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "engine/model_impl.h"
+#include "api/model_impl.h"
 #include "testing/steps.h"
 
 namespace longhaul::testing {
@@ -22,8 +23,10 @@ bool is_full_grid() { return std::getenv("LONGHAUL_FULL_GRID") != nullptr; }
 std::vector<Format> formats_in_depth(const std::string& checkpoint) {
   std::vector<Format> formats = formats_of(checkpoint), some;
   if (is_full_grid()) return formats;
-  const auto n_kv = static_cast<size_t>(
-      std::count_if(formats.begin(), formats.end(), [&](const Format& f) { return f.weights == formats.front().weights; }));
+  const auto n_kv =
+      static_cast<size_t>(std::count_if(formats.begin(), formats.end(), [&](const Format& f) {
+        return f.weights == formats.front().weights;
+      }));
   for (size_t w = 0; w * n_kv < formats.size(); ++w) some.push_back(formats[w * n_kv + w % n_kv]);
   return some;
 }
@@ -41,7 +44,8 @@ class Equivalence : public ::testing::TestWithParam<std::string> {
     return best;
   }
   static std::vector<int64_t> chunks_for(const Model& model, bool in_depth) {
-    std::vector<int64_t> chunks = in_depth ? std::vector<int64_t>{1, 2, 3, 7, 15, 16, 17} : std::vector<int64_t>{7};
+    std::vector<int64_t> chunks =
+        in_depth ? std::vector<int64_t>{1, 2, 3, 7, 15, 16, 17} : std::vector<int64_t>{7};
     for (const StateSpec& s : model.impl().arch.states) {
       if (!s.is_ring()) continue;
       chunks.push_back(s.window + 1);
@@ -52,7 +56,8 @@ class Equivalence : public ::testing::TestWithParam<std::string> {
     return chunks;
   }
   static std::string state_path() {
-    return (std::filesystem::temp_directory_path() / ("longhaul_state_" + test_name({GetParam(), 0}) + std::to_string(::getpid())))
+    return (std::filesystem::temp_directory_path() /
+            ("longhaul_state_" + test_name({GetParam(), 0}) + std::to_string(::getpid())))
         .string();
   }
 };
@@ -63,9 +68,12 @@ TEST_P(Equivalence, AnyChunksGiveTheSameBits) {
   for (const Format& format : formats_of(GetParam())) {
     const Model model = load(GetParam(), format);
     const std::vector<float> whole = run_logits(model, prompt, 0);
-    const bool is_in_depth = std::any_of(in_depth.begin(), in_depth.end(), [&](const Format& f) { return f.name() == format.name(); });
+    const bool is_in_depth = std::any_of(in_depth.begin(), in_depth.end(), [&](const Format& f) {
+      return f.name() == format.name();
+    });
     for (int64_t chunk : chunks_for(model, is_in_depth))
-      EXPECT_EQ(difference(run_logits(model, prompt, chunk), whole, model.vocab_size()), "") << format.name() << ", chunks of " << chunk;
+      EXPECT_EQ(difference(run_logits(model, prompt, chunk), whole, model.vocab_size()), "")
+          << format.name() << ", chunks of " << chunk;
   }
 }
 
@@ -76,7 +84,8 @@ TEST_P(Equivalence, ABatchIsItsSequencesAlone) {
     options.sequences = 3;
     const Model model = load(GetParam(), format, options);
     const std::vector<float> whole = run_logits(model, prompt, 0);
-    // Three sequences of unequal pasts take three, one and five tokens in the same step, in any order.
+    // Three sequences of unequal pasts take three, one and five tokens in the same step, in any
+    // order.
     const std::vector<size_t> past = {0, 5, prompt.size() / 2}, take = {3, 1, 5};
     std::vector<size_t> order = {0, 1, 2};
     do {
@@ -91,7 +100,9 @@ TEST_P(Equivalence, ABatchIsItsSequencesAlone) {
       const auto together = step(model, inputs);
       for (size_t at = 0; at < 3; ++at) {
         const size_t i = order[at];
-        EXPECT_EQ(difference(together[at], rows_of(whole, past[i], take[i], model.vocab_size()), model.vocab_size()), "")
+        EXPECT_EQ(difference(together[at], rows_of(whole, past[i], take[i], model.vocab_size()),
+                             model.vocab_size()),
+                  "")
             << format.name() << ", sequence " << i;
       }
     } while (std::next_permutation(order.begin(), order.end()));
@@ -128,15 +139,18 @@ TEST_P(Equivalence, ForkedAndRestoredGoOnAsIfNothingHappened) {
       auto restored = Session::restore(model, path);
       ASSERT_TRUE(restored.ok()) << restored.error().text();
       const std::vector<float> expected = rows_of(whole, cut, tail.size(), v);
-      EXPECT_EQ(difference(logits_of(*fork, tail), expected, v), "") << format.name() << ", forked after " << cut;
-      EXPECT_EQ(difference(logits_of(*restored, tail), expected, v), "") << format.name() << ", restored after " << cut;
+      EXPECT_EQ(difference(logits_of(*fork, tail), expected, v), "")
+          << format.name() << ", forked after " << cut;
+      EXPECT_EQ(difference(logits_of(*restored, tail), expected, v), "")
+          << format.name() << ", restored after " << cut;
     }
     if (!is_full_grid()) cuts = {prompt.size() / 3};  // the others are of a first format
   }
   std::remove(path.c_str());
 }
 
-// Rings are as long as the context for which a sequence was made lets them be; a restored one keeps those of the context before.
+// Rings are as long as the context for which a sequence was made lets them be; a restored one keeps
+// those of the context before.
 TEST_P(Equivalence, TheRoomOfASequenceChangesNothing) {
   const std::vector<int32_t> prompt = long_prompt();
   const std::string path = state_path();
@@ -148,11 +162,13 @@ TEST_P(Equivalence, TheRoomOfASequenceChangesNothing) {
     for (const int64_t room : {n, n + 1, n + 17}) {
       Sequence sequence = new_sequence(model, room);
       const size_t cut = prompt.size() / 2 + 3;
-      std::vector<float> logits = in_steps(model, sequence, std::span(prompt).first(cut), {5, 1, 13});
+      std::vector<float> logits =
+          in_steps(model, sequence, std::span(prompt).first(cut), {5, 1, 13});
       ASSERT_TRUE(sequence.save(path).ok());
       auto restored = Sequence::restore(model.impl().arch, path, model.context());
       ASSERT_TRUE(restored.ok()) << restored.error().text();
-      const std::vector<float> rest = in_steps(model, *restored, std::span(prompt).subspan(cut), {1, 4});
+      const std::vector<float> rest =
+          in_steps(model, *restored, std::span(prompt).subspan(cut), {1, 4});
       logits.insert(logits.end(), rest.begin(), rest.end());
       EXPECT_EQ(difference(logits, whole, v), "") << format.name() << ", room for " << room;
     }
@@ -192,12 +208,14 @@ TEST_P(Equivalence, ThreadsChangeNothing) {
       const Model model = load(GetParam(), format, options);
       const std::vector<float> logits = run_logits(model, prompt, 9);
       if (threads == 1) one = logits;
-      EXPECT_EQ(difference(logits, one, model.vocab_size()), "") << format.name() << ", " << threads << " threads";
+      EXPECT_EQ(difference(logits, one, model.vocab_size()), "")
+          << format.name() << ", " << threads << " threads";
     }
   }
 }
 
-// Each on its own; ref, whose sums are rounded at the borders of panels, is the one to notice a panel that is not where its positions say.
+// Each on its own; ref, whose sums are rounded at the borders of panels, is the one to notice a
+// panel that is not where its positions say.
 TEST_P(Equivalence, EveryKernelSetHoldsTheBits) {
   std::vector<int32_t> prompt = long_prompt();
   prompt.resize(std::min<size_t>(prompt.size(), 45));
@@ -229,7 +247,8 @@ TEST_P(Equivalence, AllocatedBytesAreThePlannedOnes) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Equivalence);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, Equivalence, ::testing::ValuesIn(golden_checkpoints()), test_name);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Equivalence, ::testing::ValuesIn(golden_checkpoints()),
+                         test_name);
 
 }  // namespace
 }  // namespace longhaul::testing

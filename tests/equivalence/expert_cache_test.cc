@@ -1,14 +1,15 @@
-// A cache smaller than the experts changes what is read and when, and no bit of the result: for every checkpoint of experts under tests/golden.
+// A cache smaller than the experts changes what is read and when, and no bit of the result: for
+// every checkpoint of experts under tests/golden.
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "engine/executor.h"
-#include "engine/find_model.h"
-#include "engine/model_impl.h"
+#include "api/model_impl.h"
+#include "checkpoint/find_model.h"
 #include "formats/formats_testing.h"
 #include "longhaul/tools.h"
 #include "mechanisms/moe.h"
+#include "runtime/executor.h"
 #include "testing/steps.h"
 
 namespace longhaul::testing {
@@ -38,7 +39,8 @@ class ExpertCacheOf : public ::testing::TestWithParam<std::string> {
     options.expert_cache = static_cast<uint64_t>(n_slots) * layout.slot_bytes + layout.widen_bytes;
     return options;
   }
-  static ExpertCacheLayout layout_of(const Model& resident, WeightFormat format = WeightFormat::kF32) {
+  static ExpertCacheLayout layout_of(const Model& resident,
+                                     WeightFormat format = WeightFormat::kF32) {
     const auto layout = expert_cache_layout(resident.impl().arch, format, 2, UINT64_MAX);
     EXPECT_TRUE(layout.ok());
     return *layout;
@@ -46,11 +48,14 @@ class ExpertCacheOf : public ::testing::TestWithParam<std::string> {
   // A token's experts of one layer, one more, half of all, all but one, all.
   static std::vector<int64_t> sizes(const ExpertCacheLayout& layout) {
     std::vector<int64_t> sizes;
-    for (int64_t n : {layout.max_top_k, layout.max_top_k + 1, layout.n_experts / 2, layout.n_experts - 1, layout.n_experts})
+    for (int64_t n : {layout.max_top_k, layout.max_top_k + 1, layout.n_experts / 2,
+                      layout.n_experts - 1, layout.n_experts})
       sizes.push_back(std::clamp(n, layout.max_top_k, layout.n_experts));
     return sizes;
   }
-  static const ExpertStats& stats(const Model& model) { return model.impl().weights->experts->stats(); }
+  static const ExpertStats& stats(const Model& model) {
+    return model.impl().weights->experts->stats();
+  }
 
   std::vector<int32_t> prompt_;
 };
@@ -65,14 +70,17 @@ TEST_P(ExpertCacheOf, LogitsAreThoseOfResidentExperts) {
     for (const int64_t n_slots : sizes(layout)) {
       const Model model = load_f32(GetParam(), with_slots(layout, n_slots));
       ASSERT_EQ(stats(model).n_slots, n_slots);
-      EXPECT_EQ(run_logits(model, prompt_, chunk), expected) << n_slots << " slots, chunks of " << chunk;
+      EXPECT_EQ(run_logits(model, prompt_, chunk), expected)
+          << n_slots << " slots, chunks of " << chunk;
     }
   }
 }
 
 TEST_P(ExpertCacheOf, LogitsInAnyFormatAreThoseOfResidentExperts) {
   const std::tuple<WeightFormat, std::string, std::string> formats[] = {
-      {WeightFormat::kBF16, "bf16", "bf16"}, {WeightFormat::kQ8, "q8", "q8"}, {WeightFormat::kQ4, "q4", "bf16"}};
+      {WeightFormat::kBF16, "bf16", "bf16"},
+      {WeightFormat::kQ8, "q8", "q8"},
+      {WeightFormat::kQ4, "q4", "bf16"}};
   for (const auto& [format, weights, kv] : formats) {
     const Model resident = load(GetParam(), {weights, kv});
     const ExpertCacheLayout layout = layout_of(resident, format);
@@ -80,7 +88,9 @@ TEST_P(ExpertCacheOf, LogitsInAnyFormatAreThoseOfResidentExperts) {
     options.expert_cache = with_slots(layout, layout.max_top_k).expert_cache;
     const Model cached = load(GetParam(), {weights, kv}, options);
     const std::vector<float> whole = run_logits(resident, prompt_, 0);
-    for (int64_t chunk : {1, 7}) EXPECT_EQ(difference(run_logits(cached, prompt_, chunk), whole, resident.vocab_size()), "") << weights;
+    for (int64_t chunk : {1, 7})
+      EXPECT_EQ(difference(run_logits(cached, prompt_, chunk), whole, resident.vocab_size()), "")
+          << weights;
   }
 }
 
@@ -89,8 +99,9 @@ TEST_P(ExpertCacheOf, AllocatedBytesAreThePlannedOnes) {
   const ExpertCacheLayout layout = layout_of(resident);
   for (const int64_t n_slots : sizes(layout)) {
     LoadOptions options = with_slots(layout, n_slots);
-    options.expert_cache +=
-        n_slots < layout.n_experts ? layout.slot_bytes - 1 : uint64_t{1} << 40;  // what does not fill a slot is not taken
+    options.expert_cache += n_slots < layout.n_experts
+                                ? layout.slot_bytes - 1
+                                : uint64_t{1} << 40;  // what does not fill a slot is not taken
     const Model model = load_f32(GetParam(), options);
     const Plan& plan = model.impl().plan;
     EXPECT_EQ(plan.weight_bytes, model.impl().weights->resident_bytes());
@@ -99,7 +110,8 @@ TEST_P(ExpertCacheOf, AllocatedBytesAreThePlannedOnes) {
     EXPECT_EQ(plan.scratch_bytes, model.impl().executor->scratch_bytes());
     EXPECT_LE(model.impl().weights->experts->bytes(), options.expert_cache);
     const uint64_t dense = resident.impl().weights->resident_bytes() - plan.expert_bytes;
-    EXPECT_EQ(plan.weight_bytes, dense + static_cast<uint64_t>(n_slots) * layout.slot_bytes + layout.widen_bytes);
+    EXPECT_EQ(plan.weight_bytes,
+              dense + static_cast<uint64_t>(n_slots) * layout.slot_bytes + layout.widen_bytes);
   }
 }
 
@@ -139,7 +151,8 @@ TEST_P(ExpertCacheOf, EveryUseIsAHitOrAMiss) {
     EXPECT_GE(first.read_bytes, static_cast<uint64_t>(first.misses));
     run_logits(model, prompt_, 1);
     if (n_slots < layout.n_experts) {
-      EXPECT_GT(stats(model).misses, first.misses) << "fewer slots than a token uses over the layers";
+      EXPECT_GT(stats(model).misses, first.misses)
+          << "fewer slots than a token uses over the layers";
     } else {
       EXPECT_LE(first.misses, layout.n_experts);
       EXPECT_EQ(stats(model).misses, first.misses) << "all that the prompt chooses is held";
@@ -163,7 +176,8 @@ TEST_P(ExpertCacheOf, TooSmallIsRefusedWithTheLeastThatWorks) {
   }
 }
 
-// A folder of packed weights: what is read as it lies there is what was mapped whole, and what the original's cache packs.
+// A folder of packed weights: what is read as it lies there is what was mapped whole, and what the
+// original's cache packs.
 class PackedExperts : public ExpertCacheOf {
  protected:
   void write(const std::string& weights) {
@@ -193,7 +207,8 @@ TEST_P(PackedExperts, AreThoseOfTheFolderMappedWhole) {
       for (const int64_t n_slots : sizes(layout)) {
         const Model model = load(path(weights), with_slots(layout, n_slots));
         ASSERT_EQ(stats(model).n_slots, n_slots);
-        EXPECT_EQ(run_logits(model, prompt_, chunk), expected) << weights << ", " << n_slots << " slots, chunks of " << chunk;
+        EXPECT_EQ(run_logits(model, prompt_, chunk), expected)
+            << weights << ", " << n_slots << " slots, chunks of " << chunk;
       }
     }
   }
@@ -209,12 +224,14 @@ TEST_P(PackedExperts, AreHitMissedAndReadLikeTheOriginals) {
     for (const int64_t n_slots : {layout.max_top_k, layout.n_experts}) {
       options.expert_cache = with_slots(layout, n_slots).expert_cache;
       options.threads = 2;
-      const Model packing = load(golden_folder(GetParam()), options), reading = load(path(weights), options);
+      const Model packing = load(golden_folder(GetParam()), options),
+                  reading = load(path(weights), options);
       EXPECT_EQ(run_logits(reading, prompt_, 3), run_logits(packing, prompt_, 3));
       EXPECT_GT(stats(reading).misses, 0);
       EXPECT_EQ(stats(reading).misses, stats(packing).misses);
       EXPECT_EQ(stats(reading).hits, stats(packing).hits);
-      EXPECT_EQ(stats(reading).read_bytes, static_cast<uint64_t>(stats(reading).misses) * layout.slot_bytes)
+      EXPECT_EQ(stats(reading).read_bytes,
+                static_cast<uint64_t>(stats(reading).misses) * layout.slot_bytes)
           << "all experts are of one size";
     }
   }
@@ -231,7 +248,8 @@ TEST_P(PackedExperts, AllocatedBytesAreThePlannedOnes) {
       const Plan& plan = model.impl().plan;
       const LoadedWeights& loaded = *model.impl().weights;
       EXPECT_EQ(plan.weight_bytes, loaded.resident_bytes());
-      EXPECT_EQ(plan.weight_bytes, resident.impl().weights->resident_bytes() - plan.expert_bytes + loaded.experts->bytes());
+      EXPECT_EQ(plan.weight_bytes, resident.impl().weights->resident_bytes() - plan.expert_bytes +
+                                       loaded.experts->bytes());
       EXPECT_EQ(plan.expert_cache->bytes(), loaded.experts->bytes());
       EXPECT_EQ(loaded.packed.size(), 0u) << "what is not behind the cache stays mapped";
       PlanOptions asked;
@@ -240,16 +258,20 @@ TEST_P(PackedExperts, AllocatedBytesAreThePlannedOnes) {
       asked.expert_cache = options.expert_cache;
       const auto report = plan_model(path(weights), asked);
       ASSERT_TRUE(report.ok()) << report.error().text();
-      EXPECT_NE(report->json.find(fmt::format("\"weight_bytes\": {},", loaded.resident_bytes())), std::string::npos) << report->json;
+      EXPECT_NE(report->json.find(fmt::format("\"weight_bytes\": {},", loaded.resident_bytes())),
+                std::string::npos)
+          << report->json;
     }
   }
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PackedExperts);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, PackedExperts, ::testing::ValuesIn(checkpoints_of_experts()), test_name);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, PackedExperts, ::testing::ValuesIn(checkpoints_of_experts()),
+                         test_name);
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ExpertCacheOf);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, ExpertCacheOf, ::testing::ValuesIn(checkpoints_of_experts()), test_name);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, ExpertCacheOf, ::testing::ValuesIn(checkpoints_of_experts()),
+                         test_name);
 
 }  // namespace
 }  // namespace longhaul::testing

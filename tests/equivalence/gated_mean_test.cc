@@ -5,10 +5,10 @@
 #include <gmock/gmock.h>
 
 #include "cost/inspect.h"
-#include "engine/engine_testing.h"
 #include "formats/formats_testing.h"
 #include "mechanisms/mixers.h"
 #include "models/registry.h"
+#include "runtime/runtime_testing.h"
 
 namespace longhaul::testing {
 namespace {
@@ -49,7 +49,12 @@ Architecture model() {
 class GatedMean : public ::testing::Test {
  protected:
   static PlanRequest request() {
-    return {.context = kTokens, .batch = 2, .weights = WeightFormat::kF32, .kv = DType::kF32, .chunk = 2 * kTokens, .n_threads = 2};
+    return {.context = kTokens,
+            .batch = 2,
+            .weights = WeightFormat::kF32,
+            .kv = DType::kF32,
+            .chunk = 2 * kTokens,
+            .n_threads = 2};
   }
 
   Sequence sequence() const { return must(Sequence::create(arch_, DType::kF32, kTokens)); }
@@ -86,7 +91,8 @@ class GatedMean : public ::testing::Test {
   const Architecture arch_ = model();
   const RandomWeights weights_{arch_, WeightFormat::kF32};
   ThreadPool pool_{2};
-  Executor executor_ = must(Executor::create(arch_, weights_.weights(), ref_kernels(), pool_, step_limits(request())));
+  Executor executor_ = must(
+      Executor::create(arch_, weights_.weights(), ref_kernels(), pool_, step_limits(request())));
 };
 
 TEST_F(GatedMean, TheStateIsDeclaredAndItsBlockIsTheLastThatWrites) {
@@ -139,7 +145,8 @@ TEST_F(GatedMean, IsSavedAndRestored) {
 TEST_F(GatedMean, SequencesOfABatchAreThoseAlone) {
   Sequence a = sequence(), b = sequence();
   const std::vector<int32_t> ids = tokens(0, kTokens);
-  const SequenceInput inputs[] = {{&a, std::span(ids).first(40), LogitsWanted::kNone}, {&b, std::span(ids).first(11), LogitsWanted::kLast}};
+  const SequenceInput inputs[] = {{&a, std::span(ids).first(40), LogitsWanted::kNone},
+                                  {&b, std::span(ids).first(11), LogitsWanted::kLast}};
   ASSERT_TRUE(executor_.step(inputs, [](auto&&...) { return true; }).ok());
   EXPECT_EQ(read(a, kTokens, 30, LogitsWanted::kLast), whole());
   EXPECT_EQ(read(b, kTokens, 59, LogitsWanted::kLast), whole());

@@ -10,8 +10,8 @@
 #include <functional>
 #include <map>
 
+#include "api/model_impl.h"
 #include "base/numbers.h"
-#include "engine/model_impl.h"
 #include "formats/config_reader.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors_writer.h"
@@ -38,7 +38,9 @@ struct Tensor {
     cut[0] = n;
     return {dtype, cut, {bytes.begin() + first * row, bytes.begin() + (first + n) * row}};
   }
-  Tensor without_first_dimension() const { return {dtype, {shape.begin() + 1, shape.end()}, bytes}; }
+  Tensor without_first_dimension() const {
+    return {dtype, {shape.begin() + 1, shape.end()}, bytes};
+  }
   // One below the other along a dimension of which `others` have as much as this.
   Tensor over(const Tensor& below) const {
     Tensor all = *this;
@@ -76,7 +78,8 @@ struct Checkpoint {
   explicit Checkpoint(const std::string& name) {
     const auto source = open_checkpoint(golden_folder(name));
     EXPECT_TRUE(source.ok()) << source.error().text();
-    for (const TensorInfo& t : source->all()) tensors[t.name] = {t.dtype, t.shape, {t.bytes.begin(), t.bytes.end()}};
+    for (const TensorInfo& t : source->all())
+      tensors[t.name] = {t.dtype, t.shape, {t.bytes.begin(), t.bytes.end()}};
     auto json = read_json_file(golden_folder(name) + "/config.json", size_t{1} << 20);
     EXPECT_TRUE(json.ok());
     config = std::move(*json);
@@ -124,13 +127,15 @@ LoadOptions options(const std::string& weights) {
   return o;
 }
 
-std::vector<float> logits_of(const std::string& folder, const std::vector<int32_t>& prompt, const LoadOptions& load = options("f32")) {
+std::vector<float> logits_of(const std::string& folder, const std::vector<int32_t>& prompt,
+                             const LoadOptions& load = options("f32")) {
   const auto model = Model::load(folder, load);
   EXPECT_TRUE(model.ok()) << folder << ": " << (model.ok() ? "" : model.error().text());
   if (!model.ok()) return {};
   // The plan is what was allocated.
   EXPECT_EQ(model->load_stats().weight_bytes_resident, model->load_stats().planned_weight_bytes);
-  const auto plan = plan_model(folder, {.context = load.context, .weights = load.weights, .kv = load.kv});
+  const auto plan =
+      plan_model(folder, {.context = load.context, .weights = load.weights, .kv = load.kv});
   EXPECT_TRUE(plan.ok());
   const auto json = parse_json(plan.ok() ? plan->json : "{}", "plan");
   const Json* bytes = json->find("weight_bytes");
@@ -151,13 +156,16 @@ class Layouts : public ::testing::Test {
     changed.write(folder);
     const std::vector<int32_t> prompt = golden_cases(golden).front().prompt;
     for (const char* weights : {"f32", "q8"}) {
-      const std::vector<float> expected = logits_of(golden_folder(golden), prompt, options(weights));
+      const std::vector<float> expected =
+          logits_of(golden_folder(golden), prompt, options(weights));
       EXPECT_FALSE(expected.empty());
       EXPECT_EQ(logits_of(folder, prompt, options(weights)), expected) << weights;
     }
     const auto report = quantize(folder, folder + "-q8", {.weights = "q8"});
     ASSERT_TRUE(report.ok()) << report.error().text();
-    EXPECT_EQ(logits_of(folder + "-q8", prompt, options("auto")), logits_of(golden_folder(golden), prompt, options("q8"))) << "packed";
+    EXPECT_EQ(logits_of(folder + "-q8", prompt, options("auto")),
+              logits_of(golden_folder(golden), prompt, options("q8")))
+        << "packed";
     fs::remove_all(folder);
     fs::remove_all(folder + "-q8");
   }
@@ -176,8 +184,9 @@ class Layouts : public ::testing::Test {
 // --- head and embedding --------------------------------------------------------------------------
 
 // One of every family and generation of names.
-constexpr const char* kFamilies[] = {"gemma/e2b", "gemma/gemma3",  "gemma/bf16",        "laguna/xs2",
-                                     "zaya/full", "zaya/november", "deepseek_v4/flash", "deepseek_v4/released"};
+constexpr const char* kFamilies[] = {"gemma/e2b",         "gemma/gemma3",        "gemma/bf16",
+                                     "laguna/xs2",        "zaya/full",           "zaya/november",
+                                     "deepseek_v4/flash", "deepseek_v4/released"};
 
 // The name under which the golden checkpoint has it.
 std::string find_name(const Checkpoint& c, std::string_view ending) {
@@ -197,11 +206,15 @@ class Heads : public Layouts, public ::testing::WithParamInterface<std::string> 
   // The golden checkpoint with its head tied: only the embedding, and a config that says so.
   Checkpoint tied() const {
     Checkpoint c(GetParam());
-    std::erase_if(c.tensors, [](const auto& t) { return t.first.ends_with("lm_head.weight") || t.first.ends_with("head.weight"); });
+    std::erase_if(c.tensors, [](const auto& t) {
+      return t.first.ends_with("lm_head.weight") || t.first.ends_with("head.weight");
+    });
     c.set("tie_word_embeddings", true);
     return c;
   }
-  static std::string head_name() { return GetParam().starts_with("deepseek_v4") ? "head.weight" : "lm_head.weight"; }
+  static std::string head_name() {
+    return GetParam().starts_with("deepseek_v4") ? "head.weight" : "lm_head.weight";
+  }
   std::vector<float> logits(const Checkpoint& c) {
     const std::string folder = folder_.path() + "/" + std::to_string(++n_);
     const std::vector<int32_t> prompt = golden_cases(GetParam()).front().prompt;
@@ -210,7 +223,9 @@ class Heads : public Layouts, public ::testing::WithParamInterface<std::string> 
     EXPECT_FALSE(all.empty());
     const auto packed = quantize(folder, folder + "-q8", {.weights = "q8"});
     EXPECT_TRUE(packed.ok());
-    EXPECT_EQ(logits_of(folder + "-q8", prompt, options("auto")), logits_of(folder, prompt, options("q8"))) << "packed";
+    EXPECT_EQ(logits_of(folder + "-q8", prompt, options("auto")),
+              logits_of(folder, prompt, options("q8")))
+        << "packed";
     return all;
   }
 };
@@ -223,7 +238,8 @@ TEST_P(Heads, ATiedConfigWithADifferentHeadUsesBoth) {
   c.tensors[head_name()] = c.tensors[embedding_of(c)].negated();
   const std::vector<float> both = logits(c);
   ASSERT_FALSE(notices_.lines.empty());
-  EXPECT_EQ(notices_.lines.front(), fmt::format("'{}' differs from '{}', to which the config's tie_word_embeddings ties it: both are used",
+  EXPECT_EQ(notices_.lines.front(), fmt::format("'{}' differs from '{}', to which the config's "
+                                                "tie_word_embeddings ties it: both are used",
                                                 head_name(), embedding_of(c)));
   notices_.lines.clear();
   c.set("tie_word_embeddings", false);
@@ -240,7 +256,8 @@ TEST_P(Heads, AnEqualHeadIsTied) {
     c.set("tie_word_embeddings", is_tied);
     c.tensors[head_name()] = c.tensors[embedding_of(c)];
     EXPECT_EQ(logits(c), expected);
-    c.tensors[head_name()] = c.tensors[embedding_of(c)].as_f32();  // the same numbers in another type
+    c.tensors[head_name()] =
+        c.tensors[embedding_of(c)].as_f32();  // the same numbers in another type
     EXPECT_EQ(logits(c), expected);
   }
   EXPECT_THAT(notices_.lines, IsEmpty());
@@ -252,7 +269,8 @@ TEST_P(Heads, TheOnlyOneServesAsBothUnderEitherName) {
   EXPECT_THAT(notices_.lines, IsEmpty());
   c.set("tie_word_embeddings", false);
   EXPECT_EQ(logits(c), expected);
-  EXPECT_THAT(notices_.lines.front(), HasSubstr("serves as both, though the config's tie_word_embeddings is false"));
+  EXPECT_THAT(notices_.lines.front(),
+              HasSubstr("serves as both, though the config's tie_word_embeddings is false"));
   c.tensors[head_name()] = c.take(embedding_of(c));
   EXPECT_EQ(logits(c), expected);
   notices_.lines.clear();
@@ -267,12 +285,16 @@ TEST_F(Layouts, AnEqualHeadInF32DoesNotMakeAModelOfBf16Larger) {
   const std::string folder = folder_.path() + "/f32-head";
   c.tensors["lm_head.weight"] = c.tensors[embedding_of(c)].as_f32();
   c.write(folder);
-  const auto plain = Model::load(golden_folder("gemma/bf16"), options("auto")), with_head = Model::load(folder, options("auto"));
+  const auto plain = Model::load(golden_folder("gemma/bf16"), options("auto")),
+             with_head = Model::load(folder, options("auto"));
   ASSERT_TRUE(plain.ok() && with_head.ok());
-  EXPECT_EQ(with_head->load_stats().weight_bytes_resident, plain->load_stats().weight_bytes_resident);
+  EXPECT_EQ(with_head->load_stats().weight_bytes_resident,
+            plain->load_stats().weight_bytes_resident);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Heads, ::testing::ValuesIn(std::vector<std::string>(std::begin(kFamilies), std::end(kFamilies))),
+INSTANTIATE_TEST_SUITE_P(Families, Heads,
+                         ::testing::ValuesIn(std::vector<std::string>(std::begin(kFamilies),
+                                                                      std::end(kFamilies))),
                          test_name);
 
 // --- experts -------------------------------------------------------------------------------------
@@ -306,9 +328,12 @@ std::map<std::string, Experts> take_stacked(Checkpoint& c) {
 }
 
 // "layers.3.mlp." for "model.layers.3.mlp.experts."
-std::string before_experts(const std::string& place) { return place.substr(0, place.size() - std::string_view("experts.").size()); }
+std::string before_experts(const std::string& place) {
+  return place.substr(0, place.size() - std::string_view("experts.").size());
+}
 
-void put_one_by_one(Checkpoint& c, const std::string& at, const Experts& experts, std::array<const char*, 3> names) {
+void put_one_by_one(Checkpoint& c, const std::string& at, const Experts& experts,
+                    std::array<const char*, 3> names) {
   for (size_t e = 0; e < experts.gate.size(); ++e) {
     const std::string expert = at + std::to_string(e) + ".";
     c.tensors[expert + names[0] + ".weight"] = experts.gate[e];
@@ -325,7 +350,8 @@ void put_fused_one_by_one(Checkpoint& c, const std::string& at, const Experts& e
 }
 void put_stacked(Checkpoint& c, const std::string& at, const Experts& experts) {
   std::vector<Tensor> fused;
-  for (size_t e = 0; e < experts.gate.size(); ++e) fused.push_back(experts.gate[e].over(experts.up[e]));
+  for (size_t e = 0; e < experts.gate.size(); ++e)
+    fused.push_back(experts.gate[e].over(experts.up[e]));
   c.tensors[at + "gate_up_proj"] = stack(fused);
   c.tensors[at + "down_proj"] = stack(experts.down);
 }
@@ -340,7 +366,8 @@ struct StackedCheckpoint {
   explicit StackedCheckpoint(const std::string& name) : checkpoint(name) {}
 
   // put: what becomes of the experts of one layer, given what stood before them.
-  Checkpoint with(const std::function<void(Checkpoint&, const std::string& place, const Experts&)>& put) const {
+  Checkpoint with(
+      const std::function<void(Checkpoint&, const std::string& place, const Experts&)>& put) const {
     Checkpoint c = checkpoint;
     for (const auto& [place, experts] : take_stacked(c)) put(c, place, experts);
     return c;
@@ -357,16 +384,28 @@ constexpr std::array kW = {"w1", "w3", "w2"};
 TEST_F(Layouts, GemmaExpertsInEveryLayout) {
   constexpr const char* kGolden = "gemma/26b";
   const StackedCheckpoint stacked(kGolden);
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "one by one");
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }), "one by one, gate and up in one");
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, before_experts(at) + "moe.experts.", e, kProj); }),
-              "moe.experts");
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_stacked(c, before_experts(at) + "moe.experts.", e); }),
-              "moe.experts stacked");
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_stacked_apart(c, at + "switch_glu.", e); }), "switch_glu");
-  int n = 0;
   expect_same(kGolden,
-              stacked.with([&](auto& c, auto& at, auto& e) { n++ % 2 == 0 ? put_one_by_one(c, at, e, kProj) : put_stacked(c, at, e); }),
+              stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }),
+              "one by one");
+  expect_same(kGolden,
+              stacked.with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }),
+              "one by one, gate and up in one");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) {
+    put_one_by_one(c, before_experts(at) + "moe.experts.", e, kProj);
+  }),
+              "moe.experts");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) {
+    put_stacked(c, before_experts(at) + "moe.experts.", e);
+  }),
+              "moe.experts stacked");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) {
+    put_stacked_apart(c, at + "switch_glu.", e);
+  }),
+              "switch_glu");
+  int n = 0;
+  expect_same(kGolden, stacked.with([&](auto& c, auto& at, auto& e) {
+    n++ % 2 == 0 ? put_one_by_one(c, at, e, kProj) : put_stacked(c, at, e);
+  }),
               "layer by layer another");
   expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) {
     put_one_by_one(c, at, e, kProj);
@@ -379,27 +418,47 @@ TEST_F(Layouts, GemmaExpertsInEveryLayout) {
 TEST_F(Layouts, LagunaExpertsInEveryLayout) {
   constexpr const char* kGolden = "laguna/stacked";
   const StackedCheckpoint stacked(kGolden);
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "one by one");
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }), "one by one, gate and up in one");
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_stacked_apart(c, before_experts(at) + "switch_mlp.", e); }),
+  expect_same(kGolden,
+              stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }),
+              "one by one");
+  expect_same(kGolden,
+              stacked.with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }),
+              "one by one, gate and up in one");
+  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) {
+    put_stacked_apart(c, before_experts(at) + "switch_mlp.", e);
+  }),
               "switch_mlp");
 }
 
 TEST_F(Layouts, ZayaExpertsInEveryLayout) {
   constexpr const char* kGolden = "zaya/full";
   const StackedCheckpoint stacked(kGolden);
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "one by one");
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }), "one by one, gate and up in one");
+  expect_same(kGolden,
+              stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }),
+              "one by one");
+  expect_same(kGolden,
+              stacked.with([](auto& c, auto& at, auto& e) { put_fused_one_by_one(c, at, e); }),
+              "one by one, gate and up in one");
 }
 
 TEST_F(Layouts, DeepseekExpertsInEveryLayout) {
   constexpr const char* kGolden = "deepseek_v4/flash_modules";
   const StackedCheckpoint stacked(kGolden);
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kW); }), "mlp.experts.N.w1");
-  expect_same(kGolden, stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }), "mlp.experts.N.gate_proj");
-  const auto ffn = [](const std::string& at) { return at.substr(0, at.find(".mlp.")) + ".ffn.experts."; };
-  expect_same(kGolden, stacked.with([&](auto& c, auto& at, auto& e) { put_one_by_one(c, ffn(at), e, kW); }), "ffn.experts.N.w1");
-  expect_same(kGolden, stacked.with([&](auto& c, auto& at, auto& e) { put_stacked(c, ffn(at), e); }), "ffn.experts stacked");
+  expect_same(kGolden,
+              stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kW); }),
+              "mlp.experts.N.w1");
+  expect_same(kGolden,
+              stacked.with([](auto& c, auto& at, auto& e) { put_one_by_one(c, at, e, kProj); }),
+              "mlp.experts.N.gate_proj");
+  const auto ffn = [](const std::string& at) {
+    return at.substr(0, at.find(".mlp.")) + ".ffn.experts.";
+  };
+  expect_same(kGolden,
+              stacked.with([&](auto& c, auto& at, auto& e) { put_one_by_one(c, ffn(at), e, kW); }),
+              "ffn.experts.N.w1");
+  expect_same(kGolden,
+              stacked.with([&](auto& c, auto& at, auto& e) { put_stacked(c, ffn(at), e); }),
+              "ffn.experts stacked");
 }
 
 TEST_F(Layouts, ExpertsThatAreMissingOrDoubledAreErrors) {
@@ -428,7 +487,8 @@ TEST_F(Layouts, ExpertsOneByOneBehindACache) {
   ASSERT_TRUE(resident.ok());
   const auto layout = expert_cache_layout(resident->impl().arch, WeightFormat::kF32, 1, UINT64_MAX);
   ASSERT_TRUE(layout.ok());
-  cached.expert_cache = static_cast<uint64_t>(layout->max_top_k) * layout->slot_bytes + layout->widen_bytes;
+  cached.expert_cache =
+      static_cast<uint64_t>(layout->max_top_k) * layout->slot_bytes + layout->widen_bytes;
   const std::vector<int32_t> prompt = golden_cases(kGolden).front().prompt;
   EXPECT_EQ(logits_of(folder, prompt, cached), run_logits(*resident, prompt, 0));
 }
@@ -438,10 +498,11 @@ TEST_F(Layouts, ExpertsOneByOneBehindACache) {
 // Every family without the prefix that it is saved with, and with what training may have wrapped
 // around it.
 TEST_F(Layouts, NamesWithoutPrefixOrWithWrappers) {
-  for (const char* golden :
-       {"gemma/gemma3", "laguna/stacked", "laguna/per_element", "zaya/full", "zaya/november", "deepseek_v4/flash_modules"}) {
+  for (const char* golden : {"gemma/gemma3", "laguna/stacked", "laguna/per_element", "zaya/full",
+                             "zaya/november", "deepseek_v4/flash_modules"}) {
     Checkpoint bare(golden), wrapped(golden);
-    bare.rename([](const std::string& name) { return name.starts_with("model.") ? name.substr(6) : name; });
+    bare.rename(
+        [](const std::string& name) { return name.starts_with("model.") ? name.substr(6) : name; });
     expect_same(golden, bare, "bare");
     wrapped.rename([](const std::string& name) { return "_orig_mod." + name; });
     expect_same(golden, wrapped, "wrapped");
@@ -452,8 +513,10 @@ TEST_F(Layouts, DerivedBuffersChangeNothing) {
   for (const char* golden : {"gemma/e2b", "laguna/xs2", "zaya/full", "deepseek_v4/released"}) {
     Checkpoint c(golden);
     const Tensor noise{DType::kF32, {2}, std::vector<std::byte>(8, std::byte{0x41})};
-    for (const char* name : {"model.rotary_emb.inv_freq", "model.layers.0.self_attn.rotary_emb.inv_freq", "layers.0.attn.freqs_cis",
-                             "model.rotary_emb.full_attention_inv_freq", "model.rotary_emb.main_original_inv_freq"})
+    for (const char* name :
+         {"model.rotary_emb.inv_freq", "model.layers.0.self_attn.rotary_emb.inv_freq",
+          "layers.0.attn.freqs_cis", "model.rotary_emb.full_attention_inv_freq",
+          "model.rotary_emb.main_original_inv_freq"})
       c.tensors[name] = noise;
     expect_same(golden, c, "buffers");
   }
@@ -468,21 +531,24 @@ TEST_F(Layouts, ValuesThatAreTheKeysProjection) {
   for (const auto& [name, t] : plain.tensors) {
     constexpr std::string_view kKeys = "k_proj.weight";
     const std::string place = name.substr(0, name.size() - std::min(name.size(), kKeys.size()));
-    if (name.ends_with(kKeys) && !plain.tensors.contains(place + "v_proj.weight")) places.push_back(place);
+    if (name.ends_with(kKeys) && !plain.tensors.contains(place + "v_proj.weight"))
+      places.push_back(place);
   }
   ASSERT_FALSE(places.empty());
   Checkpoint copied = plain, renamed = plain, different = plain;
   for (const std::string& place : places) {
     copied.tensors[place + "v_proj.weight"] = plain.tensors.at(place + "k_proj.weight");
     renamed.tensors[place + "v_proj.weight"] = renamed.take(place + "k_proj.weight");
-    different.tensors[place + "v_proj.weight"] = plain.tensors.at(place + "k_proj.weight").negated();
+    different.tensors[place + "v_proj.weight"] =
+        plain.tensors.at(place + "k_proj.weight").negated();
   }
   expect_same(kGolden, copied, "copied");
   expect_same(kGolden, renamed, "under the other name");
   EXPECT_THAT(notices_.lines, IsEmpty());
   expect_same(kGolden, different, "different");
   EXPECT_THAT(notices_.lines, ::testing::Each(HasSubstr("and is not read: attention_k_eq_v")));
-  const std::string rest = places.size() == 1 ? "projection" : fmt::format("; so are {} others", places.size() - 1);
+  const std::string rest =
+      places.size() == 1 ? "projection" : fmt::format("; so are {} others", places.size() - 1);
   EXPECT_THAT(notices_.lines, ::testing::Each(::testing::EndsWith(rest)));
 }
 

@@ -1,8 +1,8 @@
-// Contexts of several spans of keys, of rings that wrap often and of many pages: the same bits in steps of one token, of a few, of a whole
-// prompt, in a batch, and on any number of threads.
+// Contexts of several spans of keys, of rings that wrap often and of many pages: the same bits in
+// steps of one token, of a few, of a whole prompt, in a batch, and on any number of threads.
 #include <fmt/format.h>
 
-#include "engine/model_impl.h"
+#include "api/model_impl.h"
 #include "testing/steps.h"
 
 namespace longhaul::testing {
@@ -23,7 +23,10 @@ std::vector<Case> cases() {
   return {
       {"narrow_windows", "gemma/e2b", {}, {f32, bf16, q8}},
       {"wide_windows", "gemma/e2b", {"sliding_window=600"}, {f32, bf16, q8}},
-      {"many_key_heads", "laguna/xs", {"max_position_embeddings=4096", "sliding_window=300"}, {bf16, q8}},
+      {"many_key_heads",
+       "laguna/xs",
+       {"max_position_embeddings=4096", "sliding_window=300"},
+       {bf16, q8}},
       {"convolutions", "zaya/full", {"max_position_embeddings=4096"}, {f32, bf16, q8}},
       {"entries", "deepseek_v4/flash", {"max_position_embeddings=4096"}, {f32, q8, released}},
       {"many_entries", "deepseek_v4/released", {}, {bf16, released}},
@@ -35,7 +38,8 @@ std::vector<int32_t> tokens_for(const Model& model) {
   uint32_t state = 1;
   for (int64_t i = 0; i < kTokens; ++i) {
     state = state * 1664525u + 1013904223u;
-    tokens.push_back(static_cast<int32_t>((state >> 8) % static_cast<uint32_t>(model.vocab_size())));
+    tokens.push_back(
+        static_cast<int32_t>((state >> 8) % static_cast<uint32_t>(model.vocab_size())));
   }
   return tokens;
 }
@@ -57,32 +61,39 @@ TEST_P(LongContext, AnyStepsGiveTheSameBits) {
     const std::vector<int32_t> tokens = tokens_for(model);
     const int64_t v = model.vocab_size();
     Sequence at_once = new_sequence(model);
-    const std::vector<float> whole = in_steps(model, at_once, tokens, {static_cast<size_t>(kTokens)});
+    const std::vector<float> whole =
+        in_steps(model, at_once, tokens, {static_cast<size_t>(kTokens)});
     const std::span all(tokens);
     for (const std::vector<size_t>& sizes : {std::vector<size_t>{512}, {509, 1, 7}}) {
       Sequence sequence = new_sequence(model);
-      EXPECT_EQ(difference(in_steps(model, sequence, tokens, sizes), whole, v), "") << format.name() << ", steps of " << sizes[0];
+      EXPECT_EQ(difference(in_steps(model, sequence, tokens, sizes), whole, v), "")
+          << format.name() << ", steps of " << sizes[0];
     }
     Sequence one_by_one = new_sequence(model);
     step(model, {{&one_by_one, all.first(kTokens / 2), LogitsWanted::kNone}});
-    EXPECT_EQ(
-        difference(in_steps(model, one_by_one, all.subspan(kTokens / 2), {1}), rows_of(whole, kTokens / 2, kTokens - kTokens / 2, v), v),
-        "")
+    EXPECT_EQ(difference(in_steps(model, one_by_one, all.subspan(kTokens / 2), {1}),
+                         rows_of(whole, kTokens / 2, kTokens - kTokens / 2, v), v),
+              "")
         << format.name() << ", steps of 1";
     // Few rows at the end of a long context: their spans are shared out over threads.
     Sequence sequence = new_sequence(shared);
-    EXPECT_EQ(difference(in_steps(shared, sequence, tokens, {static_cast<size_t>(kTokens) - 40, 1, 3}), whole, v), "") << format.name();
+    EXPECT_EQ(
+        difference(in_steps(shared, sequence, tokens, {static_cast<size_t>(kTokens) - 40, 1, 3}),
+                   whole, v),
+        "")
+        << format.name();
     Sequence first = new_sequence(shared), second = new_sequence(shared);
     step(shared, {{&first, all.first(2200), LogitsWanted::kNone}});
     step(shared, {{&second, all.first(700), LogitsWanted::kNone}});
-    const auto together =
-        step(shared, {{&first, all.subspan(2200, 2), LogitsWanted::kAll}, {&second, all.subspan(700, 30), LogitsWanted::kAll}});
+    const auto together = step(shared, {{&first, all.subspan(2200, 2), LogitsWanted::kAll},
+                                        {&second, all.subspan(700, 30), LogitsWanted::kAll}});
     EXPECT_EQ(difference(together[0], rows_of(whole, 2200, 2, v), v), "") << format.name();
     EXPECT_EQ(difference(together[1], rows_of(whole, 700, 30, v), v), "") << format.name();
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, LongContext, ::testing::ValuesIn(cases()), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Models, LongContext, ::testing::ValuesIn(cases()),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace longhaul::testing

@@ -1,21 +1,24 @@
-// Any bytes as messages for the DSML encoder, and as the Python file that its fixed texts come from.
+// Any bytes as messages for the DSML encoder, and as the Python file that its fixed texts come
+// from.
 #include <cstdint>
 #include <string_view>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "check_error.h"
 #include "text/chat/dsml.h"
 #include "text/chat/dsml_encoder.h"
 #include "text/chat/python_strings.h"
-#include "text/utf8.h"
 
 namespace {
 
 using namespace longhaul;
 
 const DsmlEncoder& encoder() {
-  static const DsmlEncoder kEncoder(DsmlProse::parse(
-      "REASONING_EFFORT_MAX = 'max'\nTOOLS_TEMPLATE = '{dsml_token}{tool_schemas}'\nresponse_format_template = '{schema}'\n", "prose"));
+  static const DsmlEncoder kEncoder(
+      DsmlProse::parse("REASONING_EFFORT_MAX = 'max'\nTOOLS_TEMPLATE = "
+                       "'{dsml_token}{tool_schemas}'\nresponse_format_template = '{schema}'\n",
+                       "prose"));
   return kEncoder;
 }
 
@@ -24,7 +27,8 @@ void encode(std::string_view text) {
   if (!messages.ok()) return;
   for (const bool thinking : {false, true}) {
     for (const bool drop : {false, true}) {
-      const auto prompt = encoder().encode(*messages, {.thinking = thinking, .max_effort = true, .drop_thinking = drop});
+      const auto prompt = encoder().encode(
+          *messages, {.thinking = thinking, .max_effort = true, .drop_thinking = drop});
       if (prompt.ok()) {
         LH_CHECK(prompt->starts_with(dsml::kBos) && !find_invalid_utf8(*prompt));
       } else {

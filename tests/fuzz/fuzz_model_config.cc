@@ -1,4 +1,5 @@
-// config.json to a description, then everything that is told about it before a weight is read: weights, plans, reports, each what-if.
+// config.json to a description, then everything that is told about it before a weight is read:
+// weights, plans, reports, each what-if.
 
 #include <cmath>
 #include <cstdint>
@@ -29,14 +30,17 @@ void check_angles(const RopeSpec& rope) {
 void check_weights(const Architecture& arch) {
   for_each_weight(arch, [&](WeightId id) {
     const WeightSpec& w = arch.weight(id);
-    LH_CHECK(w.rows > 0 && w.cols > 0 && w.n_elements() > 0 && w.n_elements() <= w.n_tensors * arch.tensor_of(id).n_elements());
+    LH_CHECK(w.rows > 0 && w.cols > 0 && w.n_elements() > 0 &&
+             w.n_elements() <= w.n_tensors * arch.tensor_of(id).n_elements());
   });
   for (const Block& block : arch.blocks) {
     const auto* attention = attention_of(block.mixer);
     if (attention == nullptr) continue;
     const StateSpec& state = arch.state(attention->state);
-    LH_CHECK(state.n_kv_heads == attention->n_kv_heads && state.head_dim == attention->head_dim && state.window == attention->window);
-    LH_CHECK(attention->n_heads % attention->n_kv_heads == 0 && attention->rope.live_pairs <= attention->rope.n_pairs);
+    LH_CHECK(state.n_kv_heads == attention->n_kv_heads && state.head_dim == attention->head_dim &&
+             state.window == attention->window);
+    LH_CHECK(attention->n_heads % attention->n_kv_heads == 0 &&
+             attention->rope.live_pairs <= attention->rope.n_pairs);
     check_angles(attention->rope);
   }
 }
@@ -48,9 +52,12 @@ void price(const Architecture& arch, PlanRequest request) {
     return;
   }
   LH_CHECK(plan->total_bytes >= plan->weight_bytes && plan->total_bytes >= plan->state_bytes);
-  LH_CHECK(plan->decode_flops_per_token > plan->decode_attention_flops && plan->prefill_flops >= plan->prefill_flops_skip);
-  LH_CHECK(plan->decode_read_bytes >= plan->decode_read_weight_bytes && plan->params_total >= plan->layers.front().params);
-  if (request.memory && plan->max_context > 0) LH_CHECK(*plan->max_context >= request.context || plan->total_bytes > *request.memory);
+  LH_CHECK(plan->decode_flops_per_token > plan->decode_attention_flops &&
+           plan->prefill_flops >= plan->prefill_flops_skip);
+  LH_CHECK(plan->decode_read_bytes >= plan->decode_read_weight_bytes &&
+           plan->params_total >= plan->layers.front().params);
+  if (request.memory && plan->max_context > 0)
+    LH_CHECK(*plan->max_context >= request.context || plan->total_bytes > *request.memory);
 }
 
 }  // namespace
@@ -66,7 +73,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   check_weights(*arch);
   (void)inspect_report(*arch);
   (void)inspect_json(*arch).dump();
-  for (const int64_t context : {int64_t{1}, int64_t{4096}, arch->max_positions, kMaxPlannedContext, INT64_MAX}) {
+  for (const int64_t context :
+       {int64_t{1}, int64_t{4096}, arch->max_positions, kMaxPlannedContext, INT64_MAX}) {
     price(*arch, {.context = context, .memory = uint64_t{1} << 34});
   }
   // The widest request there is.
@@ -82,10 +90,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto edited = apply_what_if(*arch, name);
     if (!edited.ok()) continue;
     check_weights(*edited);
-    price(*edited, {.context = kMaxPlannedContext, .batch = 1 << 16, .weights = WeightFormat::kF32, .kv = DType::kF32});
+    price(*edited, {.context = kMaxPlannedContext,
+                    .batch = 1 << 16,
+                    .weights = WeightFormat::kF32,
+                    .kv = DType::kF32});
   }
   // With each report's comparison of all edits; once, as it costs the most.
   const PlanRequest request{.context = 4096};
-  if (const auto plan = make_plan(*arch, request); plan.ok()) (void)plan_report(*arch, *plan, request);
+  if (const auto plan = make_plan(*arch, request); plan.ok())
+    (void)plan_report(*arch, *plan, request);
   return 0;
 }

@@ -1,5 +1,6 @@
-// Any text as a model's answer, in each format: however it is cut, the parts are the same; arguments are JSON objects; no marker is
-// left, except in code; and where there is no marker, nothing of the text is missing.
+// Any text as a model's answer, in each format: however it is cut, the parts are the same;
+// arguments are JSON objects; no marker is left, except in code; and where there is no marker,
+// nothing of the text is missing.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -7,9 +8,9 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "text/chat/loose_values.h"
 #include "text/chat/reply_parser.h"
-#include "text/utf8.h"
 
 namespace {
 
@@ -20,7 +21,8 @@ std::string shown(const Reply& reply) {
   std::string out = reply.reasoning + '\0' + reply.content + '\0';
   for (const ToolCall& call : reply.tool_calls) out += call.name + '\0' + call.arguments + '\0';
   for (const ReplyNote& note : reply.notes) {
-    out += std::string(to_string(note.kind)) + '\0' + note.call + '\0' + note.detail + '\0' + std::to_string(note.count) + '\0';
+    out += std::string(to_string(note.kind)) + '\0' + note.call + '\0' + note.detail + '\0' +
+           std::to_string(note.count) + '\0';
   }
   return out;
 }
@@ -50,7 +52,8 @@ struct Parts {
   Kind last = Kind::kToolCall;
 };
 
-std::string read(const ReplyFormat& format, const Tools& tools, bool inside, std::string_view text, size_t piece, Reply* reply = nullptr) {
+std::string read(const ReplyFormat& format, const Tools& tools, bool inside, std::string_view text,
+                 size_t piece, Reply* reply = nullptr) {
   ReplyParser parser(format, tools, inside);
   Parts parts;
   for (size_t at = 0; at < text.size(); at += piece) parts.add(parser.push(text.substr(at, piece)));
@@ -91,8 +94,9 @@ bool write_braces(const Json& value, std::string& out) {
   if (const auto* members = value.as_object()) {
     return write_all(*members, '{', '}', [&](const Json::Member& member) {
       out += member.first + ':';
-      const bool simple =
-          !member.first.empty() && member.first.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789") == std::string::npos;
+      const bool simple = !member.first.empty() &&
+                          member.first.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789") ==
+                              std::string::npos;
       return simple && write_braces(member.second, out);
     });
   }
@@ -119,15 +123,20 @@ void check_exact(const ReplyFormat& format, const ToolCall& call, const std::str
   parser.push(format.call_open + body + format.call_close);
   parser.finish();
   const Reply& reply = parser.reply();
-  LH_CHECK(reply.notes.empty() && reply.content.empty() && reply.reasoning.empty() && reply.tool_calls.size() == 1);
-  LH_CHECK(reply.tool_calls[0].name == call.name && reply.tool_calls[0].arguments == call.arguments);
+  LH_CHECK(reply.notes.empty() && reply.content.empty() && reply.reasoning.empty() &&
+           reply.tool_calls.size() == 1);
+  LH_CHECK(reply.tool_calls[0].name == call.name &&
+           reply.tool_calls[0].arguments == call.arguments);
 }
 
 void check_read_back(const ReplyFormat& format, const ToolCall& call) {
-  const std::string object = "{\"name\": " + Json(call.name).dump() + ", \"arguments\": " + call.arguments + "}";
-  if (depth(*parse_json(call.arguments, "arguments")) < kMaxCallDepth) check_exact(format, call, object);
+  const std::string object =
+      "{\"name\": " + Json(call.name).dump() + ", \"arguments\": " + call.arguments + "}";
+  if (depth(*parse_json(call.arguments, "arguments")) < kMaxCallDepth)
+    check_exact(format, call, object);
   std::string braces = "call:" + call.name;
-  if (call.name.find_first_of(" \t\r()[]\"'`,;") == std::string::npos && write_braces(*parse_json(call.arguments, "arguments"), braces)) {
+  if (call.name.find_first_of(" \t\r()[]\"'`,;") == std::string::npos &&
+      write_braces(*parse_json(call.arguments, "arguments"), braces)) {
     check_exact(format, call, braces);
   }
 }
@@ -135,12 +144,13 @@ void check_read_back(const ReplyFormat& format, const ToolCall& call) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const std::vector<ReplyFormat> kFormats = {find_reply_format("", nullptr),
-                                                    find_reply_format("<think></think><tool_call>", nullptr),
-                                                    find_reply_format("<think>\n</think><tool_call>", nullptr),
-                                                    find_reply_format("<|channel><channel|><|tool_call>", nullptr),
-                                                    find_reply_format("<think>\n</think><zyphra_tool_call>", nullptr),
-                                                    find_reply_format("</think>｜DSML｜", nullptr)};
+  static const std::vector<ReplyFormat> kFormats = {
+      find_reply_format("", nullptr),
+      find_reply_format("<think></think><tool_call>", nullptr),
+      find_reply_format("<think>\n</think><tool_call>", nullptr),
+      find_reply_format("<|channel><channel|><|tool_call>", nullptr),
+      find_reply_format("<think>\n</think><zyphra_tool_call>", nullptr),
+      find_reply_format("</think>｜DSML｜", nullptr)};
   static const Tools kTools = *Tools::parse(
       R"([{"name": "f", "parameters": {"properties": {"a": {"type": "string"}, "b": {"type": ["integer", "null"]}, "c": {"type": "array"}}}}])",
       "tools");
@@ -158,13 +168,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   LH_CHECK(!find_invalid_utf8(reply.reasoning) && !find_invalid_utf8(reply.content));
   for (const ToolCall& call : reply.tool_calls) {
     const auto arguments = parse_json(call.arguments, "arguments");
-    LH_CHECK(!call.name.empty() && arguments.ok() && arguments->as_object() != nullptr && arguments->dump_spaced() == call.arguments);
+    LH_CHECK(!call.name.empty() && arguments.ok() && arguments->as_object() != nullptr &&
+             arguments->dump_spaced() == call.arguments);
     LH_CHECK(call.name.find_first_of("<>\n") == call.name.npos);
     if (!format.call_open.empty()) check_read_back(format, call);
   }
-  if (text.find('`') == text.npos) LH_CHECK(!has_marker(format, reply.reasoning) && !has_marker(format, reply.content));
-  const bool plain =
-      text.find('<') == text.npos && text.find('\n') == text.npos && text.find("call:") == text.npos && !text.starts_with('f');
+  if (text.find('`') == text.npos)
+    LH_CHECK(!has_marker(format, reply.reasoning) && !has_marker(format, reply.content));
+  const bool plain = text.find('<') == text.npos && text.find('\n') == text.npos &&
+                     text.find("call:") == text.npos && !text.starts_with('f');
   if (plain) LH_CHECK(reply.reasoning + reply.content == text && reply.notes.empty());
   return 0;
 }

@@ -1,4 +1,5 @@
-// A safetensors file from memory. What is accepted must hold what the header promises: tensors that cover the data exactly.
+// A safetensors file from memory. What is accepted must hold what the header promises: tensors that
+// cover the data exactly.
 
 #include <cstdint>
 

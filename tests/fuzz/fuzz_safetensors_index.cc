@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   size_t n_tensors = 0;
   for (const auto& [file, n] : index->files) {
-    LH_CHECK(!file.empty() && file != ".." && file.find('/') == file.npos && file.find('\0') == file.npos);
+    LH_CHECK(!file.empty() && file != ".." && file.find('/') == file.npos &&
+             file.find('\0') == file.npos);
     LH_CHECK(n > 0);
     n_tensors += n;
   }

@@ -1,4 +1,5 @@
-// A saved state from bytes: magic, fingerprint and checksum are put right, so that what stands behind them is reached.
+// A saved state from bytes: magic, fingerprint and checksum are put right, so that what stands
+// behind them is reached.
 
 #include <xxhash.h>
 
@@ -10,8 +11,8 @@
 #include "base/check.h"
 #include "base/mapped_file.h"
 #include "check_error.h"
-#include "engine/sequence.h"
 #include "models/registry.h"
+#include "runtime/sequence.h"
 
 namespace {
 
@@ -28,7 +29,8 @@ constexpr const char* kConfigs[] = {
         "o_groups": 1, "index_head_dim": 16, "sliding_window": 16, "compress_ratios": [0, 4, 128]})"};
 
 std::vector<std::byte> prefix(const Architecture& arch) {
-  const auto path = std::filesystem::temp_directory_path() / ("longhaul-fuzz-state." + std::to_string(reinterpret_cast<uintptr_t>(&arch)));
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("longhaul-fuzz-state." + std::to_string(reinterpret_cast<uintptr_t>(&arch)));
   const auto sequence = Sequence::create(arch, DType::kF32, kContext);
   LH_CHECK(sequence.ok() && sequence->save(path.string()).ok());
   const auto file = MappedFile::open(path.string());

@@ -1,12 +1,13 @@
-// The first bytes, up to a 0xFF, are a tokenizer.json; where it loads, the rest is encoded and decoded.
+// The first bytes, up to a 0xFF, are a tokenizer.json; where it loads, the rest is encoded and
+// decoded.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "base/utf8.h"
 #include "check_error.h"
-#include "text/tokenizer.h"
-#include "text/utf8.h"
+#include "text/tokenizer/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using longhaul::Detokenizer;

@@ -1,5 +1,5 @@
-// Logits and greedy continuations against the reference implementation, for every checkpoint under tests/golden. ORIGIN.txt beside each tells
-// which script and versions computed it.
+// Logits and greedy continuations against the reference implementation, for every checkpoint under
+// tests/golden. ORIGIN.txt beside each tells which script and versions computed it.
 #include <algorithm>
 
 #include "testing/checkpoint.h"
@@ -17,7 +17,8 @@ TEST_P(Golden, LogitsEqualTheReference) {
   const auto cases = golden_cases(GetParam());
   ASSERT_FALSE(cases.empty());
   for (const GoldenCase& c : cases) {
-    EXPECT_LE(max_difference(run_logits(model, c.prompt, 0), c.logits), kTolerance) << c.prompt.size() << " tokens";
+    EXPECT_LE(max_difference(run_logits(model, c.prompt, 0), c.logits), kTolerance)
+        << c.prompt.size() << " tokens";
   }
 }
 
@@ -41,8 +42,8 @@ TEST_P(Golden, GreedyContinuationIsTheReferences) {
   }
 }
 
-// Where a token goes to another expert or attends to another entry than the reference's, its logits may still be close. The prompt in one
-// step, what follows token by token.
+// Where a token goes to another expert or attends to another entry than the reference's, its logits
+// may still be close. The prompt in one step, what follows token by token.
 TEST_P(Golden, ChoicesAtEveryTokenAreTheReferences) {
   const Model model = load_f32(GetParam());
   for (const GoldenCase& c : golden_cases(GetParam())) {
@@ -55,7 +56,8 @@ TEST_P(Golden, ChoicesAtEveryTokenAreTheReferences) {
       ASSERT_NE(it, found.end()) << what;
       ASSERT_EQ(it->second.size(), c.prompt.size() + steps.size() - 1) << what;
       ASSERT_EQ(sets.size(), it->second.size()) << what;
-      for (size_t t = 0; t < sets.size(); ++t) ASSERT_EQ(it->second[t], sets[t]) << what << " at token " << t << " of " << c.prompt.size();
+      for (size_t t = 0; t < sets.size(); ++t)
+        ASSERT_EQ(it->second[t], sets[t]) << what << " at token " << t << " of " << c.prompt.size();
     }
   }
 }

@@ -1,11 +1,12 @@
-// What fewer bits cost a trained model: perplexity of the demo on its held-out text, measured as `longhaul score` does, and the errors of its weights.
+// What fewer bits cost a trained model: perplexity of the demo on its held-out text, measured as
+// `longhaul score` does, and the errors of its weights.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "base/numbers.h"
 #include "formats/safetensors.h"
-#include "kernels/quantise.h"
+#include "kernels/codecs/quantise.h"
 #include "longhaul/tools.h"
 #include "testing/checkpoint.h"
 
@@ -36,13 +37,14 @@ TEST(DemoQuality, FewerBitsCostLittlePerplexity) {
   EXPECT_LE(perplexity("bf16", "q8") / base, 1.001);
 }
 
-// Squared error of Q4_0: 32 weights share a scale, the one of largest size over -8; codes are 0 to 15 less 8. The scale is not rounded here,
-// which favours it.
+// Squared error of Q4_0: 32 weights share a scale, the one of largest size over -8; codes are 0 to
+// 15 less 8. The scale is not rounded here, which favours it.
 double q4_0_error(const std::vector<float>& w) {
   double error = 0;
   for (size_t group = 0; group < w.size(); group += 32) {
     const float* x = w.data() + group;
-    const float largest = *std::max_element(x, x + 32, [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+    const float largest =
+        *std::max_element(x, x + 32, [](float a, float b) { return std::fabs(a) < std::fabs(b); });
     const float d = largest / -8, inverse = d != 0 ? 1 / d : 0;
     for (int i = 0; i < 32; ++i) {
       const float code = std::min(15.0f, std::floor(x[i] * inverse + 8.5f)) - 8;
@@ -65,7 +67,8 @@ TEST(DemoQuality, Q4RoundsEveryMatrixBetterThanQ4_0) {
       w[i] = to_f32(x);
     }
     std::vector<std::byte> packed(packed_bytes(DType::kQ4, t.shape[0], t.shape[1]));
-    const auto error = quantise_rows(t.bytes.data(), t.dtype, 0, t.shape[0], t.shape[1], DType::kQ4, packed.data());
+    const auto error = quantise_rows(t.bytes.data(), t.dtype, 0, t.shape[0], t.shape[1], DType::kQ4,
+                                     packed.data());
     ASSERT_TRUE(error.ok());
     EXPECT_LT(error->squared_error, q4_0_error(w)) << t.name;
     ++n;

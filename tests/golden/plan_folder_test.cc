@@ -1,11 +1,12 @@
-// The plan of a folder is what loading it allocates: original checkpoints of every kind, folders of packed weights, and what neither can be kept as.
+// The plan of a folder is what loading it allocates: original checkpoints of every kind, folders of
+// packed weights, and what neither can be kept as.
 #include <gmock/gmock.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "api/model_impl.h"
 #include "base/json.h"
-#include "engine/model_impl.h"
 #include "formats/formats_testing.h"
 #include "longhaul/tools.h"
 #include "testing/checkpoint.h"
@@ -21,7 +22,8 @@ constexpr int64_t kContext = 96;
 uint64_t integer(const Json& json, const char* key) {
   const Json* value = json.find(key);
   EXPECT_TRUE(value != nullptr && value->as_int() != nullptr) << key;
-  return value == nullptr || value->as_int() == nullptr ? 0 : static_cast<uint64_t>(*value->as_int());
+  return value == nullptr || value->as_int() == nullptr ? 0
+                                                        : static_cast<uint64_t>(*value->as_int());
 }
 
 PlanOptions plan_options(const std::string& weights = "auto") {
@@ -85,7 +87,8 @@ TEST_P(PlanOfFolder, OfPackedWeightsIsWhatMappingThemTakes) {
     EXPECT_EQ(weights_of(plan), weights);
     expect_allocated(plan, packed, plan_options());
     const Json original = plan_of(golden_folder(GetParam()), plan_options(weights));
-    for (const char* key : {"weight_bytes", "weight_bytes_mapped", "scratch_bytes", "total_bytes", "decode_read_bytes"})
+    for (const char* key : {"weight_bytes", "weight_bytes_mapped", "scratch_bytes", "total_bytes",
+                            "decode_read_bytes"})
       EXPECT_EQ(integer(plan, key), integer(original, key)) << key;
   }
 }
@@ -98,7 +101,8 @@ TEST_P(PlanOfFolder, OfMadeUpPackedWeightsIsThatOfPackedOnes) {
     const std::string made_up = folder.path() + "/" + weights;
     const Status status = synthesize(golden_folder(GetParam()), made_up, {.weights = weights});
     ASSERT_TRUE(status.ok()) << status.error().text();
-    const Json plan = plan_of(made_up), original = plan_of(golden_folder(GetParam()), plan_options(weights));
+    const Json plan = plan_of(made_up),
+               original = plan_of(golden_folder(GetParam()), plan_options(weights));
     expect_allocated(plan, made_up, plan_options());
     for (const char* key : {"weight_bytes", "scratch_bytes", "decode_read_bytes"})
       EXPECT_EQ(integer(plan, key), integer(original, key)) << key;
@@ -120,7 +124,8 @@ TEST(SynthPacked, RefusesWhatIsNoPackedFormat) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PlanOfFolder);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, PlanOfFolder, ::testing::ValuesIn(golden_checkpoints()), test_name);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, PlanOfFolder, ::testing::ValuesIn(golden_checkpoints()),
+                         test_name);
 
 TEST(PlanOfFolder, ReleasedAsFp8IsPricedSo) {
   EXPECT_EQ(weights_of(plan_of(golden_folder("deepseek_v4/fp8_fp4"))), "released");
@@ -129,7 +134,8 @@ TEST(PlanOfFolder, ReleasedAsFp8IsPricedSo) {
   const std::string packed = folder.path() + "/packed";
   ASSERT_TRUE(quantize(golden_folder("deepseek_v4/fp8_fp4"), packed, {.weights = "released"}).ok());
   EXPECT_EQ(weights_of(plan_of(packed)), "released");
-  EXPECT_THAT(problem(packed, plan_options("bf16")), HasSubstr("packed as released; --weights bf16 needs the checkpoint"));
+  EXPECT_THAT(problem(packed, plan_options("bf16")),
+              HasSubstr("packed as released; --weights bf16 needs the checkpoint"));
 }
 
 // Where there are no weights the description is priced, in bf16 unless it tells of packed ones.
@@ -145,7 +151,8 @@ TEST(PlanOfFolder, WithoutWeightsIsThatOfTheDescription) {
   ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), folder.path() + "/q8", {.weights = "q8"}).ok());
   const std::string packed_config = folder.path() + "/q8/config.json";
   EXPECT_EQ(weights_of(plan_of(packed_config)), "q8");
-  EXPECT_EQ(integer(plan_of(packed_config), "weight_bytes"), integer(plan_of(folder.path() + "/q8"), "weight_bytes"));
+  EXPECT_EQ(integer(plan_of(packed_config), "weight_bytes"),
+            integer(plan_of(folder.path() + "/q8"), "weight_bytes"));
   EXPECT_THAT(problem(packed_config, plan_options("bf16")), HasSubstr("packed as q8"));
 }
 
@@ -155,7 +162,8 @@ TEST(PlanOfFolder, PackedWeightsArePricedInTheirOwnFormatAlone) {
   ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), packed, {.weights = "q4"}).ok());
   EXPECT_EQ(problem(packed, plan_options("q4")), "priced");
   for (const std::string weights : {"bf16", "f32", "q8", "released"})
-    EXPECT_THAT(problem(packed, plan_options(weights)), HasSubstr("packed as q4; --weights " + weights + " needs the checkpoint"));
+    EXPECT_THAT(problem(packed, plan_options(weights)),
+                HasSubstr("packed as q4; --weights " + weights + " needs the checkpoint"));
   PlanOptions against = plan_options("bf16");
   against.against = packed;
   EXPECT_THAT(problem("gemma-4-E2B", against), HasSubstr("packed as q4"));
@@ -183,7 +191,8 @@ TEST(PlanOfFolder, ComparedModelsAreEachKeptAsTheyAre) {
 
 TEST(PlanOfFolder, WhatCouldNotBeLoadedIsNotPriced) {
   const TemporaryFolder folder;
-  for (const char* file : {"config.json", "model-00001-of-00003.safetensors", "model.safetensors.index.json"})
+  for (const char* file :
+       {"config.json", "model-00001-of-00003.safetensors", "model.safetensors.index.json"})
     fs::copy(golden_folder("deepseek_v4/odd") + "/" + file, folder.path() + "/" + file);
   EXPECT_THAT(problem(folder.path()), HasSubstr("model-00003-of-00003.safetensors"));
   EXPECT_EQ(problem(folder.path() + "/config.json"), "priced");

@@ -1,11 +1,12 @@
-// Folders of packed weights: what `quantize` writes gives the logits of weights packed while loading, to the bit, and what is wrong with a folder is said.
+// Folders of packed weights: what `quantize` writes gives the logits of weights packed while
+// loading, to the bit, and what is wrong with a folder is said.
 #include <gmock/gmock.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "base/mapped_file.h"
-#include "engine/packed_folder.h"
+#include "checkpoint/packed_folder.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors_writer.h"
 #include "longhaul/tools.h"
@@ -40,11 +41,14 @@ TEST_P(Quantize, GivesTheLogitsOfPackingWhileLoading) {
     const std::string out = folder.path() + "/" + weights;
     const auto report = quantize(golden_folder(GetParam()), out, {.weights = weights});
     ASSERT_TRUE(report.ok()) << report.error().text();
-    const auto packed = Model::load(out, options("auto")), plain = Model::load(golden_folder(GetParam()), options(weights));
+    const auto packed = Model::load(out, options("auto")),
+               plain = Model::load(golden_folder(GetParam()), options(weights));
     ASSERT_TRUE(packed.ok()) << packed.error().text();
     ASSERT_TRUE(plain.ok()) << plain.error().text();
-    EXPECT_EQ(packed->load_stats().weight_bytes_resident, packed->load_stats().planned_weight_bytes);
-    EXPECT_EQ(packed->load_stats().weight_bytes_resident, plain->load_stats().weight_bytes_resident);
+    EXPECT_EQ(packed->load_stats().weight_bytes_resident,
+              packed->load_stats().planned_weight_bytes);
+    EXPECT_EQ(packed->load_stats().weight_bytes_resident,
+              plain->load_stats().weight_bytes_resident);
     EXPECT_EQ(packed->load_stats().weight_bytes_mapped, plain->load_stats().weight_bytes_mapped);
     for (const GoldenCase& c : golden_cases(GetParam()))
       EXPECT_EQ(run_logits(*packed, c.prompt, 0), run_logits(*plain, c.prompt, 0)) << weights;
@@ -52,7 +56,8 @@ TEST_P(Quantize, GivesTheLogitsOfPackingWhileLoading) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Quantize);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, Quantize, ::testing::ValuesIn(golden_checkpoints()), test_name);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Quantize, ::testing::ValuesIn(golden_checkpoints()),
+                         test_name);
 
 // A packed folder that each test damages.
 class PackedFolder : public ::testing::Test {
@@ -67,7 +72,8 @@ class PackedFolder : public ::testing::Test {
     return model.ok() ? "loaded" : model.error().text();
   }
   // Writes the tensors again, edited.
-  void rewrite(const std::function<void(std::vector<TensorDecl>&, std::vector<std::vector<std::byte>>&)>& edit) const {
+  void rewrite(const std::function<void(std::vector<TensorDecl>&,
+                                        std::vector<std::vector<std::byte>>&)>& edit) const {
     const std::string file = path() + "/model.safetensors", edited = path() + "/edited";
     std::vector<TensorDecl> decls;
     std::vector<std::vector<std::byte>> data;
@@ -82,7 +88,8 @@ class PackedFolder : public ::testing::Test {
     edit(decls, data);
     auto writer = SafetensorsWriter::create(edited, decls);
     ASSERT_TRUE(writer.ok()) << writer.error().text();
-    for (size_t i = 0; i < decls.size(); ++i) ASSERT_TRUE(writer->write(decls[i].name, data[i]).ok());
+    for (size_t i = 0; i < decls.size(); ++i)
+      ASSERT_TRUE(writer->write(decls[i].name, data[i]).ok());
     ASSERT_TRUE(writer->finish().ok());
     fs::rename(edited, file);
   }
@@ -135,7 +142,8 @@ TEST_F(PackedFolder, MissingTensorsAndUnclaimedOnesAreRefused) {
 TEST_F(PackedFolder, TensorsOfOtherSizesAreRefused) {
   rewrite([](auto& decls, auto& data) {
     decls.front().shape.back() += 64;
-    data.front().resize(static_cast<size_t>(decls.front().shape[0] * decls.front().shape[1] * decls.front().shape[2]));
+    data.front().resize(static_cast<size_t>(decls.front().shape[0] * decls.front().shape[1] *
+                                            decls.front().shape[2]));
   });
   EXPECT_THAT(problem(), HasSubstr("expected U8"));
 }
@@ -167,13 +175,16 @@ TEST_F(PackedFolder, IsNotQuantisedAgainAndNotOverwritten) {
 class ReleasedFolder : public PackedFolder {
  protected:
   void SetUp() override {
-    const auto report = quantize(golden_folder("deepseek_v4/fp8_fp4"), path(), {.weights = "released"});
+    const auto report =
+        quantize(golden_folder("deepseek_v4/fp8_fp4"), path(), {.weights = "released"});
     ASSERT_TRUE(report.ok()) << report.error().text();
     text_ = report->text;
   }
   // The first weight of this type.
   static size_t find(const std::vector<TensorDecl>& decls, const std::string& type) {
-    const auto it = std::find_if(decls.begin(), decls.end(), [&](const TensorDecl& t) { return t.name.find(type) != std::string::npos; });
+    const auto it = std::find_if(decls.begin(), decls.end(), [&](const TensorDecl& t) {
+      return t.name.find(type) != std::string::npos;
+    });
     EXPECT_NE(it, decls.end()) << type;
     return static_cast<size_t>(it - decls.begin());
   }
@@ -191,10 +202,12 @@ TEST_F(ReleasedFolder, HoldsEachWeightInItsOwnType) {
   ASSERT_TRUE(source.ok());
   std::map<std::string, int> n;
   for (const TensorInfo& t : source->all()) {
-    for (const char* type : {".f8_e4m3.", ".mxfp4.", ".bf16.", ".f32.", ".q8.", ".q4."}) n[type] += t.name.find(type) != std::string::npos;
+    for (const char* type : {".f8_e4m3.", ".mxfp4.", ".bf16.", ".f32.", ".q8.", ".q4."})
+      n[type] += t.name.find(type) != std::string::npos;
     EXPECT_FALSE(t.name.ends_with(".scale")) << "scales are in the panels";
   }
-  for (const char* type : {".f8_e4m3.", ".mxfp4.", ".bf16.", ".f32."}) EXPECT_GT(n[type], 0) << type;
+  for (const char* type : {".f8_e4m3.", ".mxfp4.", ".bf16.", ".f32."})
+    EXPECT_GT(n[type], 0) << type;
   for (const char* type : {".q8.", ".q4."}) EXPECT_EQ(n[type], 0) << type;
 }
 
@@ -245,7 +258,8 @@ TEST(QuantizeFails, LeavesNothing) {
     const auto source = open_safetensors(model + "/model.safetensors");
     ASSERT_TRUE(source.ok());
     for (const TensorInfo& t : source->all()) {
-      if (t.name.ends_with("layers.1.mlp.down_proj.weight")) at = static_cast<uint64_t>(t.bytes.data() - t.file->bytes().data());
+      if (t.name.ends_with("layers.1.mlp.down_proj.weight"))
+        at = static_cast<uint64_t>(t.bytes.data() - t.file->bytes().data());
     }
   }
   ASSERT_GT(at, 0u);

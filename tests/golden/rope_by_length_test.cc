@@ -26,13 +26,15 @@ std::vector<T> values(const TensorSource& source, const std::string& name) {
 }
 
 std::vector<Text> texts(const std::string& variant) {
-  const auto source = open_safetensors(golden_folder("rope_by_length/" + variant) + "/answers.safetensors");
+  const auto source =
+      open_safetensors(golden_folder("rope_by_length/" + variant) + "/answers.safetensors");
   EXPECT_TRUE(source.ok()) << source.error().text();
   std::vector<Text> all;
   for (int i = 0;; ++i) {
     const std::string end = "." + std::to_string(i);
     if (source->find("prompt" + end) == nullptr) return all;
-    all.push_back({values<int32_t>(*source, "prompt" + end), values<float>(*source, "whole" + end), values<float>(*source, "decoded" + end),
+    all.push_back({values<int32_t>(*source, "prompt" + end), values<float>(*source, "whole" + end),
+                   values<float>(*source, "decoded" + end),
                    static_cast<size_t>(values<int32_t>(*source, "split" + end).front())});
   }
 }
@@ -46,7 +48,8 @@ TEST_P(RopeByLength, APromptIsTurnedAsOneTextHoweverItIsCut) {
     const std::vector<float> whole = run_logits(model, t.prompt, 0);
     EXPECT_LE(max_difference(whole, t.whole), kTolerance) << t.prompt.size() << " tokens";
     for (const int64_t chunk : {1, 3, 7, 11})
-      EXPECT_EQ(difference(run_logits(model, t.prompt, chunk), whole, model.vocab_size()), "") << t.prompt.size() << " tokens by " << chunk;
+      EXPECT_EQ(difference(run_logits(model, t.prompt, chunk), whole, model.vocab_size()), "")
+          << t.prompt.size() << " tokens by " << chunk;
   }
 }
 
@@ -64,7 +67,8 @@ TEST_P(RopeByLength, WhatIsDecodedIsTurnedByTheLengthSoFar) {
     };
     take({t.prompt.begin(), t.prompt.begin() + static_cast<ptrdiff_t>(t.split)});
     for (size_t i = t.split; i < t.prompt.size(); ++i) take({t.prompt[i]});
-    EXPECT_LE(max_difference(logits, t.decoded), kTolerance) << t.prompt.size() << " tokens, " << t.split << " at once";
+    EXPECT_LE(max_difference(logits, t.decoded), kTolerance)
+        << t.prompt.size() << " tokens, " << t.split << " at once";
   }
 }
 

@@ -10,8 +10,8 @@
 #include <map>
 #include <set>
 
-#include "engine/sampler.h"
 #include "formats/config_reader.h"
+#include "generate/sampler.h"
 #include "longhaul/model.h"
 
 namespace longhaul {
@@ -22,7 +22,9 @@ namespace fs = std::filesystem;
 const Json::Array& cases(const char* file) {
   static std::map<std::string, Json> files;
   Json& json = files[file];
-  if (json.is_null()) json = *read_json_file(std::string(LH_SOURCE_DIR) + "/tests/golden/sampling/" + file, size_t{1} << 24);
+  if (json.is_null())
+    json = *read_json_file(std::string(LH_SOURCE_DIR) + "/tests/golden/sampling/" + file,
+                           size_t{1} << 24);
   return *json.find("cases")->as_array();
 }
 
@@ -34,7 +36,8 @@ std::vector<int32_t> ids(const Json& list) {
 
 std::vector<float> floats(const Json& list) {
   std::vector<float> out;
-  for (const Json& x : *list.as_array()) out.push_back(x.is_null() ? -INFINITY : static_cast<float>(x.number()));
+  for (const Json& x : *list.as_array())
+    out.push_back(x.is_null() ? -INFINITY : static_cast<float>(x.number()));
   return out;
 }
 
@@ -55,32 +58,37 @@ SamplingOptions sampling(const GenerationDefaults& d) {
 TEST(SamplingGolden, LogitsAreWhatTheReferenceMakesOfThem) {
   for (const Json& c : cases("steps.json")) {
     const std::string name = *c.find("name")->as_string();
-    const auto defaults = parse_generation_defaults(c.find("generation_config"), name, Json::object({}), "config");
+    const auto defaults =
+        parse_generation_defaults(c.find("generation_config"), name, Json::object({}), "config");
     ASSERT_TRUE(defaults.ok()) << defaults.error().text();
     EXPECT_TRUE(defaults->notes.empty()) << name << ": " << defaults->notes.front();
     std::vector<float> logits = floats(*c.find("logits"));
     const std::vector<float> expected = floats(*c.find("processed"));
-    Sampler sampler(sampling(*defaults), *defaults, static_cast<int64_t>(logits.size()), ids(*c.find("prompt")),
-                    *c.find("max_tokens")->as_int());
+    Sampler sampler(sampling(*defaults), *defaults, static_cast<int64_t>(logits.size()),
+                    ids(*c.find("prompt")), *c.find("max_tokens")->as_int());
     for (const int32_t token : ids(*c.find("answer"))) sampler.accept(token);
     sampler.sample(logits);
     if (!defaults->do_sample.value_or(false)) {
       for (size_t t = 0; t < logits.size(); ++t) {
         if (expected[t] == logits[t]) continue;  // infinite ones too
-        EXPECT_NEAR(logits[t], expected[t], 1e-6f * std::fabs(expected[t])) << name << ", token " << t;
+        EXPECT_NEAR(logits[t], expected[t], 1e-6f * std::fabs(expected[t]))
+            << name << ", token " << t;
       }
       continue;
     }
     std::set<int32_t> drawn_from, allowed;
-    for (const Sampler::Candidate& candidate : sampler.candidates()) drawn_from.insert(candidate.token);
+    for (const Sampler::Candidate& candidate : sampler.candidates())
+      drawn_from.insert(candidate.token);
     for (size_t t = 0; t < expected.size(); ++t) {
       if (expected[t] > -INFINITY) allowed.insert(static_cast<int32_t>(t));
     }
     EXPECT_EQ(drawn_from, allowed) << name;
     const Sampler::Candidate& first = sampler.candidates().front();
     for (const Sampler::Candidate& candidate : sampler.candidates()) {
-      const double apart = expected[static_cast<size_t>(candidate.token)] - expected[static_cast<size_t>(first.token)];
-      EXPECT_NEAR(candidate.weight / first.weight, std::exp(apart), 1e-5) << name << ", token " << candidate.token;
+      const double apart = expected[static_cast<size_t>(candidate.token)] -
+                           expected[static_cast<size_t>(first.token)];
+      EXPECT_NEAR(candidate.weight / first.weight, std::exp(apart), 1e-5)
+          << name << ", token " << candidate.token;
     }
   }
 }
@@ -89,7 +97,8 @@ TEST(SamplingGolden, TheDemoWritesWhatTheReferenceWrites) {
   const fs::path demo = fs::path(LH_SOURCE_DIR) / "models" / "demo";
   std::string name = (fs::temp_directory_path() / "longhaul-test-XXXXXX").string();
   ASSERT_NE(::mkdtemp(name.data()), nullptr);
-  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json"}) fs::create_symlink(demo / file, fs::path(name) / file);
+  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json"})
+    fs::create_symlink(demo / file, fs::path(name) / file);
   for (const Json& c : cases("demo.json")) {
     const Json& generation = *c.find("generation_config");
     std::ofstream(name + "/generation_config.json") << generation.dump();

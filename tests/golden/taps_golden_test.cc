@@ -7,8 +7,8 @@
 #include <fstream>
 #include <set>
 
-#include "engine/model_impl.h"
-#include "engine/tensor_names.h"
+#include "api/model_impl.h"
+#include "checkpoint/tensor_names.h"
 #include "formats/formats_testing.h"
 #include "mechanisms/parallel.h"
 #include "testing/checkpoint.h"
@@ -49,7 +49,8 @@ std::string reference_name(const Tap& tap, const Architecture& arch) {
   if (tap.layer == kNone) return what;
   const auto has_normed_branches = [&](const Block& b) {
     const auto* parallel = b.mixer.as<ParallelSpec>();
-    return b.layer == tap.layer && parallel != nullptr && parallel->branches.front().post_norm.has_value();
+    return b.layer == tap.layer && parallel != nullptr &&
+           parallel->branches.front().post_norm.has_value();
   };
   if (std::any_of(arch.blocks.begin(), arch.blocks.end(), has_normed_branches)) {
     if (what == "mlp") what = "mlp and experts";
@@ -85,8 +86,8 @@ bool is_close(const std::vector<float>& found, const std::vector<float>& golden)
 }
 
 // The first that differs, "" where none does; `compared` are those that the reference has.
-std::string first_difference(const std::string& folder, const GoldenTaps& golden, const std::vector<int32_t>& prompt,
-                             std::set<std::string>& compared) {
+std::string first_difference(const std::string& folder, const GoldenTaps& golden,
+                             const std::vector<int32_t>& prompt, std::set<std::string>& compared) {
   const Model model = load_f32_from(folder);
   for (const NamedRows& tap : taps_of(model, prompt)) {
     const auto it = golden.taps.find(tap.name);
@@ -117,10 +118,12 @@ TEST_P(GoldenTapsOf, EqualTheReferences) {
 }
 
 // A copy of a checkpoint in which the first tensor that a mixer alone has is negated.
-void copy_with_fault(const std::string& name, const Architecture& arch, const Mixer& mixer, const std::string& to) {
+void copy_with_fault(const std::string& name, const Architecture& arch, const Mixer& mixer,
+                     const std::string& to) {
   WeightId first = kNone;
   mixer.visit(WeightWalk<const WeightId>([&](const WeightId& id, const WeightRole&) {
-    const bool is_of_a_layer = arch.tensor_of(id).name.find("layers.") != std::string::npos;  // else of all
+    const bool is_of_a_layer =
+        arch.tensor_of(id).name.find("layers.") != std::string::npos;  // else of all
     if (first == kNone && is_of_a_layer) first = id;
   }));
   std::filesystem::copy(golden_folder(name), to, std::filesystem::copy_options::recursive);
@@ -131,10 +134,12 @@ void copy_with_fault(const std::string& name, const Architecture& arch, const Mi
   std::vector<std::byte> bytes(t->bytes.begin(), t->bytes.end());
   const size_t size = bytes_per_element(t->dtype);
   for (size_t at = size - 1; at < bytes.size(); at += size) bytes[at] ^= std::byte{0x80};
-  const std::filesystem::path file = std::filesystem::path(to) / std::filesystem::path(t->file->path()).filename();
+  const std::filesystem::path file =
+      std::filesystem::path(to) / std::filesystem::path(t->file->path()).filename();
   std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
   out.seekp(t->bytes.data() - t->file->bytes().data());
-  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
 }
 
 // One fault in each kind of mixer, in the last block of the kind.
@@ -148,14 +153,18 @@ TEST_P(GoldenTapsOf, NameTheBlockOfAFault) {
     const TemporaryFolder folder;
     const std::string copy = folder.path() + "/copy";
     copy_with_fault(GetParam(), arch, block->mixer, copy);
-    const std::string layer = "layers." + std::to_string(block->layer) + ".", tap = layer + block->mixer.words(arch).tap;
+    const std::string layer = "layers." + std::to_string(block->layer) + ".",
+                      tap = layer + block->mixer.words(arch).tap;
     std::set<std::string> compared;
-    EXPECT_EQ(first_difference(copy, golden_, prompt_, compared), golden_.taps.count(tap) > 0 ? tap : layer + "out") << kind;
+    EXPECT_EQ(first_difference(copy, golden_, prompt_, compared),
+              golden_.taps.count(tap) > 0 ? tap : layer + "out")
+        << kind;
   }
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenTapsOf);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenTapsOf, ::testing::ValuesIn(golden_checkpoints()), test_name);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenTapsOf, ::testing::ValuesIn(golden_checkpoints()),
+                         test_name);
 
 }  // namespace
 }  // namespace longhaul::testing

@@ -1,4 +1,5 @@
-// Weights and state kept in fewer bits: how far logits move from the reference's, for every checkpoint under tests/golden.
+// Weights and state kept in fewer bits: how far logits move from the reference's, for every
+// checkpoint under tests/golden.
 #include <cmath>
 
 #include "testing/checkpoint.h"
@@ -8,7 +9,8 @@ namespace {
 
 class Formats : public ::testing::TestWithParam<std::string> {
  protected:
-  // Energy of the difference from the reference over that of the reference's logits, their mean taken out, over all prompts.
+  // Energy of the difference from the reference over that of the reference's logits, their mean
+  // taken out, over all prompts.
   static double error(const std::string& weights, const std::string& kv) {
     LoadOptions options;
     options.weights = weights;
@@ -32,8 +34,9 @@ class Formats : public ::testing::TestWithParam<std::string> {
   }
 };
 
-// Random layers of a few dozen channels amplify rounding, and a router's choice that tips over is a different model for that token. A layout read
-// wrongly gives 1 to 2. On trained weights, see the demo's perplexities.
+// Random layers of a few dozen channels amplify rounding, and a router's choice that tips over is a
+// different model for that token. A layout read wrongly gives 1 to 2. On trained weights, see the
+// demo's perplexities.
 TEST_P(Formats, EightBitWeightsStayClose) { EXPECT_LE(error("q8", "f32"), 6e-2); }
 TEST_P(Formats, FourBitWeightsStayNear) { EXPECT_LE(error("q4", "f32"), 0.45); }
 TEST_P(Formats, EightBitStateStaysClose) { EXPECT_LE(error("f32", "q8"), 2e-2); }
@@ -43,7 +46,8 @@ TEST_P(Formats, StateAsReleasedStaysClose) { EXPECT_LE(error("f32", "released"),
 TEST_P(Formats, WeightsKeptAsStoredStayClose) { EXPECT_LE(error("released", "f32"), 2e-3); }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Formats);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, Formats, ::testing::ValuesIn(golden_checkpoints()), test_name);
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Formats, ::testing::ValuesIn(golden_checkpoints()),
+                         test_name);
 
 }  // namespace
 }  // namespace longhaul::testing

@@ -44,7 +44,9 @@ std::string without_comments(const std::string& text) {
     } else if (text.compare(i, 2, "/*") == 0) {
       const size_t close = text.find("*/", i + 2);
       const size_t end = close == std::string::npos ? text.size() : close + 2;
-      out.append(static_cast<size_t>(std::count(text.begin() + static_cast<long>(i), text.begin() + static_cast<long>(end), '\n')), '\n');
+      out.append(static_cast<size_t>(std::count(text.begin() + static_cast<long>(i),
+                                                text.begin() + static_cast<long>(end), '\n')),
+                 '\n');
       i = end;
     } else if (starts_literal(text, i)) {
       const size_t end = literal_end(text, i);

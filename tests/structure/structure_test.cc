@@ -36,9 +36,12 @@ struct Source {
   std::vector<Include> includes;
 };
 
-// kernels, formats and text stand side by side: equal ranks do not include each other.
-const std::map<std::string, int> kRank = {{"base", 0},       {"tensor", 1}, {"kernels", 2}, {"formats", 2}, {"text", 2},   {"arch", 3},
-                                          {"mechanisms", 4}, {"models", 5}, {"cost", 6},    {"engine", 7},  {"server", 8}, {"cli", 8}};
+// Equal ranks stand side by side: they do not include each other.
+const std::map<std::string, int> kRank = {
+    {"base", 0},    {"tensor", 1},     {"kernels", 2}, {"formats", 2}, {"text", 2},
+    {"arch", 3},    {"mechanisms", 4}, {"models", 5},  {"cost", 6},    {"checkpoint", 6},
+    {"runtime", 7}, {"generate", 8},   {"api", 9},     {"cli", 10},
+};
 
 std::vector<Include> includes_of(const std::string& code) {
   static const std::regex kInclude(R"re((?:^|\n)[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"])re");
@@ -72,25 +75,36 @@ const std::vector<Source>& sources() {
   return kSources;
 }
 
+// The public headers and the sources.
+std::vector<Source> everything() {
+  std::vector<Source> all = read_sources("include/longhaul");
+  all.insert(all.end(), sources().begin(), sources().end());
+  return all;
+}
+
 bool is_test(const Source& source) {
-  return source.path.ends_with("_test.cc") || source.path.ends_with("_testing.h") || source.path.ends_with("_testing.cc");
+  return source.path.ends_with("_test.cc") || source.path.ends_with("_testing.h") ||
+         source.path.ends_with("_testing.cc");
 }
 
 bool is_os_header(const std::string& target) {
-  static constexpr std::array kHeaders = {"unistd.h",  "fcntl.h", "sched.h", "pthread.h", "dirent.h", "poll.h",
-                                          "termios.h", "dlfcn.h", "netdb.h", "spawn.h",   "pwd.h"};
-  return target.starts_with("sys/") || target.starts_with("linux/") || target.starts_with("netinet/") || target.starts_with("arpa/") ||
+  static constexpr std::array kHeaders = {"unistd.h", "fcntl.h", "sched.h",   "pthread.h",
+                                          "dirent.h", "poll.h",  "termios.h", "dlfcn.h",
+                                          "netdb.h",  "spawn.h", "pwd.h"};
+  return target.starts_with("sys/") || target.starts_with("linux/") ||
+         target.starts_with("netinet/") || target.starts_with("arpa/") ||
          std::find(kHeaders.begin(), kHeaders.end(), target) != kHeaders.end();
 }
 
 bool is_simd_header(const std::string& target) {
-  return target.starts_with("hwy/") || target.ends_with("intrin.h") || target == "arm_neon.h" || target == "arm_sve.h" ||
-         target == "cpuid.h";
+  return target.starts_with("hwy/") || target.ends_with("intrin.h") || target == "arm_neon.h" ||
+         target == "arm_sve.h" || target == "cpuid.h";
 }
 
 TEST(Structure, FindsTheSources) {
   EXPECT_GT(sources().size(), 10u);
-  for (const Source& source : sources()) EXPECT_TRUE(kRank.contains(source.layer)) << source.path << " is in no known layer";
+  for (const Source& source : sources())
+    EXPECT_TRUE(kRank.contains(source.layer)) << source.path << " is in no known layer";
 }
 
 TEST(Structure, LayersIncludeOnlyWhatStandsBelow) {
@@ -99,7 +113,9 @@ TEST(Structure, LayersIncludeOnlyWhatStandsBelow) {
     for (const Include& include : source.includes) {
       const auto target = kRank.find(include.first_folder());
       const auto own = kRank.find(source.layer);
-      if (!include.is_quoted || target == kRank.end() || own == kRank.end() || target->first == source.layer) continue;
+      if (!include.is_quoted || target == kRank.end() || own == kRank.end() ||
+          target->first == source.layer)
+        continue;
       EXPECT_LT(target->second, own->second) << source.path << " includes " << include.target;
     }
   }
@@ -111,10 +127,13 @@ TEST(Structure, FacesUseThePublicHeadersAlone) {
     if (source.layer != "cli" && source.layer != "server") continue;
     for (const Include& include : source.includes) {
       const std::string folder = include.first_folder();
-      if (folder == source.layer || (is_test(source) && (folder == "gtest" || folder == "gmock"))) continue;
-      if (!include.is_quoted && include.target.find_first_of("/.") == std::string::npos) continue;  // the standard library
+      if (folder == source.layer || (is_test(source) && (folder == "gtest" || folder == "gmock")))
+        continue;
+      if (!include.is_quoted && include.target.find_first_of("/.") == std::string::npos)
+        continue;  // the standard library
       const bool is_http = folder == "boost" && source.layer == "server";
-      const bool is_allowed = is_http || std::find(kAllowed.begin(), kAllowed.end(), folder) != kAllowed.end();
+      const bool is_allowed =
+          is_http || std::find(kAllowed.begin(), kAllowed.end(), folder) != kAllowed.end();
       EXPECT_TRUE(is_allowed) << source.path << " includes " << include.target;
     }
   }
@@ -124,7 +143,8 @@ TEST(Structure, LibrariesHaveOneHome) {
   for (const Source& source : sources()) {
     for (const Include& include : source.includes) {
       const std::string at = source.path + " includes " + include.target;
-      const bool in_kernels = source.layer == "kernels", in_base = source.layer == "base" || is_test(source);
+      const bool in_kernels = source.layer == "kernels",
+                 in_base = source.layer == "base" || is_test(source);
       EXPECT_TRUE(in_kernels || !is_simd_header(include.target)) << at;
       EXPECT_TRUE(in_base || !is_os_header(include.target)) << at;
       EXPECT_TRUE(source.path == "src/base/json.cc" || include.first_folder() != "nlohmann") << at;
@@ -135,21 +155,27 @@ TEST(Structure, LibrariesHaveOneHome) {
 TEST(Structure, PublicHeadersCarryNoThirdPartyType) {
   for (const Source& source : read_sources("include/longhaul")) {
     for (const Include& include : source.includes) {
-      const bool is_standard = !include.is_quoted && include.target.find_first_of("/.") == std::string::npos;
-      EXPECT_TRUE(is_standard || include.first_folder() == "longhaul") << source.path << " includes " << include.target;
+      const bool is_standard =
+          !include.is_quoted && include.target.find_first_of("/.") == std::string::npos;
+      EXPECT_TRUE(is_standard || include.first_folder() == "longhaul")
+          << source.path << " includes " << include.target;
     }
   }
 }
 
 TEST(Structure, ArchIsPlainData) {
   static const std::regex kVirtual(R"(\bvirtual\b)");
-  static constexpr std::array kFileHeaders = {"fstream", "filesystem", "cstdio", "stdio.h", "base/mapped_file.h", "base/atomic_file.h"};
+  static constexpr std::array kFileHeaders = {
+      "fstream", "filesystem", "cstdio", "stdio.h", "base/mapped_file.h", "base/atomic_file.h"};
   for (const Source& source : sources()) {
     if (source.layer != "arch" || is_test(source)) continue;
-    EXPECT_FALSE(std::regex_search(source.code, kVirtual)) << source.path << " has a virtual function";
+    EXPECT_FALSE(std::regex_search(source.code, kVirtual))
+        << source.path << " has a virtual function";
     for (const Include& include : source.includes) {
-      const bool reads_files = std::find(kFileHeaders.begin(), kFileHeaders.end(), include.target) != kFileHeaders.end();
-      EXPECT_FALSE(reads_files || include.first_folder() == "formats") << source.path << " includes " << include.target;
+      const bool reads_files =
+          std::find(kFileHeaders.begin(), kFileHeaders.end(), include.target) != kFileHeaders.end();
+      EXPECT_FALSE(reads_files || include.first_folder() == "formats")
+          << source.path << " includes " << include.target;
     }
   }
 }
@@ -159,26 +185,31 @@ TEST(Structure, CostNeedsNoKernelAndNoWeights) {
     if (source.layer != "cost" || is_test(source)) continue;
     for (const Include& include : source.includes) {
       EXPECT_NE(include.first_folder(), "kernels") << source.path << " includes " << include.target;
-      const bool is_weight_reader = include.first_folder() == "formats" && include.target != "formats/config_reader.h";
+      const bool is_weight_reader =
+          include.first_folder() == "formats" && include.target != "formats/config_reader.h";
       EXPECT_FALSE(is_weight_reader) << source.path << " includes " << include.target;
     }
   }
 }
 
 size_t line_of(const std::string& code, size_t at) {
-  return 1 + static_cast<size_t>(std::count(code.begin(), code.begin() + static_cast<long>(at), '\n'));
+  return 1 +
+         static_cast<size_t>(std::count(code.begin(), code.begin() + static_cast<long>(at), '\n'));
 }
 
 void expect_nowhere(const Source& source, const std::regex& pattern, const char* what) {
-  for (std::sregex_iterator it(source.code.begin(), source.code.end(), pattern), end; it != end; ++it) {
-    ADD_FAILURE() << source.path << ":" << line_of(source.code, static_cast<size_t>(it->position())) << ": '" << it->str() << "' " << what;
+  for (std::sregex_iterator it(source.code.begin(), source.code.end(), pattern), end; it != end;
+       ++it) {
+    ADD_FAILURE() << source.path << ":" << line_of(source.code, static_cast<size_t>(it->position()))
+                  << ": '" << it->str() << "' " << what;
   }
 }
 
 // A spec's type is known to its own file, to edits of a description and to tests. All others ask
 // its table, so that a mixer is one file.
 TEST(Structure, SpecsAreAskedThroughTheirTable) {
-  static const std::regex kQuery(R"((get_if|holds_alternative|std::get|any_cast|\bas)\s*<\s*(\w*(Spec|Residual)\b|Rope\w+))");
+  static const std::regex kQuery(
+      R"((get_if|holds_alternative|std::get|any_cast|\bas)\s*<\s*(\w*(Spec|Residual)\b|Rope\w+))");
   static const std::regex kKind(R"(\bas_attention\b)");
   for (const Source& source : sources()) {
     if (source.layer == "arch" || source.layer == "mechanisms" || is_test(source)) continue;
@@ -194,22 +225,20 @@ TEST(Structure, MechanismsTouchNoElement) {
     if (source.layer != "mechanisms" || is_test(source)) continue;
     expect_nowhere(source, kElements, "is for kernels/ alone: use a call of ops.h");
     for (const Include& include : source.includes) {
-      const bool is_low = include.target == "kernels/kernels.h" || include.target == "kernels/matmul.h";
+      const bool is_low =
+          include.target == "kernels/kernels.h" || include.target == "kernels/matmul.h";
       EXPECT_FALSE(is_low) << source.path << " includes " << include.target;
     }
   }
 }
 
 // "Where is X?" is answered by a file name.
-TEST(Structure, FilesOfTheLowerLayersHaveNamesOfTheirOwn) {
-  static constexpr std::array kLayers = {"tensor", "kernels", "arch", "mechanisms", "cost"};
-  std::map<std::string, std::string> folder_of;
-  for (const Source& source : sources()) {
+TEST(Structure, NoTwoFilesShareAName) {
+  std::map<std::string, std::string> path_of;
+  for (const Source& source : everything()) {
     if (is_test(source)) continue;
-    const fs::path path(source.path);
-    const auto [it, is_new] = folder_of.emplace(path.filename(), path.parent_path());
-    const bool is_lower = std::find(kLayers.begin(), kLayers.end(), source.layer) != kLayers.end();
-    EXPECT_TRUE(is_new || !is_lower) << source.path << " has the name of a file in " << it->second;
+    const auto [it, is_new] = path_of.emplace(fs::path(source.path).filename(), source.path);
+    EXPECT_TRUE(is_new) << source.path << " has the name of " << it->second;
   }
 }
 
@@ -230,7 +259,8 @@ TEST(Structure, OnlyModelsNameAFamily) {
   for (const Source& source : sources()) {
     if (source.layer == "models" || is_test(source)) continue;
     std::string code = source.code;
-    std::transform(code.begin(), code.end(), code.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::transform(code.begin(), code.end(), code.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
     for (const std::string& family : families()) {
       const size_t at = code.find(family);
       if (at == std::string::npos) continue;

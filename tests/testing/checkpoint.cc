@@ -5,7 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "engine/model_impl.h"
+#include "api/model_impl.h"
 
 namespace longhaul::testing {
 namespace {
@@ -13,7 +13,9 @@ namespace {
 template <class T>
 std::vector<T> values(const TensorInfo& t) {
   std::vector<T> out(t.bytes.size() / sizeof(T));
-  if (!out.empty()) std::memcpy(out.data(), t.bytes.data(), out.size() * sizeof(T));  // an empty vector's data is null
+  if (!out.empty())
+    std::memcpy(out.data(), t.bytes.data(),
+                out.size() * sizeof(T));  // an empty vector's data is null
   return out;
 }
 
@@ -24,7 +26,8 @@ std::vector<int32_t> ids(const TensorInfo& t) {
   return out;
 }
 
-void add_rows(std::vector<std::vector<int32_t>>& sets, const int32_t* ids, int64_t n_rows, int64_t k) {
+void add_rows(std::vector<std::vector<int32_t>>& sets, const int32_t* ids, int64_t n_rows,
+              int64_t k) {
   for (int64_t row = 0; row < n_rows; ++row) {
     sets.emplace_back(ids + row * k, ids + (row + 1) * k);
     std::erase(sets.back(), -1);
@@ -44,13 +47,16 @@ Choices golden_choices(const TensorSource& source, const std::string& prefix) {
 
 }  // namespace
 
-std::string golden_folder(const std::string& name) { return std::string(LH_SOURCE_DIR) + "/tests/golden/" + name; }
+std::string golden_folder(const std::string& name) {
+  return std::string(LH_SOURCE_DIR) + "/tests/golden/" + name;
+}
 
 std::vector<std::string> golden_checkpoints() {
   std::vector<std::string> names;
   const std::filesystem::path root = std::string(LH_SOURCE_DIR) + "/tests/golden";
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
-    if (entry.path().filename() == "golden.safetensors" && std::filesystem::exists(entry.path().parent_path() / "config.json")) {
+    if (entry.path().filename() == "golden.safetensors" &&
+        std::filesystem::exists(entry.path().parent_path() / "config.json")) {
       names.push_back(std::filesystem::relative(entry.path().parent_path(), root).string());
     }
   }
@@ -68,11 +74,14 @@ std::vector<GoldenCase> golden_cases(const std::string& name) {
     if (prompt == nullptr) return cases;
     const TensorInfo* greedy = source->find("greedy" + suffix);
     cases.push_back({ids(*prompt), values<float>(*source->find("logits" + suffix)),
-                     greedy == nullptr ? std::vector<int32_t>() : ids(*greedy), golden_choices(*source, "chosen" + suffix + ".")});
+                     greedy == nullptr ? std::vector<int32_t>() : ids(*greedy),
+                     golden_choices(*source, "chosen" + suffix + ".")});
   }
 }
 
-Model load_f32(const std::string& name, LoadOptions options) { return load_f32_from(golden_folder(name), std::move(options)); }
+Model load_f32(const std::string& name, LoadOptions options) {
+  return load_f32_from(golden_folder(name), std::move(options));
+}
 
 Model load_f32_from(const std::string& folder, LoadOptions options) {
   options.weights = "f32";
@@ -84,7 +93,8 @@ Model load_f32_from(const std::string& folder, LoadOptions options) {
   return std::move(*model);
 }
 
-std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& tokens, int64_t chunk) {
+std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& tokens,
+                              int64_t chunk) {
   auto session = Session::create(model);
   std::vector<float> out;
   const Status status = session->logits(
@@ -101,11 +111,13 @@ std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& to
 Choices run_choices(const Model& model, const std::vector<std::vector<int32_t>>& steps) {
   Choices choices;
   model.impl().executor->watch_choices([&](const Choice& c) {
-    add_rows(choices["layers." + std::to_string(c.layer) + "." + c.what], c.chosen.data, c.chosen.n, c.chosen.width);
+    add_rows(choices["layers." + std::to_string(c.layer) + "." + c.what], c.chosen.data, c.chosen.n,
+             c.chosen.width);
   });
   auto session = Session::create(model);
   for (const std::vector<int32_t>& step : steps) {
-    const Status status = session->logits(step, [](int64_t, int64_t, const float*) { return true; });
+    const Status status =
+        session->logits(step, [](int64_t, int64_t, const float*) { return true; });
     EXPECT_TRUE(status.ok()) << status.error().text();
   }
   model.impl().executor->watch_choices({});

@@ -27,12 +27,15 @@ void visit_weights(Is<GatedMeanSpec> auto& s, const auto& visit) {
   visit(s.out_proj);
 }
 
-void visit_states(Is<GatedMeanSpec> auto& s, const auto& visit) { visit(s.mean, StateUse::kReadsAndWrites); }
+void visit_states(Is<GatedMeanSpec> auto& s, const auto& visit) {
+  visit(s.mean, StateUse::kReadsAndWrites);
+}
 
 inline Needs needs(const GatedMeanSpec&) { return {}; }
 
 // The rows of `gate` and `value` become gates and means; each sequence's mean is carried on.
-inline void run_mean(const RowSet& rows, const FixedStep& state, Rows<float> gate, Rows<float> value) {
+inline void run_mean(const RowSet& rows, const FixedStep& state, Rows<float> gate,
+                     Rows<float> value) {
   for (size_t i = 0; i < rows.sequences.size(); ++i) {
     const SequenceRows& r = rows.sequences[i];
     float* mean = state.blocks[i];
@@ -57,7 +60,9 @@ inline void forward(Env& env, const GatedMeanSpec& s, const BlockIo& io) {
   linear(env, {{s.out_proj, output_rows(env, io, mean), io.y}});
 }
 
-inline ContextWork context_work(const GatedMeanSpec& s, int64_t) { return {.work = {}, .reads = {{s.mean, 1}}}; }
+inline ContextWork context_work(const GatedMeanSpec& s, int64_t) {
+  return {.work = {}, .reads = {{s.mean, 1}}};
+}
 
 inline Wide prompt_flops(const GatedMeanSpec&, int64_t) { return 0; }
 

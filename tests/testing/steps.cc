@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "engine/model_impl.h"
+#include "api/model_impl.h"
 
 namespace longhaul::testing {
 
@@ -14,7 +14,8 @@ std::vector<Format> formats_of(const std::string& checkpoint) {
   const auto& states = model.impl().arch.states;
   std::vector<std::string> weights = {"f32", "bf16", "q8", "q4"}, kv = {"f32", "bf16", "q8"};
   if (model.impl().limits.weights == WeightFormat::kReleased) weights.push_back("released");
-  if (std::any_of(states.begin(), states.end(), [](const StateSpec& s) { return s.released.coding != RowCoding::kPlain; }))
+  if (std::any_of(states.begin(), states.end(),
+                  [](const StateSpec& s) { return s.released.coding != RowCoding::kPlain; }))
     kv.push_back("released");
   std::vector<Format> formats;
   for (const std::string& w : weights) {
@@ -43,27 +44,31 @@ Sequence new_sequence(const Model& model, int64_t max_tokens) {
 
 std::vector<std::vector<float>> step(const Model& model, const std::vector<SequenceInput>& inputs) {
   std::vector<std::vector<float>> out(inputs.size());
-  const Status status = model.impl().executor->step(inputs, [&](size_t sequence, int64_t, int64_t n, const float* logits) {
-    out[sequence].insert(out[sequence].end(), logits, logits + n * model.vocab_size());
-    return true;
-  });
+  const Status status = model.impl().executor->step(
+      inputs, [&](size_t sequence, int64_t, int64_t n, const float* logits) {
+        out[sequence].insert(out[sequence].end(), logits, logits + n * model.vocab_size());
+        return true;
+      });
   EXPECT_TRUE(status.ok()) << status.error().text();
   return out;
 }
 
-std::vector<float> in_steps(const Model& model, Sequence& sequence, std::span<const int32_t> tokens, const std::vector<size_t>& sizes) {
+std::vector<float> in_steps(const Model& model, Sequence& sequence, std::span<const int32_t> tokens,
+                            const std::vector<size_t>& sizes) {
   std::vector<float> out;
   const int64_t text_length = sequence.length() + static_cast<int64_t>(tokens.size());
   for (size_t i = 0; !tokens.empty(); ++i) {
     const size_t n = std::min(sizes[i % sizes.size()], tokens.size());
-    const std::vector<float> logits = step(model, {{&sequence, tokens.first(n), LogitsWanted::kAll, text_length}})[0];
+    const std::vector<float> logits =
+        step(model, {{&sequence, tokens.first(n), LogitsWanted::kAll, text_length}})[0];
     out.insert(out.end(), logits.begin(), logits.end());
     tokens = tokens.subspan(n);
   }
   return out;
 }
 
-std::vector<float> rows_of(const std::vector<float>& logits, size_t first, size_t n, int64_t vocab) {
+std::vector<float> rows_of(const std::vector<float>& logits, size_t first, size_t n,
+                           int64_t vocab) {
   const auto begin = logits.begin() + static_cast<int64_t>(first) * vocab;
   return {begin, begin + static_cast<int64_t>(n) * vocab};
 }
@@ -72,7 +77,8 @@ std::string difference(std::span<const float> a, std::span<const float> b, int64
   if (a.size() != b.size()) return fmt::format("{} logits and {}", a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) {
     if (std::memcmp(&a[i], &b[i], sizeof(float)) == 0) continue;
-    return fmt::format("row {}, token {}: {} and {}", static_cast<int64_t>(i) / vocab, static_cast<int64_t>(i) % vocab, a[i], b[i]);
+    return fmt::format("row {}, token {}: {} and {}", static_cast<int64_t>(i) / vocab,
+                       static_cast<int64_t>(i) % vocab, a[i], b[i]);
   }
   return "";
 }

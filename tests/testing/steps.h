@@ -1,9 +1,10 @@
-// Models with weights and state in any format, steps of their sequences, and logits that are compared bit by bit.
+// Models with weights and state in any format, steps of their sequences, and logits that are
+// compared bit by bit.
 #pragma once
 
 #include <span>
 
-#include "engine/executor.h"
+#include "runtime/executor.h"
 #include "testing/checkpoint.h"
 
 namespace longhaul::testing {
@@ -13,10 +14,12 @@ struct Format {
   std::string name() const { return weights + " weights, " + kv + " state"; }
 };
 
-// Every format of weights with every format of state, those of the checkpoint's own release among them where it has any.
+// Every format of weights with every format of state, those of the checkpoint's own release among
+// them where it has any.
 std::vector<Format> formats_of(const std::string& checkpoint);
 
-// A golden checkpoint with room for all logits; one thread and 512 tokens of context unless the options say otherwise.
+// A golden checkpoint with room for all logits; one thread and 512 tokens of context unless the
+// options say otherwise.
 Model load(const std::string& checkpoint, const Format& format, LoadOptions options = {});
 
 // Of max_tokens, or of the model's context.
@@ -25,8 +28,10 @@ Sequence new_sequence(const Model& model, int64_t max_tokens = 0);
 // One step of several sequences; the logits of each.
 std::vector<std::vector<float>> step(const Model& model, const std::vector<SequenceInput>& inputs);
 
-// All logits of steps of the given sizes, over and over, until the tokens are through; the text ends with them.
-std::vector<float> in_steps(const Model& model, Sequence& sequence, std::span<const int32_t> tokens, const std::vector<size_t>& sizes);
+// All logits of steps of the given sizes, over and over, until the tokens are through; the text
+// ends with them.
+std::vector<float> in_steps(const Model& model, Sequence& sequence, std::span<const int32_t> tokens,
+                            const std::vector<size_t>& sizes);
 
 std::vector<float> rows_of(const std::vector<float>& logits, size_t first, size_t n, int64_t vocab);
 

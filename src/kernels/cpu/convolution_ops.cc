@@ -15,7 +15,9 @@ struct CpuOps::Convolved {
 namespace {
 
 // Row `at` of a sequence, counted from its first new row. Negative ones are in the past.
-const float* row_at(Rows<const float> now, Rows<const float> past, int64_t at) { return at >= 0 ? now.row(at) : past.row(past.n + at); }
+const float* row_at(Rows<const float> now, Rows<const float> past, int64_t at) {
+  return at >= 0 ? now.row(at) : past.row(past.n + at);
+}
 
 // The past's rows followed by new ones: the last of both stay, in the past's place.
 void shift_in(Rows<const float> added, Rows<float> past) {
@@ -29,7 +31,9 @@ void shift_in(Rows<const float> added, Rows<float> past) {
 }
 
 // The parts lie one after another, as they are kept.
-int64_t elements(const ConvolutionPast& past) { return past.x.size() + past.y.size() + past.value.size(); }
+int64_t elements(const ConvolutionPast& past) {
+  return past.x.size() + past.y.size() + past.value.size();
+}
 
 void begin_past(const CausalConvolution& s, const ConvolutionPast& past) {
   std::fill_n(past.x.data, past.x.size(), 0.0f);
@@ -44,7 +48,8 @@ float temperature(const HeadMeans& s, int64_t head) {
 
 }  // namespace
 
-void CpuOps::depthwise(const CausalConvolution& s, const SequenceRows& r, const Convolved& c) const {
+void CpuOps::depthwise(const CausalConvolution& s, const SequenceRows& r,
+                       const Convolved& c) const {
   const int64_t channels = c.x.width, t0 = s.time0;
   const Rows<const float> x = c.x.slice(r.first_row, r.n_rows);
   const Rows<float> y = c.y.slice(r.first_row, r.n_rows);
@@ -58,7 +63,8 @@ void CpuOps::depthwise(const CausalConvolution& s, const SequenceRows& r, const 
   });
 }
 
-void CpuOps::gather_windows(const CausalConvolution& s, const SequenceRows& r, const Convolved& c) const {
+void CpuOps::gather_windows(const CausalConvolution& s, const SequenceRows& r,
+                            const Convolved& c) const {
   const int64_t channels = c.x.width, half = c.current.width, t1 = s.time1;
   const Rows<const float> y = c.y.slice(r.first_row, r.n_rows);
   const Rows<const float> delayed = c.delayed.slice(r.first_row, r.n_rows);
@@ -74,12 +80,14 @@ void CpuOps::gather_windows(const CausalConvolution& s, const SequenceRows& r, c
   });
 }
 
-void CpuOps::convolve(const CausalConvolution& s, const RowSet& rows, const FixedStep& past, Rows<const float> x, Rows<const float> current,
-                      Rows<const float> delayed, Rows<float> y, Rows<float> windows, Rows<float> values, Arena& scratch) {
+void CpuOps::convolve(const CausalConvolution& s, const RowSet& rows, const FixedStep& past,
+                      Rows<const float> x, Rows<const float> current, Rows<const float> delayed,
+                      Rows<float> y, Rows<float> windows, Rows<float> values, Arena& scratch) {
   LH_DCHECK(same_shape(x, y) && windows.width == s.time1 * x.width && same_shape(current, delayed));
   LH_DCHECK(values.width == 2 * current.width && x.n == rows.n);
   const ArenaScope scope(scratch);
-  const Convolved c{x, current, delayed, y, windows, values, take_past(scratch, s, x.width, delayed.width)};
+  const Convolved c{
+      x, current, delayed, y, windows, values, take_past(scratch, s, x.width, delayed.width)};
   for (size_t i = 0; i < rows.sequences.size(); ++i) {
     const SequenceRows& r = rows.sequences[i];
     if (r.n_rows == 0) continue;

@@ -14,7 +14,8 @@ class CpuOps final : public Ops {
   explicit CpuOps(const Compute& compute) : compute_(compute) {}
 
   void matmul(std::span<Matmul> products, Arena& scratch) override;
-  void grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<const float> x, Rows<float> y, Arena& scratch) override;
+  void grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<const float> x,
+                      Rows<float> y, Arena& scratch) override;
 
   void copy(Rows<const float> x, Rows<float> out) override;
   void clear(Rows<float> out) override;
@@ -32,37 +33,47 @@ class CpuOps final : public Ops {
   void gate_heads(int64_t n_heads, Rows<float> gate, Rows<float> x) override;
   void hand_on(Vector scale, Rows<float> x, Rows<float> state) override;
 
-  void lookup(const LookupTable& table, std::span<const int32_t> tokens, int64_t column, float scale, Rows<float> out) override;
+  void lookup(const LookupTable& table, std::span<const int32_t> tokens, int64_t column,
+              float scale, Rows<float> out) override;
 
-  void rope_angles(std::span<const int64_t> positions, std::span<const float> frequencies, float factor, Rows<float> cos,
-                   Rows<float> sin) override;
-  void rope(RopePairs pairs, Turn turn, const RopeAngles& angles, int64_t n_heads, Rows<float> x) override;
+  void rope_angles(std::span<const int64_t> positions, std::span<const float> frequencies,
+                   float factor, Rows<float> cos, Rows<float> sin) override;
+  void rope(RopePairs pairs, Turn turn, const RopeAngles& angles, int64_t n_heads,
+            Rows<float> x) override;
 
   void store(const KvStep& kv, Rows<const float> k, Rows<const float> v) override;
-  void attend(const Attention& spec, const KvStep& kv, const RowSet& rows, Rows<const float> q, Rows<float> out, Arena& scratch) override;
-  void attend_shared(const SharedAttention& spec, const KvStep& kv, const KvStep* entries, const RowSet& rows, Rows<const int32_t> chosen,
-                     Rows<const float> q, Rows<float> out, Arena& scratch) override;
-  void select_entries(const EntrySelection& spec, const KvStep& keys, const RowSet& rows, Rows<const float> q, Rows<const float> weights,
-                      Rows<int32_t> chosen, Arena& scratch) override;
-  void pool_windows(const WindowPooling& spec, const RowSet& rows, Rows<const float> kv, Rows<const float> gate, const FixedStep& open,
-                    Rows<float> entries, std::span<int64_t> positions) override;
+  void attend(const Attention& spec, const KvStep& kv, const RowSet& rows, Rows<const float> q,
+              Rows<float> out, Arena& scratch) override;
+  void attend_shared(const SharedAttention& spec, const KvStep& kv, const KvStep* entries,
+                     const RowSet& rows, Rows<const int32_t> chosen, Rows<const float> q,
+                     Rows<float> out, Arena& scratch) override;
+  void select_entries(const EntrySelection& spec, const KvStep& keys, const RowSet& rows,
+                      Rows<const float> q, Rows<const float> weights, Rows<int32_t> chosen,
+                      Arena& scratch) override;
+  void pool_windows(const WindowPooling& spec, const RowSet& rows, Rows<const float> kv,
+                    Rows<const float> gate, const FixedStep& open, Rows<float> entries,
+                    std::span<int64_t> positions) override;
 
-  void choose_experts(const ExpertChoice& how, std::span<const int32_t> tokens, Rows<float> logits, Rows<int32_t> chosen,
-                      Rows<float> weight) override;
-  void sort_by_expert(Rows<const int32_t> chosen, Rows<int64_t> place, std::span<int64_t> first) override;
+  void choose_experts(const ExpertChoice& how, std::span<const int32_t> tokens, Rows<float> logits,
+                      Rows<int32_t> chosen, Rows<float> weight) override;
+  void sort_by_expert(Rows<const int32_t> chosen, Rows<int64_t> place,
+                      std::span<int64_t> first) override;
   void send_to_experts(Rows<const float> x, Rows<const int64_t> place, Rows<float> out) override;
-  int64_t run_experts(Experts& experts, const GatedActivation& how, std::span<const int64_t> first, Rows<float> x, Arena& scratch) override;
-  void sum_experts(Rows<const float> x, Rows<const int64_t> place, Rows<const float> weight, Rows<const int32_t> chosen, int64_t left_out,
-                   Rows<float> out) override;
+  int64_t run_experts(Experts& experts, const GatedActivation& how, std::span<const int64_t> first,
+                      Rows<float> x, Arena& scratch) override;
+  void sum_experts(Rows<const float> x, Rows<const int64_t> place, Rows<const float> weight,
+                   Rows<const int32_t> chosen, int64_t left_out, Rows<float> out) override;
 
-  void convolve(const CausalConvolution& spec, const RowSet& rows, const FixedStep& past, Rows<const float> x, Rows<const float> current,
-                Rows<const float> delayed, Rows<float> y, Rows<float> windows, Rows<float> values, Arena& scratch) override;
-  void mix_heads(const HeadMeans& spec, Rows<const float> raw, Rows<float> z, Rows<float> keys) override;
+  void convolve(const CausalConvolution& spec, const RowSet& rows, const FixedStep& past,
+                Rows<const float> x, Rows<const float> current, Rows<const float> delayed,
+                Rows<float> y, Rows<float> windows, Rows<float> values, Arena& scratch) override;
+  void mix_heads(const HeadMeans& spec, Rows<const float> raw, Rows<float> z,
+                 Rows<float> keys) override;
 
   void add_residual(Rows<const float> y, Vector output_scale, Rows<float> x) override;
   void add_scaled_residual(const ResidualScales& s, Rows<float> y, Rows<float> x) override;
-  void connect_streams(const StreamReader& reader, Rows<const float> y, Rows<float> streams, Rows<float> coefficients,
-                       Rows<float> input) override;
+  void connect_streams(const StreamReader& reader, Rows<const float> y, Rows<float> streams,
+                       Rows<float> coefficients, Rows<float> input) override;
 
  private:
   const KernelSet& kernels() const { return *compute_.kernels; }
@@ -82,7 +93,8 @@ class CpuOps final : public Ops {
   // The two halves of `convolve` for one sequence, whose past is at hand.
   struct Convolved;
   void depthwise(const CausalConvolution& spec, const SequenceRows& rows, const Convolved& c) const;
-  void gather_windows(const CausalConvolution& spec, const SequenceRows& rows, const Convolved& c) const;
+  void gather_windows(const CausalConvolution& spec, const SequenceRows& rows,
+                      const Convolved& c) const;
   // Products of a wave of experts, and the activation between them.
   struct ExpertWave;
   void multiply(ExpertWave& wave, std::initializer_list<ExpertPart> parts) const;

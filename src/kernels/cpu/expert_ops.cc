@@ -51,7 +51,8 @@ void lookup_index(const LookupTable& table, int64_t row, int32_t* out) {
   }
 }
 
-void weigh(const ExpertChoice& how, const float* scores, const int32_t* chosen, int64_t k, float* weight) {
+void weigh(const ExpertChoice& how, const float* scores, const int32_t* chosen, int64_t k,
+           float* weight) {
   float sum = how.renormalises ? 0.0f : 1.0f;
   for (int64_t j = 0; j < k && how.renormalises; ++j) sum += scores[chosen[j]];
   for (int64_t j = 0; j < k; ++j) {
@@ -63,8 +64,8 @@ void weigh(const ExpertChoice& how, const float* scores, const int32_t* chosen, 
 
 }  // namespace
 
-void CpuOps::choose_experts(const ExpertChoice& how, std::span<const int32_t> tokens, Rows<float> logits, Rows<int32_t> chosen,
-                            Rows<float> weight) {
+void CpuOps::choose_experts(const ExpertChoice& how, std::span<const int32_t> tokens,
+                            Rows<float> logits, Rows<int32_t> chosen, Rows<float> weight) {
   LH_DCHECK(same_shape(chosen, weight) && logits.n == chosen.n);
   const int64_t k = chosen.width;
   for_rows(logits.n, logits.width * k, [&](int64_t row) {
@@ -80,7 +81,8 @@ void CpuOps::choose_experts(const ExpertChoice& how, std::span<const int32_t> to
 }
 
 // Counting sort.
-void CpuOps::sort_by_expert(Rows<const int32_t> chosen, Rows<int64_t> place, std::span<int64_t> first) {
+void CpuOps::sort_by_expert(Rows<const int32_t> chosen, Rows<int64_t> place,
+                            std::span<int64_t> first) {
   LH_DCHECK(same_shape(chosen, place) && chosen.is_dense() && place.is_dense());
   const auto at = [&](int64_t a) { return static_cast<size_t>(chosen.data[a]); };
   const size_t classes = first.size() - 1;
@@ -110,7 +112,9 @@ struct CpuOps::ExpertWave {
 
   int64_t begin_of(int32_t expert) const { return first[static_cast<size_t>(expert)]; }
   Rows<float> input(ExpertPart part) const { return part == ExpertPart::kDown ? scratch.gate : x; }
-  Rows<float> output(ExpertPart part) const { return part == ExpertPart::kGate ? scratch.gate : part == ExpertPart::kUp ? scratch.up : x; }
+  Rows<float> output(ExpertPart part) const {
+    return part == ExpertPart::kGate ? scratch.gate : part == ExpertPart::kUp ? scratch.up : x;
+  }
 };
 
 // All in one parallel region; products of one expert share its input.
@@ -120,8 +124,12 @@ void CpuOps::multiply(ExpertWave& wave, std::initializer_list<ExpertPart> parts)
     for (const ExpertPart part : parts) {
       const Rows<float> in = wave.input(part).slice(wave.begin_of(e), rows);
       const Rows<float> out = wave.output(part).slice(wave.begin_of(e), rows);
-      wave.scratch.products[n++] = {
-          .x = in.data, .x_stride = in.stride, .w = wave.experts.matrix(part, e), .y = out.data, .y_stride = out.stride, .m = rows};
+      wave.scratch.products[n++] = {.x = in.data,
+                                    .x_stride = in.stride,
+                                    .w = wave.experts.matrix(part, e),
+                                    .y = out.data,
+                                    .y_stride = out.stride,
+                                    .m = rows};
     }
   }
   longhaul::matmul(compute_, wave.scratch.products.first(n), wave.scratch.inputs);
@@ -136,13 +144,15 @@ void CpuOps::activate(const GatedActivation& how, const ExpertWave& wave) {
       end += members.front().n_rows;
       members = members.subspan(1);
     }
-    activate(how, wave.scratch.gate.slice(begin, end - begin), wave.scratch.up.slice(begin, end - begin));
+    activate(how, wave.scratch.gate.slice(begin, end - begin),
+             wave.scratch.up.slice(begin, end - begin));
   }
 }
 
 // Experts that are not all in memory come in waves. No row's result depends on another row's, so
 // none depends on the waves.
-int64_t CpuOps::run_experts(Experts& experts, const GatedActivation& how, std::span<const int64_t> first, Rows<float> x, Arena& scratch) {
+int64_t CpuOps::run_experts(Experts& experts, const GatedActivation& how,
+                            std::span<const int64_t> first, Rows<float> x, Arena& scratch) {
   LH_DCHECK(x.is_dense() && x.n == first.back());
   const ArenaScope scope(scratch);
   const auto n_experts = static_cast<int64_t>(first.size()) - 2;
@@ -164,8 +174,8 @@ int64_t CpuOps::run_experts(Experts& experts, const GatedActivation& how, std::s
   return first[static_cast<size_t>(n_experts)];
 }
 
-void CpuOps::sum_experts(Rows<const float> x, Rows<const int64_t> place, Rows<const float> weight, Rows<const int32_t> chosen,
-                         int64_t left_out, Rows<float> out) {
+void CpuOps::sum_experts(Rows<const float> x, Rows<const int64_t> place, Rows<const float> weight,
+                         Rows<const int32_t> chosen, int64_t left_out, Rows<float> out) {
   LH_DCHECK(same_shape(place, weight) && same_shape(place, chosen));
   LH_DCHECK(out.n == place.n && out.width == x.width);
   for_rows(out.n, place.width * out.width, [&](int64_t row) {

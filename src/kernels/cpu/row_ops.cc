@@ -25,7 +25,8 @@ void widen(const std::byte* from, DType dtype, int64_t n, float* out) {
 }
 
 // The pairs are the channels of x, one after another. direction: 1, or -1 to turn back.
-void turn_neighbours(float* x, const float* cos, const float* sin, int64_t n_pairs, float direction) {
+void turn_neighbours(float* x, const float* cos, const float* sin, int64_t n_pairs,
+                     float direction) {
   for (int64_t i = 0; i < n_pairs; ++i) {
     const float a = x[2 * i], b = x[2 * i + 1], s = direction * sin[i];
     x[2 * i] = a * cos[i] - b * s;
@@ -40,7 +41,8 @@ void CpuOps::matmul(std::span<Matmul> products, Arena& scratch) {
   longhaul::matmul(compute_, products, take_matmul(scratch, products));
 }
 
-void CpuOps::grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<const float> x, Rows<float> y, Arena& scratch) {
+void CpuOps::grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<const float> x,
+                            Rows<float> y, Arena& scratch) {
   LH_DCHECK(x.width == n_groups * first.k && y.width == n_groups * first.n && x.n == y.n);
   LH_DCHECK(x.is_dense() && y.is_dense());
   const ArenaScope scope(scratch);
@@ -49,8 +51,12 @@ void CpuOps::grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<co
   for (int64_t g = 0; g < n_groups; ++g) {
     PackedMatrix w = first;
     w.data += static_cast<uint64_t>(g) * matrix_bytes;
-    group.products[static_cast<size_t>(g)] = {
-        .x = x.data + g * w.k, .x_stride = x.width, .w = w, .y = y.data + g * w.n, .y_stride = y.width, .m = x.n};
+    group.products[static_cast<size_t>(g)] = {.x = x.data + g * w.k,
+                                              .x_stride = x.width,
+                                              .w = w,
+                                              .y = y.data + g * w.n,
+                                              .y_stride = y.width,
+                                              .m = x.n};
   }
   longhaul::matmul(compute_, group.products, group.inputs);
 }
@@ -66,7 +72,9 @@ void CpuOps::clear(Rows<float> out) {
 
 void CpuOps::gather(Rows<const float> x, std::span<const int64_t> rows, Rows<float> out) {
   LH_DCHECK(out.n == static_cast<int64_t>(rows.size()) && out.width == x.width);
-  for_rows(out.n, out.width, [&](int64_t i) { std::copy_n(x.row(rows[static_cast<size_t>(i)]), x.width, out.row(i)); });
+  for_rows(out.n, out.width, [&](int64_t i) {
+    std::copy_n(x.row(rows[static_cast<size_t>(i)]), x.width, out.row(i));
+  });
 }
 
 // Each row moves to a place at or before its own, so one after another none is lost.
@@ -128,7 +136,8 @@ void CpuOps::gelu(Rows<float> x) {
 
 void CpuOps::norm(Rows<const float> x, Vector w, float eps, Rows<float> out) {
   LH_DCHECK(same_shape(x, out) && (w.empty() || static_cast<int64_t>(w.size()) == x.width));
-  for_rows(x.n, x.width, [&](int64_t i) { kernels().rms_norm(x.row(i), w.data(), eps, x.width, out.row(i)); });
+  for_rows(x.n, x.width,
+           [&](int64_t i) { kernels().rms_norm(x.row(i), w.data(), eps, x.width, out.row(i)); });
 }
 
 void CpuOps::activate(const GatedActivation& how, Rows<float> gate, Rows<float> up) {
@@ -166,19 +175,21 @@ void CpuOps::hand_on(Vector scale, Rows<float> x, Rows<float> state) {
   });
 }
 
-void CpuOps::lookup(const LookupTable& table, std::span<const int32_t> tokens, int64_t column, float scale, Rows<float> out) {
+void CpuOps::lookup(const LookupTable& table, std::span<const int32_t> tokens, int64_t column,
+                    float scale, Rows<float> out) {
   LH_DCHECK(out.n == static_cast<int64_t>(tokens.size()) && column + out.width <= table.cols);
   for_rows(out.n, out.width, [&](int64_t i) {
     const int64_t token = tokens[static_cast<size_t>(i)];
     const int64_t row = token < 0 || token >= table.rows ? 0 : token;
     const auto element = static_cast<uint64_t>(row * table.cols + column);
-    widen(table.data + element * bytes_per_element(table.dtype), table.dtype, out.width, out.row(i));
+    widen(table.data + element * bytes_per_element(table.dtype), table.dtype, out.width,
+          out.row(i));
     kernels().scale(out.row(i), scale, out.width);
   });
 }
 
-void CpuOps::rope_angles(std::span<const int64_t> positions, std::span<const float> frequencies, float factor, Rows<float> cos,
-                         Rows<float> sin) {
+void CpuOps::rope_angles(std::span<const int64_t> positions, std::span<const float> frequencies,
+                         float factor, Rows<float> cos, Rows<float> sin) {
   const auto pairs = static_cast<int64_t>(frequencies.size());
   LH_DCHECK(same_shape(cos, sin) && cos.width == pairs);
   for_rows(static_cast<int64_t>(positions.size()), 16 * pairs, [&](int64_t row) {
@@ -192,7 +203,8 @@ void CpuOps::rope_angles(std::span<const int64_t> positions, std::span<const flo
   });
 }
 
-void CpuOps::rope(RopePairs pairs, Turn turn, const RopeAngles& angles, int64_t n_heads, Rows<float> x) {
+void CpuOps::rope(RopePairs pairs, Turn turn, const RopeAngles& angles, int64_t n_heads,
+                  Rows<float> x) {
   LH_CHECK(turn == Turn::kForward || pairs == RopePairs::kNeighboursAtEnd);
   const int64_t n = angles.cos.width, head_dim = x.width / n_heads;
   LH_DCHECK(angles.cos.n >= x.n && 2 * n <= head_dim);

@@ -58,8 +58,8 @@ struct Channels {
 };
 
 // One sequence's rows through some channels. `entry` is its first new entry.
-void pool_rows(const WindowPooling& s, std::span<const int64_t> positions, Rows<const float> kv, Rows<const float> gate, float* state,
-               Channels channels, float* entry) {
+void pool_rows(const WindowPooling& s, std::span<const int64_t> positions, Rows<const float> kv,
+               Rows<const float> gate, float* state, Channels channels, float* entry) {
   const Pool current = pool_at(s, state, 0, channels.begin);
   const int64_t n = channels.n, own = (s.series() - 1) * s.width + channels.begin;
   for (int64_t row = 0; row < kv.n; ++row) {
@@ -94,13 +94,15 @@ void CpuOps::store(const KvStep& kv, Rows<const float> k, Rows<const float> v) {
       const int64_t end = std::min(w.n_rows, (chunk + 1) * kPanel - lead);
       for (int64_t i = begin; i < end; ++i) {
         const int64_t row = w.first_row + i;
-        store_kv(kv.layout, w.block, w.slots, w.first_slot + i, k.row(row), v.n == 0 ? nullptr : v.row(row));
+        store_kv(kv.layout, w.block, w.slots, w.first_slot + i, k.row(row),
+                 v.n == 0 ? nullptr : v.row(row));
       }
     });
   }
 }
 
-void CpuOps::attend(const Attention& spec, const KvStep& kv, const RowSet& rows, Rows<const float> q, Rows<float> out, Arena& scratch) {
+void CpuOps::attend(const Attention& spec, const KvStep& kv, const RowSet& rows,
+                    Rows<const float> q, Rows<float> out, Arena& scratch) {
   LH_DCHECK(q.n == rows.n && same_shape(q, out));
   const ArenaScope scope(scratch);
   const AttendScratch s = take_attend(scratch, spec, rows, n_threads());
@@ -116,8 +118,9 @@ void CpuOps::attend(const Attention& spec, const KvStep& kv, const RowSet& rows,
   attention(compute_, spec, s.queries.first(n), s.work);
 }
 
-void CpuOps::attend_shared(const SharedAttention& spec, const KvStep& kv, const KvStep* entries, const RowSet& rows,
-                           Rows<const int32_t> chosen, Rows<const float> q, Rows<float> out, Arena& scratch) {
+void CpuOps::attend_shared(const SharedAttention& spec, const KvStep& kv, const KvStep* entries,
+                           const RowSet& rows, Rows<const int32_t> chosen, Rows<const float> q,
+                           Rows<float> out, Arena& scratch) {
   LH_DCHECK(q.n == rows.n && same_shape(q, out) && q.is_dense() && out.is_dense());
   LH_DCHECK(chosen.n == 0 || chosen.width == spec.top_k);
   const ArenaScope scope(scratch);
@@ -125,15 +128,19 @@ void CpuOps::attend_shared(const SharedAttention& spec, const KvStep& kv, const 
   size_t n = 0;
   for_sequences(rows, [&](size_t i, const SequenceRows& r) {
     SharedQueries& queries = s.queries[n++];
-    queries = {.q = q.row(r.first_row), .out = out.row(r.first_row), .positions = rows.positions_of(r), .rows = kv.segments[i]};
+    queries = {.q = q.row(r.first_row),
+               .out = out.row(r.first_row),
+               .positions = rows.positions_of(r),
+               .rows = kv.segments[i]};
     if (entries != nullptr) queries.entries = entries->segments[i];
     if (chosen.n > 0) queries.chosen = chosen.row(r.first_row);
   });
   shared_attention(compute_, spec, s.queries.first(n), s.work);
 }
 
-void CpuOps::select_entries(const EntrySelection& spec, const KvStep& keys, const RowSet& rows, Rows<const float> q,
-                            Rows<const float> weights, Rows<int32_t> chosen, Arena& scratch) {
+void CpuOps::select_entries(const EntrySelection& spec, const KvStep& keys, const RowSet& rows,
+                            Rows<const float> q, Rows<const float> weights, Rows<int32_t> chosen,
+                            Arena& scratch) {
   LH_DCHECK(q.n == rows.n && weights.n == rows.n && weights.width == spec.n_heads);
   LH_DCHECK(chosen.n == rows.n && chosen.width == spec.top_k && q.is_dense());
   const ArenaScope scope(scratch);
@@ -154,8 +161,9 @@ void CpuOps::select_entries(const EntrySelection& spec, const KvStep& keys, cons
   }
 }
 
-void CpuOps::pool_windows(const WindowPooling& s, const RowSet& rows, Rows<const float> kv, Rows<const float> gate, const FixedStep& open,
-                          Rows<float> entries, std::span<int64_t> positions) {
+void CpuOps::pool_windows(const WindowPooling& s, const RowSet& rows, Rows<const float> kv,
+                          Rows<const float> gate, const FixedStep& open, Rows<float> entries,
+                          std::span<int64_t> positions) {
   LH_DCHECK(same_shape(kv, gate) && kv.width == s.series() * s.width && kv.n == rows.n);
   LH_DCHECK(entries.width == s.width && entries.is_dense());
   constexpr int64_t kChannels = 64;
@@ -171,7 +179,8 @@ void CpuOps::pool_windows(const WindowPooling& s, const RowSet& rows, Rows<const
     const Rows<const float> own_gate = gate.slice(r.first_row, r.n_rows);
     compute_.pool->run(ceil_div(s.width, kChannels), [&](int64_t chunk, int) {
       const int64_t begin = chunk * kChannels;
-      pool_rows(s, at, own_kv, own_gate, state, {begin, std::min(kChannels, s.width - begin)}, entries.data + n_entries * s.width);
+      pool_rows(s, at, own_kv, own_gate, state, {begin, std::min(kChannels, s.width - begin)},
+                entries.data + n_entries * s.width);
     });
     for (int64_t e = first / s.ratio; e < (first + r.n_rows) / s.ratio; ++e) {
       positions[static_cast<size_t>(n_entries++)] = e * s.ratio;

@@ -35,7 +35,8 @@ void write_row(const KernelSet& k, Shape s, const float* y, const float* coeffic
   }
 }
 
-void read_row(const KernelSet& k, Shape s, const float* x, const float* coefficients, float* input) {
+void read_row(const KernelSet& k, Shape s, const float* x, const float* coefficients,
+              float* input) {
   std::fill_n(input, s.d, 0.0f);
   for (int64_t j = 0; j < s.n; ++j) k.add_scaled(input, x + j * s.d, coefficients[j], s.d);
 }
@@ -80,8 +81,8 @@ void finish(const KernelSet& k, const StreamReader& s, int64_t n, float* z) {
 
 }  // namespace
 
-void CpuOps::connect_streams(const StreamReader& reader, Rows<const float> y, Rows<float> streams, Rows<float> coefficients,
-                             Rows<float> input) {
+void CpuOps::connect_streams(const StreamReader& reader, Rows<const float> y, Rows<float> streams,
+                             Rows<float> coefficients, Rows<float> input) {
   const Shape s{streams.width / input.width, input.width};
   LH_CHECK(s.n <= kMaxStreams);
   LH_DCHECK(coefficients.width == stream_coefficients(s.n) && reader.fn.k == streams.width);

@@ -1,5 +1,6 @@
-// The reference kernels: plain loops, sums in f64. Slow, complete, and what every other set is tested against. Products in f32 and bf16 round
-// their sums to f32 every kPanel inputs, so that callers may cut k there, as they do, without changing a bit.
+// The reference kernels: plain loops, sums in f64. Slow, complete, and what every other set is
+// tested against. Products in f32 and bf16 round their sums to f32 every kPanel inputs, so that
+// callers may cut k there, as they do, without changing a bit.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -34,19 +35,23 @@ void matmul(const MatmulTile& t) {
   }
 }
 
-int32_t group_product(DType dtype, const uint8_t* codes, int64_t output, const InputBlock& in, int64_t g) {
+int32_t group_product(DType dtype, const uint8_t* codes, int64_t output, const InputBlock& in,
+                      int64_t g) {
   int32_t dot = 0;
   for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; ++i)
     dot += level_of(dtype, codes[code_at(dtype, output, i)], i) * in.codes[static_cast<size_t>(i)];
   return dot;
 }
 
-double integer_product(DType dtype, const std::byte* panel, int64_t output, const InputBlock* inputs, int64_t n_blocks) {
+double integer_product(DType dtype, const std::byte* panel, int64_t output,
+                       const InputBlock* inputs, int64_t n_blocks) {
   double sum = 0.0;
   for (int64_t b = 0; b < n_blocks; ++b) {
-    const auto* block = reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(dtype, 0) + b * block_bytes(dtype);
+    const auto* block = reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(dtype, 0) +
+                        b * block_bytes(dtype);
     for (int64_t g = 0; g < kBlockGroups; ++g) {
-      const double scale = double{group_scale(dtype, panel, block, output, g)} * double{inputs[b].scale[static_cast<size_t>(g)]};
+      const double scale = double{group_scale(dtype, panel, block, output, g)} *
+                           double{inputs[b].scale[static_cast<size_t>(g)]};
       sum += scale * group_product(dtype, block + block_scale_bytes(dtype), output, inputs[b], g);
     }
   }
@@ -55,11 +60,13 @@ double integer_product(DType dtype, const std::byte* panel, int64_t output, cons
 
 double f8_product(const std::byte* panel, int64_t output, const bf16* inputs, int64_t k) {
   const auto* scales = reinterpret_cast<const float*>(panel);
-  const auto* codes = reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(DType::kF8E4M3, k);
+  const auto* codes =
+      reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(DType::kF8E4M3, k);
   double sum = 0.0;
   for (int64_t i = 0; i < k; ++i) {
     const int64_t block = i / kQuantBlock;
-    const uint8_t code = codes[block * block_bytes(DType::kF8E4M3) + code_at(DType::kF8E4M3, output, i % kQuantBlock)];
+    const uint8_t code = codes[block * block_bytes(DType::kF8E4M3) +
+                               code_at(DType::kF8E4M3, output, i % kQuantBlock)];
     sum += double{scales[block]} * widen(inputs[i]) * double{e4m3_to_f32(code)};
   }
   return sum;
@@ -73,10 +80,14 @@ void matmul_blocks(const MatmulTile& t) {
       float& c = t.c[m * t.c_stride + n];
       const double before = t.accumulate ? double{c} : 0.0;
       if constexpr (kFormat == DType::kF8E4M3) {
-        c = static_cast<float>(before + f8_product(panel, n % kPanel, static_cast<const bf16*>(t.a) + m * t.a_stride, t.k));
+        c = static_cast<float>(before + f8_product(panel, n % kPanel,
+                                                   static_cast<const bf16*>(t.a) + m * t.a_stride,
+                                                   t.k));
       } else {
-        const auto* inputs = reinterpret_cast<const InputBlock*>(static_cast<const std::byte*>(t.a) + m * t.a_stride);
-        c = static_cast<float>(before + integer_product(kFormat, panel, n % kPanel, inputs, blocks_of(t.k)));
+        const auto* inputs = reinterpret_cast<const InputBlock*>(
+            static_cast<const std::byte*>(t.a) + m * t.a_stride);
+        c = static_cast<float>(before +
+                               integer_product(kFormat, panel, n % kPanel, inputs, blocks_of(t.k)));
       }
     }
   }
@@ -92,13 +103,15 @@ void quantise_block(const float* x, int64_t n, InputBlock& out) {
   for (int64_t i = 0; i < kQuantBlock; ++i) {
     const float code = i < n ? std::clamp(std::nearbyint(x[i] * to_code), -127.0f, 127.0f) : 0.0f;
     out.codes[static_cast<size_t>(i)] = static_cast<int8_t>(code);
-    out.correction[static_cast<size_t>(i / kQuantGroup)] -= kCodeOffset * static_cast<int32_t>(code);
+    out.correction[static_cast<size_t>(i / kQuantGroup)] -=
+        kCodeOffset * static_cast<int32_t>(code);
   }
   out.block_correction = std::accumulate(out.correction.begin(), out.correction.end(), 0);
 }
 
 void quantise_inputs(const float* x, int64_t k, InputBlock* out) {
-  for (int64_t b = 0; b < blocks_of(k); ++b) quantise_block(x + b * kQuantBlock, std::min(k - b * kQuantBlock, kQuantBlock), out[b]);
+  for (int64_t b = 0; b < blocks_of(k); ++b)
+    quantise_block(x + b * kQuantBlock, std::min(k - b * kQuantBlock, kQuantBlock), out[b]);
 }
 
 void round_to_bf16(const float* x, int64_t n, bf16* out) {
@@ -113,7 +126,8 @@ void rms_norm(const float* x, const float* w, float eps, int64_t n, float* out) 
   double sum = 0.0;
   for (int64_t i = 0; i < n; ++i) sum += double{x[i]} * double{x[i]};
   const double factor = 1.0 / std::sqrt(sum / static_cast<double>(n) + double{eps});
-  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(double{x[i]} * factor * (w ? double{w[i]} : 1.0));
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = static_cast<float>(double{x[i]} * factor * (w ? double{w[i]} : 1.0));
 }
 
 void rope(float* x, const float* cos, const float* sin, int64_t half) {
@@ -127,7 +141,8 @@ void rope(float* x, const float* cos, const float* sin, int64_t half) {
 double activate(Activation activation, double x) {
   switch (activation) {
     // Hendrycks & Gimpel 2016, the tanh form: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
-    case Activation::kGeluTanh: return 0.5 * x * (1.0 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    case Activation::kGeluTanh:
+      return 0.5 * x * (1.0 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
     case Activation::kSilu: return x / (1.0 + std::exp(-x));
   }
   return x;
@@ -137,12 +152,15 @@ void bytes_to_bf16(const int8_t* x, int64_t n, bf16* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = to_bf16(static_cast<float>(x[i]));
 }
 
-void gated_activation(Activation activation, const float* gate, const float* up, int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(activate(activation, gate[i]) * double{up[i]});
+void gated_activation(Activation activation, const float* gate, const float* up, int64_t n,
+                      float* out) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = static_cast<float>(activate(activation, gate[i]) * double{up[i]});
 }
 
 void softcap(float* x, int64_t n, float cap) {
-  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(double{cap} * std::tanh(double{x[i]} / double{cap}));
+  for (int64_t i = 0; i < n; ++i)
+    x[i] = static_cast<float>(double{cap} * std::tanh(double{x[i]} / double{cap}));
 }
 
 void add(float* x, const float* y, int64_t n) {
@@ -150,11 +168,13 @@ void add(float* x, const float* y, int64_t n) {
 }
 
 void add_scaled(float* x, const float* y, float scale, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(double{x[i]} + double{scale} * double{y[i]});
+  for (int64_t i = 0; i < n; ++i)
+    x[i] = static_cast<float>(double{x[i]} + double{scale} * double{y[i]});
 }
 
 void add_scaled_relu(float* x, const float* y, float scale, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(double{x[i]} + double{scale} * std::max(double{y[i]}, 0.0));
+  for (int64_t i = 0; i < n; ++i)
+    x[i] = static_cast<float>(double{x[i]} + double{scale} * std::max(double{y[i]}, 0.0));
 }
 
 void clamp(float* x, float low, float high, int64_t n) {
@@ -192,8 +212,8 @@ Weight to_weight(double x) {
 }
 
 template <class Weight>
-float softmax_step(const float* scores, int64_t n, int64_t begin, int64_t end, float scale, float* running_max, float* running_sum,
-                   Weight* weights) {
+float softmax_step(const float* scores, int64_t n, int64_t begin, int64_t end, float scale,
+                   float* running_max, float* running_sum, Weight* weights) {
   std::fill(weights, weights + n, Weight{});
   if (begin >= end) return 1.0f;
   float max = *running_max;

@@ -6,7 +6,7 @@
 #include <limits>
 #include <numeric>
 
-#include "kernels/quantise.h"
+#include "kernels/codecs/quantise.h"
 #include "kernels/ref/stored.h"
 
 namespace longhaul {
@@ -60,7 +60,8 @@ struct KeyValue {
   std::vector<double> key, value;
 };
 
-KeyValue read(const KvLayout& layout, std::span<const KvSegment> segments, int64_t position, int64_t head) {
+KeyValue read(const KvLayout& layout, std::span<const KvSegment> segments, int64_t position,
+              int64_t head) {
   const Place at = find(segments, position);
   const StoredRows stored(layout);
   return {stored.key(*at.segment, at.slot, head), stored.value(*at.segment, at.slot, head)};
@@ -73,7 +74,8 @@ double dot(const float* q, const std::vector<double>& k) {
 }
 
 // Softmax attention of one query over what it sees. A sink is a score without a value.
-void attend_to(const float* q, double scale, const std::vector<KeyValue>& seen, std::optional<double> sink, float* out) {
+void attend_to(const float* q, double scale, const std::vector<KeyValue>& seen,
+               std::optional<double> sink, float* out) {
   std::vector<double> scores;
   for (const KeyValue& kv : seen) scores.push_back(scale * dot(q, kv.key));
   if (sink) scores.push_back(*sink);
@@ -116,7 +118,11 @@ double number_at(const LookupTable& t, int64_t row, int64_t column) {
 class Past {
  public:
   Past(const CausalConvolution& s, int64_t channels, int64_t half)
-      : s_(s), channels_(channels), x_(rows(s.time0 - 1, channels)), y_(rows(s.time1 - 1, channels)), value_(static_cast<size_t>(half)) {
+      : s_(s),
+        channels_(channels),
+        x_(rows(s.time0 - 1, channels)),
+        y_(rows(s.time1 - 1, channels)),
+        value_(static_cast<size_t>(half)) {
     for (auto& row : y_) row.assign(s.bias.begin(), s.bias.end());
   }
 
@@ -184,7 +190,8 @@ class RefOps final : public Ops {
     for (const Matmul& p : products) multiply(p);
   }
 
-  void grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<const float> x, Rows<float> y, Arena&) override {
+  void grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<const float> x,
+                      Rows<float> y, Arena&) override {
     for (int64_t g = 0; g < n_groups; ++g) {
       PackedMatrix w = first;
       w.data += static_cast<uint64_t>(g) * packed_bytes(w.dtype, w.n, w.k);
@@ -199,9 +206,12 @@ class RefOps final : public Ops {
     for_each(out, [](float& v, int64_t, int64_t) { v = 0.0f; });
   }
   void gather(Rows<const float> x, std::span<const int64_t> rows, Rows<float> out) override {
-    for_each(out, [&](float& v, int64_t i, int64_t c) { v = x.row(rows[static_cast<size_t>(i)])[c]; });
+    for_each(out,
+             [&](float& v, int64_t i, int64_t c) { v = x.row(rows[static_cast<size_t>(i)])[c]; });
   }
-  void keep(std::span<const int64_t> rows, Rows<float> x) override { gather(x, rows, x.slice(0, static_cast<int64_t>(rows.size()))); }
+  void keep(std::span<const int64_t> rows, Rows<float> x) override {
+    gather(x, rows, x.slice(0, static_cast<int64_t>(rows.size())));
+  }
   void repeat(Rows<const float> x, int64_t, Rows<float> out) override {
     for_each(out, [&](float& v, int64_t i, int64_t c) { v = x.row(i)[c % x.width]; });
   }
@@ -222,7 +232,9 @@ class RefOps final : public Ops {
     for_each(x, [&](float& v, int64_t, int64_t) { v = narrow(cap * std::tanh(double{v} / cap)); });
   }
   void gelu(Rows<float> x) override {
-    for_each(x, [](float& v, int64_t, int64_t) { v = narrow(0.5 * v * (1.0 + std::erf(double{v} * M_SQRT1_2))); });
+    for_each(x, [](float& v, int64_t, int64_t) {
+      v = narrow(0.5 * v * (1.0 + std::erf(double{v} * M_SQRT1_2)));
+    });
   }
   void norm(Rows<const float> x, Vector w, float eps, Rows<float> out) override {
     for (int64_t i = 0; i < x.n; ++i) {
@@ -257,22 +269,26 @@ class RefOps final : public Ops {
     });
   }
 
-  void lookup(const LookupTable& table, std::span<const int32_t> tokens, int64_t column, float scale, Rows<float> out) override {
-    for_each(out,
-             [&](float& v, int64_t i, int64_t c) { v = narrow(number_at(table, tokens[static_cast<size_t>(i)], column + c) * scale); });
+  void lookup(const LookupTable& table, std::span<const int32_t> tokens, int64_t column,
+              float scale, Rows<float> out) override {
+    for_each(out, [&](float& v, int64_t i, int64_t c) {
+      v = narrow(number_at(table, tokens[static_cast<size_t>(i)], column + c) * scale);
+    });
   }
 
   // The angle is a product in f32, as models were trained with.
-  void rope_angles(std::span<const int64_t> positions, std::span<const float> frequencies, float factor, Rows<float> cos,
-                   Rows<float> sin) override {
-    for_each(cos.slice(0, static_cast<int64_t>(positions.size())), [&](float& v, int64_t i, int64_t c) {
-      const auto position = static_cast<float>(positions[static_cast<size_t>(i)]);
-      const float angle = position * frequencies[static_cast<size_t>(c)];
-      v = narrow(std::cos(double{angle}) * factor);
-      sin.row(i)[c] = narrow(std::sin(double{angle}) * factor);
-    });
+  void rope_angles(std::span<const int64_t> positions, std::span<const float> frequencies,
+                   float factor, Rows<float> cos, Rows<float> sin) override {
+    for_each(cos.slice(0, static_cast<int64_t>(positions.size())),
+             [&](float& v, int64_t i, int64_t c) {
+               const auto position = static_cast<float>(positions[static_cast<size_t>(i)]);
+               const float angle = position * frequencies[static_cast<size_t>(c)];
+               v = narrow(std::cos(double{angle}) * factor);
+               sin.row(i)[c] = narrow(std::sin(double{angle}) * factor);
+             });
   }
-  void rope(RopePairs pairs, Turn turn, const RopeAngles& angles, int64_t n_heads, Rows<float> x) override {
+  void rope(RopePairs pairs, Turn turn, const RopeAngles& angles, int64_t n_heads,
+            Rows<float> x) override {
     const int64_t n = angles.cos.width, dim = x.width / n_heads;
     const bool halves = pairs == RopePairs::kHalves;
     for (int64_t i = 0; i < x.n * n_heads * n; ++i) {
@@ -295,7 +311,8 @@ class RefOps final : public Ops {
       }
     }
   }
-  void attend(const Attention& spec, const KvStep& kv, const RowSet& rows, Rows<const float> q, Rows<float> out, Arena&) override {
+  void attend(const Attention& spec, const KvStep& kv, const RowSet& rows, Rows<const float> q,
+              Rows<float> out, Arena&) override {
     const int64_t dim = spec.layout.head_dim, group = spec.n_heads / spec.layout.n_kv_heads;
     for_tokens(rows, [&](size_t s, int64_t row, int64_t position) {
       const int64_t first = std::max<int64_t>(0, position - spec.window + 1);
@@ -308,8 +325,9 @@ class RefOps final : public Ops {
       }
     });
   }
-  void attend_shared(const SharedAttention& spec, const KvStep& kv, const KvStep* entries, const RowSet& rows, Rows<const int32_t> chosen,
-                     Rows<const float> q, Rows<float> out, Arena&) override {
+  void attend_shared(const SharedAttention& spec, const KvStep& kv, const KvStep* entries,
+                     const RowSet& rows, Rows<const int32_t> chosen, Rows<const float> q,
+                     Rows<float> out, Arena&) override {
     const int64_t dim = spec.layout.head_dim;
     for_tokens(rows, [&](size_t s, int64_t row, int64_t position) {
       std::vector<KeyValue> seen;
@@ -330,8 +348,9 @@ class RefOps final : public Ops {
       }
     });
   }
-  void select_entries(const EntrySelection& spec, const KvStep& keys, const RowSet& rows, Rows<const float> q, Rows<const float> weights,
-                      Rows<int32_t> chosen, Arena&) override {
+  void select_entries(const EntrySelection& spec, const KvStep& keys, const RowSet& rows,
+                      Rows<const float> q, Rows<const float> weights, Rows<int32_t> chosen,
+                      Arena&) override {
     for_tokens(rows, [&](size_t s, int64_t row, int64_t position) {
       std::vector<std::pair<double, int32_t>> scores;
       for (int64_t e = 0; e < spec.visible_entries(position); ++e) {
@@ -352,8 +371,9 @@ class RefOps final : public Ops {
       std::sort(chosen.row(row), out);
     });
   }
-  void pool_windows(const WindowPooling& s, const RowSet& rows, Rows<const float> kv, Rows<const float> gate, const FixedStep& open,
-                    Rows<float> entries, std::span<int64_t> positions) override {
+  void pool_windows(const WindowPooling& s, const RowSet& rows, Rows<const float> kv,
+                    Rows<const float> gate, const FixedStep& open, Rows<float> entries,
+                    std::span<int64_t> positions) override {
     int64_t n_entries = 0;
     for_tokens(rows, [&](size_t sequence, int64_t row, int64_t position) {
       float* state = open.blocks[sequence];
@@ -381,8 +401,8 @@ class RefOps final : public Ops {
     });
   }
 
-  void choose_experts(const ExpertChoice& how, std::span<const int32_t> tokens, Rows<float> logits, Rows<int32_t> chosen,
-                      Rows<float> weight) override {
+  void choose_experts(const ExpertChoice& how, std::span<const int32_t> tokens, Rows<float> logits,
+                      Rows<int32_t> chosen, Rows<float> weight) override {
     if (how.softcap) softcap(*how.softcap, logits);
     for (int64_t row = 0; row < logits.n; ++row) {
       std::vector<double> p(logits.row(row), logits.row(row) + logits.width);
@@ -398,7 +418,8 @@ class RefOps final : public Ops {
         const auto i = static_cast<size_t>(e);
         return p[i] + (how.bias.empty() ? 0.0 : double{how.bias[i]});
       };
-      std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return value(a) > value(b); });
+      std::stable_sort(order.begin(), order.end(),
+                       [&](int32_t a, int32_t b) { return value(a) > value(b); });
       double sum = 0.0;
       for (int64_t j = 0; j < chosen.width; ++j) {
         int32_t& e = chosen.row(row)[j];
@@ -416,7 +437,8 @@ class RefOps final : public Ops {
       }
     }
   }
-  void sort_by_expert(Rows<const int32_t> chosen, Rows<int64_t> place, std::span<int64_t> first) override {
+  void sort_by_expert(Rows<const int32_t> chosen, Rows<int64_t> place,
+                      std::span<int64_t> first) override {
     int64_t n = 0;
     for (size_t e = 0; e + 1 < first.size(); ++e) {
       first[e] = n;
@@ -433,7 +455,8 @@ class RefOps final : public Ops {
       }
     }
   }
-  int64_t run_experts(Experts& experts, const GatedActivation& how, std::span<const int64_t> first, Rows<float> x, Arena&) override {
+  int64_t run_experts(Experts& experts, const GatedActivation& how, std::span<const int64_t> first,
+                      Rows<float> x, Arena&) override {
     const int64_t width = experts.shape(ExpertPart::kGate).n;
     for (size_t e = 0; e + 2 < first.size(); ++e) {
       const Rows<float> own = x.slice(first[e], first[e + 1] - first[e]);
@@ -450,8 +473,8 @@ class RefOps final : public Ops {
     }
     return first[first.size() - 2];
   }
-  void sum_experts(Rows<const float> x, Rows<const int64_t> place, Rows<const float> weight, Rows<const int32_t> chosen, int64_t left_out,
-                   Rows<float> out) override {
+  void sum_experts(Rows<const float> x, Rows<const int64_t> place, Rows<const float> weight,
+                   Rows<const int32_t> chosen, int64_t left_out, Rows<float> out) override {
     for_each(out, [&](float& v, int64_t row, int64_t c) {
       double sum = 0.0;
       for (int64_t j = 0; j < place.width; ++j) {
@@ -462,8 +485,9 @@ class RefOps final : public Ops {
     });
   }
 
-  void convolve(const CausalConvolution& spec, const RowSet& rows, const FixedStep& state, Rows<const float> x, Rows<const float> current,
-                Rows<const float> delayed, Rows<float> y, Rows<float> windows, Rows<float> values, Arena&) override {
+  void convolve(const CausalConvolution& spec, const RowSet& rows, const FixedStep& state,
+                Rows<const float> x, Rows<const float> current, Rows<const float> delayed,
+                Rows<float> y, Rows<float> windows, Rows<float> values, Arena&) override {
     const int64_t half = current.width;
     for (size_t s = 0; s < rows.sequences.size(); ++s) {
       const SequenceRows& r = rows.sequences[s];
@@ -472,13 +496,15 @@ class RefOps final : public Ops {
       if (rows.positions_of(r).front() > 0) past.load(state.blocks[s]);
       for (int64_t row = r.first_row; row < r.first_row + r.n_rows; ++row) {
         std::copy_n(current.row(row), half, values.row(row));
-        const std::vector<float> out = past.step(x.row(row), delayed.row(row), windows.row(row), values.row(row) + half);
+        const std::vector<float> out =
+            past.step(x.row(row), delayed.row(row), windows.row(row), values.row(row) + half);
         std::copy(out.begin(), out.end(), y.row(row));
       }
       past.store(state.blocks[s]);
     }
   }
-  void mix_heads(const HeadMeans& s, Rows<const float> raw, Rows<float> z, Rows<float> keys) override {
+  void mix_heads(const HeadMeans& s, Rows<const float> raw, Rows<float> z,
+                 Rows<float> keys) override {
     const int64_t d = s.head_dim, group = s.n_heads / s.n_kv_heads;
     constexpr double kTiny = 1e-30;
     for (int64_t row = 0; row < raw.n; ++row) {
@@ -498,7 +524,8 @@ class RefOps final : public Ops {
         double factor = s.temperature[static_cast<size_t>(g)];
         if (s.is_logarithm) factor = std::exp(std::clamp(factor, double{s.low}, double{s.high}));
         const std::vector<double> head = normed(zk + g * d, d, {}, kTiny);
-        std::transform(head.begin(), head.end(), keys.row(row) + g * d, [&](double v) { return narrow(v * factor); });
+        std::transform(head.begin(), head.end(), keys.row(row) + g * d,
+                       [&](double v) { return narrow(v * factor); });
       }
     }
   }
@@ -514,8 +541,8 @@ class RefOps final : public Ops {
       v = narrow((double{v} + double{s.residual_bias[ch]}) * double{s.residual_scale[ch]} + own);
     });
   }
-  void connect_streams(const StreamReader& reader, Rows<const float> y, Rows<float> streams, Rows<float> coefficients,
-                       Rows<float> input) override {
+  void connect_streams(const StreamReader& reader, Rows<const float> y, Rows<float> streams,
+                       Rows<float> coefficients, Rows<float> input) override {
     const int64_t d = input.width, n = streams.width / d;
     for (int64_t row = 0; row < streams.n; ++row) {
       float *x = streams.row(row), *z = coefficients.row(row);
@@ -584,7 +611,8 @@ class RefOps final : public Ops {
       x[i] = narrow(sum);
     }
   }
-  static void make_coefficients(const StreamReader& r, int64_t n, int64_t d, const float* x, float* z) {
+  static void make_coefficients(const StreamReader& r, int64_t n, int64_t d, const float* x,
+                                float* z) {
     double squares = 0.0;
     for (int64_t i = 0; i < n * d; ++i) squares += double{x[i]} * double{x[i]};
     const double factor = 1.0 / std::sqrt(squares / static_cast<double>(n * d) + r.norm_eps);

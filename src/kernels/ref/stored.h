@@ -3,9 +3,9 @@
 
 #include <vector>
 
+#include "kernels/codecs/quant_blocks.h"
+#include "kernels/kv/row_coding.h"
 #include "kernels/ops.h"
-#include "kernels/quant_blocks.h"
-#include "kernels/row_coding.h"
 
 namespace longhaul {
 
@@ -38,7 +38,8 @@ class StoredRows {
       const int64_t at = slot % kPanel * step + d % step;
       out.push_back(element(l_.dtype, panels.data + d / step * panels.step_stride + at * bytes()));
     }
-    return scaled(std::move(out), l_.dtype == DType::kI8 ? l_.key_scales(s.block, s.slots, head)[slot] : 1.0f);
+    return scaled(std::move(out),
+                  l_.dtype == DType::kI8 ? l_.key_scales(s.block, s.slots, head)[slot] : 1.0f);
   }
 
   std::vector<double> value(const KvSegment& s, int64_t slot, int64_t head) const {
@@ -47,10 +48,12 @@ class StoredRows {
     const Panels panels = l_.values(s.block, s.slots, head, first);
     std::vector<double> out;
     for (int64_t d = 0; d < l_.head_dim; ++d) {
-      const std::byte* panel = panels.data + d / kPanel * panels.panel_stride + (slot - first) / step * panels.step_stride;
+      const std::byte* panel = panels.data + d / kPanel * panels.panel_stride +
+                               (slot - first) / step * panels.step_stride;
       out.push_back(element(l_.dtype, panel + (d % kPanel * step + slot % step) * bytes()));
     }
-    return scaled(std::move(out), l_.dtype == DType::kI8 ? l_.value_scales(s.block, s.slots, head)[slot] : 1.0f);
+    return scaled(std::move(out),
+                  l_.dtype == DType::kI8 ? l_.value_scales(s.block, s.slots, head)[slot] : 1.0f);
   }
 
  private:
@@ -71,7 +74,8 @@ class StoredRows {
       return out;
     }
     for (int64_t d = 0; d < l_.head_dim; ++d) out.push_back(element(l_.dtype, row + d * bytes()));
-    return l_.dtype == DType::kI8 ? scaled(std::move(out), element<float>(row + l_.padded_dim())) : out;
+    return l_.dtype == DType::kI8 ? scaled(std::move(out), element<float>(row + l_.padded_dim()))
+                                  : out;
   }
 
   // Codes are of the rotated key; turning it back gives the key.

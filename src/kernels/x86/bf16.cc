@@ -1,7 +1,7 @@
 // Products on vdpbf16ps: one instruction adds a pair of products to each of 16 sums.
 //
-// The instruction rounds and flushes subnormals in its own way, so results differ from avx3's in the last bits; within this set a
-// row's result is the same for every M, as everywhere.
+// The instruction rounds and flushes subnormals in its own way, so results differ from avx3's in
+// the last bits; within this set a row's result is the same for every M, as everywhere.
 #include "kernels/x86/x86.h"
 
 #if defined(__x86_64__)
@@ -15,21 +15,25 @@
 #include "kernels/unroll.h"
 #include "kernels/x86/block_tiles.h"
 
-// A target attribute on each function: a -m flag for the file would let the linker keep wide copies of shared inline functions.
+// A target attribute on each function: a -m flag for the file would let the linker keep wide copies
+// of shared inline functions.
 #define LH_BF16_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 
 namespace longhaul {
 namespace {
 
-constexpr int kFewRows = 4;   // up to this, decode: bound by memory
-constexpr int kManyRows = 6;  // above this, one tile of all rows: as much bound by memory as by the dots
+constexpr int kFewRows = 4;  // up to this, decode: bound by memory
+// above this, one tile of all rows: as much bound by memory as by the dots
+constexpr int kManyRows = 6;
 constexpr int kSumRegisters = 24;
-constexpr int kSumRegistersManyRows = 16;  // two panels: measured faster than three where weights come from memory
+// two panels: measured faster than three where weights come from memory
+constexpr int kSumRegistersManyRows = 16;
 
 constexpr bool prefetches(int rows) { return rows <= kFewRows || rows > kManyRows; }
 
-// How far ahead to ask for weights, in bytes. Short panels (keys, values): the next group of panels, which no hardware prefetcher
-// guesses. Long panels: on in the panel; more rows spend longer on each line but hide latency worse, and want the next page.
+// How far ahead to ask for weights, in bytes. Short panels (keys, values): the next group of
+// panels, which no hardware prefetcher guesses. Long panels: on in the panel; more rows spend
+// longer on each line but hide latency worse, and want the next page.
 template <int kRows>
 int64_t prefetch_distance(int64_t group_bytes) {
   if (group_bytes <= 128 * 1024) return group_bytes;
@@ -65,7 +69,8 @@ LH_BF16_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
     LH_UNROLL for (int p = 0; p < kPanels; ++p) {
       const std::byte* from = b + p * t.b.panel_stride;
       weights[p] = _mm512_loadu_si512(from);
-      if constexpr (prefetches(kRows)) _mm_prefetch(reinterpret_cast<const char*>(from) + ahead, _MM_HINT_T1);
+      if constexpr (prefetches(kRows))
+        _mm_prefetch(reinterpret_cast<const char*>(from) + ahead, _MM_HINT_T1);
     }
     LH_UNROLL for (int r = 0; r < kRows; ++r) {
       const __m512i input = broadcast_pair(a + r * t.a_stride + k);
@@ -75,13 +80,16 @@ LH_BF16_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel)
   }
   LH_UNROLL for (int r = 0; r < kRows; ++r) {
     LH_UNROLL for (int p = 0; p < kPanels; ++p) {
-      _mm512_mask_storeu_ps(c + r * t.c_stride + p * kPanel, p + 1 < kPanels ? 0xffff : last_mask, sum[r][p]);
+      _mm512_mask_storeu_ps(c + r * t.c_stride + p * kPanel, p + 1 < kPanels ? 0xffff : last_mask,
+                            sum[r][p]);
     }
   }
 }
 
 struct Kernels {
-  static constexpr bool fits(int rows, int panels) { return rows * panels <= (rows > kManyRows ? kSumRegistersManyRows : kSumRegisters); }
+  static constexpr bool fits(int rows, int panels) {
+    return rows * panels <= (rows > kManyRows ? kSumRegistersManyRows : kSumRegisters);
+  }
   template <int kRows, int kPanels>
   static constexpr Microkernel kernel() {
     return microkernel<kRows, kPanels>;

@@ -1,6 +1,8 @@
-// E4M3 blocks on vdpbf16ps: codes become pairs of bf16, exactly, by two look-ups (AVX512-VBMI); each block's sum is scaled once.
+// E4M3 blocks on vdpbf16ps: codes become pairs of bf16, exactly, by two look-ups (AVX512-VBMI);
+// each block's sum is scaled once.
 //
-// Few rows decode in registers, many rows from panels decoded before, in the same order: as in vnni.cc.
+// Few rows decode in registers, many rows from panels decoded before, in the same order: as in
+// vnni.cc.
 #include "kernels/x86/x86.h"
 
 #if defined(__x86_64__)
@@ -19,7 +21,8 @@
 #include "kernels/unroll.h"
 #include "kernels/x86/block_tiles.h"
 
-#define LH_F8_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16")))
+#define LH_F8_TARGET \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16")))
 #define LH_F8_INLINE LH_F8_TARGET __attribute__((always_inline)) inline
 
 namespace longhaul {
@@ -58,20 +61,26 @@ struct F8 {
             {_mm512_load_si512(b.high.data()), _mm512_load_si512(b.high.data() + kLine)},
             _mm512_set1_epi8(-128)};
   }
-  LH_F8_INLINE static void pairs(const std::byte* codes, int64_t line, const Table& t, __m512i* out) {
+  LH_F8_INLINE static void pairs(const std::byte* codes, int64_t line, const Table& t,
+                                 __m512i* out) {
     const __m512i code = _mm512_loadu_si512(codes + line * kLine);
     const __m512i low = _mm512_permutex2var_epi8(t.low[0], code, t.low[1]);
     const __m512i magnitude = _mm512_permutex2var_epi8(t.high[0], code, t.high[1]);
-    const __m512i high = _mm512_ternarylogic_epi32(magnitude, code, t.sign, 0xf8);  // magnitude | (code & sign)
+    // magnitude | (code & sign)
+    const __m512i high = _mm512_ternarylogic_epi32(magnitude, code, t.sign, 0xf8);
     out[0] = _mm512_unpacklo_epi8(low, high);
     out[1] = _mm512_unpackhi_epi8(low, high);
   }
-  static float scale(const std::byte* panel, const std::byte*, int64_t block) { return reinterpret_cast<const float*>(panel)[block]; }
+  static float scale(const std::byte* panel, const std::byte*, int64_t block) {
+    return reinterpret_cast<const float*>(panel)[block];
+  }
 };
 
 // A line that holds the scale, then pairs.
 struct Decoded {
-  static constexpr int64_t kCodesAt = kLine, kBlockBytes = kCodesAt + kQuantBlock * kPanel * static_cast<int64_t>(sizeof(bf16));
+  static constexpr int64_t kCodesAt = kLine,
+                           kBlockBytes =
+                               kCodesAt + kQuantBlock * kPanel * static_cast<int64_t>(sizeof(bf16));
   struct Table {};
   static int64_t header_bytes(int64_t) { return 0; }
   LH_F8_INLINE static Table table() { return {}; }
@@ -79,10 +88,14 @@ struct Decoded {
     out[0] = _mm512_load_si512(codes + 2 * line * kLine);
     out[1] = _mm512_load_si512(codes + 2 * line * kLine + kLine);
   }
-  static float scale(const std::byte*, const std::byte* block, int64_t) { return *reinterpret_cast<const float*>(block); }
+  static float scale(const std::byte*, const std::byte* block, int64_t) {
+    return *reinterpret_cast<const float*>(block);
+  }
 };
 
-LH_F8_INLINE __m512 dot(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+LH_F8_INLINE __m512 dot(__m512 sum, __m512i a, __m512i b) {
+  return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+}
 
 LH_F8_INLINE __m512i broadcast_pair(const bf16* a) {
   int32_t pair;
@@ -108,7 +121,8 @@ LH_F8_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   for (int64_t k_block = 0; k_block < blocks_of(t.k); ++k_block) {
     const std::byte* const block = b + header_bytes + k_block * Source::kBlockBytes;
     const bf16* const inputs = a + k_block * kQuantBlock;
-    __m512 sum[kRows][kPanels][2];  // of the first and of the second pair of a line: one row alone would wait for each dot
+    // of the first and of the second pair of a line: one row alone would wait for each dot
+    __m512 sum[kRows][kPanels][2];
     LH_UNROLL for (int r = 0; r < kRows; ++r) {
       LH_UNROLL for (int p = 0; p < kPanels; ++p) sum[r][p][0] = sum[r][p][1] = _mm512_setzero_ps();
     }
@@ -118,21 +132,26 @@ LH_F8_TARGET void microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
         Source::pairs(block + p * t.b.panel_stride + Source::kCodesAt, line, table, weights);
         LH_UNROLL for (int s = 0; s < 2; ++s) {
           LH_UNROLL for (int r = 0; r < kRows; ++r) {
-            sum[r][p][s] = dot(sum[r][p][s], broadcast_pair(inputs + r * t.a_stride + line * kLineInputs + 2 * s), weights[s]);
+            sum[r][p][s] = dot(sum[r][p][s],
+                               broadcast_pair(inputs + r * t.a_stride + line * kLineInputs + 2 * s),
+                               weights[s]);
           }
         }
       }
     }
     LH_UNROLL for (int p = 0; p < kPanels; ++p) {
-      const __m512 scale = _mm512_set1_ps(Source::scale(b + p * t.b.panel_stride, block + p * t.b.panel_stride, k_block));
+      const __m512 scale = _mm512_set1_ps(
+          Source::scale(b + p * t.b.panel_stride, block + p * t.b.panel_stride, k_block));
       LH_UNROLL for (int r = 0; r < kRows; ++r) {
-        total[r][p] = _mm512_fmadd_ps(_mm512_add_ps(sum[r][p][0], sum[r][p][1]), scale, total[r][p]);
+        total[r][p] =
+            _mm512_fmadd_ps(_mm512_add_ps(sum[r][p][0], sum[r][p][1]), scale, total[r][p]);
       }
     }
   }
   LH_UNROLL for (int r = 0; r < kRows; ++r) {
     LH_UNROLL for (int p = 0; p < kPanels; ++p) {
-      _mm512_mask_storeu_ps(c + r * t.c_stride + p * kPanel, p + 1 < kPanels ? 0xffff : last_mask, total[r][p]);
+      _mm512_mask_storeu_ps(c + r * t.c_stride + p * kPanel, p + 1 < kPanels ? 0xffff : last_mask,
+                            total[r][p]);
     }
   }
 }
@@ -141,7 +160,9 @@ constexpr int kBestRows = 4;  // times two panels, three registers an output
 
 template <class Source, int kMaxPanels>
 struct Kernels {
-  static constexpr bool fits(int rows, int panels) { return panels <= kMaxPanels && rows * panels <= kBestRows * kManyRowsPanels; }
+  static constexpr bool fits(int rows, int panels) {
+    return panels <= kMaxPanels && rows * panels <= kBestRows * kManyRowsPanels;
+  }
   template <int kRows, int kPanels>
   static constexpr Microkernel kernel() {
     return microkernel<Source, kRows, kPanels>;
@@ -150,13 +171,15 @@ struct Kernels {
 
 struct Decoder {
   static constexpr DType kFormat = DType::kF8E4M3;
-  static constexpr int64_t kBlocks = 2, kBlockBytes = Decoded::kBlockBytes, kInputBytes = kQuantBlock * static_cast<int64_t>(sizeof(bf16));
+  static constexpr int64_t kBlocks = 2, kBlockBytes = Decoded::kBlockBytes,
+                           kInputBytes = kQuantBlock * static_cast<int64_t>(sizeof(bf16));
   static constexpr int64_t kStrideBytes = sizeof(bf16);
   static constexpr bool kInPlace = false;
   static void decode(const std::byte* panel, int64_t k, int64_t first, int64_t n, std::byte* out);
 };
 
-LH_F8_TARGET void Decoder::decode(const std::byte* panel, int64_t k, int64_t first, int64_t n, std::byte* out) {
+LH_F8_TARGET void Decoder::decode(const std::byte* panel, int64_t k, int64_t first, int64_t n,
+                                  std::byte* out) {
   const F8::Table table = F8::table();
   for (int64_t b = first; b < first + n; ++b) {
     const std::byte* from = panel + F8::header_bytes(k) + b * F8::kBlockBytes;
@@ -173,14 +196,17 @@ LH_F8_TARGET void Decoder::decode(const std::byte* panel, int64_t k, int64_t fir
 
 void matmul_f8(const MatmulTile& t) {
   static constexpr RegisterTiles few = make_register_tiles<Kernels<F8, kFewRowsPanels>>(kBestRows);
-  static constexpr RegisterTiles many = make_register_tiles<Kernels<Decoded, kManyRowsPanels>>(kBestRows);
-  t.m <= few.max_rows() || t.k == 0 ? run_register_tiles(few, t) : multiply_many_rows<Decoder>(t, many);
+  static constexpr RegisterTiles many =
+      make_register_tiles<Kernels<Decoded, kManyRowsPanels>>(kBestRows);
+  t.m <= few.max_rows() || t.k == 0 ? run_register_tiles(few, t)
+                                    : multiply_many_rows<Decoder>(t, many);
 }
 
 }  // namespace
 
 void use_f8(KernelSet& set) {
-  if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi")) set.matmul_f8 = matmul_f8;
+  if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi"))
+    set.matmul_f8 = matmul_f8;
 }
 
 }  // namespace longhaul

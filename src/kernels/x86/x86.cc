@@ -3,7 +3,7 @@
 #include <array>
 #include <string_view>
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/highway/highway_sets.h"
 
 namespace longhaul {
 

@@ -5,7 +5,9 @@ namespace {
 
 constexpr size_t kMaxName = 40, kMaxAttributes = 300;
 
-bool is_name_character(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_name_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
 
 // Bars as models write them around DSML: fullwidth, plain, double.
 constexpr std::string_view kBars[] = {"｜", "|", "‖"};
@@ -15,7 +17,9 @@ constexpr int kMaxBars = 3;
 
 size_t skip_bars(std::string_view text, size_t at) {
   for (int n = 0; n < kMaxBars; ++n) {
-    const auto* bar = std::find_if(std::begin(kBars), std::end(kBars), [&](std::string_view b) { return text.substr(at).starts_with(b); });
+    const auto* bar = std::find_if(std::begin(kBars), std::end(kBars), [&](std::string_view b) {
+      return text.substr(at).starts_with(b);
+    });
     if (bar == std::end(kBars)) break;
     at += bar->size();
   }
@@ -96,7 +100,8 @@ bool may_become_dsml_tag(std::string_view text) {
   const size_t name = skip_dsml(text, i);
   if (name == i) {
     const std::string_view bar = rest.substr(kDsml.size());
-    return std::any_of(std::begin(kBars), std::end(kBars), [&](std::string_view b) { return b.starts_with(bar); });
+    return std::any_of(std::begin(kBars), std::end(kBars),
+                       [&](std::string_view b) { return b.starts_with(bar); });
   }
   const std::string_view tail = text.substr(name);
   return tail.find_first_of("<>\n") == tail.npos && tail.size() <= kMaxName + kMaxAttributes;
@@ -113,16 +118,20 @@ bool begins_call(std::string_view text, size_t at) {
 }
 
 bool is_dsml_block(const Tag& tag) {
-  return tag.dsml && (tag.name == "tool_calls" || tag.name == "function_calls" || tag.name == "calls" || tag.name == "tool_call");
+  return tag.dsml && (tag.name == "tool_calls" || tag.name == "function_calls" ||
+                      tag.name == "calls" || tag.name == "tool_call");
 }
 
 bool is_call_tag(const Tag& tag) {
-  static constexpr std::string_view kNames[] = {"function", "invoke", "parameter", "param", "arg_key", "arg_value"};
-  return std::find(std::begin(kNames), std::end(kNames), tag.name) != std::end(kNames) || is_dsml_block(tag);
+  static constexpr std::string_view kNames[] = {"function", "invoke",  "parameter",
+                                                "param",    "arg_key", "arg_value"};
+  return std::find(std::begin(kNames), std::end(kNames), tag.name) != std::end(kNames) ||
+         is_dsml_block(tag);
 }
 
 size_t CallText::other_at(size_t at) const {
-  return !markers.other.empty() && text.substr(at).starts_with(markers.other) ? markers.other.size() : 0;
+  return !markers.other.empty() && text.substr(at).starts_with(markers.other) ? markers.other.size()
+                                                                              : 0;
 }
 
 size_t CallText::marker_at(size_t at, std::string_view mark, bool closing) const {

@@ -10,9 +10,12 @@ namespace longhaul {
 
 inline constexpr std::string_view kSpace = " \t\r\n";
 
-inline constexpr std::string_view kFence = "```";  // around code in Markdown, and around calls by mistake
+inline constexpr std::string_view kFence =
+    "```";  // around code in Markdown, and around calls by mistake
 
-inline size_t skip_space(std::string_view text, size_t at) { return std::min(text.find_first_not_of(kSpace, at), text.size()); }
+inline size_t skip_space(std::string_view text, size_t at) {
+  return std::min(text.find_first_not_of(kSpace, at), text.size());
+}
 
 inline std::string_view trimmed(std::string_view text) {
   const size_t begin = skip_space(text, 0);
@@ -53,8 +56,8 @@ enum class Reading { kRead, kMore, kCut, kNone };
 // The markers that end a call, where they stand outside of its strings. Empty ones mark nothing.
 struct CallMarkers {
   std::string_view open, close;  // of calls
-  std::string_view other;        // of something else: the end of the reasoning that the call stands in
-  bool dsml = false;             // markers may be misspelt as DSML tags may be
+  std::string_view other;  // of something else: the end of the reasoning that the call stands in
+  bool dsml = false;       // markers may be misspelt as DSML tags may be
 };
 
 struct CallText {
@@ -73,11 +76,13 @@ struct CallText {
   // Whether the end of a string, in which a marker stands at `limit`, is looked for no farther than
   // `at`.
   bool is_too_far(size_t at, size_t limit) const {
-    return searched_in_vain != nullptr && *searched_in_vain && limit < text.size() && at - limit > kFarthest;
+    return searched_in_vain != nullptr && *searched_in_vain && limit < text.size() &&
+           at - limit > kFarthest;
   }
   // The end of a string was looked for up to `at` and not found.
   void note_search(size_t at, size_t limit) const {
-    if (searched_in_vain != nullptr && limit < at && at - limit > kFarthest) *searched_in_vain = true;
+    if (searched_in_vain != nullptr && limit < at && at - limit > kFarthest)
+      *searched_in_vain = true;
   }
 
   // The length of the marker at text[at], 0 where there is none.

@@ -12,10 +12,12 @@ namespace {
 constexpr size_t kMaxFileBytes = size_t{1} << 20;
 constexpr size_t kMaxConstantBytes = size_t{64} << 10;
 
-Result<std::string> constant(std::string_view python, std::string_view name, std::string_view where) {
+Result<std::string> constant(std::string_view python, std::string_view name,
+                             std::string_view where) {
   LH_TRY(std::string text, python_string_constant(python, name, where));
   if (text.empty() || text.size() > kMaxConstantBytes) {
-    return corrupt("{}: '{}' has {} bytes, expected 1 to {}", where, name, text.size(), kMaxConstantBytes);
+    return corrupt("{}: '{}' has {} bytes, expected 1 to {}", where, name, text.size(),
+                   kMaxConstantBytes);
   }
   return text;
 }
@@ -26,7 +28,8 @@ bool contains(const std::vector<std::string_view>& names, std::string_view name)
 
 }  // namespace
 
-Result<FormatText> FormatText::parse(std::string_view text, std::vector<std::string_view> required, std::vector<std::string_view> allowed,
+Result<FormatText> FormatText::parse(std::string_view text, std::vector<std::string_view> required,
+                                     std::vector<std::string_view> allowed,
                                      std::string_view where) {
   FormatText out;
   std::vector<std::string_view> seen;
@@ -40,7 +43,8 @@ Result<FormatText> FormatText::parse(std::string_view text, std::vector<std::str
       ++at;
     } else {
       const size_t end = text.find_first_of("{}", at + 1);
-      if (c == '}' || end == text.npos || text[end] == '{') return corrupt("{}: a brace at byte {} that names no place", where, at);
+      if (c == '}' || end == text.npos || text[end] == '{')
+        return corrupt("{}: a brace at byte {} that names no place", where, at);
       const std::string_view place = text.substr(at + 1, end - at - 1);
       if (!contains(required, place) && !contains(allowed, place)) {
         return corrupt("{}: an unknown place '{{{}}}' at byte {}", where, printable(place, 40), at);
@@ -72,10 +76,13 @@ static Result<DsmlProse> read_prose(std::string_view python, std::string_view wh
   DsmlProse prose;
   LH_TRY(prose.max_effort, constant(python, "REASONING_EFFORT_MAX", where));
   LH_TRY(const std::string tools, constant(python, "TOOLS_TEMPLATE", where));
-  LH_TRY(prose.tools, FormatText::parse(tools, {"tool_schemas", "dsml_token"}, {"thinking_start_token", "thinking_end_token"},
+  LH_TRY(prose.tools, FormatText::parse(tools, {"tool_schemas", "dsml_token"},
+                                        {"thinking_start_token", "thinking_end_token"},
                                         fmt::format("{}: TOOLS_TEMPLATE", where)));
   LH_TRY(const std::string response_format, constant(python, "response_format_template", where));
-  LH_TRY(prose.response_format, FormatText::parse(response_format, {"schema"}, {}, fmt::format("{}: response_format_template", where)));
+  LH_TRY(prose.response_format,
+         FormatText::parse(response_format, {"schema"}, {},
+                           fmt::format("{}: response_format_template", where)));
   return prose;
 }
 
@@ -88,7 +95,8 @@ Result<DsmlProse> DsmlProse::load(const std::string& folder) {
   Result<std::string> python = read_file(path, kMaxFileBytes);
   if (!python.ok()) {
     return make_error(python.error().code,
-                      "tools, a response format and the longest reasoning need fixed texts, and there is no {}; get it with the checkpoint",
+                      "tools, a response format and the longest reasoning need fixed texts, and "
+                      "there is no {}; get it with the checkpoint",
                       path);
   }
   return parse(*python, path);

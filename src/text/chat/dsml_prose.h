@@ -1,5 +1,5 @@
-// The fixed texts of the DSML prompt format. They are the model's, not ours: they are read from the Python file that comes with its
-// checkpoint, as data; nothing of it is run.
+// The fixed texts of the DSML prompt format. They are the model's, not ours: they are read from the
+// Python file that comes with its checkpoint, as data; nothing of it is run.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/result.h"
+#include "base/errors.h"
 
 namespace longhaul {
 
@@ -17,8 +17,8 @@ class FormatText {
   using Values = std::vector<std::pair<std::string_view, std::string_view>>;
 
   // Exactly the places of `required` must occur, each at least once, besides those of `allowed`.
-  static Result<FormatText> parse(std::string_view text, std::vector<std::string_view> required, std::vector<std::string_view> allowed,
-                                  std::string_view where);
+  static Result<FormatText> parse(std::string_view text, std::vector<std::string_view> required,
+                                  std::vector<std::string_view> allowed, std::string_view where);
   std::string filled(const Values& values) const;
 
  private:

@@ -2,8 +2,8 @@
 
 #include <charconv>
 
+#include "base/utf8.h"
 #include "text/chat/call_draft.h"
-#include "text/utf8.h"
 
 namespace longhaul {
 namespace {
@@ -13,8 +13,8 @@ constexpr std::string_view kMark = "<|\"|>";
 constexpr std::string_view kClosers = "}])";
 
 bool is_key_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' || c == '$' ||
-         c < 0;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         c == '-' || c == '.' || c == '$' || c < 0;
 }
 
 size_t skip_space_back(std::string_view text, size_t end) {
@@ -133,7 +133,8 @@ Reading ValueReader::exactly_or_mended(const Read& read) {
 bool ValueReader::value(Json& out, Place place) {
   skip();
   if (exact_ && !repairs_.empty()) return false;
-  if (at_end()) return notation_.ends_with_text ? false : stop(in_.is_whole ? Reading::kCut : Reading::kMore);
+  if (at_end())
+    return notation_.ends_with_text ? false : stop(in_.is_whole ? Reading::kCut : Reading::kMore);
   if (text_[at_] == '{') return object(out);
   if (text_[at_] == '[') return list(out);
   const Quote* quote = quote_at(text_, at_);
@@ -162,7 +163,8 @@ bool ValueReader::elements(const ReadElement& read_element) {
   bool any = false, comma = true;
   while (true) {
     skip();
-    if (at_end() && !notation_.ends_with_text) return stop(in_.is_whole ? Reading::kCut : Reading::kMore);
+    if (at_end() && !notation_.ends_with_text)
+      return stop(in_.is_whole ? Reading::kCut : Reading::kMore);
     if (at_end() || in_.marker_at(at_) || text_.substr(at_).starts_with(kFence)) {
       repairs_.add(Repair::kBrackets);
       break;
@@ -237,7 +239,9 @@ bool ValueReader::key(std::string& out) {
     repairs_.add(Repair::kLostQuote);
   }
   const size_t end = text_.find_first_of(exact_ ? ":{}[]," : ":={}[],", at_);
-  if (end == text_.npos) return in_.find_close(at_) == text_.npos ? stop(in_.is_whole ? Reading::kCut : Reading::kMore) : false;
+  if (end == text_.npos)
+    return in_.find_close(at_) == text_.npos ? stop(in_.is_whole ? Reading::kCut : Reading::kMore)
+                                             : false;
   std::string_view name = trimmed(text_.substr(at_, end - at_));
   if ((text_[end] != ':' && text_[end] != '=') || name.size() > kMaxKey) return false;
   for (size_t i = at_; i < end; ++i) {
@@ -255,12 +259,13 @@ bool ValueReader::key(std::string& out) {
   return !out.empty();
 }
 
-// --- words ----------------------------------------------------------------------------------------------------------
+// --- words
 
 bool ValueReader::word(Json& out, Place place) {
   size_t mark_size = 0;
   const size_t end = word_end(at_, place, mark_size);
-  if (end >= text_.size() && !notation_.ends_with_text) return stop(in_.is_whole ? Reading::kCut : Reading::kMore);
+  if (end >= text_.size() && !notation_.ends_with_text)
+    return stop(in_.is_whole ? Reading::kCut : Reading::kMore);
   std::string_view word = trimmed(text_.substr(at_, end - at_));
   at_ = end + mark_size;
   if (notation_.bare_keys) word = without_broken_marks(word);
@@ -271,7 +276,8 @@ bool ValueReader::word(Json& out, Place place) {
     repairs_.add(literal ? Repair::kPython : Repair::kNoQuotes);
   }
   if (mark_size > 0) repairs_.add(Repair::kLostQuote);
-  out = literal ? std::move(*literal) : Json(notation_.bare_keys ? without_marks(word) : std::string(word));
+  out = literal ? std::move(*literal)
+                : Json(notation_.bare_keys ? without_marks(word) : std::string(word));
   return true;
 }
 
@@ -288,8 +294,8 @@ size_t ValueReader::word_end(size_t begin, Place place, size_t& mark_size) {
       case ',': {
         if (brackets > 0) break;
         const size_t next = skip_space(text_, i + 1);
-        const bool goes_on =
-            next < text_.size() && kClosers.find(text_[next]) == kClosers.npos && text_[next] != ',' && !in_.marker_at(next);
+        const bool goes_on = next < text_.size() && kClosers.find(text_[next]) == kClosers.npos &&
+                             text_[next] != ',' && !in_.marker_at(next);
         if (place == Place::kItem || !goes_on || key_at(next, false)) return i;
         break;
       }
@@ -325,14 +331,17 @@ size_t ValueReader::word_end(size_t begin, Place place, size_t& mark_size) {
   return text_.size();
 }
 
-// Where a number or a word of JSON or Python ends that stands at `begin` and is all of its value; else `begin`.
+// Where a number or a word of JSON or Python ends that stands at `begin` and is all of its value;
+// else `begin`.
 size_t ValueReader::literal_end(size_t begin, Place place) const {
   const size_t end = std::min(text_.find_first_of(" \t\r\n,}])<", begin), text_.size());
   const std::string_view word = text_.substr(begin, end - begin);
   if (!json_word(word) && !python_word(word)) return begin;
   const size_t next = skip_space(text_, end);
-  const bool ends = next == text_.size() || text_[next] == ',' || kClosers.find(text_[next]) != kClosers.npos || in_.marker_at(next) ||
-                    key_at(next, true) || (place == Place::kItem && next > end && literal_end(next, place) > next);
+  const bool ends = next == text_.size() || text_[next] == ',' ||
+                    kClosers.find(text_[next]) != kClosers.npos || in_.marker_at(next) ||
+                    key_at(next, true) ||
+                    (place == Place::kItem && next > end && literal_end(next, place) > next);
   return ends ? end : begin;
 }
 
@@ -342,19 +351,21 @@ size_t ValueReader::lost_opening_end(size_t begin, Place place, size_t& mark_siz
   if (next_mark_ < begin) next_mark_ = std::min(text_.find(kMark, begin), text_.size());
   const size_t mark = next_mark_, before = skip_space_back(text_, mark);
   if (mark >= text_.size() || !follows(mark + kMark.size(), place)) return begin;
-  const bool opens = before <= begin || std::string_view(":=,[{").find(text_[before - 1]) != std::string_view::npos;
+  const bool opens = before <= begin ||
+                     std::string_view(":=,[{").find(text_[before - 1]) != std::string_view::npos;
   if (opens) return begin;
   for (size_t i = begin; i < mark; ++i) {
     if (text_[i] == '<' && in_.marker_at(i)) return begin;
     if (text_[i] != ',') continue;
     const bool is_known = notation_.properties != nullptr && open_.size() == 1;
-    if (place == Place::kItem || key_at(is_known ? skip_space(text_, i + 1) : i + 1, true)) return i;
+    if (place == Place::kItem || key_at(is_known ? skip_space(text_, i + 1) : i + 1, true))
+      return i;
   }
   mark_size = kMark.size();
   return mark;
 }
 
-// --- strings --------------------------------------------------------------------------------------------------------
+// --- strings
 
 bool ValueReader::string(const Quote& quote, Place place, std::string& out) {
   const size_t begin = at_ + quote.mark.size();
@@ -370,12 +381,14 @@ bool ValueReader::string(const Quote& quote, Place place, std::string& out) {
 }
 
 ValueReader::StringEnd ValueReader::string_end(const Quote& quote, size_t begin, Place place) {
-  size_t limit = text_.npos;        // the first marker inside: the call's end, should the string have none
+  // the first marker inside: the call's end, should the string have none
+  size_t limit = text_.npos;
   size_t other_close = text_.npos;  // the first mark of another kind that could close it
   bool inner = false, lost = false;
   size_t i = begin;
   if (exact_) {
-    for (; i < text_.size() && !text_.substr(i).starts_with(quote.mark); ++i) i += quote.escapes && text_[i] == '\\';
+    for (; i < text_.size() && !text_.substr(i).starts_with(quote.mark); ++i)
+      i += quote.escapes && text_[i] == '\\';
     return {i, i + quote.mark.size(), false, i < text_.size()};
   }
   while (i < text_.size() && !lost) {
@@ -396,9 +409,12 @@ ValueReader::StringEnd ValueReader::string_end(const Quote& quote, size_t begin,
       inner = true;
       i = behind;
     } else if (text_[i] != '<') {
-      if (other_close == text_.npos && limit == text_.npos && text_[i] == '"' && follows(i + 1, place)) other_close = i;
+      if (other_close == text_.npos && limit == text_.npos && text_[i] == '"' &&
+          follows(i + 1, place))
+        other_close = i;
       ++i;
-    } else if (notation_.bare_keys && text_.substr(i).starts_with(kMark) && follows(i + kMark.size(), place)) {
+    } else if (notation_.bare_keys && text_.substr(i).starts_with(kMark) &&
+               follows(i + kMark.size(), place)) {
       return {i, i + kMark.size(), inner, true};  // opened by another mark
     } else if (const size_t close = in_.close_at(i)) {
       limit = std::min(limit, i);
@@ -409,7 +425,8 @@ ValueReader::StringEnd ValueReader::string_end(const Quote& quote, size_t begin,
       // it was none.
       const size_t quoted_end = in_.is_whole ? text_.npos : in_.find_close(i + open);
       if (in_.is_whole) limit = std::min(limit, i);
-      i = quoted_end == text_.npos ? (in_.is_whole ? i + open : text_.size()) : quoted_end + in_.close_at(quoted_end);
+      i = quoted_end == text_.npos ? (in_.is_whole ? i + open : text_.size())
+                                   : quoted_end + in_.close_at(quoted_end);
     } else {
       if (in_.other_at(i) > 0) limit = std::min(limit, i);
       ++i;
@@ -436,7 +453,9 @@ size_t ValueReader::unclosed_end(size_t begin, size_t limit) const {
   for (const char c : text_.substr(begin, limit - begin))
     surplus += (kClosers.find(c) != kClosers.npos) - (c == '{' || c == '[' || c == '(');
   size_t end = begin + (skip_space_back(text_.substr(begin, limit - begin), limit - begin));
-  for (size_t n = 0; n < open_.size() && surplus > 0 && end > begin && kClosers.find(text_[end - 1]) != kClosers.npos; ++n, --surplus) {
+  for (size_t n = 0; n < open_.size() && surplus > 0 && end > begin &&
+                     kClosers.find(text_[end - 1]) != kClosers.npos;
+       ++n, --surplus) {
     end = begin + skip_space_back(text_.substr(begin, end - 1 - begin), end - 1 - begin);
   }
   return end;
@@ -452,7 +471,8 @@ std::string ValueReader::unescaped(std::string_view body) {
       continue;
     }
     const size_t letter = i + 1 < body.size() ? kLetters.find(body[i + 1]) : kLetters.npos;
-    const auto character = body.substr(i).starts_with("\\u") ? unicode_escape(body, i) : std::nullopt;
+    const auto character =
+        body.substr(i).starts_with("\\u") ? unicode_escape(body, i) : std::nullopt;
     if (character) {
       append_utf8(out, *character);
     } else if (letter != kLetters.npos) {
@@ -460,14 +480,15 @@ std::string ValueReader::unescaped(std::string_view body) {
       out += kMeanings[letter];
       i += 2;
     } else {
-      repairs_.add(Repair::kEscape);  // a backslash that stands for itself, as in a path or an expression
+      repairs_.add(
+          Repair::kEscape);  // a backslash that stands for itself, as in a path or an expression
       out += body[i++];
     }
   }
   return out;
 }
 
-// --- what stands around ---------------------------------------------------------------------------------------------
+// --- what stands around
 
 // Whether what stands at text[at] can follow the quotation mark that closes a string.
 bool ValueReader::follows(size_t at, Place place) const {
@@ -479,14 +500,15 @@ bool ValueReader::follows(size_t at, Place place) const {
   if (c == ',' || c == ';') {
     if (place == Place::kItem) return c == ',';
     const size_t more = skip_space(text_, next + 1);
-    return more >= text_.size() || kClosers.find(text_[more]) != kClosers.npos || text_[more] == ',' || in_.marker_at(more) ||
-           key_at(more, false);
+    return more >= text_.size() || kClosers.find(text_[more]) != kClosers.npos ||
+           text_[more] == ',' || in_.marker_at(more) || key_at(more, false);
   }
   if (in_.marker_at(next)) return true;
   if (const Quote* quote = quote_at(text_, next)) {
     // A missing comma in a list, or a second mark beside the first.
     const size_t behind = skip_space(text_, next + quote->mark.size());
-    const bool ends = behind >= text_.size() || is_open(text_[behind]) || text_[behind] == ',' || in_.marker_at(behind);
+    const bool ends = behind >= text_.size() || is_open(text_[behind]) || text_[behind] == ',' ||
+                      in_.marker_at(behind);
     return place == Place::kItem || ends || key_at(next, true);
   }
   return place == Place::kMember && key_at(next, true);
@@ -499,7 +521,8 @@ bool ValueReader::key_at(size_t at, bool strict) const {
   const Quote* quote = quote_at(near, 0);
   size_t begin = quote == nullptr ? 0 : quote->mark.size(), end = begin;
   if (quote != nullptr) {
-    for (; end < near.size() && !near.substr(end).starts_with(quote->mark); ++end) end += quote->escapes && near[end] == '\\';
+    for (; end < near.size() && !near.substr(end).starts_with(quote->mark); ++end)
+      end += quote->escapes && near[end] == '\\';
     if (end >= near.size()) return near.size() == kMaxKey && !strict;  // a long key
   } else if (strict) {
     while (end < near.size() && is_key_character(near[end])) ++end;
@@ -508,9 +531,12 @@ bool ValueReader::key_at(size_t at, bool strict) const {
   }
   const std::string_view name = trimmed(near.substr(begin, end - begin));
   const size_t colon = skip_space(near, end + (quote == nullptr ? 0 : quote->mark.size()));
-  if ((name.empty() && quote == nullptr) || colon >= near.size() || (near[colon] != ':' && near[colon] != '=')) return false;
+  if ((name.empty() && quote == nullptr) || colon >= near.size() ||
+      (near[colon] != ':' && near[colon] != '='))
+    return false;
   const std::string_view behind = near.substr(colon + 1);
-  if (quote == nullptr && (behind.starts_with("//") || behind.starts_with('='))) return false;  // an address, a comparison
+  if (quote == nullptr && (behind.starts_with("//") || behind.starts_with('=')))
+    return false;  // an address, a comparison
   return !strict || is_property(name);
 }
 
@@ -519,7 +545,8 @@ bool ValueReader::member_at(size_t at) const {
   if (!key_at(at, true)) return false;
   const size_t colon = text_.find_first_of(":=", at);
   const size_t value = skip_space(text_, colon + 1);
-  return value < text_.size() && (quote_at(text_, value) != nullptr || text_[value] == '{' || text_[value] == '[');
+  return value < text_.size() &&
+         (quote_at(text_, value) != nullptr || text_[value] == '{' || text_[value] == '[');
 }
 
 bool ValueReader::is_property(std::string_view name) const {
@@ -535,9 +562,12 @@ size_t ValueReader::comma_before_key(size_t quote, std::string_view mark) const 
   size_t end = skip_space_back(before, before.size());
   if (end > 0 && before[end - 1] == ',') {
     size_t name_end = quote + mark.size();
-    while (name_end < text_.size() && name_end - quote < kMaxKey && is_key_character(text_[name_end])) ++name_end;
+    while (name_end < text_.size() && name_end - quote < kMaxKey &&
+           is_key_character(text_[name_end]))
+      ++name_end;
     const size_t colon = skip_space(text_, name_end + mark.size());
-    const bool is_key = name_end > quote + mark.size() && text_.substr(name_end).starts_with(mark) && colon < text_.size() &&
+    const bool is_key = name_end > quote + mark.size() &&
+                        text_.substr(name_end).starts_with(mark) && colon < text_.size() &&
                         (text_[colon] == ':' || text_[colon] == '=');
     return is_key ? floor + end - 1 : text_.npos;
   }
@@ -547,7 +577,8 @@ size_t ValueReader::comma_before_key(size_t quote, std::string_view mark) const 
   while (begin > 0 && is_key_character(before[begin - 1])) --begin;
   const std::string_view name = before.substr(begin, end - begin);
   begin = skip_space_back(before, begin);
-  if (name.empty() || begin == 0 || (before[begin - 1] != ',' && before[begin - 1] != '{')) return text_.npos;
+  if (name.empty() || begin == 0 || (before[begin - 1] != ',' && before[begin - 1] != '{'))
+    return text_.npos;
   return before[begin - 1] == '{' || is_property(name) ? floor + begin - 1 : text_.npos;
 }
 

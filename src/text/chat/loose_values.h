@@ -3,11 +3,12 @@
 // it stands; where it is not, the reader takes the reading that loses least and says what it
 // mended.
 //
-//   strings     end at a quotation mark that a comma, a bracket, a key or the end of the call follows; others are part of the text.
-//               So neither a bracket nor a marker inside a string ends anything. A string that is never closed ends where the next
-//               key begins, else at the call's marker.
-//   words       without quotation marks: a number, true, false, null, or text up to the comma before the next key.
-//   numbers     are kept as they are written.
+//   strings     end at a quotation mark that a comma, a bracket, a key or the end of the call
+//   follows; others are part of the text.
+//               So neither a bracket nor a marker inside a string ends anything. A string that is
+//               never closed ends where the next key begins, else at the call's marker.
+//   words       without quotation marks: a number, true, false, null, or text up to the comma
+//   before the next key. numbers     are kept as they are written.
 #pragma once
 
 #include <string>
@@ -32,7 +33,8 @@ struct ValueNotation {
 
 class ValueReader {
  public:
-  ValueReader(const CallText& text, size_t at, const ValueNotation& notation) : in_(text), text_(text.text), at_(at), notation_(notation) {}
+  ValueReader(const CallText& text, size_t at, const ValueNotation& notation)
+      : in_(text), text_(text.text), at_(at), notation_(notation) {}
 
   Reading read_object(Json& out);  // at '{', or at '(' for Python's way to call
   Reading read_value(Json& out);

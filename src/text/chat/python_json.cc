@@ -2,7 +2,7 @@
 
 #include "text/template/objects.h"
 #include "text/template/printing.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 
 namespace longhaul {
 

@@ -1,10 +1,11 @@
-// JSON as Python's json.dumps writes it with ensure_ascii=False: ", " and ": " between things, floats by their repr. Prompts carry it.
+// JSON as Python's json.dumps writes it with ensure_ascii=False: ", " and ": " between things,
+// floats by their repr. Prompts carry it.
 #pragma once
 
 #include <string>
 
+#include "base/errors.h"
 #include "base/json.h"
-#include "base/result.h"
 
 namespace longhaul {
 

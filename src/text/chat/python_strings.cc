@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <optional>
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace longhaul {
 namespace {
 
-bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c < 0; }
+bool is_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         c < 0;
+}
 
 // The quotation marks at text[at]: three, one or none of them.
 std::string_view quotes_at(std::string_view text, size_t at) {
@@ -18,7 +21,8 @@ std::string_view quotes_at(std::string_view text, size_t at) {
   return triple ? three : text.substr(at, 1);
 }
 
-// The bytes between a literal's quotation marks, escapes as written; `at` is left behind it. Nothing where it does not end.
+// The bytes between a literal's quotation marks, escapes as written; `at` is left behind it.
+// Nothing where it does not end.
 std::optional<std::string_view> skip_literal(std::string_view text, size_t& at) {
   const std::string_view quotes = quotes_at(text, at);
   const size_t begin = at + quotes.size();
@@ -47,7 +51,8 @@ std::optional<uint32_t> number(std::string_view digits, uint32_t base) {
   return value;
 }
 
-// The escape behind a backslash at text[at], which is left behind it. False where Python would refuse it, and for \N{...}.
+// The escape behind a backslash at text[at], which is left behind it. False where Python would
+// refuse it, and for \N{...}.
 bool append_escape(std::string_view text, size_t& at, std::string& out) {
   static constexpr std::string_view kLetters = "abfnrtv\\'\"", kMeanings = "\a\b\f\n\r\t\v\\'\"";
   const char c = text[at++];
@@ -61,7 +66,8 @@ bool append_escape(std::string_view text, size_t& at, std::string& out) {
   if (c >= '0' && c <= '7') {
     --at;
     base = 8;
-    n_digits = std::min(std::min(text.find_first_not_of("01234567", at), text.size()) - at, size_t{3});
+    n_digits =
+        std::min(std::min(text.find_first_not_of("01234567", at), text.size()) - at, size_t{3});
   } else if (n_digits == 0) {
     out += '\\';
     out += c;
@@ -69,7 +75,9 @@ bool append_escape(std::string_view text, size_t& at, std::string& out) {
   }
   const std::string_view digits = text.substr(at, n_digits);
   const auto value = number(digits, base);
-  if (digits.size() < n_digits || !value || *value > 0x10ffff || (*value >= 0xd800 && *value < 0xe000)) return false;
+  if (digits.size() < n_digits || !value || *value > 0x10ffff ||
+      (*value >= 0xd800 && *value < 0xe000))
+    return false;
   at += n_digits;
   append_utf8(out, static_cast<char32_t>(*value));
   return true;
@@ -132,7 +140,8 @@ std::optional<size_t> assignment_at(std::string_view text, size_t at, std::strin
   at += name.size();
   if (at < text.size() && is_word(text[at])) return std::nullopt;
   const size_t equals = text.find_first_of("=\n\"'#", at);
-  if (equals == text.npos || text[equals] != '=' || text.substr(equals).starts_with("==")) return std::nullopt;
+  if (equals == text.npos || text[equals] != '=' || text.substr(equals).starts_with("=="))
+    return std::nullopt;
   const std::string_view between = text.substr(at, equals - at);
   const size_t first = between.find_first_not_of(" \t");
   if (first != between.npos && between[first] != ':') return std::nullopt;
@@ -151,8 +160,10 @@ std::string with_unix_line_breaks(std::string_view source) {
 
 }  // namespace
 
-Result<std::string> python_string_constant(std::string_view source, std::string_view name, std::string_view where) {
-  if (const auto bad = find_invalid_utf8(source)) return corrupt("{}: not UTF-8: ill-formed byte at offset {}", where, *bad);
+Result<std::string> python_string_constant(std::string_view source, std::string_view name,
+                                           std::string_view where) {
+  if (const auto bad = find_invalid_utf8(source))
+    return corrupt("{}: not UTF-8: ill-formed byte at offset {}", where, *bad);
   const std::string text = with_unix_line_breaks(source);
   std::optional<std::string> value;
   bool line_start = true;
@@ -160,14 +171,16 @@ Result<std::string> python_string_constant(std::string_view source, std::string_
     if (const auto right = line_start ? assignment_at(text, at, name) : std::nullopt) {
       if (value) return corrupt("{}: '{}' is assigned twice", where, name);
       value = read_literals(text, *right);
-      if (!value) return corrupt("{}: '{}' is not made of plain string literals alone", where, name);
+      if (!value)
+        return corrupt("{}: '{}' is not made of plain string literals alone", where, name);
     }
     line_start = text[at] == '\n';
     if (text[at] == '#') {
       at = std::min(text.find('\n', at), text.size());
     } else if (!quotes_at(text, at).empty()) {
       // What stands inside a literal is no statement.
-      if (!skip_literal(text, at)) return corrupt("{}: a string literal that does not end, at byte {}", where, at);
+      if (!skip_literal(text, at))
+        return corrupt("{}: a string literal that does not end, at byte {}", where, at);
       line_start = false;
     } else {
       ++at;

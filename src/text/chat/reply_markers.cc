@@ -11,15 +11,18 @@ using Kind = Marker::Kind;
 
 Marker tag_marker(const ReplyFormat& format, std::string_view text) {
   const auto tag = tag_at(text, 0);
-  if (format.dsml && may_become_dsml_tag(text) && (!tag || !tag->complete)) return {Kind::kPartial, 0};
+  if (format.dsml && may_become_dsml_tag(text) && (!tag || !tag->complete))
+    return {Kind::kPartial, 0};
   if (!tag || !is_call_tag(*tag) || tag->dsml != format.dsml) return {};
   if (is_dsml_block(*tag)) return {tag->closing ? Kind::kCallClose : Kind::kCallOpen, tag->length};
   const bool is_function = tag->name == (format.dsml ? "invoke" : "function");
-  if (format.dsml) return {is_function && !tag->closing ? Kind::kFunction : Kind::kInner, tag->length};
+  if (format.dsml)
+    return {is_function && !tag->closing ? Kind::kFunction : Kind::kInner, tag->length};
   // Tags of plain text: only as the format writes them.
   const std::string_view attributes = tag->attributes;
   const bool named = tag->closing ? tag->complete && attributes.empty()
-                                  : attributes.size() > 1 && attributes[0] == '=' && kSpace.find(attributes[1]) == kSpace.npos;
+                                  : attributes.size() > 1 && attributes[0] == '=' &&
+                                        kSpace.find(attributes[1]) == kSpace.npos;
   if (!format.function_tags || !named || (!is_function && tag->name != "parameter")) return {};
   return {is_function && !tag->closing ? Kind::kFunction : Kind::kInner, tag->length};
 }
@@ -29,7 +32,8 @@ bool may_become_function_tag(std::string_view text) {
   for (const std::string_view head : {"<function=", "<parameter=", "</function>", "</parameter>"}) {
     if (text.size() < head.size() ? head.starts_with(text) : text.starts_with(head)) {
       if (text.size() > head.size() && kSpace.find(text[head.size()]) != kSpace.npos) return false;
-      return text.size() < kMaxMarker && text.find_first_of(">\n", 1) == text.npos && text.find('<', 1) == text.npos;
+      return text.size() < kMaxMarker && text.find_first_of(">\n", 1) == text.npos &&
+             text.find('<', 1) == text.npos;
     }
   }
   return false;

@@ -71,7 +71,7 @@ void ReplyParser::advance() {
 
 bool ReplyParser::step() { return state_ == State::kCall ? step_call() : step_text(); }
 
-// --- text and its markers -------------------------------------------------------------------------------------------
+// --- text and its markers
 
 bool ReplyParser::step_text() {
   if (expect_label_ && !skip_label()) return false;
@@ -122,7 +122,9 @@ size_t ReplyParser::next_candidate(std::string_view text) const {
 // function's name before <arg_key>.
 ReplyParser::Start ReplyParser::unmarked_call_at(std::string_view text) const {
   const auto begins = [&](std::string_view mark) {
-    return text.starts_with(mark) ? Start::kYes : mark.starts_with(text) ? Start::kUndecided : Start::kNo;
+    return text.starts_with(mark)   ? Start::kYes
+           : mark.starts_with(text) ? Start::kUndecided
+                                    : Start::kNo;
   };
   if (format_.call_open == "<|tool_call>") {
     static constexpr std::string_view kCall = "call:";
@@ -131,7 +133,8 @@ ReplyParser::Start ReplyParser::unmarked_call_at(std::string_view text) const {
     const size_t name_end = std::min(text.find_first_of(kNotInNames, kCall.size()), text.size());
     if (name_end > kMaxName) return Start::kNo;
     if (name_end == text.size()) return Start::kUndecided;
-    return name_end > kCall.size() && (text[name_end] == '{' || text[name_end] == '(') ? Start::kYes : Start::kNo;
+    return name_end > kCall.size() && (text[name_end] == '{' || text[name_end] == '(') ? Start::kYes
+                                                                                       : Start::kNo;
   }
   if (!format_.bare_call_names) return Start::kNo;
   for (const Json& tool : tools_.wrapped()) {
@@ -169,7 +172,8 @@ void ReplyParser::end_in_partial_marker() {
 
 bool ReplyParser::in_reasoning(const Marker& marker) {
   const std::string_view text = rest();
-  const bool behind_tick = pending_newlines_ == 0 && reply_.reasoning.ends_with('`') && text.size() >= marker.length;
+  const bool behind_tick =
+      pending_newlines_ == 0 && reply_.reasoning.ends_with('`') && text.size() >= marker.length;
   switch (marker.kind) {
     case Kind::kThinkClose:
       // Reasoning must end, so a closing marker is a word only right between two backticks.
@@ -199,7 +203,8 @@ bool ReplyParser::in_reasoning(const Marker& marker) {
     word(marker.length);
   } else {
     if (marker.kind == Kind::kThinkOpen) expect_label_ = !format_.think_label.empty();
-    if (marker.kind == Kind::kThinkOpen && reply_.reasoning.empty()) skip_newlines_ = format_.newlines_are_layout;
+    if (marker.kind == Kind::kThinkOpen && reply_.reasoning.empty())
+      skip_newlines_ = format_.newlines_are_layout;
     drop(marker.length);
   }
   return true;
@@ -237,7 +242,8 @@ bool ReplyParser::in_content(const Marker& marker) {
 }
 
 void ReplyParser::open_reasoning(size_t length) {
-  if (!at_start_ && !format_.think_anywhere) note({ReplyNote::Kind::kStrayMarker, {}, format_.think_open});
+  if (!at_start_ && !format_.think_anywhere)
+    note({ReplyNote::Kind::kStrayMarker, {}, format_.think_open});
   if (late_close_) content_was_reasoning();
   if (!format_.newlines_are_layout) restore_newlines();
   pending_newlines_ = 0;
@@ -249,7 +255,8 @@ void ReplyParser::open_reasoning(size_t length) {
   at_start_ = false;
   code_.begin_line();
   seam_[0] = seam_[1] = true;
-  if (!format_.think_anywhere && !reply_.reasoning.empty() && !reply_.reasoning.ends_with('\n')) emit("\n");
+  if (!format_.think_anywhere && !reply_.reasoning.empty() && !reply_.reasoning.ends_with('\n'))
+    emit("\n");
 }
 
 // The end of the reasoning; or, behind content, of more of it: that content was reasoning too, if
@@ -257,8 +264,10 @@ void ReplyParser::open_reasoning(size_t length) {
 void ReplyParser::close_reasoning(size_t length) {
   const bool was_reasoning = state_ == State::kReasoning;
   const bool blank = !was_reasoning && at_start_;
-  if (blank && !(reply_.reasoning.empty() && reply_.content.empty())) note({ReplyNote::Kind::kStrayMarker, {}, format_.think_close});
-  for (const ToolCall& call : std::exchange(unmade_, {})) note({ReplyNote::Kind::kUnmadeCall, call.name, call.arguments});
+  if (blank && !(reply_.reasoning.empty() && reply_.content.empty()))
+    note({ReplyNote::Kind::kStrayMarker, {}, format_.think_close});
+  for (const ToolCall& call : std::exchange(unmade_, {}))
+    note({ReplyNote::Kind::kUnmadeCall, call.name, call.arguments});
   if (!blank && !format_.newlines_are_layout) restore_newlines();
   if (was_reasoning) gap_ = pending_newlines_;
   if (!was_reasoning && !blank) late_close_ = true;
@@ -291,9 +300,11 @@ void ReplyParser::word(size_t length) {
 
 bool ReplyParser::in_code_span() const { return pending_newlines_ == 0 && code_.in_span(); }
 
-bool ReplyParser::at_line_start() const { return pending_newlines_ > 0 || at_start_ || code_.line_is_blank(); }
+bool ReplyParser::at_line_start() const {
+  return pending_newlines_ > 0 || at_start_ || code_.line_is_blank();
+}
 
-// --- calls ----------------------------------------------------------------------------------------------------------
+// --- calls
 
 void ReplyParser::begin_call(size_t marker_length, bool unmarked) {
   at_ += marker_length;
@@ -325,7 +336,8 @@ bool ReplyParser::step_call() {
     if (marker.kind == Kind::kPartial) return false;
     searched_ = at + std::max(marker.length, size_t{1});
     const bool due = n_tries_ < kEagerTries || searched_ >= 2 * tried_;
-    if (due && may_end_at(text.substr(at), marker) && try_block(searched_, /*is_whole=*/false)) return true;
+    if (due && may_end_at(text.substr(at), marker) && try_block(searched_, /*is_whole=*/false))
+      return true;
   }
   return try_block(text.size(), /*is_whole=*/true);
 }
@@ -351,7 +363,9 @@ ReplyParser::Start ReplyParser::call_starts(std::string_view text) const {
     }
     const Kind kind = marker_at(format_, tag_text).kind;
     if (kind == Kind::kPartial) return Start::kUndecided;
-    return kind == Kind::kNone || kind == Kind::kThinkOpen || kind == Kind::kThinkClose ? Start::kNo : Start::kYes;
+    return kind == Kind::kNone || kind == Kind::kThinkOpen || kind == Kind::kThinkClose
+               ? Start::kNo
+               : Start::kYes;
   };
   switch (text[begin]) {
     case '<': return tag_starts(begin);
@@ -377,7 +391,9 @@ ReplyParser::Start ReplyParser::call_starts(std::string_view text) const {
       if (n_words == 0) return tag_starts(at);
       const std::string_view tag = text.substr(at);
       static constexpr std::string_view kCloser = "</arg_key>";
-      return tag.starts_with(kCloser) ? Start::kYes : kCloser.starts_with(tag) ? Start::kUndecided : Start::kNo;
+      return tag.starts_with(kCloser)   ? Start::kYes
+             : kCloser.starts_with(tag) ? Start::kUndecided
+                                        : Start::kNo;
     }
     if (!format_.bare_call_names) return Start::kNo;
   }
@@ -388,10 +404,12 @@ ReplyParser::Start ReplyParser::call_starts(std::string_view text) const {
 bool ReplyParser::try_block(size_t length, bool is_whole) {
   const bool can_reopen = around_call_ == State::kReasoning;
   const CallText text{rest().substr(0, length),
-                      {format_.call_open, format_.call_close, can_reopen ? format_.think_close : std::string_view(), format_.dsml},
+                      {format_.call_open, format_.call_close,
+                       can_reopen ? format_.think_close : std::string_view(), format_.dsml},
                       is_whole,
                       &searched_in_vain_};
-  CallBlock block = read_call_block(text, {.bare_names = format_.bare_call_names, .unmarked = unmarked_}, tools_);
+  CallBlock block =
+      read_call_block(text, {.bare_names = format_.bare_call_names, .unmarked = unmarked_}, tools_);
   if (block.reading == Reading::kMore) {
     ++n_tries_;
     tried_ = length;
@@ -473,7 +491,7 @@ void ReplyParser::give_up_call() {
   }
 }
 
-// --- what is given --------------------------------------------------------------------------------------------------
+// --- what is given
 
 // Text that is no marker.
 void ReplyParser::take(std::string_view text) {
@@ -498,7 +516,9 @@ void ReplyParser::take(std::string_view text) {
 void ReplyParser::take_words(std::string_view text) {
   const bool think_layout = format_.newlines_are_layout && state_ == State::kReasoning;
   const bool may_call = state_ == State::kContent || format_.calls_end_reasoning;
-  const size_t limit = think_layout ? SIZE_MAX : may_call && !format_.call_open.empty() ? format_.newlines_before_call : 0;
+  const size_t limit = think_layout                             ? SIZE_MAX
+                       : may_call && !format_.call_open.empty() ? format_.newlines_before_call
+                                                                : 0;
   const size_t words = text.find_last_not_of('\n') + 1;  // 0 where there are none
   if (words > 0) {
     restore_newlines();
@@ -511,7 +531,9 @@ void ReplyParser::take_words(std::string_view text) {
   }
 }
 
-void ReplyParser::restore_newlines() { emit(std::string(std::exchange(pending_newlines_, 0), '\n')); }
+void ReplyParser::restore_newlines() {
+  emit(std::string(std::exchange(pending_newlines_, 0), '\n'));
+}
 
 void ReplyParser::emit(std::string_view text) {
   if (text.empty()) return;
@@ -521,7 +543,8 @@ void ReplyParser::emit(std::string_view text) {
   std::string& whole = thinking ? reply_.reasoning : reply_.content;
   std::string piece;
   // Where a marker was taken out, what is left on both sides must not make up another.
-  if (std::exchange(seam_[!thinking], false) && ends_in_partial_marker(format_, whole)) piece = '\n';
+  if (std::exchange(seam_[!thinking], false) && ends_in_partial_marker(format_, whole))
+    piece = '\n';
   piece += text;
   whole += piece;
   code_.see(piece);
@@ -539,7 +562,8 @@ void ReplyParser::emit_call(const ToolCall& call) {
 
 void ReplyParser::content_was_reasoning() {
   late_close_ = false;
-  const bool apart = reply_.reasoning.empty() || reply_.reasoning.ends_with('\n') || reply_.content.starts_with('\n');
+  const bool apart = reply_.reasoning.empty() || reply_.reasoning.ends_with('\n') ||
+                     reply_.content.starts_with('\n');
   std::string joint = apart ? "" : std::string(std::max<size_t>(gap_, 1), '\n');
   reply_.reasoning += joint + reply_.content;
   reply_.content.clear();
@@ -550,9 +574,11 @@ void ReplyParser::content_was_reasoning() {
 
 // Equal notes are one with a count.
 void ReplyParser::note(ReplyNote note) {
-  const bool counts = note.kind == ReplyNote::Kind::kStrayMarker || note.kind == ReplyNote::Kind::kMoreReasoning;
+  const bool counts =
+      note.kind == ReplyNote::Kind::kStrayMarker || note.kind == ReplyNote::Kind::kMoreReasoning;
   if (counts) {
-    const auto [place, is_new] = counted_.emplace(to_string(note.kind) + note.detail, reply_.notes.size());
+    const auto [place, is_new] =
+        counted_.emplace(to_string(note.kind) + note.detail, reply_.notes.size());
     if (!is_new) {
       ++reply_.notes[place->second].count;
       return;

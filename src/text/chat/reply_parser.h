@@ -11,7 +11,7 @@
 #include "text/chat/reply_format.h"
 #include "text/chat/reply_markers.h"
 #include "text/chat/tool_calls.h"
-#include "text/chat/tools.h"
+#include "text/chat/tool_list.h"
 
 namespace longhaul {
 
@@ -85,9 +85,12 @@ class ReplyParser {
   bool at_start_;                // no word of the answer has come
   bool skip_newlines_;           // a marker has come whose layout they would be
   bool expect_label_ = false;
-  bool late_close_ = false;        // a closing marker has come behind content: if more comes, that content was reasoning
-  int64_t dropped_opens_ = 0;      // opening markers in the midst of a line, whose closing ones mean nothing either
-  bool seam_[2] = {false, false};  // something was taken out between the last and the next text of reasoning, of content
+  // a closing marker has come behind content: if more comes, that content was reasoning
+  bool late_close_ = false;
+  // opening markers in the midst of a line, whose closing ones mean nothing either
+  int64_t dropped_opens_ = 0;
+  // something was taken out between the last and the next text of reasoning, of content
+  bool seam_[2] = {false, false};
 
   // Of the open call.
   State around_call_ = State::kContent;

@@ -29,13 +29,15 @@ std::string spelled(const Tag& tag, std::string_view name) {
   if (tag.closing) return fmt::format("</{}{}>", tag.dsml ? "｜DSML｜" : "", tag.name);
   if (!tag.dsml) return fmt::format("<{}={}>", tag.name, name);
   const auto is_text = tag.attribute("string");
-  return fmt::format("<｜DSML｜{} name=\"{}\"{}>", tag.name, name,
-                     tag.name == "invoke" ? "" : fmt::format(" string=\"{}\"", is_text && *is_text == "true"));
+  return fmt::format(
+      "<｜DSML｜{} name=\"{}\"{}>", tag.name, name,
+      tag.name == "invoke" ? "" : fmt::format(" string=\"{}\"", is_text && *is_text == "true"));
 }
 
 bool is_exact(std::string_view text, size_t at, const Tag& tag, std::string_view name) {
   return text.substr(at, tag.length) == spelled(tag, name) &&
-         tag.name == (tag.dsml ? (is_function(tag) ? "invoke" : "parameter") : (is_function(tag) ? "function" : "parameter"));
+         tag.name == (tag.dsml ? (is_function(tag) ? "invoke" : "parameter")
+                               : (is_function(tag) ? "function" : "parameter"));
 }
 
 std::string_view without_one_newline_around(std::string_view text) {
@@ -45,7 +47,9 @@ std::string_view without_one_newline_around(std::string_view text) {
 }
 
 // A closing tag that was meant for this value: a wrong sign, a letter too many, no end.
-bool nearly_closes(const Tag& tag, const Tag& opener) { return tag.closing && tag.name.starts_with(opener.name.substr(0, 5)); }
+bool nearly_closes(const Tag& tag, const Tag& opener) {
+  return tag.closing && tag.name.starts_with(opener.name.substr(0, 5));
+}
 
 }  // namespace
 
@@ -57,11 +61,13 @@ Reading TagCallReader::read_function(CallDraft& call) {
   if (!is_exact(text_, at_, *tag, name)) call.repairs.add(Repair::kTag);
   call.name = name;
   properties_ = tools_.properties(name);
-  for (at_ = skip_space(text_, at_ + tag->length); at_ < text_.size(); at_ = skip_space(text_, at_)) {
+  for (at_ = skip_space(text_, at_ + tag->length); at_ < text_.size();
+       at_ = skip_space(text_, at_)) {
     if (ends_in_tag()) return at_end();
     const auto next = tag_at(text_, at_);
     Reading reading = Reading::kRead;
-    if (in_.marker_at(at_) || (next && !next->closing && is_function(*next) && !next->attributes.ends_with('/'))) {
+    if (in_.marker_at(at_) ||
+        (next && !next->closing && is_function(*next) && !next->attributes.ends_with('/'))) {
       call.repairs.add(Repair::kTag);  // the call's own closing tag is missing
       return Reading::kRead;
     }
@@ -69,7 +75,8 @@ Reading TagCallReader::read_function(CallDraft& call) {
       if (text_[at_] != '{' || !call.arguments.empty()) return Reading::kNone;
       reading = json_arguments(call);
     } else if (next->closing && is_function(*next)) {
-      if (!is_exact(text_, at_, *next, {}) || next->dsml != tag->dsml) call.repairs.add(Repair::kTag);
+      if (!is_exact(text_, at_, *next, {}) || next->dsml != tag->dsml)
+        call.repairs.add(Repair::kTag);
       at_ += next->length;
       return Reading::kRead;
     } else if (!next->closing && (is_parameter(*next) || is_function(*next))) {
@@ -111,7 +118,9 @@ Reading TagCallReader::parameter(const Tag& tag, CallDraft& call) {
   const WrittenAs written_as = is_text && *is_text == "true"    ? WrittenAs::kText
                                : is_text && *is_text == "false" ? WrittenAs::kJson
                                                                 : WrittenAs::kUnknown;
-  call.set(key, typed_value(raw, written_as, properties_ == nullptr ? nullptr : properties_->find(key), call.repairs));
+  call.set(key,
+           typed_value(raw, written_as, properties_ == nullptr ? nullptr : properties_->find(key),
+                       call.repairs));
   at_ = end.next;
   return Reading::kRead;
 }
@@ -206,7 +215,9 @@ Reading TagCallReader::key_and_value(CallDraft& call) {
     call.repairs.add(Repair::kTag);
     if (raw.ends_with('\n')) raw.remove_suffix(1);
   }
-  call.set(key, typed_value(raw, WrittenAs::kUnknown, properties_ == nullptr ? nullptr : properties_->find(key), call.repairs));
+  call.set(key,
+           typed_value(raw, WrittenAs::kUnknown,
+                       properties_ == nullptr ? nullptr : properties_->find(key), call.repairs));
   at_ = end.next;
   return Reading::kRead;
 }
@@ -256,8 +267,10 @@ TagCallReader::ValueEnd TagCallReader::value_end(const Tag& opener) const {
       continue;
     }
     if (nearly_closes(*tag, opener)) {
-      const bool own = tag->name == opener.name && tag->dsml == opener.dsml && tag->complete && tag->attributes.empty();
-      if (at_structure(i + tag->length, *tag, opener)) return {Reading::kRead, i, i + tag->length, own};
+      const bool own = tag->name == opener.name && tag->dsml == opener.dsml && tag->complete &&
+                       tag->attributes.empty();
+      if (at_structure(i + tag->length, *tag, opener))
+        return {Reading::kRead, i, i + tag->length, own};
       if (own) limit = std::min(limit, i);
     } else if (is_next_parameter(opener, *tag, i)) {
       return cut(i);
@@ -265,7 +278,9 @@ TagCallReader::ValueEnd TagCallReader::value_end(const Tag& opener) const {
       limit = std::min(limit, i);
       const size_t next = skip_space(text_, i + tag->length);
       const auto after = tag_at(text_, next);
-      if (in_.next_call_at(next) || (after && !after->closing && is_function(*after) && after->dsml == tag->dsml)) return cut(i);
+      if (in_.next_call_at(next) ||
+          (after && !after->closing && is_function(*after) && after->dsml == tag->dsml))
+        return cut(i);
     }
     i += tag->length;
   }
@@ -274,9 +289,11 @@ TagCallReader::ValueEnd TagCallReader::value_end(const Tag& opener) const {
 }
 
 // Whether a value quotes a call that begins at text[at].
-bool TagCallReader::quotes_call_at(const Tag& opener, const std::optional<Tag>& tag, size_t at) const {
+bool TagCallReader::quotes_call_at(const Tag& opener, const std::optional<Tag>& tag,
+                                   size_t at) const {
   if (const size_t open = in_.open_at(at)) return begins_call(text_, at + open);
-  return opener.name != "arg_value" && tag && !tag->closing && is_function(*tag) && tag->dsml == opener.dsml && !name_in(*tag).empty();
+  return opener.name != "arg_value" && tag && !tag->closing && is_function(*tag) &&
+         tag->dsml == opener.dsml && !name_in(*tag).empty();
 }
 
 // Behind the call that begins at text[at]; npos where it does not end.
@@ -304,7 +321,8 @@ bool TagCallReader::is_next_parameter(const Tag& opener, const Tag& tag, size_t 
     if (tag.name != "arg_key") return false;
     const size_t begin = at + tag.length, end = text_.find('<', begin);
     const auto closer = tag_at(text_, end);
-    return closer && closes(*closer, "arg_key") && may_be_parameter(trimmed(text_.substr(begin, end - begin)));
+    return closer && closes(*closer, "arg_key") &&
+           may_be_parameter(trimmed(text_.substr(begin, end - begin)));
   }
   if (!is_parameter(tag)) return false;
   const std::string_view name = trimmed(name_in(tag));
@@ -313,7 +331,9 @@ bool TagCallReader::is_next_parameter(const Tag& opener, const Tag& tag, size_t 
 }
 
 // Whether the function may have such a parameter.
-bool TagCallReader::may_be_parameter(std::string_view name) const { return properties_ == nullptr || properties_->find(name) != nullptr; }
+bool TagCallReader::may_be_parameter(std::string_view name) const {
+  return properties_ == nullptr || properties_->find(name) != nullptr;
+}
 
 // Whether what stands at text[at] can follow the tag that closes a value. The tags there are in the
 // writing of either of the value's.
@@ -326,7 +346,9 @@ bool TagCallReader::at_structure(size_t at, const Tag& closer, const Tag& opener
 }
 
 // Whether the text ends inside of the tag that stands here.
-bool TagCallReader::ends_in_tag() const { return text_[at_] == '<' && text_.find('>', at_) == text_.npos; }
+bool TagCallReader::ends_in_tag() const {
+  return text_[at_] == '<' && text_.find('>', at_) == text_.npos;
+}
 
 bool TagCallReader::begins_line(size_t at) const {
   while (at > 0 && (text_[at - 1] == ' ' || text_[at - 1] == '\t')) --at;

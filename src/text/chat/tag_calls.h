@@ -1,8 +1,8 @@
 // Calls that are written in tags, whose values are raw text:
 //
-//   <｜DSML｜invoke name="f"> <｜DSML｜parameter name="k" string="true">v</｜DSML｜parameter> ... </｜DSML｜invoke>
-//   <function=f> <parameter=k> v </parameter> ... </function>
-//   f <arg_key>k</arg_key> <arg_value>v</arg_value> ...
+//   <｜DSML｜invoke name="f"> <｜DSML｜parameter name="k" string="true">v</｜DSML｜parameter> ...
+//   </｜DSML｜invoke> <function=f> <parameter=k> v </parameter> ... </function> f
+//   <arg_key>k</arg_key> <arg_value>v</arg_value> ...
 //
 // A value ends at the tag that closes it where another tag or the end of the call follows: a
 // closing tag that text follows is a part of the value, and so is a whole call that the value
@@ -14,16 +14,18 @@
 
 #include "text/chat/call_draft.h"
 #include "text/chat/call_text.h"
-#include "text/chat/tools.h"
+#include "text/chat/tool_list.h"
 
 namespace longhaul {
 
 class TagCallReader {
  public:
-  TagCallReader(const CallText& text, size_t at, const Tools& tools) : in_(text), text_(text.text), at_(at), tools_(tools) {}
+  TagCallReader(const CallText& text, size_t at, const Tools& tools)
+      : in_(text), text_(text.text), at_(at), tools_(tools) {}
 
   Reading read_function(CallDraft& call);  // at <function=...> or DSML's <invoke ...>
-  Reading read_named(CallDraft& call);     // at the name before <arg_key> tags, or alone before the call's closing marker
+  // at the name before <arg_key> tags, or alone before the call's closing marker
+  Reading read_named(CallDraft& call);
   size_t at() const { return at_; }
 
  private:

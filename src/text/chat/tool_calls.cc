@@ -22,7 +22,8 @@ const Json* find_any(const Json& object, std::initializer_list<std::string_view>
 // {"name": "f", "arguments": {...}}, or the same inside of {"function": {...}}.
 bool read_json_draft(const Json& object, CallDraft& call) {
   const Json* function = object.find("function");
-  if (function != nullptr && function->as_object() != nullptr) return read_json_draft(*function, call);
+  if (function != nullptr && function->as_object() != nullptr)
+    return read_json_draft(*function, call);
   const Json* name = find_any(object, {"name", "function", "tool_name", "tool"});
   if (name == nullptr || name->as_string() == nullptr) return false;
   call.name = *name->as_string();
@@ -47,7 +48,9 @@ bool read_json_draft(const Json& object, CallDraft& call) {
 void unnest(Json& arguments, const Json* properties, Repairs& repairs) {
   if (properties == nullptr || arguments.as_object()->size() != 1) return;
   const auto& [name, inner] = arguments.as_object()->front();
-  if ((name != "arguments" && name != "input") || properties->find(name) != nullptr || inner.as_object() == nullptr) return;
+  if ((name != "arguments" && name != "input") || properties->find(name) != nullptr ||
+      inner.as_object() == nullptr)
+    return;
   for (const auto& member : *inner.as_object()) {
     if (properties->find(member.first) == nullptr) return;
   }
@@ -119,7 +122,8 @@ bool BlockReader::step() {
     return false;
   }
   if (reading == Reading::kCut) {
-    out_.notes.push_back({ReplyNote::Kind::kCutOffCall, draft.name, std::string(text_.substr(begin))});
+    out_.notes.push_back(
+        {ReplyNote::Kind::kCutOffCall, draft.name, std::string(text_.substr(begin))});
     at_ = text_.size();
     return false;
   }
@@ -142,13 +146,17 @@ bool BlockReader::take(CallDraft& draft) {
   draft.repairs.add(repairs_);
   Json arguments = draft.arguments.take();
   unnest(arguments, tools_.properties(draft.name), draft.repairs);
-  const bool is_name = !draft.name.empty() && draft.name.find_first_of("<>{}\n") == std::string::npos;
+  const bool is_name =
+      !draft.name.empty() && draft.name.find_first_of("<>{}\n") == std::string::npos;
   if (!is_name || (rules_.unmarked && !is_credible(draft))) return false;
   if (rules_.unmarked) {
     draft.repairs.add(Repair::kMarker);
-    at_ += in_.close_at(skip_space(text_, at_)) > 0 ? skip_space(text_, at_) - at_ + in_.close_at(skip_space(text_, at_)) : 0;
+    at_ += in_.close_at(skip_space(text_, at_)) > 0
+               ? skip_space(text_, at_) - at_ + in_.close_at(skip_space(text_, at_))
+               : 0;
   }
-  if (!draft.repairs.empty()) out_.notes.push_back({ReplyNote::Kind::kRepairedCall, draft.name, draft.repairs.words()});
+  if (!draft.repairs.empty())
+    out_.notes.push_back({ReplyNote::Kind::kRepairedCall, draft.name, draft.repairs.words()});
   out_.calls.push_back({draft.name, arguments.dump_spaced()});
   repairs_ = {};
   return true;
@@ -158,7 +166,8 @@ bool BlockReader::take(CallDraft& draft) {
 // none are known, its closing marker.
 bool BlockReader::is_credible(const CallDraft& draft) const {
   if (!tools_.empty()) return tools_.has(draft.name);
-  return text_[0] == '<' || in_.close_at(skip_space(text_, at_)) > 0 || text_.substr(0, at_).find(kStringMark) != text_.npos;
+  return text_[0] == '<' || in_.close_at(skip_space(text_, at_)) > 0 ||
+         text_.substr(0, at_).find(kStringMark) != text_.npos;
 }
 
 // Brackets, marks and fences that are left over behind a call.
@@ -197,7 +206,9 @@ void BlockReader::leave_out() {
 size_t BlockReader::next_call(size_t from) const {
   for (size_t i = text_.find('<', from); i < text_.size(); i = text_.find('<', i + 1)) {
     const auto tag = tag_at(text_, i);
-    if (in_.marker_at(i) || (tag && !tag->closing && (tag->name == "function" || tag->name == "invoke"))) return i;
+    if (in_.marker_at(i) ||
+        (tag && !tag->closing && (tag->name == "function" || tag->name == "invoke")))
+      return i;
   }
   return text_.size();
 }
@@ -217,7 +228,8 @@ Reading BlockReader::call(CallDraft& draft) {
   if (text_[at_] == '{') return json_call(draft);
   if (text_[at_] != '<') return named_call(draft);
   const auto tag = tag_at(text_, at_);
-  if (!tag || tag->closing || (tag->name != "function" && tag->name != "invoke")) return Reading::kNone;
+  if (!tag || tag->closing || (tag->name != "function" && tag->name != "invoke"))
+    return Reading::kNone;
   TagCallReader reader(in_, at_, tools_);
   const Reading reading = reader.read_function(draft);
   at_ = reader.at();
@@ -231,7 +243,8 @@ Reading BlockReader::json_call(CallDraft& draft) {
   draft.repairs.add(reader.repairs());
   at_ = reader.at();
   if (reading != Reading::kRead) {
-    if (const Json* name = object.find("name"); name != nullptr && name->as_string() != nullptr) draft.name = *name->as_string();
+    if (const Json* name = object.find("name"); name != nullptr && name->as_string() != nullptr)
+      draft.name = *name->as_string();
     return reading;
   }
   return read_json_draft(object, draft) ? Reading::kRead : Reading::kNone;
@@ -251,7 +264,8 @@ Reading BlockReader::named_call(CallDraft& draft) {
   const size_t name_end = std::min(text_.find_first_of(kNotInNames, at_), text_.size());
   draft.name = text_.substr(at_, name_end - at_);
   const size_t next = skip_space(text_, name_end);
-  if (next >= text_.size()) return !in_.is_whole ? Reading::kMore : prefix || bare_names_ ? Reading::kCut : Reading::kNone;
+  if (next >= text_.size())
+    return !in_.is_whole ? Reading::kMore : prefix || bare_names_ ? Reading::kCut : Reading::kNone;
   if (draft.name.empty()) return Reading::kNone;
   if (text_[next] == '{' || text_[next] == '(') {
     if (!prefix) draft.repairs.add(Repair::kPrefix);
@@ -273,7 +287,8 @@ Reading BlockReader::named_call(CallDraft& draft) {
 Reading BlockReader::braces_call(CallDraft& draft) {
   // A name may have others before it: those of its server.
   const size_t last = draft.name.find_last_of(":.");
-  if (!tools_.empty() && !tools_.has(draft.name) && last != draft.name.npos && tools_.has(draft.name.substr(last + 1))) {
+  if (!tools_.empty() && !tools_.has(draft.name) && last != draft.name.npos &&
+      tools_.has(draft.name.substr(last + 1))) {
     draft.name.erase(0, last + 1);
     draft.repairs.add(Repair::kPrefix);
   }

@@ -1,8 +1,9 @@
-// What stands between a model's tool-call markers, read in whichever of the known notations it is written:
+// What stands between a model's tool-call markers, read in whichever of the known notations it is
+// written:
 //
-//   <｜DSML｜invoke name="f"> <｜DSML｜parameter name="k" string="true">v</｜DSML｜parameter> ... </｜DSML｜invoke> ...
-//   call:f{k:<|"|>v<|"|>,n:[1,true]}
-//   <function=f> <parameter=k> v </parameter> ... </function>
+//   <｜DSML｜invoke name="f"> <｜DSML｜parameter name="k" string="true">v</｜DSML｜parameter> ...
+//   </｜DSML｜invoke> ... call:f{k:<|"|>v<|"|>,n:[1,true]} <function=f> <parameter=k> v
+//   </parameter> ... </function>
 //   {"name": "f", "arguments": {"k": "v"}}
 //   f <arg_key>k</arg_key> <arg_value>v</arg_value> ...
 //
@@ -16,7 +17,7 @@
 
 #include "longhaul/chat.h"
 #include "text/chat/call_text.h"
-#include "text/chat/tools.h"
+#include "text/chat/tool_list.h"
 
 namespace longhaul {
 
@@ -33,7 +34,9 @@ struct CallBlock {
 
 struct BlockRules {
   bool bare_names = true;  // the last notation, in which any word is a call, is among the model's
-  bool unmarked = false;   // the text begins with a call whose opening marker is missing: one call, of a function that there is
+  // the text begins with a call whose opening marker is missing: one call, of a function that there
+  // is
+  bool unmarked = false;
 };
 
 // Reads the block that begins at the text's beginning.

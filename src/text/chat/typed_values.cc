@@ -10,7 +10,8 @@ namespace {
 bool schema_allows(const Json& type, std::string_view name) {
   if (const std::string* one = type.as_string()) return *one == name;
   const Json::Array* several = type.as_array();
-  return several != nullptr && std::any_of(several->begin(), several->end(), [&](const Json& t) { return schema_allows(t, name); });
+  return several != nullptr && std::any_of(several->begin(), several->end(),
+                                           [&](const Json& t) { return schema_allows(t, name); });
 }
 
 std::string_view type_in_schemas(const Json& value) {
@@ -38,7 +39,8 @@ Json typed_value(std::string_view raw, WrittenAs written_as, const Json* schema,
   }
   // Strings are written raw, so quotes that stand there are part of one.
   if (value->as_string() != nullptr) return is_json ? std::move(*value) : Json(raw);
-  if (type == nullptr || !may_be_text || schema_allows(*type, type_in_schemas(*value))) return std::move(*value);
+  if (type == nullptr || !may_be_text || schema_allows(*type, type_in_schemas(*value)))
+    return std::move(*value);
   return Json(raw);
 }
 

@@ -4,11 +4,11 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "text/template/code_points.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 #include "text/template/text_format.h"
-#include "text/template/unicode.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -76,9 +76,11 @@ double python_floor_divide(double x, double y) {
 
 Result<Value> float_power(double x, double y) {
   if (x == 0 && y < 0) return invalid("0.0 cannot be raised to a negative power");
-  if (x < 0 && std::isfinite(x) && std::isfinite(y) && y != std::floor(y)) return invalid("the power is a complex number");
+  if (x < 0 && std::isfinite(x) && std::isfinite(y) && y != std::floor(y))
+    return invalid("the power is a complex number");
   const double out = std::pow(x, y);
-  if (std::isinf(out) && std::isfinite(x) && std::isfinite(y)) return invalid("a power is too large for a float");
+  if (std::isinf(out) && std::isfinite(x) && std::isfinite(y))
+    return invalid("a power is too large for a float");
   return Value(out);
 }
 
@@ -97,13 +99,16 @@ Result<Value> float_binary(BinaryOp op, double x, double y) {
   return Value();
 }
 
-bool can_repeat(const Value& v) { return v.as_string() || v.is_seq(SeqKind::kList) || v.is_seq(SeqKind::kTuple); }
+bool can_repeat(const Value& v) {
+  return v.as_string() || v.is_seq(SeqKind::kList) || v.is_seq(SeqKind::kTuple);
+}
 
 Result<Value> repeat(Run& run, const Value& v, int64_t times) {
   const auto n = static_cast<uint64_t>(times > 0 ? times : 0);
   const auto* s = v.as_string();
   const uint64_t size = s ? s->size() : v.as_seq()->items.size() * sizeof(Value);
-  if (n != 0 && size > run.limits().max_output_bytes / n) return run.check_size(UINT64_MAX).take_error();
+  if (n != 0 && size > run.limits().max_output_bytes / n)
+    return run.check_size(UINT64_MAX).take_error();
   LH_RETURN_IF_ERROR(run.work(n * size / 64));
   if (s) {
     std::string out;
@@ -112,7 +117,8 @@ Result<Value> repeat(Run& run, const Value& v, int64_t times) {
     return run.text(std::move(out));
   }
   std::vector<Value> items;
-  for (uint64_t i = 0; size > 0 && i < n; ++i) items.insert(items.end(), v.as_seq()->items.begin(), v.as_seq()->items.end());
+  for (uint64_t i = 0; size > 0 && i < n; ++i)
+    items.insert(items.end(), v.as_seq()->items.begin(), v.as_seq()->items.end());
   return run.seq(v.as_seq()->kind, std::move(items));
 }
 
@@ -140,7 +146,9 @@ bool drop_underscores(std::string_view text, std::string& out) {
       out += text[i];
       continue;
     }
-    const auto is_digit = [&](size_t at) { return at < text.size() && std::isxdigit(static_cast<unsigned char>(text[at])); };
+    const auto is_digit = [&](size_t at) {
+      return at < text.size() && std::isxdigit(static_cast<unsigned char>(text[at]));
+    };
     if (i == 0 || !is_digit(i - 1) || !is_digit(i + 1)) return false;
   }
   return true;
@@ -167,7 +175,8 @@ Result<Value> binary(Run& run, BinaryOp op, const Value& a, const Value& b) {
   if (op == BinaryOp::kMul && can_repeat(a) && b.to_integer(times)) return repeat(run, a, times);
   if (op == BinaryOp::kMul && can_repeat(b) && a.to_integer(times)) return repeat(run, b, times);
   static constexpr const char* kNames[] = {"+", "-", "*", "/", "//", "%", "**"};
-  return invalid("unsupported operands for {}: '{}' and '{}'", kNames[static_cast<size_t>(op)], a.type_name(), b.type_name());
+  return invalid("unsupported operands for {}: '{}' and '{}'", kNames[static_cast<size_t>(op)],
+                 a.type_name(), b.type_name());
 }
 
 Result<Value> unary(UnaryOp op, const Value& v) {
@@ -181,7 +190,8 @@ Result<Value> unary(UnaryOp op, const Value& v) {
   }
   if (const auto* n = v.as_long_integer()) {
     if (op == UnaryOp::kPositive) return v;
-    return n->digits[0] == '-' ? Value::integer(n->digits.substr(1)) : Value::integer("-" + n->digits);
+    return n->digits[0] == '-' ? Value::integer(n->digits.substr(1))
+                               : Value::integer("-" + n->digits);
   }
   if (!v.is_number()) return invalid("a '{}' has no sign", v.type_name());
   return Value(op == UnaryOp::kNegative ? -v.to_double() : v.to_double());
@@ -214,7 +224,8 @@ bool parse_integer(std::string_view text, int base, Value& out) {
   if (negative) spelled += '-';
   if (!drop_underscores(text, spelled)) return false;
   int64_t small = 0;
-  const auto [end, failed] = std::from_chars(spelled.data(), spelled.data() + spelled.size(), small, base);
+  const auto [end, failed] =
+      std::from_chars(spelled.data(), spelled.data() + spelled.size(), small, base);
   if (end != spelled.data() + spelled.size() || failed == std::errc::invalid_argument) return false;
   if (failed == std::errc()) {
     out = Value(small);
@@ -235,7 +246,8 @@ bool parse_float(std::string_view text, double& out) {
   text = strip_right(strip_left(text));
   std::string spelled;
   if (!drop_underscores(text, spelled) || spelled.empty()) return false;
-  if (spelled.find_first_of("xXpP(") != spelled.npos) return false;  // C reads hexadecimal floats and nan(...), Python does not
+  if (spelled.find_first_of("xXpP(") != spelled.npos)
+    return false;  // C reads hexadecimal floats and nan(...), Python does not
   char* end = nullptr;
   out = std::strtod(spelled.c_str(), &end);
   return end == spelled.c_str() + spelled.size();
@@ -244,7 +256,8 @@ bool parse_float(std::string_view text, double& out) {
 Value truncated(double d) { return Value::integer(fmt::format("{:.0f}", std::trunc(d))); }
 
 Result<double> float_of(const Value& v) {
-  if (v.as_long_integer() && std::isinf(v.to_double())) return invalid("an integer is too large for a float");
+  if (v.as_long_integer() && std::isinf(v.to_double()))
+    return invalid("an integer is too large for a float");
   return v.to_double();
 }
 

@@ -90,8 +90,9 @@ struct ConditionalExpr {
 struct Expr {
   int line;
   int depth;  // of the tree below, bounded by the parser
-  std::variant<ConstExpr, NameExpr, SequenceExpr, DictExpr, AttributeExpr, SubscriptExpr, SliceExpr, CallExpr, FilterExpr, TestExpr,
-               UnaryExpr, BinaryExpr, LogicExpr, ConcatExpr, CompareExpr, ConditionalExpr>
+  std::variant<ConstExpr, NameExpr, SequenceExpr, DictExpr, AttributeExpr, SubscriptExpr, SliceExpr,
+               CallExpr, FilterExpr, TestExpr, UnaryExpr, BinaryExpr, LogicExpr, ConcatExpr,
+               CompareExpr, ConditionalExpr>
       node;
 };
 
@@ -168,8 +169,8 @@ struct ContinueStmt {};
 
 struct Stmt {
   int line;
-  std::variant<DataStmt, OutputStmt, IfStmt, ForStmt, SetStmt, SetBlockStmt, MacroStmt, CallStmt, FilterStmt, WithStmt, ScopeStmt,
-               BreakStmt, ContinueStmt>
+  std::variant<DataStmt, OutputStmt, IfStmt, ForStmt, SetStmt, SetBlockStmt, MacroStmt, CallStmt,
+               FilterStmt, WithStmt, ScopeStmt, BreakStmt, ContinueStmt>
       node;
 };
 

@@ -7,7 +7,8 @@
 namespace longhaul::jinja {
 namespace {
 
-// The depth of a node is one more than its deepest child's. Children are visited by these overloads.
+// The depth of a node is one more than its deepest child's. Children are visited by these
+// overloads.
 int depth_of(const ExprPtr& e) { return e ? e->depth : 0; }
 int depth_of(const std::vector<ExprPtr>& list) {
   int d = 0;
@@ -29,7 +30,9 @@ int children_depth(const DictExpr& n) {
 }
 int children_depth(const AttributeExpr& n) { return depth_of(n.object); }
 int children_depth(const SubscriptExpr& n) { return std::max(depth_of(n.object), depth_of(n.key)); }
-int children_depth(const SliceExpr& n) { return std::max({depth_of(n.object), depth_of(n.start), depth_of(n.stop), depth_of(n.step)}); }
+int children_depth(const SliceExpr& n) {
+  return std::max({depth_of(n.object), depth_of(n.start), depth_of(n.stop), depth_of(n.step)});
+}
 int children_depth(const CallExpr& n) { return std::max(depth_of(n.callee), depth_of(n.args)); }
 int children_depth(const FilterExpr& n) { return std::max(depth_of(n.input), depth_of(n.args)); }
 int children_depth(const TestExpr& n) { return std::max(depth_of(n.input), depth_of(n.args)); }
@@ -42,7 +45,9 @@ int children_depth(const CompareExpr& n) {
   for (const auto& [op, e] : n.rest) d = std::max(d, depth_of(e));
   return d;
 }
-int children_depth(const ConditionalExpr& n) { return std::max({depth_of(n.condition), depth_of(n.then), depth_of(n.otherwise)}); }
+int children_depth(const ConditionalExpr& n) {
+  return std::max({depth_of(n.condition), depth_of(n.then), depth_of(n.otherwise)});
+}
 
 }  // namespace
 
@@ -71,7 +76,8 @@ Result<ExprPtr> ExpressionParser::conditional() {
     if (t_.skip_name("else")) {
       LH_TRY(otherwise, expression());
     }
-    LH_TRY(e, make(line, ConditionalExpr{std::move(condition), std::move(e), std::move(otherwise)}));
+    LH_TRY(e,
+           make(line, ConditionalExpr{std::move(condition), std::move(e), std::move(otherwise)}));
   }
   return e;
 }
@@ -109,14 +115,16 @@ Result<ExprPtr> ExpressionParser::logic_not() {
 }
 
 Result<ExprPtr> ExpressionParser::compare() {
-  static constexpr std::pair<std::string_view, CompareOp> kOps[] = {{"==", CompareOp::kEqual},  {"!=", CompareOp::kNotEqual},
-                                                                    {"<", CompareOp::kLess},    {"<=", CompareOp::kLessEqual},
-                                                                    {">", CompareOp::kGreater}, {">=", CompareOp::kGreaterEqual}};
+  static constexpr std::pair<std::string_view, CompareOp> kOps[] = {
+      {"==", CompareOp::kEqual},  {"!=", CompareOp::kNotEqual},
+      {"<", CompareOp::kLess},    {"<=", CompareOp::kLessEqual},
+      {">", CompareOp::kGreater}, {">=", CompareOp::kGreaterEqual}};
   const int line = t_.line();
   LH_TRY(ExprPtr first, sum());
   std::vector<std::pair<CompareOp, ExprPtr>> rest;
   while (true) {
-    const auto* op = std::find_if(std::begin(kOps), std::end(kOps), [&](const auto& o) { return t_.is_op(o.first); });
+    const auto* op = std::find_if(std::begin(kOps), std::end(kOps),
+                                  [&](const auto& o) { return t_.is_op(o.first); });
     CompareOp kind;
     if (op != std::end(kOps)) {
       kind = op->second;
@@ -162,11 +170,14 @@ Result<ExprPtr> ExpressionParser::concat() {
 }
 
 Result<ExprPtr> ExpressionParser::product() {
-  static constexpr std::pair<std::string_view, BinaryOp> kOps[] = {
-      {"*", BinaryOp::kMul}, {"/", BinaryOp::kDiv}, {"//", BinaryOp::kFloorDiv}, {"%", BinaryOp::kMod}};
+  static constexpr std::pair<std::string_view, BinaryOp> kOps[] = {{"*", BinaryOp::kMul},
+                                                                   {"/", BinaryOp::kDiv},
+                                                                   {"//", BinaryOp::kFloorDiv},
+                                                                   {"%", BinaryOp::kMod}};
   LH_TRY(ExprPtr left, power());
   while (true) {
-    const auto* op = std::find_if(std::begin(kOps), std::end(kOps), [&](const auto& o) { return t_.is_op(o.first); });
+    const auto* op = std::find_if(std::begin(kOps), std::end(kOps),
+                                  [&](const auto& o) { return t_.is_op(o.first); });
     if (op == std::end(kOps)) return left;
     const int line = t_.take().line;
     LH_TRY(ExprPtr right, power());
@@ -218,7 +229,8 @@ Result<ExprPtr> ExpressionParser::primary() {
   }
   if (t_.is_op("[")) return list();
   if (t_.is_op("{")) return dict();
-  if (!t_.skip_op("(")) return t_.fail(fmt::format("expected an expression, found {}", t_.describe()));
+  if (!t_.skip_op("("))
+    return t_.fail(fmt::format("expected an expression, found {}", t_.describe()));
   LH_TRY(ExprPtr inner, tuple(true, {}, true));
   LH_RETURN_IF_ERROR(t_.expect_op(")"));
   return inner;
@@ -239,7 +251,8 @@ bool ExpressionParser::at_tuple_end(std::string_view end_name) const {
   return !end_name.empty() && t_.is_name(end_name);
 }
 
-Result<ExprPtr> ExpressionParser::tuple(bool with_conditional, std::string_view end_name, bool in_parentheses) {
+Result<ExprPtr> ExpressionParser::tuple(bool with_conditional, std::string_view end_name,
+                                        bool in_parentheses) {
   const int line = t_.line();
   std::vector<ExprPtr> items;
   bool is_tuple = false;
@@ -250,7 +263,8 @@ Result<ExprPtr> ExpressionParser::tuple(bool with_conditional, std::string_view 
     is_tuple = true;
   }
   if (!is_tuple && !items.empty()) return std::move(items[0]);
-  if (!is_tuple && !in_parentheses) return t_.fail(fmt::format("expected an expression, found {}", t_.describe()));
+  if (!is_tuple && !in_parentheses)
+    return t_.fail(fmt::format("expected an expression, found {}", t_.describe()));
   return make(line, SequenceExpr{true, std::move(items)});
 }
 
@@ -319,7 +333,8 @@ Result<ExprPtr> ExpressionParser::subscript(ExprPtr object) {
   if (t_.is_op(",")) return t_.fail("a subscript of several parts is not supported");
   LH_RETURN_IF_ERROR(t_.expect_op("]"));
   if (n_colons > 0) {
-    return make(line, SliceExpr{std::move(object), std::move(parts[0]), std::move(parts[1]), std::move(parts[2])});
+    return make(line, SliceExpr{std::move(object), std::move(parts[0]), std::move(parts[1]),
+                                std::move(parts[2])});
   }
   if (parts[0]) return make(line, SubscriptExpr{std::move(object), std::move(parts[0])});
   LH_TRY(ExprPtr empty, make(line, SequenceExpr{true, {}}));
@@ -362,7 +377,8 @@ Result<ExprPtr> ExpressionParser::test(ExprPtr input) {
   CallArgs args;
   const TokenKind kind = t_.current().kind;
   const bool keyword = t_.is_name("else") || t_.is_name("or") || t_.is_name("and");
-  const bool literal = kind == TokenKind::kString || kind == TokenKind::kInteger || kind == TokenKind::kFloat;
+  const bool literal =
+      kind == TokenKind::kString || kind == TokenKind::kInteger || kind == TokenKind::kFloat;
   if (t_.is_op("(")) {
     LH_TRY(args, call_args());
   } else if (literal || (kind == TokenKind::kName && !keyword) || t_.is_op("[") || t_.is_op("{")) {
@@ -414,10 +430,12 @@ Result<Target> ExpressionParser::single_target(bool with_attribute) {
     LH_RETURN_IF_ERROR(t_.expect_op(")"));
     return target;
   }
-  static constexpr std::string_view kConstants[] = {"true", "True", "false", "False", "none", "None"};
+  static constexpr std::string_view kConstants[] = {"true",  "True", "false",
+                                                    "False", "none", "None"};
   const int line = t_.line();
   LH_TRY(target.name, t_.expect_any_name());
-  if (std::find(std::begin(kConstants), std::end(kConstants), target.name) != std::end(kConstants)) {
+  if (std::find(std::begin(kConstants), std::end(kConstants), target.name) !=
+      std::end(kConstants)) {
     return t_.fail(fmt::format("cannot assign to '{}'", target.name), line);
   }
   if (with_attribute && t_.skip_op(".")) {

@@ -15,12 +15,16 @@ class ExpressionParser {
   explicit ExpressionParser(TokenStream& tokens) : t_(tokens) {}
 
   Result<ExprPtr> expression(bool with_conditional = true);
-  // An expression, or a tuple where commas follow. `end_name` is a keyword that ends it ("in", "recursive").
-  Result<ExprPtr> tuple(bool with_conditional, std::string_view end_name = {}, bool in_parentheses = false);
-  Result<ExprPtr> filter(ExprPtr input);  // the filters of a filter block, standing at the first name
+  // An expression, or a tuple where commas follow. `end_name` is a keyword that ends it ("in",
+  // "recursive").
+  Result<ExprPtr> tuple(bool with_conditional, std::string_view end_name = {},
+                        bool in_parentheses = false);
+  Result<ExprPtr> filter(
+      ExprPtr input);  // the filters of a filter block, standing at the first name
   Result<Target> target(bool with_attribute, std::string_view end_name = {});
 
-  // Names read since the macro around began: a macro's signature depends on whether it uses varargs, kwargs or caller.
+  // Names read since the macro around began: a macro's signature depends on whether it uses
+  // varargs, kwargs or caller.
   std::vector<std::string>* names_read = nullptr;
 
  private:

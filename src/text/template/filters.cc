@@ -2,13 +2,14 @@
 
 #include "text/template/arithmetic.h"
 #include "text/template/operators.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 namespace {
 
 FilterFn find_filter(std::string_view name) {
-  for (const auto find : {find_text_filter, find_sequence_filter, find_order_filter, find_number_filter}) {
+  for (const auto find :
+       {find_text_filter, find_sequence_filter, find_order_filter, find_number_filter}) {
     if (const FilterFn fn = find(name)) return fn;
   }
   return nullptr;
@@ -34,14 +35,16 @@ Result<std::vector<Value>> attribute_path(const Value& path) {
     const size_t end = std::min(s->find('.', begin), s->size());
     const std::string part = s->substr(begin, end - begin);
     int64_t index = 0;
-    const bool is_index = part.find_first_not_of("0123456789") == part.npos && parse_int(part, 10, index);
+    const bool is_index =
+        part.find_first_not_of("0123456789") == part.npos && parse_int(part, 10, index);
     steps.push_back(is_index ? Value(index) : Value::constant(part));
     begin = end + 1;
   }
   return steps;
 }
 
-Result<Value> follow_path(Run& run, Value v, const std::vector<Value>& path, const Value* fallback) {
+Result<Value> follow_path(Run& run, Value v, const std::vector<Value>& path,
+                          const Value* fallback) {
   for (const Value& step : path) {
     LH_RETURN_IF_ERROR(run.work());
     LH_TRY(v, get_item(run, v, step));

@@ -38,9 +38,12 @@ FilterFn find_filter_row(const FilterRow (&rows)[N], std::string_view name) {
   return nullptr;
 }
 
-// "a.b.0" into steps of get_item, along which map(), sort() and their like look. None and undefined give no steps.
+// "a.b.0" into steps of get_item, along which map(), sort() and their like look. None and undefined
+// give no steps.
 Result<std::vector<Value>> attribute_path(const Value& path);
-// Where a step leads nowhere, `fallback` (if there is one) takes its place and the walk goes on from there.
-Result<Value> follow_path(Run& run, Value v, const std::vector<Value>& path, const Value* fallback = nullptr);
+// Where a step leads nowhere, `fallback` (if there is one) takes its place and the walk goes on
+// from there.
+Result<Value> follow_path(Run& run, Value v, const std::vector<Value>& path,
+                          const Value* fallback = nullptr);
 
 }  // namespace longhaul::jinja

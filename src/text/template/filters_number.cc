@@ -1,11 +1,11 @@
 // Filters that make numbers.
 #include <cmath>
 
-#include "text/template/arguments.h"
 #include "text/template/arithmetic.h"
+#include "text/template/bound_arguments.h"
 #include "text/template/filters.h"
 #include "text/template/operators.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -51,7 +51,8 @@ Result<Value> absolute(Run&, const Value& v, const Args& args) {
   int64_t i = 0;
   if (v.to_integer(i)) return i < 0 ? unary(UnaryOp::kNegative, v) : Value(i);
   if (v.as_float()) return Value(std::fabs(*v.as_float()));
-  if (const auto* n = v.as_long_integer()) return n->digits[0] == '-' ? unary(UnaryOp::kNegative, v) : v;
+  if (const auto* n = v.as_long_integer())
+    return n->digits[0] == '-' ? unary(UnaryOp::kNegative, v) : v;
   if (v.is_undefined()) return undefined_error(v);
   return invalid("abs needs a number, not {}", v.type_name());
 }
@@ -73,16 +74,19 @@ Result<Value> round(Run&, const Value& v, const Args& args) {
   LH_TRY(const Bound a, bind("round", args, {"precision", "method"}));
   LH_TRY(const int64_t n_places, a.integer(0, 0));
   LH_TRY(const std::string method, a.string(1, "common"));
-  if (method != "common" && method != "ceil" && method != "floor") return invalid("round: method must be common, ceil or floor");
+  if (method != "common" && method != "ceil" && method != "floor")
+    return invalid("round: method must be common, ceil or floor");
   if (v.is_undefined()) return undefined_error(v);
   if (!v.is_number()) return invalid("round needs a number, not {}", v.type_name());
   int64_t i = 0;
   if (method == "common") {
     if (v.to_integer(i)) return round_integer(i, n_places);
-    if (v.as_long_integer()) return n_places >= 0 ? Result<Value>(v) : invalid("round: an integer does not fit 64 bits");
+    if (v.as_long_integer())
+      return n_places >= 0 ? Result<Value>(v) : invalid("round: an integer does not fit 64 bits");
     return Value(round_decimal(*v.as_float(), n_places));
   }
-  // As the reference does it, float error included; its ceil and floor give an integer, which has no negative zero.
+  // As the reference does it, float error included; its ceil and floor give an integer, which has
+  // no negative zero.
   const double unit = std::pow(10.0, static_cast<double>(n_places));
   LH_TRY(const double x, float_of(v));
   const double scaled = x * unit;
@@ -102,7 +106,8 @@ Result<Value> sum(Run& run, const Value& v, const Args& args) {
   return total;
 }
 
-constexpr FilterRow kFilters[] = {{"int", to_int}, {"float", to_float}, {"abs", absolute}, {"round", round}, {"sum", sum}};
+constexpr FilterRow kFilters[] = {
+    {"int", to_int}, {"float", to_float}, {"abs", absolute}, {"round", round}, {"sum", sum}};
 
 }  // namespace
 

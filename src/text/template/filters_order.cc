@@ -1,12 +1,13 @@
-// Filters that compare: sorting, extremes, duplicates, groups. Strings compare without case unless told otherwise.
+// Filters that compare: sorting, extremes, duplicates, groups. Strings compare without case unless
+// told otherwise.
 #include <algorithm>
 #include <unordered_set>
 
-#include "text/template/arguments.h"
+#include "text/template/bound_arguments.h"
+#include "text/template/code_points.h"
 #include "text/template/filters.h"
 #include "text/template/operators.h"
-#include "text/template/run.h"
-#include "text/template/unicode.h"
+#include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -22,7 +23,8 @@ Value fold_case(Run& run, Value v, bool case_sensitive) {
 }
 
 // Items with the key that `attribute` leads to. "a,b" sorts by two keys, which make a list.
-Result<std::vector<Keyed>> keyed(Run& run, const std::vector<Value>& items, const Value& attribute, bool case_sensitive, bool several,
+Result<std::vector<Keyed>> keyed(Run& run, const std::vector<Value>& items, const Value& attribute,
+                                 bool case_sensitive, bool several,
                                  const Value* fallback = nullptr) {
   std::vector<std::vector<Value>> paths;
   const auto* names = attribute.as_string();
@@ -87,7 +89,8 @@ Result<Value> sort(Run& run, const Value& v, const Args& args) {
 Result<Value> dictsort(Run& run, const Value& v, const Args& args) {
   LH_TRY(const Bound a, bind("dictsort", args, {"case_sensitive", "by", "reverse"}));
   LH_TRY(const std::string by, a.string(1, "key"));
-  if (by != "key" && by != "value") return invalid("dictsort sorts by 'key' or 'value', not '{}'", by);
+  if (by != "key" && by != "value")
+    return invalid("dictsort sorts by 'key' or 'value', not '{}'", by);
   if (v.is_undefined()) return undefined_error(v);
   if (!v.as_dict()) return invalid("dictsort needs a mapping, not {}", v.type_name());
   std::vector<Keyed> pairs;
@@ -152,8 +155,9 @@ Result<Value> groupby(Run& run, const Value& v, const Args& args) {
   return run.list(std::move(out));
 }
 
-constexpr FilterRow kFilters[] = {{"sort", sort},         {"dictsort", dictsort}, {"min", extreme<false>},
-                                  {"max", extreme<true>}, {"unique", unique},     {"groupby", groupby}};
+constexpr FilterRow kFilters[] = {{"sort", sort},          {"dictsort", dictsort},
+                                  {"min", extreme<false>}, {"max", extreme<true>},
+                                  {"unique", unique},      {"groupby", groupby}};
 
 }  // namespace
 

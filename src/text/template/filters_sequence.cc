@@ -1,11 +1,11 @@
-// Filters that pick from sequences and reshape them. What is lazy in the reference gives a generator here: it counts as true,
-// has no length, and can be walked once.
+// Filters that pick from sequences and reshape them. What is lazy in the reference gives a
+// generator here: it counts as true, has no length, and can be walked once.
 #include <algorithm>
 
-#include "text/template/arguments.h"
+#include "text/template/bound_arguments.h"
 #include "text/template/filters.h"
 #include "text/template/operators.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -59,7 +59,8 @@ Result<Value> reverse(Run& run, const Value& v, const Args& args) {
 Result<Value> items(Run& run, const Value& v, const Args& args) {
   LH_TRY(const Bound a, bind("items", args, {}));
   std::vector<Value> out;
-  if (!v.is_undefined() && !v.as_dict()) return invalid("items needs a mapping, not {}", v.type_name());
+  if (!v.is_undefined() && !v.as_dict())
+    return invalid("items needs a mapping, not {}", v.type_name());
   if (v.as_dict()) {
     for (const auto& [key, value] : v.as_dict()->items()) {
       LH_TRY(Value pair, run.tuple({key, value}));
@@ -85,7 +86,8 @@ Result<Value> attr(Run& run, const Value& v, const Args& args) {
 // The arguments behind the first n, for a filter or test that is called by name.
 Args rest_of(const Args& args, size_t n) {
   Args rest = args;
-  rest.positional.erase(rest.positional.begin(), rest.positional.begin() + static_cast<std::ptrdiff_t>(n));
+  rest.positional.erase(rest.positional.begin(),
+                        rest.positional.begin() + static_cast<std::ptrdiff_t>(n));
   return rest;
 }
 
@@ -121,7 +123,8 @@ Result<Value> select(Run& run, const Value& v, const Args& args) {
   std::vector<Value> path;
   size_t n_used = 0;
   if (kAttribute) {
-    if (args.positional.empty()) return invalid("selectattr and rejectattr need an attribute's name");
+    if (args.positional.empty())
+      return invalid("selectattr and rejectattr need an attribute's name");
     LH_TRY(path, attribute_path(args.positional[0]));
     n_used = 1;
   }
@@ -160,7 +163,8 @@ Result<Value> batch(Run& run, const Value& v, const Args& args) {
     row.push_back(item);
   }
   if (!row.empty()) {
-    LH_RETURN_IF_ERROR(run.check_size(a.has(1) && size > 0 ? static_cast<uint64_t>(size) * sizeof(Value) : 0));
+    LH_RETURN_IF_ERROR(
+        run.check_size(a.has(1) && size > 0 ? static_cast<uint64_t>(size) * sizeof(Value) : 0));
     while (a.has(1) && static_cast<int64_t>(row.size()) < size) row.push_back(*a[1]);
     LH_RETURN_IF_ERROR(flush());
   }

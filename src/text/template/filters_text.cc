@@ -1,14 +1,14 @@
 // Filters that make text.
 #include <algorithm>
 
-#include "text/template/arguments.h"
+#include "text/template/bound_arguments.h"
+#include "text/template/code_points.h"
 #include "text/template/filters.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 #include "text/template/text_format.h"
 #include "text/template/text_ops.h"
-#include "text/template/unicode.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -29,7 +29,8 @@ Result<Value> change(Run& run, const Value& v, const Args& args) {
 
 std::string title(std::string_view s) {
   return title_words(s, [](uint32_t before) {
-    return is_space(before) || before == '-' || before == '(' || before == '{' || before == '[' || before == '<';
+    return is_space(before) || before == '-' || before == '(' || before == '{' || before == '[' ||
+           before == '<';
   });
 }
 
@@ -54,7 +55,8 @@ Result<Value> trim(Run& run, const Value& v, const Args& args) {
   LH_TRY(const std::string s, to_text(run, v));
   LH_RETURN_IF_ERROR(run.work(chars.size() * (1 + s.size() / 64)));
   std::vector<uint32_t> set;
-  for (size_t at = 0; at < chars.size(); at += decode_at(chars, at).n_bytes) set.push_back(decode_at(chars, at).value);
+  for (size_t at = 0; at < chars.size(); at += decode_at(chars, at).n_bytes)
+    set.push_back(decode_at(chars, at).value);
   const auto* chosen = a.has(0) ? &set : nullptr;
   return run.text(std::string(strip_right(strip_left(s, chosen), chosen)));
 }
@@ -74,14 +76,16 @@ Result<std::string> indentation(Run& run, const Value* width, std::string fallba
   if (!width || width->is_none()) return fallback;
   if (width->as_string()) return *width->as_string();
   int64_t n = 0;
-  if (!width->to_integer(n)) return invalid("an indent must be a number or a string, not {}", width->type_name());
+  if (!width->to_integer(n))
+    return invalid("an indent must be a number or a string, not {}", width->type_name());
   n = std::max<int64_t>(n, 0);
   LH_RETURN_IF_ERROR(run.check_size(static_cast<uint64_t>(n)));
   return std::string(static_cast<size_t>(n), ' ');
 }
 
 Result<Value> tojson(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("tojson", args, {"ensure_ascii", "indent", "separators", "sort_keys"}));
+  LH_TRY(const Bound a,
+         bind("tojson", args, {"ensure_ascii", "indent", "separators", "sort_keys"}));
   JsonStyle style;
   style.ascii = a.truthy(0);
   style.sort_keys = a.truthy(3);
@@ -90,7 +94,8 @@ Result<Value> tojson(Run& run, const Value& v, const Args& args) {
   if (style.multiline) style.item_separator = std::string(1, ',');
   if (a.has(2)) {
     const Seq* pair = a[2]->as_seq();
-    if (!pair || pair->items.size() != 2 || !pair->items[0].as_string() || !pair->items[1].as_string()) {
+    if (!pair || pair->items.size() != 2 || !pair->items[0].as_string() ||
+        !pair->items[1].as_string()) {
       return invalid("tojson: separators must be two strings");
     }
     style.item_separator = *pair->items[0].as_string();
@@ -163,7 +168,8 @@ Result<Value> wordcount(Run& run, const Value& v, const Args& args) {
 }
 
 Result<Value> format(Run& run, const Value& v, const Args& args) {
-  if (!args.positional.empty() && !args.named.empty()) return invalid("format: either positional or named arguments");
+  if (!args.positional.empty() && !args.named.empty())
+    return invalid("format: either positional or named arguments");
   LH_TRY(const std::string s, to_text(run, v));
   if (args.named.empty()) {
     LH_TRY(const Value values, run.tuple(args.positional));
@@ -178,7 +184,8 @@ Result<Value> format(Run& run, const Value& v, const Args& args) {
 std::string quote_url(std::string_view s, std::string_view safe) {
   std::string out;
   for (const char c : s) {
-    const bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || safe.find(c) != safe.npos;
+    const bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+                       safe.find(c) != safe.npos;
     out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return out;
@@ -186,7 +193,8 @@ std::string quote_url(std::string_view s, std::string_view safe) {
 
 Result<Value> urlencode(Run& run, const Value& v, const Args& args) {
   LH_TRY(const Bound a, bind("urlencode", args, {}));
-  if (v.as_dict() || v.as_seq()) return unsupported("urlencode of a {} is not supported", v.type_name());
+  if (v.as_dict() || v.as_seq())
+    return unsupported("urlencode of a {} is not supported", v.type_name());
   LH_TRY(const std::string s, to_text(run, v));
   return run.text(quote_url(s, "_.-~/"));
 }

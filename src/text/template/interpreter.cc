@@ -68,10 +68,12 @@ Result<Flow> Interpreter::exec(const ForStmt& s) {
   return Flow::kNext;
 }
 
-// The sequence to loop over: the items that pass the loop's condition, which sees the target and no loop variable.
+// The sequence to loop over: the items that pass the loop's condition, which sees the target and no
+// loop variable.
 Result<Value> Interpreter::loop_items(const ForStmt& s, const Value& iterable) {
   const Seq* seq = iterable.as_seq();
-  if (!s.condition && seq && seq->kind != SeqKind::kGenerator) return iterable;  // no copy: it cannot change
+  if (!s.condition && seq && seq->kind != SeqKind::kGenerator)
+    return iterable;  // no copy: it cannot change
   LH_TRY(auto items, iterate(run_, iterable));
   if (!s.condition) return run_.list(std::move(items));
   std::vector<Value> kept;
@@ -108,7 +110,8 @@ Status Interpreter::iterate_loop(const ForStmt& s, const Value& iterable, int64_
   return {};
 }
 
-Result<Value> Interpreter::run_loop(const ForStmt& loop, const std::shared_ptr<Scope>& outer, const Value& iterable, int64_t depth0) {
+Result<Value> Interpreter::run_loop(const ForStmt& loop, const std::shared_ptr<Scope>& outer,
+                                    const Value& iterable, int64_t depth0) {
   Buffer buffer(run_.account());
   Buffer* const saved = std::exchange(out_, &buffer);
   const Enter enter(*this, outer);
@@ -133,7 +136,9 @@ Status Interpreter::assign(const Target& target, const Value& value) {
   }
   const Value* object = scope_->find(target.name);
   auto* space = object ? dynamic_cast<Namespace*>(object->as_object()) : nullptr;
-  if (!space) return invalid("cannot assign attribute '{}' on '{}', which is no namespace", target.attribute, target.name);
+  if (!space)
+    return invalid("cannot assign attribute '{}' on '{}', which is no namespace", target.attribute,
+                   target.name);
   space->set(target.attribute, value);
   return {};
 }
@@ -197,7 +202,8 @@ Result<Flow> Interpreter::exec(const WithStmt& s) {
     values.push_back(std::move(v));
   }
   const Enter enter(*this);
-  for (size_t i = 0; i < values.size(); ++i) LH_RETURN_IF_ERROR(assign(s.bindings[i].first, values[i]));
+  for (size_t i = 0; i < values.size(); ++i)
+    LH_RETURN_IF_ERROR(assign(s.bindings[i].first, values[i]));
   return exec_block(s.body);
 }
 

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "text/template/ast.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 #include "text/template/scope.h"
 
 namespace longhaul::jinja {
@@ -22,8 +22,10 @@ class Interpreter {
   int error_line() const { return error_line_; }
 
   // For the objects that run template code: a macro's body, a recursive loop.
-  Result<Value> run_macro(const MacroDef& macro, const std::shared_ptr<Scope>& closure, const Args& args);
-  Result<Value> run_loop(const ForStmt& loop, const std::shared_ptr<Scope>& outer, const Value& iterable, int64_t depth0);
+  Result<Value> run_macro(const MacroDef& macro, const std::shared_ptr<Scope>& closure,
+                          const Args& args);
+  Result<Value> run_loop(const ForStmt& loop, const std::shared_ptr<Scope>& outer,
+                         const Value& iterable, int64_t depth0);
 
  private:
   // Statements write to out_.
@@ -77,7 +79,8 @@ class Interpreter {
   // A scope for the length of a C++ block.
   class Enter {
    public:
-    Enter(Interpreter& in, std::shared_ptr<Scope> scope) : in_(in), saved_(std::exchange(in.scope_, std::move(scope))) {}
+    Enter(Interpreter& in, std::shared_ptr<Scope> scope)
+        : in_(in), saved_(std::exchange(in.scope_, std::move(scope))) {}
     explicit Enter(Interpreter& in) : Enter(in, std::make_shared<Scope>(in.scope_)) {}
     ~Enter() { in_.scope_ = std::move(saved_); }
 

@@ -4,9 +4,9 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "text/template/code_points.h"
 #include "text/template/limits.h"
 #include "text/template/string_literal.h"
-#include "text/template/unicode.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -28,11 +28,15 @@ std::string normalize(std::string_view source) {
 }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_name_start(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? true : c == '_' || static_cast<unsigned char>(c) >= 0x80; }
+bool is_name_start(char c) {
+  return (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? true
+                                                : c == '_' || static_cast<unsigned char>(c) >= 0x80;
+}
 
 class Lexer {
  public:
-  Lexer(std::string_view source, std::string_view where) : text_(normalize(source)), s_(text_), where_(where) {}
+  Lexer(std::string_view source, std::string_view where)
+      : text_(normalize(source)), s_(text_), where_(where) {}
 
   Result<std::vector<Token>> run() {
     while (pos_ < s_.size()) LH_RETURN_IF_ERROR(root());
@@ -41,7 +45,9 @@ class Lexer {
   }
 
  private:
-  Error fail(std::string_view message) const { return corrupt("{}:{}: {}", where_, line_, message); }
+  Error fail(std::string_view message) const {
+    return corrupt("{}:{}: {}", where_, line_, message);
+  }
 
   Token& push(TokenKind kind, std::string text) {
     tokens_.push_back({kind, line_, std::move(text)});
@@ -77,7 +83,8 @@ class Lexer {
     }
     const char kind = s_[open + 1];
     size_t inside = open + 2;
-    const char sign = inside < s_.size() && (s_[inside] == '-' || s_[inside] == '+') ? s_[inside] : 0;
+    const char sign =
+        inside < s_.size() && (s_[inside] == '-' || s_[inside] == '+') ? s_[inside] : 0;
     push_data(begin, open, sign, kind != '{');
     advance(open);
     if (sign) ++inside;
@@ -99,13 +106,14 @@ class Lexer {
       const size_t newline = data.rfind('\n');
       const size_t line_begin = newline == data.npos ? 0 : newline + 1;
       const bool from_line_start = line_begin > 0 || begin == 0 || s_[begin - 1] == '\n';
-      if (from_line_start && skip_space(begin + line_begin) >= end) data = data.substr(0, line_begin);
+      if (from_line_start && skip_space(begin + line_begin) >= end)
+        data = data.substr(0, line_begin);
     }
     if (!data.empty()) push(TokenKind::kData, std::string(data));
   }
 
-  // The position behind a tag's end, which stands at `pos`: "-%}" swallows space, "%}" one newline, "+%}" none.
-  // 0 where no end stands there.
+  // The position behind a tag's end, which stands at `pos`: "-%}" swallows space, "%}" one newline,
+  // "+%}" none. 0 where no end stands there.
   size_t tag_end(size_t pos, std::string_view end, bool trims_newline) const {
     if (s_.substr(pos, 1) == "-" && at(pos + 1, end)) return skip_space(pos + 1 + end.size());
     if (trims_newline && s_.substr(pos, 1) == "+" && at(pos + 1, end)) return pos + 1 + end.size();
@@ -205,8 +213,11 @@ class Lexer {
 
   Status number() {
     std::string spelled;
-    const char prefix = s_[pos_] == '0' && pos_ + 1 < s_.size() ? static_cast<char>(s_[pos_ + 1] | 0x20) : 0;
-    if (prefix == 'x') return integer(16, pos_ + 2, [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; });
+    const char prefix =
+        s_[pos_] == '0' && pos_ + 1 < s_.size() ? static_cast<char>(s_[pos_ + 1] | 0x20) : 0;
+    if (prefix == 'x')
+      return integer(16, pos_ + 2,
+                     [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; });
     if (prefix == 'o') return integer(8, pos_ + 2, [](char c) { return c >= '0' && c <= '7'; });
     if (prefix == 'b') return integer(2, pos_ + 2, [](char c) { return c == '0' || c == '1'; });
     size_t end = digits(pos_, is_digit, spelled);
@@ -228,7 +239,8 @@ class Lexer {
       }
     }
     if (!is_float) return integer(10, pos_, is_digit);
-    push(TokenKind::kFloat, std::string(s_.substr(pos_, end - pos_))).real = std::strtod(spelled.c_str(), nullptr);
+    push(TokenKind::kFloat, std::string(s_.substr(pos_, end - pos_))).real =
+        std::strtod(spelled.c_str(), nullptr);
     advance(end);
     return {};
   }
@@ -236,11 +248,13 @@ class Lexer {
   Status integer(int base, size_t begin, bool (*is)(char)) {
     std::string spelled;
     const size_t end = digits(begin, is, spelled);
-    if (base == 10 && spelled.size() > 1 && spelled[0] == '0' && spelled.find_first_not_of('0') != spelled.npos) {
+    if (base == 10 && spelled.size() > 1 && spelled[0] == '0' &&
+        spelled.find_first_not_of('0') != spelled.npos) {
       return fail("an integer starts with 0");
     }
     int64_t value = 0;
-    const auto [stop, failed] = std::from_chars(spelled.data(), spelled.data() + spelled.size(), value, base);
+    const auto [stop, failed] =
+        std::from_chars(spelled.data(), spelled.data() + spelled.size(), value, base);
     if (failed == std::errc::result_out_of_range) return fail("an integer does not fit 64 bits");
     if (failed != std::errc()) return fail("an integer has no digits");
     push(TokenKind::kInteger, std::string(s_.substr(pos_, end - pos_))).integer = value;
@@ -249,14 +263,16 @@ class Lexer {
   }
 
   Status op() {
-    static constexpr std::string_view kOperators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
-                                                      "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
+    static constexpr std::string_view kOperators[] = {
+        "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+        "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
     for (const std::string_view o : kOperators) {
       if (!at(pos_, o)) continue;
       if (o == "(" || o == "[" || o == "{") open_ += o == "(" ? ')' : o == "[" ? ']' : '}';
       if (o == ")" || o == "]" || o == "}") {
         if (open_.empty()) return fail(fmt::format("unexpected '{}'", o));
-        if (open_.back() != o[0]) return fail(fmt::format("unexpected '{}', expected '{}'", o, open_.back()));
+        if (open_.back() != o[0])
+          return fail(fmt::format("unexpected '{}', expected '{}'", o, open_.back()));
         open_.pop_back();
       }
       push(TokenKind::kOperator, std::string(o));
@@ -279,7 +295,8 @@ class Lexer {
 
 Result<std::vector<Token>> tokenize(std::string_view source, std::string_view where) {
   if (source.size() > kMaxSourceBytes) {
-    return make_error(ErrorCode::kOverBudget, "{}: a template of {} bytes; at most {} are read", where, source.size(), kMaxSourceBytes);
+    return make_error(ErrorCode::kOverBudget, "{}: a template of {} bytes; at most {} are read",
+                      where, source.size(), kMaxSourceBytes);
   }
   if (!is_valid_utf8(source)) return corrupt("{}: the template is not valid UTF-8", where);
   return Lexer(source, where).run();

@@ -1,15 +1,28 @@
-// Cuts a template into tokens, and settles all whitespace control on the way: trim_blocks, lstrip_blocks, '-' and '+'.
+// Cuts a template into tokens, and settles all whitespace control on the way: trim_blocks,
+// lstrip_blocks, '-' and '+'.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/result.h"
+#include "base/errors.h"
 
 namespace longhaul::jinja {
 
-enum class TokenKind { kData, kOutputBegin, kOutputEnd, kBlockBegin, kBlockEnd, kName, kString, kInteger, kFloat, kOperator, kEnd };
+enum class TokenKind {
+  kData,
+  kOutputBegin,
+  kOutputEnd,
+  kBlockBegin,
+  kBlockEnd,
+  kName,
+  kString,
+  kInteger,
+  kFloat,
+  kOperator,
+  kEnd
+};
 
 struct Token {
   TokenKind kind;

@@ -1,9 +1,9 @@
 #include "text/template/loop.h"
 
-#include "text/template/arguments.h"
+#include "text/template/bound_arguments.h"
 #include "text/template/interpreter.h"
 #include "text/template/operators.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 
@@ -13,7 +13,9 @@ class LoopMethod : public Object {
   LoopMethod(std::shared_ptr<Loop> loop, bool cycles) : loop_(std::move(loop)), cycles_(cycles) {}
   std::string describe() const override { return "loop method"; }
   bool callable() const override { return true; }
-  Result<Value> call(Run& run, const Args& args) override { return cycles_ ? loop_->cycle(args) : loop_->changed(run, args); }
+  Result<Value> call(Run& run, const Args& args) override {
+    return cycles_ ? loop_->cycle(args) : loop_->changed(run, args);
+  }
   Extent extent() const override { return loop_->extent(); }
 
  private:
@@ -21,7 +23,8 @@ class LoopMethod : public Object {
   bool cycles_;
 };
 
-void Loop::make_recursive(Interpreter& interpreter, const ForStmt& stmt, std::shared_ptr<Scope> outer) {
+void Loop::make_recursive(Interpreter& interpreter, const ForStmt& stmt,
+                          std::shared_ptr<Scope> outer) {
   interpreter_ = &interpreter;
   stmt_ = &stmt;
   outer_ = std::move(outer);
@@ -29,7 +32,8 @@ void Loop::make_recursive(Interpreter& interpreter, const ForStmt& stmt, std::sh
 
 Result<Value> Loop::call(Run&, const Args& args) {
   LH_TRY(const Bound a, bind("loop()", args, {"iterable"}, 1));
-  if (!interpreter_) return invalid("the loop must have the 'recursive' marker to be called recursively");
+  if (!interpreter_)
+    return invalid("the loop must have the 'recursive' marker to be called recursively");
   return interpreter_->run_loop(*stmt_, outer_, *a[0], depth0_ + 1);
 }
 
@@ -45,10 +49,13 @@ Value Loop::attribute(Run&, std::string_view name) {
   if (name == "length") return Value(n);
   if (name == "depth") return Value(depth0_ + 1);
   if (name == "depth0") return Value(depth0_);
-  if (name == "previtem") return i == 0 ? undefined_because("there is no previous item") : items[index_ - 1];
-  if (name == "nextitem") return i + 1 == n ? undefined_because("there is no next item") : items[index_ + 1];
+  if (name == "previtem")
+    return i == 0 ? undefined_because("there is no previous item") : items[index_ - 1];
+  if (name == "nextitem")
+    return i + 1 == n ? undefined_because("there is no next item") : items[index_ + 1];
   if (name == "cycle" || name == "changed") {
-    return Value(std::shared_ptr<Object>(std::make_shared<LoopMethod>(shared_from_this(), name == "cycle")));
+    return Value(
+        std::shared_ptr<Object>(std::make_shared<LoopMethod>(shared_from_this(), name == "cycle")));
   }
   return undefined_attribute("LoopContext", name);
 }

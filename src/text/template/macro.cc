@@ -23,7 +23,8 @@ Value Macro::attribute(Run& run, std::string_view name) {
   return undefined_attribute("Macro", name);
 }
 
-Result<Value> Interpreter::run_macro(const MacroDef& macro, const std::shared_ptr<Scope>& closure, const Args& given) {
+Result<Value> Interpreter::run_macro(const MacroDef& macro, const std::shared_ptr<Scope>& closure,
+                                     const Args& given) {
   Args args = given;
   const Enter enter(*this, std::make_shared<Scope>(closure));
   size_t n_positional = 0;
@@ -41,13 +42,15 @@ Result<Value> Interpreter::run_macro(const MacroDef& macro, const std::shared_pt
   take_named(args, "caller", caller);
   if (macro.uses_caller) scope_->set("caller", std::move(caller));
   if (n_positional < args.positional.size() && !macro.uses_varargs) {
-    return invalid("macro '{}' takes not more than {} arguments", macro.name, macro.parameters.size());
+    return invalid("macro '{}' takes not more than {} arguments", macro.name,
+                   macro.parameters.size());
   }
   if (!args.named.empty() && !macro.uses_kwargs) {
     return invalid("macro '{}' takes no keyword argument '{}'", macro.name, args.named[0].first);
   }
   if (macro.uses_varargs) {
-    args.positional.erase(args.positional.begin(), args.positional.begin() + static_cast<std::ptrdiff_t>(n_positional));
+    args.positional.erase(args.positional.begin(),
+                          args.positional.begin() + static_cast<std::ptrdiff_t>(n_positional));
     LH_TRY(Value rest, run_.tuple(std::move(args.positional)));
     scope_->set("varargs", std::move(rest));
   }

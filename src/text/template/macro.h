@@ -9,12 +9,15 @@ namespace longhaul::jinja {
 
 class Macro : public Object {
  public:
-  Macro(Interpreter& interpreter, std::shared_ptr<const MacroDef> def, std::shared_ptr<Scope> closure)
+  Macro(Interpreter& interpreter, std::shared_ptr<const MacroDef> def,
+        std::shared_ptr<Scope> closure)
       : interpreter_(interpreter), def_(std::move(def)), closure_(std::move(closure)) {}
 
   std::string describe() const override { return fmt::format("Macro '{}'", def_->name); }
   bool callable() const override { return true; }
-  Result<Value> call(Run&, const Args& args) override { return interpreter_.run_macro(*def_, closure_, args); }
+  Result<Value> call(Run&, const Args& args) override {
+    return interpreter_.run_macro(*def_, closure_, args);
+  }
   Value attribute(Run& run, std::string_view name) override;
   void drop_references() override { closure_.reset(); }
 

@@ -2,17 +2,19 @@
 
 #include <algorithm>
 
-#include "text/template/arguments.h"
+#include "text/template/bound_arguments.h"
 #include "text/template/method_table.h"
 #include "text/template/operators.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 namespace {
 
 class BoundMethod : public Object {
  public:
-  BoundMethod(Value self, const Method& method) : self_(std::move(self)), method_(method) { extent_.hold(self_.extent()); }
+  BoundMethod(Value self, const Method& method) : self_(std::move(self)), method_(method) {
+    extent_.hold(self_.extent());
+  }
   std::string describe() const override { return fmt::format("built-in method {}", method_.name); }
   bool callable() const override { return true; }
   Result<Value> call(Run& run, const Args& args) override {
@@ -68,13 +70,17 @@ Result<Value> dict_view(Run& run, const Value& self, const Args& args, SeqKind k
 }
 
 Result<Value> dict_keys(Run& run, const Value& self, const Args& args) {
-  return dict_view(run, self, args, SeqKind::kDictKeys, [](const auto& i) { return Result<Value>(i.first); });
+  return dict_view(run, self, args, SeqKind::kDictKeys,
+                   [](const auto& i) { return Result<Value>(i.first); });
 }
 Result<Value> dict_values(Run& run, const Value& self, const Args& args) {
-  return dict_view(run, self, args, SeqKind::kDictValues, [](const auto& i) { return Result<Value>(i.second); });
+  return dict_view(run, self, args, SeqKind::kDictValues,
+                   [](const auto& i) { return Result<Value>(i.second); });
 }
 Result<Value> dict_items(Run& run, const Value& self, const Args& args) {
-  return dict_view(run, self, args, SeqKind::kDictItems, [&](const auto& i) { return run.tuple({i.first, i.second}); });
+  return dict_view(run, self, args, SeqKind::kDictItems, [&](const auto& i) {
+    return run.tuple({i.first, i.second});
+  });
 }
 
 Result<Value> dict_get(Run& run, const Value& self, const Args& args) {
@@ -85,13 +91,15 @@ Result<Value> dict_get(Run& run, const Value& self, const Args& args) {
   return a[1] ? *a[1] : Value();
 }
 
-constexpr MethodRow kList[] = {{"count", seq_count}, {"index", seq_index}, {"copy", shallow_copy}, {"append", nullptr},
-                               {"clear", nullptr},   {"pop", nullptr},     {"reverse", nullptr},   {"insert", nullptr},
-                               {"sort", nullptr},    {"extend", nullptr},  {"remove", nullptr}};
+constexpr MethodRow kList[] = {{"count", seq_count}, {"index", seq_index}, {"copy", shallow_copy},
+                               {"append", nullptr},  {"clear", nullptr},   {"pop", nullptr},
+                               {"reverse", nullptr}, {"insert", nullptr},  {"sort", nullptr},
+                               {"extend", nullptr},  {"remove", nullptr}};
 constexpr MethodRow kTuple[] = {{"count", seq_count}, {"index", seq_index}};
-constexpr MethodRow kDict[] = {{"keys", dict_keys},     {"values", dict_values}, {"items", dict_items}, {"get", dict_get},
-                               {"copy", shallow_copy},  {"clear", nullptr},      {"pop", nullptr},      {"popitem", nullptr},
-                               {"setdefault", nullptr}, {"update", nullptr}};
+constexpr MethodRow kDict[] = {
+    {"keys", dict_keys},     {"values", dict_values}, {"items", dict_items}, {"get", dict_get},
+    {"copy", shallow_copy},  {"clear", nullptr},      {"pop", nullptr},      {"popitem", nullptr},
+    {"setdefault", nullptr}, {"update", nullptr}};
 
 }  // namespace
 

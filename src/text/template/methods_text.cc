@@ -1,15 +1,15 @@
 // The methods of str.
 #include <algorithm>
 
-#include "text/template/arguments.h"
+#include "text/template/bound_arguments.h"
+#include "text/template/code_points.h"
 #include "text/template/method_table.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 #include "text/template/search.h"
 #include "text/template/text_format.h"
 #include "text/template/text_ops.h"
-#include "text/template/unicode.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -24,7 +24,8 @@ Result<Value> strip(Run& run, const Value& self, const Args& args) {
   if (a.has(0)) {
     LH_TRY(const std::string chars, a.string(0, ""));
     LH_RETURN_IF_ERROR(run.work(chars.size() * (1 + text_of(self).size() / 64)));
-    for (size_t at = 0; at < chars.size(); at += decode_at(chars, at).n_bytes) set.push_back(decode_at(chars, at).value);
+    for (size_t at = 0; at < chars.size(); at += decode_at(chars, at).n_bytes)
+      set.push_back(decode_at(chars, at).value);
   }
   const auto* chosen = a.has(0) ? &set : nullptr;
   std::string_view s = text_of(self);
@@ -34,7 +35,8 @@ Result<Value> strip(Run& run, const Value& self, const Args& args) {
 }
 
 // Words between runs of whitespace, at most max_split cuts (-1: all), from the left or the right.
-Result<std::vector<Value>> split_space(Run& run, std::string_view s, int64_t max_split, bool from_right) {
+Result<std::vector<Value>> split_space(Run& run, std::string_view s, int64_t max_split,
+                                       bool from_right) {
   std::vector<Value> out;
   while (true) {
     s = from_right ? strip_right(s) : strip_left(s);
@@ -64,7 +66,8 @@ Result<std::vector<Value>> split_space(Run& run, std::string_view s, int64_t max
   return out;
 }
 
-Result<std::vector<Value>> split_on(Run& run, std::string_view s, std::string_view separator, int64_t max_split, bool from_right) {
+Result<std::vector<Value>> split_on(Run& run, std::string_view s, std::string_view separator,
+                                    int64_t max_split, bool from_right) {
   if (separator.empty()) return invalid("split(): empty separator");
   const TextFinder finder(separator);
   std::vector<Value> out;
@@ -72,7 +75,8 @@ Result<std::vector<Value>> split_on(Run& run, std::string_view s, std::string_vi
     const size_t found = from_right ? finder.last(s) : finder.next(s, 0);
     if (found == s.npos) break;
     LH_RETURN_IF_ERROR(run.work(from_right ? 1 + found / 64 : 1));
-    out.push_back(run.text(std::string(from_right ? s.substr(found + separator.size()) : s.substr(0, found))));
+    out.push_back(run.text(
+        std::string(from_right ? s.substr(found + separator.size()) : s.substr(0, found))));
     s = from_right ? s.substr(0, found) : s.substr(found + separator.size());
     if (max_split > 0) --max_split;
   }
@@ -105,11 +109,13 @@ Result<Value> partition(Run& run, const Value& self, const Args& args) {
     if (kFromRight) return run.tuple({run.text(""), run.text(""), self});
     return run.tuple({self, run.text(""), run.text("")});
   }
-  return run.tuple({run.text(s.substr(0, at)), run.text(separator), run.text(s.substr(at + separator.size()))});
+  return run.tuple(
+      {run.text(s.substr(0, at)), run.text(separator), run.text(s.substr(at + separator.size()))});
 }
 
 // The part of s between code points start and end, and its first byte.
-Result<std::pair<std::string_view, size_t>> window(const Bound& a, size_t first, std::string_view s, bool& empty_range) {
+Result<std::pair<std::string_view, size_t>> window(const Bound& a, size_t first, std::string_view s,
+                                                   bool& empty_range) {
   empty_range = false;
   if (!a.has(first) && !a.has(first + 1)) return std::pair<std::string_view, size_t>(s, 0);
   const std::vector<size_t> offsets = code_point_offsets(s);
@@ -124,13 +130,15 @@ Result<std::pair<std::string_view, size_t>> window(const Bound& a, size_t first,
     return std::pair<std::string_view, size_t>("", 0);
   }
   const size_t from = offsets[static_cast<size_t>(start)];
-  return std::pair<std::string_view, size_t>(s.substr(from, offsets[static_cast<size_t>(end)] - from), from);
+  return std::pair<std::string_view, size_t>(
+      s.substr(from, offsets[static_cast<size_t>(end)] - from), from);
 }
 
 // startswith and endswith take one string or a tuple of them.
 template <bool kAtEnd>
 Result<Value> affix(Run& run, const Value& self, const Args& args) {
-  LH_TRY(const Bound a, bind(kAtEnd ? "endswith()" : "startswith()", args, {"affix", "start", "end"}, 1));
+  LH_TRY(const Bound a,
+         bind(kAtEnd ? "endswith()" : "startswith()", args, {"affix", "start", "end"}, 1));
   std::vector<Value> choices{*a[0]};
   if (a[0]->is_seq(SeqKind::kTuple)) choices = a[0]->as_seq()->items;
   bool empty_range = false;
@@ -154,9 +162,12 @@ Result<Value> find(Run&, const Value& self, const Args& args) {
   const std::string& sub = *a[0]->as_string();
   size_t at = part.first.npos;
   if (!empty_range) {
-    at = !kFromRight ? find_text(part.first, sub) : sub.empty() ? part.first.size() : TextFinder(sub).last(part.first);
+    at = !kFromRight   ? find_text(part.first, sub)
+         : sub.empty() ? part.first.size()
+                       : TextFinder(sub).last(part.first);
   }
-  if (at != part.first.npos) return Value(count_code_points(std::string_view(text_of(self)).substr(0, part.second + at)));
+  if (at != part.first.npos)
+    return Value(count_code_points(std::string_view(text_of(self)).substr(0, part.second + at)));
   if (kMustFind) return invalid("index(): substring not found");
   return Value(int64_t{-1});
 }
@@ -180,7 +191,8 @@ Result<Value> replace(Run& run, const Value& self, const Args& args) {
   LH_TRY(const Bound a, bind("replace()", args, {"old", "new", "count"}, 2));
   if (!a[0]->as_string() || !a[1]->as_string()) return invalid("replace() needs strings");
   LH_TRY(const int64_t max_count, a.integer(2, -1));
-  LH_TRY(std::string out, replace_text(run, text_of(self), *a[0]->as_string(), *a[1]->as_string(), max_count));
+  LH_TRY(std::string out,
+         replace_text(run, text_of(self), *a[0]->as_string(), *a[1]->as_string(), max_count));
   return run.text(std::move(out));
 }
 
@@ -233,7 +245,8 @@ Result<Value> splitlines(Run& run, const Value& self, const Args& args) {
 template <bool kSuffix>
 Result<Value> remove_affix(Run& run, const Value& self, const Args& args) {
   LH_TRY(const Bound a, bind("removeprefix()", args, {"affix"}, 1));
-  if (!a[0]->as_string()) return invalid("removeprefix() and removesuffix() need a string, not {}", a[0]->type_name());
+  if (!a[0]->as_string())
+    return invalid("removeprefix() and removesuffix() need a string, not {}", a[0]->type_name());
   std::string_view s = text_of(self);
   const std::string& affix = *a[0]->as_string();
   if (kSuffix && s.ends_with(affix)) s.remove_suffix(affix.size());
@@ -269,11 +282,14 @@ Result<Value> zero_fill(Run& run, const Value& self, const Args& args) {
   LH_TRY(const int64_t width, a.integer(0, 0));
   const std::string& s = text_of(self);
   const size_t sign = !s.empty() && (s[0] == '-' || s[0] == '+') ? 1 : 0;
-  LH_TRY(std::string out, pad_text(run, s.substr(sign), width - static_cast<int64_t>(sign), '>', "0"));
+  LH_TRY(std::string out,
+         pad_text(run, s.substr(sign), width - static_cast<int64_t>(sign), '>', "0"));
   return run.text(s.substr(0, sign) + out);
 }
 
-Result<Value> format(Run& run, const Value& self, const Args& args) { return brace_format(run, text_of(self), args); }
+Result<Value> format(Run& run, const Value& self, const Args& args) {
+  return brace_format(run, text_of(self), args);
+}
 
 // islower and isupper: some cased character, and none of the other case.
 template <bool kUpper>

@@ -2,11 +2,11 @@
 
 #include <array>
 
-#include "text/template/arguments.h"
+#include "text/template/bound_arguments.h"
 #include "text/template/filters.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -25,13 +25,15 @@ Result<Value> range(Run& run, const Args& args) {
   std::vector<Value> items;
   for (int64_t i = start; step > 0 ? i < stop : i > stop;) {
     if (static_cast<int64_t>(items.size()) >= run.limits().max_range) {
-      return make_error(ErrorCode::kOverBudget, "range() of more than {} items", run.limits().max_range);
+      return make_error(ErrorCode::kOverBudget, "range() of more than {} items",
+                        run.limits().max_range);
     }
     items.push_back(Value(i));
     if (__builtin_add_overflow(i, step, &i)) break;
   }
   LH_RETURN_IF_ERROR(run.work(items.size() / 8));
-  std::string label = step == 1 ? fmt::format("range({}, {})", start, stop) : fmt::format("range({}, {}, {})", start, stop, step);
+  std::string label = step == 1 ? fmt::format("range({}, {})", start, stop)
+                                : fmt::format("range({}, {}, {})", start, stop, step);
   return run.seq(SeqKind::kRange, std::move(items), std::move(label));
 }
 
@@ -73,10 +75,14 @@ Result<Value> make_namespace(Run& run, const Args& args) {
 
 class Joiner : public Object {
  public:
-  explicit Joiner(Value separator) : separator_(std::move(separator)) { extent_.hold(separator_.extent()); }
+  explicit Joiner(Value separator) : separator_(std::move(separator)) {
+    extent_.hold(separator_.extent());
+  }
   std::string describe() const override { return "Joiner"; }
   bool callable() const override { return true; }
-  Result<Value> call(Run&, const Args&) override { return std::exchange(used_, true) ? separator_ : Value::constant(""); }
+  Result<Value> call(Run&, const Args&) override {
+    return std::exchange(used_, true) ? separator_ : Value::constant("");
+  }
   Extent extent() const override { return extent_; }
 
  private:
@@ -101,7 +107,8 @@ class Cycler : public Object {
   size_t at_ = 0;
 };
 
-// next() and reset() of a cycler. Its use ends with the expression that calls it, or with the cycler.
+// next() and reset() of a cycler. Its use ends with the expression that calls it, or with the
+// cycler.
 class CyclerMethod : public Object {
  public:
   CyclerMethod(Cycler& cycler, bool resets) : cycler_(cycler), resets_(resets) {}
@@ -124,13 +131,15 @@ class CyclerMethod : public Object {
 
 Value Cycler::attribute(Run&, std::string_view name) {
   if (name == "current") return current();
-  if (name == "next" || name == "reset") return Value(std::shared_ptr<Object>(std::make_shared<CyclerMethod>(*this, name == "reset")));
+  if (name == "next" || name == "reset")
+    return Value(std::shared_ptr<Object>(std::make_shared<CyclerMethod>(*this, name == "reset")));
   return undefined_attribute("Cycler", name);
 }
 
 Result<Value> make_joiner(Run&, const Args& args) {
   LH_TRY(const Bound a, bind("joiner()", args, {"sep"}));
-  return Value(std::shared_ptr<Object>(std::make_shared<Joiner>(a[0] ? *a[0] : Value::constant(", "))));
+  return Value(
+      std::shared_ptr<Object>(std::make_shared<Joiner>(a[0] ? *a[0] : Value::constant(", "))));
 }
 
 Result<Value> make_cycler(Run& run, const Args& args) {

@@ -28,14 +28,17 @@ class Namespace : public Object {
  public:
   std::string describe() const override { return "Namespace"; }
   Value attribute(Run& run, std::string_view name) override;
-  void set(std::string_view name, Value value) { values_.insert_or_assign(std::string(name), std::move(value)); }
+  void set(std::string_view name, Value value) {
+    values_.insert_or_assign(std::string(name), std::move(value));
+  }
   void drop_references() override { values_.clear(); }
 
  private:
   std::map<std::string, Value, std::less<>> values_;
 };
 
-// range, dict, namespace, joiner, cycler, raise_exception, strftime_now; undefined for another name.
+// range, dict, namespace, joiner, cycler, raise_exception, strftime_now; undefined for another
+// name.
 Value find_global(std::string_view name);
 
 // Set on the error that raise_exception() makes, so that its message reaches the caller as it is.

@@ -4,15 +4,17 @@
 #include <cmath>
 
 #include "text/template/arithmetic.h"
+#include "text/template/code_points.h"
 #include "text/template/methods.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 #include "text/template/search.h"
-#include "text/template/unicode.h"
 
 namespace longhaul::jinja {
 namespace {
 
-Value make_undefined(std::string hint) { return Value(Undefined{std::make_shared<const std::string>(std::move(hint))}); }
+Value make_undefined(std::string hint) {
+  return Value(Undefined{std::make_shared<const std::string>(std::move(hint))});
+}
 
 std::string shown_key(const Value& key) {
   if (const auto* s = key.as_string()) return fmt::format("'{}'", s->substr(0, 80));
@@ -48,11 +50,13 @@ struct SliceBounds {
 
 Result<int64_t> slice_part(const Value& v, int64_t fallback) {
   int64_t i = fallback;
-  if (!v.is_none() && !v.to_integer(i)) return invalid("slice indices must be integers, not {}", v.type_name());
+  if (!v.is_none() && !v.to_integer(i))
+    return invalid("slice indices must be integers, not {}", v.type_name());
   return i;
 }
 
-Result<SliceBounds> slice_bounds(int64_t n, const Value& start_in, const Value& stop_in, const Value& step_in) {
+Result<SliceBounds> slice_bounds(int64_t n, const Value& start_in, const Value& stop_in,
+                                 const Value& step_in) {
   LH_TRY(int64_t step, slice_part(step_in, 1));
   if (step == 0) return invalid("slice step cannot be zero");
   step = std::clamp(step, -n - 1, n + 1);  // a longer step takes one item all the same
@@ -81,7 +85,9 @@ Result<std::vector<Value>> characters(Run& run, const std::string& s) {
 
 }  // namespace
 
-Value undefined_name(std::string_view name) { return make_undefined(fmt::format("'{}' is undefined", name)); }
+Value undefined_name(std::string_view name) {
+  return make_undefined(fmt::format("'{}' is undefined", name));
+}
 Value undefined_attribute(std::string_view object, std::string_view name) {
   return make_undefined(fmt::format("'{}' has no attribute '{}'", object, name));
 }
@@ -105,7 +111,8 @@ Result<bool> compare(Run& run, CompareOp op, const Value& a, const Value& b) {
     default: break;
   }
   // a <= b is not "not b < a" for NaN.
-  const bool ordered = a.is_number() || a.as_string() || a.is_seq(SeqKind::kList) || a.is_seq(SeqKind::kTuple);
+  const bool ordered =
+      a.is_number() || a.as_string() || a.is_seq(SeqKind::kList) || a.is_seq(SeqKind::kTuple);
   if (ordered && equal(a, b)) return true;
   return op == CompareOp::kLessEqual ? less(a, b) : less(b, a);
 }
@@ -139,7 +146,9 @@ Result<Value> get_attribute(Run& run, const Value& object, std::string_view name
   if (auto* o = object.as_object()) return o->attribute(run, name);
   Method found = find_method(object, name);
   if (found.exists)
-    return found.safe ? bind_method(object, found) : make_undefined(fmt::format("'{}' may not change a {}", name, object.type_name()));
+    return found.safe
+               ? bind_method(object, found)
+               : make_undefined(fmt::format("'{}' may not change a {}", name, object.type_name()));
   if (const auto* d = object.as_dict()) {
     if (const Value* v = d->find(name)) return *v;
   }
@@ -163,20 +172,25 @@ Result<Value> get_item(Run& run, const Value& object, const Value& key) {
     if (at >= 0) return seq->items[static_cast<size_t>(at)];
   }
   const auto* name = key.as_string();
-  if (!name) return make_undefined(fmt::format("'{}' has no element {}", object.type_name(), shown_key(key)));
+  if (!name)
+    return make_undefined(
+        fmt::format("'{}' has no element {}", object.type_name(), shown_key(key)));
   if (object.as_dict()) {
     const Method found = find_method(object, *name);
-    return found.exists && found.safe ? bind_method(object, found) : undefined_attribute("dict", *name);
+    return found.exists && found.safe ? bind_method(object, found)
+                                      : undefined_attribute("dict", *name);
   }
   return get_attribute(run, object, *name);
 }
 
-Result<Value> slice(Run& run, const Value& object, const Value& start, const Value& stop, const Value& step) {
+Result<Value> slice(Run& run, const Value& object, const Value& start, const Value& stop,
+                    const Value& step) {
   if (object.is_undefined()) return undefined_error(object);
   if (const auto* s = object.as_string()) {
     LH_RETURN_IF_ERROR(run.work(s->size() / 16));
     const std::vector<size_t> offsets = code_point_offsets(*s);
-    LH_TRY(const SliceBounds b, slice_bounds(static_cast<int64_t>(offsets.size()) - 1, start, stop, step));
+    LH_TRY(const SliceBounds b,
+           slice_bounds(static_cast<int64_t>(offsets.size()) - 1, start, stop, step));
     std::string out;
     for (int64_t n = 0, i = b.start; n < b.count; ++n, i += b.step) {
       const auto at = static_cast<size_t>(i);
@@ -185,14 +199,19 @@ Result<Value> slice(Run& run, const Value& object, const Value& start, const Val
     return run.text(std::move(out));
   }
   const Seq* seq = object.as_seq();
-  if (!seq || seq->kind > SeqKind::kRange) return invalid("'{}' cannot be sliced", object.type_name());
-  LH_TRY(const SliceBounds b, slice_bounds(static_cast<int64_t>(seq->items.size()), start, stop, step));
+  if (!seq || seq->kind > SeqKind::kRange)
+    return invalid("'{}' cannot be sliced", object.type_name());
+  LH_TRY(const SliceBounds b,
+         slice_bounds(static_cast<int64_t>(seq->items.size()), start, stop, step));
   std::vector<Value> out;
-  for (int64_t n = 0, i = b.start; n < b.count; ++n, i += b.step) out.push_back(seq->items[static_cast<size_t>(i)]);
+  for (int64_t n = 0, i = b.start; n < b.count; ++n, i += b.step)
+    out.push_back(seq->items[static_cast<size_t>(i)]);
   return run.seq(seq->kind, std::move(out), seq->label);
 }
 
-bool iterable(const Value& v) { return v.is_undefined() || v.as_string() || v.as_seq() || v.as_dict(); }
+bool iterable(const Value& v) {
+  return v.is_undefined() || v.as_string() || v.as_seq() || v.as_dict();
+}
 
 Result<std::vector<Value>> iterate(Run& run, const Value& v) {
   if (v.is_undefined()) return std::vector<Value>();
@@ -207,7 +226,8 @@ Result<std::vector<Value>> iterate(Run& run, const Value& v) {
   if (!seq) return invalid("'{}' is not iterable", v.type_name());
   LH_RETURN_IF_ERROR(run.work(seq->items.size() / 8));
   if (seq->kind != SeqKind::kGenerator) return seq->items;
-  std::vector<Value> rest(seq->items.begin() + static_cast<std::ptrdiff_t>(seq->next), seq->items.end());
+  std::vector<Value> rest(seq->items.begin() + static_cast<std::ptrdiff_t>(seq->next),
+                          seq->items.end());
   seq->next = seq->items.size();
   return rest;
 }

@@ -18,7 +18,8 @@ class Parser {
  private:
   using Ends = std::initializer_list<std::string_view>;
 
-  // Statements up to a tag with one of the names, which becomes current; with no names, up to the end of the template.
+  // Statements up to a tag with one of the names, which becomes current; with no names, up to the
+  // end of the template.
   Result<Block> block(Ends ends) {
     if (nesting_ >= kMaxSyntaxDepth) return t_.fail("statements are nested too deep");
     ++nesting_;
@@ -27,7 +28,8 @@ class Parser {
       const int line = t_.line();
       if (t_.is(TokenKind::kEnd)) {
         if (ends.size() == 0) break;
-        return t_.fail(fmt::format("expected '{}', found the end of the template", *(ends.end() - 1)));
+        return t_.fail(
+            fmt::format("expected '{}', found the end of the template", *(ends.end() - 1)));
       }
       const TokenKind kind = t_.current().kind;
       Token& token = t_.take();
@@ -35,11 +37,14 @@ class Parser {
         out.push_back({line, DataStmt{std::move(token.text)}});
       } else if (kind == TokenKind::kOutputBegin) {
         LH_TRY(ExprPtr value, e_.tuple(true));
-        if (!t_.is(TokenKind::kOutputEnd)) return t_.fail(fmt::format("expected the end of the tag, found {}", t_.describe()));
+        if (!t_.is(TokenKind::kOutputEnd))
+          return t_.fail(fmt::format("expected the end of the tag, found {}", t_.describe()));
         t_.take();
         out.push_back({line, OutputStmt{std::move(value)}});
       } else {
-        if (t_.is(TokenKind::kName) && std::find(ends.begin(), ends.end(), t_.current().text) != ends.end()) break;
+        if (t_.is(TokenKind::kName) &&
+            std::find(ends.begin(), ends.end(), t_.current().text) != ends.end())
+          break;
         LH_RETURN_IF_ERROR(statement(line, out));
         LH_RETURN_IF_ERROR(t_.expect_block_end());
       }
@@ -90,9 +95,11 @@ class Parser {
       out.push_back(tag == "break" ? Stmt{line, BreakStmt{}} : Stmt{line, ContinueStmt{}});
       return {};
     }
-    static constexpr std::string_view kLeftOut[] = {"include", "import", "from", "extends", "block", "autoescape", "do", "trans"};
+    static constexpr std::string_view kLeftOut[] = {"include", "import",     "from", "extends",
+                                                    "block",   "autoescape", "do",   "trans"};
     if (std::find(std::begin(kLeftOut), std::end(kLeftOut), tag) != std::end(kLeftOut)) {
-      Error error = t_.fail(fmt::format("the tag '{}' is not supported in chat templates", tag), line);
+      Error error =
+          t_.fail(fmt::format("the tag '{}' is not supported in chat templates", tag), line);
       error.code = ErrorCode::kUnsupported;
       return error;
     }
@@ -162,7 +169,8 @@ class Parser {
       Parameter p;
       LH_TRY(p.name, t_.expect_any_name());
       for (const Parameter& other : macro.parameters) {
-        if (other.name == p.name) return t_.fail(fmt::format("parameter '{}' stands twice", p.name));
+        if (other.name == p.name)
+          return t_.fail(fmt::format("parameter '{}' stands twice", p.name));
       }
       if (t_.skip_op("=")) {
         LH_TRY(p.fallback, e_.expression());
@@ -183,7 +191,9 @@ class Parser {
     LH_TRY(macro.body, body_until(end));
     loops_ = outer_loops;
     e_.names_read = outer;
-    const auto reads = [&](std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+    const auto reads = [&](std::string_view name) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
     macro.uses_varargs = reads("varargs");
     macro.uses_kwargs = reads("kwargs");
     macro.uses_caller = reads("caller");
@@ -205,7 +215,8 @@ class Parser {
     caller->name = "caller";
     if (t_.is_op("(")) LH_RETURN_IF_ERROR(signature(*caller));
     LH_TRY(ExprPtr call, e_.expression());
-    if (!std::holds_alternative<CallExpr>(call->node)) return t_.fail("a call block needs a call", line);
+    if (!std::holds_alternative<CallExpr>(call->node))
+      return t_.fail("a call block needs a call", line);
     LH_RETURN_IF_ERROR(macro_body(*caller, "endcall"));
     out.push_back({line, CallStmt{std::move(caller), std::move(call)}});
     return {};

@@ -1,13 +1,13 @@
 // The tests of "x is ...".
 #include <cmath>
 
-#include "text/template/arguments.h"
 #include "text/template/arithmetic.h"
+#include "text/template/bound_arguments.h"
+#include "text/template/code_points.h"
 #include "text/template/filters.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
-#include "text/template/run.h"
-#include "text/template/unicode.h"
+#include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -26,7 +26,9 @@ bool is_number(const Value& v) { return v.is_number(); }
 bool is_string(const Value& v) { return v.kind() == Kind::kString; }
 bool is_mapping(const Value& v) { return v.kind() == Kind::kDict; }
 // Undefined has a call, which fails.
-bool is_callable(const Value& v) { return v.is_undefined() || (v.as_object() && v.as_object()->callable()); }
+bool is_callable(const Value& v) {
+  return v.is_undefined() || (v.as_object() && v.as_object()->callable());
+}
 bool is_escaped(const Value&) { return false; }
 // What has a length and subscripts: undefined answers to both, dict views only to the first.
 bool is_sequence(const Value& v) {
@@ -43,7 +45,8 @@ Result<bool> of_kind(Run&, const Value& v, const Args& args) {
 Result<bool> has_remainder(const Value& v, const Value& divisor, int64_t wanted) {
   if (v.is_undefined()) return undefined_error(v);
   if (divisor.is_undefined()) return undefined_error(divisor);
-  if (!v.is_number() || !divisor.is_number()) return invalid("'{}' has no remainder", v.type_name());
+  if (!v.is_number() || !divisor.is_number())
+    return invalid("'{}' has no remainder", v.type_name());
   LH_TRY(const Value rest, number_binary(BinaryOp::kMod, v, divisor));
   return equal(rest, Value(wanted));
 }
@@ -143,7 +146,8 @@ PredicateFn find_predicate(std::string_view name) {
 
 bool has_predicate(std::string_view name) { return find_predicate(name) != nullptr; }
 
-Result<bool> apply_predicate(Run& run, std::string_view name, const Value& input, const Args& args) {
+Result<bool> apply_predicate(Run& run, std::string_view name, const Value& input,
+                             const Args& args) {
   const PredicateFn fn = find_predicate(name);
   if (!fn) return unsupported("no test named '{}'", name);
   return fn(run, input, args);

@@ -4,14 +4,16 @@
 #include <charconv>
 #include <cmath>
 
+#include "text/template/code_points.h"
 #include "text/template/operators.h"
-#include "text/template/run.h"
-#include "text/template/unicode.h"
+#include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 namespace {
 
-void append_hex(std::string& out, char letter, uint32_t value, int digits) { out += fmt::format("\\{}{:0{}x}", letter, value, digits); }
+void append_hex(std::string& out, char letter, uint32_t value, int digits) {
+  out += fmt::format("\\{}{:0{}x}", letter, value, digits);
+}
 
 void append_string_repr(std::string& out, const std::string& s) {
   const char quote = s.find('\'') != s.npos && s.find('"') == s.npos ? '"' : '\'';
@@ -110,8 +112,13 @@ class ReprWriter {
   }
 
   Status write_seq(const Seq& s) {
-    static constexpr std::pair<const char*, const char*> kBrackets[] = {
-        {"[", "]"}, {"(", ")"}, {"", ""}, {"dict_keys([", "])"}, {"dict_values([", "])"}, {"dict_items([", "])"}, {"", ""}};
+    static constexpr std::pair<const char*, const char*> kBrackets[] = {{"[", "]"},
+                                                                        {"(", ")"},
+                                                                        {"", ""},
+                                                                        {"dict_keys([", "])"},
+                                                                        {"dict_values([", "])"},
+                                                                        {"dict_items([", "])"},
+                                                                        {"", ""}};
     if (s.kind == SeqKind::kRange) {
       out += s.label;
       return {};
@@ -147,7 +154,8 @@ class JsonWriter {
       return {};
     }
     if (const auto* d = v.as_dict()) return write_dict(*d, level);
-    if (v.is_seq(SeqKind::kList) || v.is_seq(SeqKind::kTuple)) return write_list(*v.as_seq(), level);
+    if (v.is_seq(SeqKind::kList) || v.is_seq(SeqKind::kTuple))
+      return write_list(*v.as_seq(), level);
     if (v.is_none() || v.is_number()) {
       out += scalar(v);
       return {};
@@ -207,7 +215,8 @@ class JsonWriter {
       if (i > 0) out += style_.item_separator;
       LH_RETURN_IF_ERROR(new_line(level + 1));
       const auto& [key, value] = *items[i];
-      if (!key.as_string() && !key.is_none() && !key.is_number()) return invalid("a JSON key cannot be a {}", key.type_name());
+      if (!key.as_string() && !key.is_none() && !key.is_number())
+        return invalid("a JSON key cannot be a {}", key.type_name());
       append_json_string(out, key.as_string() ? *key.as_string() : scalar(key), style_.ascii);
       out += style_.key_separator;
       LH_RETURN_IF_ERROR(write(value, level + 1));
@@ -234,12 +243,14 @@ class JsonWriter {
 
 }  // namespace
 
-// Python's repr of a float: the shortest digits that read back, with an exponent below 1e-4 and from 1e16 on.
+// Python's repr of a float: the shortest digits that read back, with an exponent below 1e-4 and
+// from 1e16 on.
 std::string float_text(double d) {
   if (std::isnan(d)) return "nan";
   if (std::isinf(d)) return d > 0 ? "inf" : "-inf";
   char buffer[40];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::scientific).ptr;
   const std::string_view text(buffer, static_cast<size_t>(end - buffer));
   const size_t e = text.find('e');
   const int exponent = std::stoi(std::string(text.substr(e + 1)));
@@ -249,9 +260,11 @@ std::string float_text(double d) {
     if (c >= '0' && c <= '9') digits += c;
   }
   const std::string sign = text[0] == '-' ? "-" : "";
-  if (exponent < 0) return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
+  if (exponent < 0)
+    return sign + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
   const auto n_whole = static_cast<size_t>(exponent) + 1;
-  if (digits.size() <= n_whole) return sign + digits + std::string(n_whole - digits.size(), '0') + ".0";
+  if (digits.size() <= n_whole)
+    return sign + digits + std::string(n_whole - digits.size(), '0') + ".0";
   return sign + digits.substr(0, n_whole) + "." + digits.substr(n_whole);
 }
 

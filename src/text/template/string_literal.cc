@@ -1,6 +1,6 @@
 #include "text/template/string_literal.h"
 
-#include "text/template/unicode.h"
+#include "text/template/code_points.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -24,9 +24,11 @@ uint32_t read_digits(std::string_view s, size_t& at, size_t max_digits, int base
 Status append_hex(std::string& out, std::string_view s, size_t& at, size_t n_digits) {
   const size_t begin = at;
   const uint32_t cp = read_digits(s, at, n_digits, 16);
-  if (at - begin != n_digits) return invalid("an escape in a string needs {} hexadecimal digits", n_digits);
+  if (at - begin != n_digits)
+    return invalid("an escape in a string needs {} hexadecimal digits", n_digits);
   if (cp > 0x10ffff) return invalid("an escape in a string stands for no character");
-  if (cp >= 0xd800 && cp <= 0xdfff) return invalid("an escape in a string is half of a surrogate pair");
+  if (cp >= 0xd800 && cp <= 0xdfff)
+    return invalid("an escape in a string is half of a surrogate pair");
   append_utf8(out, cp);
   return {};
 }

@@ -3,16 +3,17 @@
 #include <cmath>
 
 #include "text/template/arithmetic.h"
+#include "text/template/code_points.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
-#include "text/template/run.h"
+#include "text/template/rendering.h"
 #include "text/template/text_ops.h"
-#include "text/template/unicode.h"
 
 namespace longhaul::jinja {
 namespace {
 
-// [[fill]align][sign][0][width][,][.precision][type]; a percent format fills the same fields from its flags.
+// [[fill]align][sign][0][width][,][.precision][type]; a percent format fills the same fields from
+// its flags.
 struct Spec {
   std::string fill = " ";
   char align = 0;
@@ -76,12 +77,16 @@ Result<std::string> number_digits(const Value& v, const Spec& spec) {
   const LongInteger* long_integer = v.as_long_integer();
   const bool is_int = v.to_integer(i) || long_integer != nullptr;
   const uint64_t magnitude = i < 0 ? 0 - static_cast<uint64_t>(i) : static_cast<uint64_t>(i);
-  const std::string whole = long_integer ? long_integer->digits.substr(long_integer->digits[0] == '-') : fmt::format("{}", magnitude);
+  const std::string whole = long_integer
+                                ? long_integer->digits.substr(long_integer->digits[0] == '-')
+                                : fmt::format("{}", magnitude);
   const double x = std::fabs(v.to_double());
   const int precision = static_cast<int>(spec.precision < 0 ? 6 : spec.precision);
   if (spec.precision > kMaxPrecision) return invalid("a format's precision is too large");
-  if (long_integer && spec.type != 0 && std::string_view("diu").find(spec.type) == std::string_view::npos) {
-    if (std::string_view("xXob").find(spec.type) != std::string_view::npos) return invalid("an integer does not fit 64 bits");
+  if (long_integer && spec.type != 0 &&
+      std::string_view("diu").find(spec.type) == std::string_view::npos) {
+    if (std::string_view("xXob").find(spec.type) != std::string_view::npos)
+      return invalid("an integer does not fit 64 bits");
     LH_RETURN_IF_ERROR(float_of(v));
   }
   switch (spec.type) {
@@ -112,14 +117,16 @@ Result<std::string> format_number(Run& run, const Value& v, const Spec& spec) {
   if (spec.comma) digits = group_thousands(digits);
   int64_t i = 0;
   const bool negative = v.as_long_integer() ? v.to_double() < 0
-                        : v.to_integer(i)   ? i < 0
-                                            : std::signbit(v.to_double()) && !std::isnan(v.to_double());
+                        : v.to_integer(i)
+                            ? i < 0
+                            : std::signbit(v.to_double()) && !std::isnan(v.to_double());
   std::string sign;
   if (negative || spec.sign != '-') sign.push_back(negative ? '-' : spec.sign);
   const char align = spec.align ? spec.align : spec.zero ? '=' : '>';
   const std::string fill = spec.zero && !spec.align ? "0" : spec.fill;
   if (align != '=') return pad_text(run, sign + digits, spec.width, align, fill);
-  LH_TRY(std::string padded, pad_text(run, digits, spec.width - static_cast<int64_t>(sign.size()), '>', fill));
+  LH_TRY(std::string padded,
+         pad_text(run, digits, spec.width - static_cast<int64_t>(sign.size()), '>', fill));
   return sign + padded;
 }
 
@@ -136,12 +143,16 @@ Result<std::string> format_value(Run& run, const Value& v, std::string_view spec
   if (spec_text.empty()) return to_text(run, v);
   LH_TRY(const Spec spec, parse_spec(spec_text));
   if (v.is_number() && !(v.as_bool() && spec.type == 0)) {
-    const bool wants_int = spec.type && std::string_view("dxXob").find(spec.type) != std::string_view::npos;
-    if (wants_int && v.as_float()) return invalid("unknown format code '{}' for a float", spec.type);
+    const bool wants_int =
+        spec.type && std::string_view("dxXob").find(spec.type) != std::string_view::npos;
+    if (wants_int && v.as_float())
+      return invalid("unknown format code '{}' for a float", spec.type);
     return format_number(run, v, spec);
   }
-  if (spec.type != 0 && spec.type != 's') return invalid("unknown format code '{}' for a {}", spec.type, v.type_name());
-  if (!v.as_string() && !v.as_bool()) return invalid("a {} takes no format specification", v.type_name());
+  if (spec.type != 0 && spec.type != 's')
+    return invalid("unknown format code '{}' for a {}", spec.type, v.type_name());
+  if (!v.as_string() && !v.as_bool())
+    return invalid("a {} takes no format specification", v.type_name());
   LH_TRY(const std::string s, to_text(run, v));
   if (v.as_bool()) return format_number(run, v, spec);
   return format_string(run, s, spec);
@@ -150,7 +161,8 @@ Result<std::string> format_value(Run& run, const Value& v, std::string_view spec
 // Walks "{}", "{name}", "{0.attribute[key]!r:>8}".
 class BraceFormatter {
  public:
-  BraceFormatter(Run& run, std::string_view format, const Args& args) : run_(run), s_(format), args_(args) {}
+  BraceFormatter(Run& run, std::string_view format, const Args& args)
+      : run_(run), s_(format), args_(args) {}
 
   Result<std::string> format() {
     while (at_ < s_.size()) {
@@ -177,7 +189,8 @@ class BraceFormatter {
     if (end == s_.npos) return invalid("format(): expected '}}' before the end");
     std::string_view body = s_.substr(at_, end - at_);
     at_ = end + 1;
-    if (body.find('{') != body.npos) return unsupported("format(): nested fields are not supported");
+    if (body.find('{') != body.npos)
+      return unsupported("format(): nested fields are not supported");
     const size_t colon = std::min(body.find(':'), body.size());
     const std::string_view spec = colon < body.size() ? body.substr(colon + 1) : std::string_view();
     body = body.substr(0, colon);
@@ -204,12 +217,15 @@ class BraceFormatter {
     LH_TRY(Value v, argument(path.substr(0, end)));
     for (path.remove_prefix(end); !path.empty();) {
       const bool bracket = path[0] == '[';
-      const size_t stop = bracket ? path.find(']') : std::min(path.find_first_of(".[", 1), path.size());
-      if (stop == path.npos || (!bracket && path[0] != '.')) return invalid("format(): malformed field name");
+      const size_t stop =
+          bracket ? path.find(']') : std::min(path.find_first_of(".[", 1), path.size());
+      if (stop == path.npos || (!bracket && path[0] != '.'))
+        return invalid("format(): malformed field name");
       const std::string_view name = path.substr(1, stop - 1);
       int64_t index = 0;
       const bool numeric = bracket && parse_int(name, 10, index);
-      LH_TRY(v, bracket ? get_item(run_, v, numeric ? Value(index) : run_.text(std::string(name))) : get_attribute(run_, v, name));
+      LH_TRY(v, bracket ? get_item(run_, v, numeric ? Value(index) : run_.text(std::string(name)))
+                        : get_attribute(run_, v, name));
       path.remove_prefix(bracket ? stop + 1 : stop);
     }
     return v;
@@ -225,7 +241,8 @@ class BraceFormatter {
       }
       return invalid("format(): no argument '{}'", name);
     }
-    if (index < 0 || index >= static_cast<int64_t>(args_.positional.size())) return invalid("format(): no argument {}", index);
+    if (index < 0 || index >= static_cast<int64_t>(args_.positional.size()))
+      return invalid("format(): no argument {}", index);
     return args_.positional[static_cast<size_t>(index)];
   }
 
@@ -240,7 +257,8 @@ class BraceFormatter {
 // Walks "%s", "%-8.3f", "%(key)d".
 class PercentFormatter {
  public:
-  PercentFormatter(Run& run, std::string_view format, const Value& values) : run_(run), s_(format), values_(values) {}
+  PercentFormatter(Run& run, std::string_view format, const Value& values)
+      : run_(run), s_(format), values_(values) {}
 
   Result<std::string> format() {
     while (at_ < s_.size()) {
@@ -262,12 +280,14 @@ class PercentFormatter {
   bool all_used() const {
     const Seq* seq = values_.as_seq();
     if (seq && seq->kind == SeqKind::kTuple) return next_ == seq->items.size();
-    return next_ == 1 || values_.as_dict() || values_.is_undefined() || (seq && seq->kind <= SeqKind::kRange);
+    return next_ == 1 || values_.as_dict() || values_.is_undefined() ||
+           (seq && seq->kind <= SeqKind::kRange);
   }
 
   Result<Value> next_value() {
     if (values_.is_seq(SeqKind::kTuple)) {
-      if (next_ >= values_.as_seq()->items.size()) return invalid("not enough arguments for the format");
+      if (next_ >= values_.as_seq()->items.size())
+        return invalid("not enough arguments for the format");
       return values_.as_seq()->items[next_++];
     }
     if (next_++ > 0) return invalid("not enough arguments for the format");
@@ -294,7 +314,8 @@ class PercentFormatter {
     Spec spec;
     spec.align = '>';
     bool left = false;
-    for (; at_ < s_.size() && std::string_view("-+ 0#").find(s_[at_]) != std::string_view::npos; ++at_) {
+    for (; at_ < s_.size() && std::string_view("-+ 0#").find(s_[at_]) != std::string_view::npos;
+         ++at_) {
       if (s_[at_] == '-') left = true;
       if (s_[at_] == '0') spec.zero = true;
       if (s_[at_] == '+' || (s_[at_] == ' ' && spec.sign != '+')) spec.sign = s_[at_];
@@ -329,16 +350,19 @@ class PercentFormatter {
       return invalid("unsupported format character '{}'", spec.type);
     }
     if (v.is_undefined()) return undefined_error(v);
-    if (!v.is_number()) return invalid("%{} format: a real number is required, not {}", spec.type, v.type_name());
+    if (!v.is_number())
+      return invalid("%{} format: a real number is required, not {}", spec.type, v.type_name());
     if (spec.zero && !left) spec.align = 0;
     if (left) spec.zero = false;
     const bool to_int = std::string_view("diu").find(spec.type) != std::string_view::npos;
     if (to_int && v.as_float()) {
-      if (!std::isfinite(*v.as_float())) return invalid("%{} format: no integer is like {}", spec.type, float_text(*v.as_float()));
+      if (!std::isfinite(*v.as_float()))
+        return invalid("%{} format: no integer is like {}", spec.type, float_text(*v.as_float()));
       return format_number(run_, truncated(*v.as_float()), spec);
     }
     const bool needs_int = spec.type == 'x' || spec.type == 'X' || spec.type == 'o';
-    if (needs_int && v.as_float()) return invalid("%{} format: an integer is required, not float", spec.type);
+    if (needs_int && v.as_float())
+      return invalid("%{} format: an integer is required, not float", spec.type);
     return format_number(run_, v, spec);
   }
 

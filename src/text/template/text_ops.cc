@@ -1,12 +1,13 @@
 #include "text/template/text_ops.h"
 
-#include "text/template/run.h"
+#include "text/template/code_points.h"
+#include "text/template/rendering.h"
 #include "text/template/search.h"
-#include "text/template/unicode.h"
 
 namespace longhaul::jinja {
 
-Result<std::string> replace_text(Run& run, std::string_view s, std::string_view from, std::string_view to, int64_t max_count) {
+Result<std::string> replace_text(Run& run, std::string_view s, std::string_view from,
+                                 std::string_view to, int64_t max_count) {
   uint64_t left = max_count < 0 ? UINT64_MAX : static_cast<uint64_t>(max_count);
   std::string out;
   size_t at = 0;
@@ -33,11 +34,13 @@ Result<std::string> replace_text(Run& run, std::string_view s, std::string_view 
   return out += s.substr(at);
 }
 
-Result<std::string> pad_text(Run& run, std::string_view s, int64_t width, char side, std::string_view fill) {
+Result<std::string> pad_text(Run& run, std::string_view s, int64_t width, char side,
+                             std::string_view fill) {
   const int64_t n = count_code_points(s);
   if (width <= n) return std::string(s);
   const int64_t missing = width - n;
-  if (missing > static_cast<int64_t>(run.limits().max_output_bytes / 4)) return run.check_size(UINT64_MAX).take_error();
+  if (missing > static_cast<int64_t>(run.limits().max_output_bytes / 4))
+    return run.check_size(UINT64_MAX).take_error();
   LH_RETURN_IF_ERROR(run.check_size(s.size() + static_cast<uint64_t>(missing) * fill.size()));
   int64_t left = side == '<' ? 0 : side == '>' ? missing : missing / 2;
   if (side == 'c') left += missing & width & 1;  // where str.center puts the odd one

@@ -12,7 +12,8 @@ namespace longhaul::jinja {
 
 class TokenStream {
  public:
-  TokenStream(std::vector<Token> tokens, std::string_view where) : tokens_(std::move(tokens)), where_(where) {}
+  TokenStream(std::vector<Token> tokens, std::string_view where)
+      : tokens_(std::move(tokens)), where_(where) {}
 
   const Token& current() const { return tokens_[at_]; }
   const Token& next() const { return tokens_[at_ + 1 < tokens_.size() ? at_ + 1 : at_]; }
@@ -21,8 +22,12 @@ class TokenStream {
 
   bool is(TokenKind kind) const { return current().kind == kind; }
   bool is_op(std::string_view op) const { return is(TokenKind::kOperator) && current().text == op; }
-  bool is_name(std::string_view name) const { return is(TokenKind::kName) && current().text == name; }
-  bool next_is_op(std::string_view op) const { return next().kind == TokenKind::kOperator && next().text == op; }
+  bool is_name(std::string_view name) const {
+    return is(TokenKind::kName) && current().text == name;
+  }
+  bool next_is_op(std::string_view op) const {
+    return next().kind == TokenKind::kOperator && next().text == op;
+  }
   bool skip_op(std::string_view op) { return is_op(op) && (take(), true); }
   bool skip_name(std::string_view name) { return is_name(name) && (take(), true); }
 
@@ -39,12 +44,15 @@ class TokenStream {
     return fail(fmt::format("expected a name, found {}", describe()));
   }
   Status expect_block_end() {
-    if (!is(TokenKind::kBlockEnd)) return fail(fmt::format("expected the end of the tag, found {}", describe()));
+    if (!is(TokenKind::kBlockEnd))
+      return fail(fmt::format("expected the end of the tag, found {}", describe()));
     take();
     return {};
   }
 
-  Error fail(std::string_view message, int line = 0) const { return corrupt("{}:{}: {}", where_, line ? line : this->line(), message); }
+  Error fail(std::string_view message, int line = 0) const {
+    return corrupt("{}:{}: {}", where_, line ? line : this->line(), message);
+  }
 
   std::string describe() const {
     switch (current().kind) {

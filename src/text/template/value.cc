@@ -62,7 +62,8 @@ int compare_long(const Value& a, const Value& b) {
 bool is_nan(const Value& v) { return v.as_float() != nullptr && std::isnan(*v.as_float()); }
 
 bool number_equal(const Value& a, const Value& b) {
-  if (a.as_long_integer() || b.as_long_integer()) return !is_nan(a) && !is_nan(b) && compare_long(a, b) == 0;
+  if (a.as_long_integer() || b.as_long_integer())
+    return !is_nan(a) && !is_nan(b) && compare_long(a, b) == 0;
   int64_t x, y;
   const bool a_int = a.to_integer(x), b_int = b.to_integer(y);
   if (a_int && b_int) return x == y;
@@ -72,7 +73,8 @@ bool number_equal(const Value& a, const Value& b) {
 }
 
 bool number_less(const Value& a, const Value& b) {
-  if (a.as_long_integer() || b.as_long_integer()) return !is_nan(a) && !is_nan(b) && compare_long(a, b) < 0;
+  if (a.as_long_integer() || b.as_long_integer())
+    return !is_nan(a) && !is_nan(b) && compare_long(a, b) < 0;
   int64_t x, y;
   const bool a_int = a.to_integer(x), b_int = b.to_integer(y);
   if (a_int && b_int) return x < y;
@@ -84,7 +86,8 @@ bool number_less(const Value& a, const Value& b) {
 
 bool seq_equal(const Seq& a, const Seq& b) {
   if (&a == &b) return true;
-  if (a.kind != b.kind || a.kind == SeqKind::kGenerator || a.kind == SeqKind::kDictValues) return false;
+  if (a.kind != b.kind || a.kind == SeqKind::kGenerator || a.kind == SeqKind::kDictValues)
+    return false;
   if (a.items.size() != b.items.size()) return false;
   for (size_t i = 0; i < a.items.size(); ++i) {
     if (!equal(a.items[i], b.items[i])) return false;
@@ -104,10 +107,14 @@ bool dict_equal(const Dict& a, const Dict& b) {
 }  // namespace
 
 Result<Value> Object::call(Run&, const Args&) { return invalid("{} is not callable", describe()); }
-Value Object::attribute(Run&, std::string_view name) { return undefined_attribute(describe(), name); }
+Value Object::attribute(Run&, std::string_view name) {
+  return undefined_attribute(describe(), name);
+}
 
 Seq::Seq(Account* account, SeqKind kind_in, std::vector<Value> items_in)
-    : kind(kind_in), items(std::move(items_in)), charge(account, 160 + items.size() * sizeof(Value)) {
+    : kind(kind_in),
+      items(std::move(items_in)),
+      charge(account, 160 + items.size() * sizeof(Value)) {
   extent.depth = 1;
   for (const Value& item : items) extent.hold(item.extent());
 }
@@ -140,7 +147,8 @@ Value Value::integer(std::string_view digits) {
   digits.remove_prefix(std::min(digits.find_first_not_of('0'), digits.size()));
   std::string text = (negative ? "-" : "") + std::string(digits.empty() ? "0" : digits);
   int64_t small = 0;
-  if (std::from_chars(text.data(), text.data() + text.size(), small).ec == std::errc()) return Value(small);
+  if (std::from_chars(text.data(), text.data() + text.size(), small).ec == std::errc())
+    return Value(small);
   double value = negative ? -HUGE_VAL : HUGE_VAL;  // stays where the digits are beyond its range
   std::from_chars(text.data(), text.data() + text.size(), value);
   return Value(std::make_shared<const LongInteger>(LongInteger{std::move(text), value}));
@@ -198,8 +206,10 @@ bool Value::truthy() const {
 }
 
 std::string Value::type_name() const {
-  static constexpr const char* kKinds[] = {"Undefined", "NoneType", "bool", "int", "float", "str", "", "dict", "", "int"};
-  static constexpr const char* kSeqs[] = {"list", "tuple", "range", "dict_keys", "dict_values", "dict_items", "generator"};
+  static constexpr const char* kKinds[] = {"Undefined", "NoneType", "bool", "int", "float",
+                                           "str",       "",         "dict", "",    "int"};
+  static constexpr const char* kSeqs[] = {"list",        "tuple",      "range",    "dict_keys",
+                                          "dict_values", "dict_items", "generator"};
   if (const auto* s = as_seq()) return kSeqs[static_cast<size_t>(s->kind)];
   if (const auto* o = as_object()) return o->describe();
   return kKinds[v_.index()];
@@ -221,7 +231,8 @@ bool hashable(const Value& v) {
   if (v.as_dict() != nullptr) return false;
   const Seq* s = v.as_seq();
   if (s == nullptr) return true;
-  if (s->kind == SeqKind::kList || s->kind == SeqKind::kDictKeys || s->kind == SeqKind::kDictItems) return false;
+  if (s->kind == SeqKind::kList || s->kind == SeqKind::kDictKeys || s->kind == SeqKind::kDictItems)
+    return false;
   if (s->kind != SeqKind::kTuple) return true;
   for (const Value& item : s->items) {
     if (!hashable(item)) return false;
@@ -232,7 +243,8 @@ bool hashable(const Value& v) {
 size_t hash(const Value& v) {
   int64_t i = 0;
   if (v.to_integer(i)) return mix(static_cast<uint64_t>(i));
-  if (const auto* d = v.as_float()) return mix(exact_integer(*d, i) ? static_cast<uint64_t>(i) : std::bit_cast<uint64_t>(*d));
+  if (const auto* d = v.as_float())
+    return mix(exact_integer(*d, i) ? static_cast<uint64_t>(i) : std::bit_cast<uint64_t>(*d));
   if (const auto* n = v.as_long_integer()) {
     // Equal to a float where that has the very value, and then of its hash.
     const bool is_float = std::isfinite(n->value) && whole_digits(n->value) == n->digits;
@@ -249,7 +261,8 @@ size_t hash(const Value& v) {
 
 Result<bool> less(const Value& a, const Value& b) {
   if (a.is_number() && b.is_number()) return number_less(a, b);
-  if (a.as_string() && b.as_string()) return *a.as_string() < *b.as_string();  // UTF-8 sorts as its code points do
+  if (a.as_string() && b.as_string())
+    return *a.as_string() < *b.as_string();  // UTF-8 sorts as its code points do
   const Seq* x = a.as_seq();
   const Seq* y = b.as_seq();
   if (x && y && x->kind == y->kind && (x->kind == SeqKind::kList || x->kind == SeqKind::kTuple)) {
@@ -263,7 +276,8 @@ Result<bool> less(const Value& a, const Value& b) {
   return invalid("'{}' and '{}' have no order", a.type_name(), b.type_name());
 }
 
-Dict::Dict(Account* account, std::vector<Item> items) : charge_(account, 200 + items.size() * (2 * sizeof(Value) + 64)) {
+Dict::Dict(Account* account, std::vector<Item> items)
+    : charge_(account, 200 + items.size() * (2 * sizeof(Value) + 64)) {
   for (Item& item : items) {
     const auto [place, is_new] = index_.emplace(item.first, items_.size());
     if (!is_new) {
@@ -294,10 +308,12 @@ const Value* Dict::find(std::string_view key) const {
 }
 
 Result<Value> from_json(const Json& json, int depth) {
-  if (depth > kMaxValueDepth - 20) return make_error(ErrorCode::kOverBudget, "the context is nested deeper than {}", depth - 1);
+  if (depth > kMaxValueDepth - 20)
+    return make_error(ErrorCode::kOverBudget, "the context is nested deeper than {}", depth - 1);
   if (const auto* b = json.as_bool()) return Value(*b);
   if (const auto* i = json.as_int()) return Value(*i);
-  if (const auto* number = json.as_written(); number != nullptr && number->is_integer) return Value::integer(number->text);
+  if (const auto* number = json.as_written(); number != nullptr && number->is_integer)
+    return Value::integer(number->text);
   if (json.is_number()) return Value(json.number());
   if (const auto* s = json.as_string()) return Value::constant(*s);
   if (const auto* array = json.as_array()) {

@@ -1,7 +1,8 @@
 // Values of a running template, with Python's rules for truth, equality, order and hashing.
 //
-// Containers never change after they were made (the reference sandbox forbids it), so values share them freely and cannot
-// form cycles. What can change, a namespace or a scope, is an Object the Run takes apart at its end.
+// Containers never change after they were made (the reference sandbox forbids it), so values share
+// them freely and cannot form cycles. What can change, a namespace or a scope, is an Object the Run
+// takes apart at its end.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@
 #include <variant>
 #include <vector>
 
+#include "base/errors.h"
 #include "base/json.h"
-#include "base/result.h"
 
 namespace longhaul::jinja {
 
@@ -26,8 +27,9 @@ struct Account {
   uint64_t live_bytes = 0;
 };
 
-// How far a value reaches: the nesting below it, and a count of what a full walk of it touches. Shared parts count every time,
-// so a walk costs at most its weight however cleverly a template doubles a list.
+// How far a value reaches: the nesting below it, and a count of what a full walk of it touches.
+// Shared parts count every time, so a walk costs at most its weight however cleverly a template
+// doubles a list.
 struct Extent {
   int depth = 0;
   uint64_t weight = 1;
@@ -38,7 +40,8 @@ struct Extent {
   static constexpr uint64_t kMaxWeight = uint64_t{1} << 40;
 };
 
-// A share of an account, returned when the holder goes. Without an account it counts nothing (constants, the context).
+// A share of an account, returned when the holder goes. Without an account it counts nothing
+// (constants, the context).
 class Charge {
  public:
   Charge(Account* account, uint64_t bytes) : account_(account), bytes_(account ? bytes : 0) {
@@ -78,7 +81,8 @@ struct LongInteger {
   double value;        // the nearest, infinite beyond the range of doubles
 };
 
-// Everything that walks as a sequence. The kinds differ in how they print, index, compare and count as true.
+// Everything that walks as a sequence. The kinds differ in how they print, index, compare and count
+// as true.
 enum class SeqKind { kList, kTuple, kRange, kDictKeys, kDictValues, kDictItems, kGenerator };
 
 struct Seq {
@@ -112,7 +116,18 @@ class Dict;
 
 class Value {
  public:
-  enum class Kind { kUndefined, kNone, kBool, kInt, kFloat, kString, kSeq, kDict, kObject, kLongInt };
+  enum class Kind {
+    kUndefined,
+    kNone,
+    kBool,
+    kInt,
+    kFloat,
+    kString,
+    kSeq,
+    kDict,
+    kObject,
+    kLongInt
+  };
 
   Value() : v_(None{}) {}
   Value(Undefined u) : v_(std::move(u)) {}
@@ -126,7 +141,9 @@ class Value {
   Value(std::shared_ptr<const LongInteger> i) : v_(std::move(i)) {}
   template <class T>
   Value(T*) = delete;  // a pointer would pass for a bool
-  static Value constant(std::string s) { return Value(std::make_shared<const Text>(nullptr, std::move(s))); }
+  static Value constant(std::string s) {
+    return Value(std::make_shared<const Text>(nullptr, std::move(s)));
+  }
   // Of decimal digits, with a sign or without.
   static Value integer(std::string_view digits);
 
@@ -145,16 +162,21 @@ class Value {
   const void* identity() const;  // null for numbers, none and undefined
 
   bool is_seq(SeqKind kind) const { return as_seq() != nullptr && as_seq()->kind == kind; }
-  bool is_number() const { return kind() == Kind::kBool || kind() == Kind::kInt || kind() == Kind::kFloat || kind() == Kind::kLongInt; }
-  bool to_integer(int64_t& out) const;  // a bool or an int of 64 bits, as Python's __index__ takes them
-  double to_double() const;             // of a number
+  bool is_number() const {
+    return kind() == Kind::kBool || kind() == Kind::kInt || kind() == Kind::kFloat ||
+           kind() == Kind::kLongInt;
+  }
+  bool to_integer(
+      int64_t& out) const;   // a bool or an int of 64 bits, as Python's __index__ takes them
+  double to_double() const;  // of a number
   Extent extent() const;
   bool truthy() const;
   std::string type_name() const;  // Python's
 
  private:
-  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const Text>, std::shared_ptr<const Seq>, std::shared_ptr<const Dict>,
-               std::shared_ptr<Object>, std::shared_ptr<const LongInteger>>
+  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const Text>,
+               std::shared_ptr<const Seq>, std::shared_ptr<const Dict>, std::shared_ptr<Object>,
+               std::shared_ptr<const LongInteger>>
       v_;
 };
 

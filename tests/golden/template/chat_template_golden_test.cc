@@ -1,6 +1,6 @@
-// Renders what Jinja2 has rendered: tests/golden/template/*.json, written by tools/make_template_goldens.py with the
-// environment of transformers' chat templates.
-#include "text/chat_template.h"
+// Renders what Jinja2 has rendered: tests/golden/template/*.json, written by
+// tools/make_template_goldens.py with the environment of transformers' chat templates.
+#include "text/chat/chat_template.h"
 
 #include <gtest/gtest.h>
 
@@ -31,30 +31,35 @@ Json read_json(const std::string& path) {
 // The moment that the goldens were rendered at: 2026-02-03 04:05:06, a Tuesday.
 std::tm fixed_clock() {
   std::tm t{};
-  t.tm_year = 126, t.tm_mon = 1, t.tm_mday = 3, t.tm_hour = 4, t.tm_min = 5, t.tm_sec = 6, t.tm_wday = 2, t.tm_yday = 33;
+  t.tm_year = 126, t.tm_mon = 1, t.tm_mday = 3, t.tm_hour = 4, t.tm_min = 5, t.tm_sec = 6,
+  t.tm_wday = 2, t.tm_yday = 33;
   return t;
 }
 
-Result<std::string> render(const std::string& source, const std::string& where, const Json& context, const TemplateLimits& limits = {}) {
+Result<std::string> render(const std::string& source, const std::string& where, const Json& context,
+                           const TemplateLimits& limits = {}) {
   LH_TRY(const ChatTemplate t, ChatTemplate::parse(source, where));
   return t.render(context, {.limits = limits, .now = fixed_clock});
 }
 
-// Wanted is {"output": ...}, or {"error": ...} for what Jinja2 refuses, with "raised" for the message of raise_exception().
-void check(const std::string& source, const std::string& name, const Json& context, const Json& wanted) {
+// Wanted is {"output": ...}, or {"error": ...} for what Jinja2 refuses, with "raised" for the
+// message of raise_exception().
+void check(const std::string& source, const std::string& name, const Json& context,
+           const Json& wanted) {
   const auto got = render(source, name, context);
   if (const Json* output = wanted.find("output")) {
     ASSERT_TRUE(got.ok()) << name << ": " << source << "\n  " << got.error().text();
     EXPECT_EQ(*got, *output->as_string()) << name << ": " << source;
     return;
   }
-  ASSERT_FALSE(got.ok()) << name << ": " << source << "\n  rendered '" << *got << "', the reference fails with "
-                         << wanted.find("error")->dump();
+  ASSERT_FALSE(got.ok()) << name << ": " << source << "\n  rendered '" << *got
+                         << "', the reference fails with " << wanted.find("error")->dump();
   if (const Json* raised = wanted.find("raised")) {
     EXPECT_EQ(got.error().message, *raised->as_string());
     EXPECT_EQ(got.error().code, ErrorCode::kInvalidArgument);
   } else {
-    EXPECT_EQ(got.error().text().rfind(name, 0), 0u) << "the message does not name the template: " << got.error().text();
+    EXPECT_EQ(got.error().text().rfind(name, 0), 0u)
+        << "the message does not name the template: " << got.error().text();
   }
 }
 
@@ -85,12 +90,15 @@ TEST(ChatTemplateGolden, WholeTemplatesRenderAsJinja2DoesThem) {
 
 TEST(ChatTemplateGolden, EveryMalformedTemplateIsAnError) {
   int n = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(LH_SOURCE_DIR "/tests/corpus/template")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(LH_SOURCE_DIR "/tests/corpus/template")) {
     ++n;
-    const auto got = render(read_file(entry.path()), entry.path().filename(), Json::object({}), {.max_steps = 300'000});
+    const auto got = render(read_file(entry.path()), entry.path().filename(), Json::object({}),
+                            {.max_steps = 300'000});
     EXPECT_FALSE(got.ok()) << entry.path() << " renders";
     if (got.ok()) continue;
-    EXPECT_EQ(got.error().text().rfind(entry.path().filename().string() + ":", 0), 0u) << got.error().text();
+    EXPECT_EQ(got.error().text().rfind(entry.path().filename().string() + ":", 0), 0u)
+        << got.error().text();
   }
   EXPECT_GE(n, 40);
 }

@@ -1,16 +1,18 @@
-// A model's turn as a chat template writes it, read back as if the model had written it: the same reasoning, content and calls.
+// A model's turn as a chat template writes it, read back as if the model had written it: the same
+// reasoning, content and calls.
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <sstream>
 
+#include "text/chat/chat_template.h"
 #include "text/chat/reply_parser.h"
-#include "text/chat_template.h"
 
 namespace longhaul {
 namespace {
 
-constexpr const char* kTools = R"([{"type": "function", "function": {"name": "weather", "description": "w", "parameters":
+constexpr const char* kTools =
+    R"([{"type": "function", "function": {"name": "weather", "description": "w", "parameters":
     {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}, "at": {"type": "object"}}}}}])";
 
 struct Turn {
@@ -23,14 +25,17 @@ Json message_of(const Turn& turn) {
   if (!turn.reasoning.empty()) m.set("reasoning_content", turn.reasoning);
   Json::Array calls;
   for (const auto& [name, arguments] : turn.calls) {
-    calls.push_back(
-        Json::object({{"type", "function"}, {"function", Json::object({{"name", name}, {"arguments", *parse_json(arguments, "a")}})}}));
+    calls.push_back(Json::object(
+        {{"type", "function"},
+         {"function",
+          Json::object({{"name", name}, {"arguments", *parse_json(arguments, "a")}})}}));
   }
   if (!calls.empty()) m.set("tool_calls", std::move(calls));
   return m;
 }
 
-std::string rendered(const ChatTemplate& chat_template, Json::Array messages, bool thinking, bool prompt) {
+std::string rendered(const ChatTemplate& chat_template, Json::Array messages, bool thinking,
+                     bool prompt) {
   const auto text = chat_template.render(Json::object({{"messages", std::move(messages)},
                                                        {"tools", *parse_json(kTools, "tools")},
                                                        {"enable_thinking", thinking},
@@ -51,7 +56,8 @@ void check(const std::string& file, const std::string& stop, bool thinking, cons
   const Json user = Json::object({{"role", "user"}, {"content", "Say <think> or <|channel>?"}});
   const std::string prompt = rendered(*chat_template, {user}, thinking, true);
   const std::string whole = rendered(*chat_template, {user, message_of(turn)}, thinking, false);
-  // Where a template's prompt closes the reasoning and its history does not write that, the turn begins at the shorter place.
+  // Where a template's prompt closes the reasoning and its history does not write that, the turn
+  // begins at the shorter place.
   size_t begin = 0;
   while (begin < std::min(prompt.size(), whole.size()) && prompt[begin] == whole[begin]) ++begin;
   while (begin > 0 && whole[begin - 1] != '>' && whole[begin - 1] != '\n') --begin;
@@ -75,11 +81,15 @@ void check(const std::string& file, const std::string& stop, bool thinking, cons
   }
 }
 
-const std::vector<Turn> kPlain = {{"", "Hello.\n\n  Two lines.", {}},
-                                  {"", "", {{"weather", R"({"city": "Z\u00fcrich \"x\"", "days": 3})"}}}};
+const std::vector<Turn> kPlain = {
+    {"", "Hello.\n\n  Two lines.", {}},
+    {"", "", {{"weather", R"({"city": "Z\u00fcrich \"x\"", "days": 3})"}}}};
 const std::vector<Turn> kThinking = {
     {"Hm.\n\nWell <b>.", "Hello.", {}},
-    {"Look it up.", "", {{"weather", R"({"at": {"x": [1, null, true], "y": "z"}, "city": " 75001\n"})"}, {"weather", R"({"days": -2})"}}}};
+    {"Look it up.",
+     "",
+     {{"weather", R"({"at": {"x": [1, null, true], "y": "z"}, "city": " 75001\n"})"},
+      {"weather", R"({"days": -2})"}}}};
 
 Turn unescaped(Turn turn) {
   for (auto& call : turn.calls) {
@@ -90,15 +100,18 @@ Turn unescaped(Turn turn) {
 }
 
 TEST(ReplyRoundTrip, EachTemplateReadsBackWhatItWrites) {
-  const std::pair<const char*, const char*> kTemplates[] = {
-      {"laguna_v5.jinja", "</assistant>"}, {"laguna_v8.jinja", "</assistant>"}, {"chatml_tools.jinja", "<|im_end|>"}};
+  const std::pair<const char*, const char*> kTemplates[] = {{"laguna_v5.jinja", "</assistant>"},
+                                                            {"laguna_v8.jinja", "</assistant>"},
+                                                            {"chatml_tools.jinja", "<|im_end|>"}};
   for (const auto& [file, stop] : kTemplates) {
     for (const Turn& turn : kPlain) check(file, stop, false, unescaped(turn));
     for (const Turn& turn : kThinking) check(file, stop, true, turn);
   }
   for (const char* file : {"gemma4_large.jinja", "gemma4_small.jinja"}) {
-    for (const Turn& turn : kPlain) check(file, turn.calls.empty() ? "<turn|>" : "<|tool_response>", false, unescaped(turn));
-    for (const Turn& turn : kThinking) check(file, turn.calls.empty() ? "<turn|>" : "<|tool_response>", true, turn);
+    for (const Turn& turn : kPlain)
+      check(file, turn.calls.empty() ? "<turn|>" : "<|tool_response>", false, unescaped(turn));
+    for (const Turn& turn : kThinking)
+      check(file, turn.calls.empty() ? "<turn|>" : "<|tool_response>", true, turn);
   }
 }
 
@@ -108,7 +121,8 @@ TEST(ReplyRoundTrip, TheFormatIsFoundInEachTemplate) {
     std::ostringstream source;
     source << in.rdbuf();
     const ReplyFormat f = find_reply_format(source.str(), nullptr);
-    return f.think_open + f.think_label + " " + f.call_open + (f.newlines_are_layout ? " lines" : "");
+    return f.think_open + f.think_label + " " + f.call_open +
+           (f.newlines_are_layout ? " lines" : "");
   };
   EXPECT_EQ(format("laguna_v5.jinja"), "<think> <tool_call> lines");
   EXPECT_EQ(format("laguna_v8.jinja"), "<think> <tool_call>");

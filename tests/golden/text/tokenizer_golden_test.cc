@@ -1,4 +1,5 @@
-// Ids and texts against what Hugging Face's library gave for the same files (tools/make_tokenizer_goldens.py).
+// Ids and texts against what Hugging Face's library gave for the same files
+// (tools/make_tokenizer_goldens.py).
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -7,14 +8,16 @@
 
 #include "base/json.h"
 #include "base/mapped_file.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace longhaul {
 namespace {
 
 constexpr size_t kMaxFile = size_t{64} << 20;
 
-std::string golden_path(const std::string& file) { return std::string(LH_SOURCE_DIR) + "/tests/golden/text/" + file; }
+std::string golden_path(const std::string& file) {
+  return std::string(LH_SOURCE_DIR) + "/tests/golden/text/" + file;
+}
 
 std::string fnv(std::string_view bytes) {
   uint64_t h = 0xcbf29ce484222325u;
@@ -25,7 +28,8 @@ std::string fnv(std::string_view bytes) {
 std::string fnv(const std::vector<int32_t>& ids) {
   std::string bytes;
   for (const int32_t id : ids) {
-    for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(static_cast<uint32_t>(id) >> shift & 0xFF);
+    for (int shift = 0; shift < 32; shift += 8)
+      bytes += static_cast<char>(static_cast<uint32_t>(id) >> shift & 0xFF);
   }
   return fnv(bytes);
 }
@@ -36,7 +40,8 @@ std::vector<int32_t> random_ids(uint64_t seed, uint64_t vocab_size) {
   uint64_t state = seed;
   for (int i = 0; i < 40; ++i) {
     state = state * 6364136223846793005u + 1442695040888963407u;
-    ids.push_back(static_cast<int32_t>((state >> 33) % (i % 4 == 3 ? std::min<uint64_t>(600, vocab_size) : vocab_size)));
+    ids.push_back(static_cast<int32_t>(
+        (state >> 33) % (i % 4 == 3 ? std::min<uint64_t>(600, vocab_size) : vocab_size)));
   }
   return ids;
 }
@@ -56,7 +61,8 @@ std::vector<std::string> corpus_records() {
   return records;
 }
 
-std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, bool skip_special) {
+std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
+                     bool skip_special) {
   Detokenizer detokenizer(tokenizer, skip_special);
   std::string text;
   for (const int32_t id : ids) text += detokenizer.push(id);
@@ -76,14 +82,16 @@ Expected expected(const Json& json) {
   return e;
 }
 
-void compare_texts(const Tokenizer& tokenizer, const Json& golden, const std::vector<std::string>& records) {
+void compare_texts(const Tokenizer& tokenizer, const Json& golden,
+                   const std::vector<std::string>& records) {
   const auto& texts = *golden.find("texts")->as_array();
   ASSERT_EQ(texts.size(), records.size());
   for (size_t i = 0; i < records.size(); ++i) {
     const Expected want = expected(texts[i]);
     const auto ids = tokenizer.encode(records[i]);
     ASSERT_TRUE(ids.ok()) << ids.error().text();
-    const std::vector<int32_t> first(ids->begin(), ids->begin() + std::min<ptrdiff_t>(32, std::ssize(*ids)));
+    const std::vector<int32_t> first(ids->begin(),
+                                     ids->begin() + std::min<ptrdiff_t>(32, std::ssize(*ids)));
     ASSERT_EQ(first, want.first) << "record " << i << ": " << records[i].substr(0, 200);
     ASSERT_EQ(std::ssize(*ids), want.n_ids) << "record " << i;
     ASSERT_EQ(fnv(*ids), want.ids_hash) << "record " << i << ": a later id differs";
@@ -106,7 +114,8 @@ void compare_random_ids(const Tokenizer& tokenizer, const Json& golden) {
     const auto ids = random_ids(seed, vocab_size);
     for (const bool skip : {false, true}) {
       const std::string text = tokenizer.decode(ids, skip);
-      EXPECT_EQ(fnv(text), *(*texts[seed].as_array())[skip].as_string()) << "seed " << seed << " skip_special " << skip;
+      EXPECT_EQ(fnv(text), *(*texts[seed].as_array())[skip].as_string())
+          << "seed " << seed << " skip_special " << skip;
       EXPECT_EQ(streamed(tokenizer, ids, skip), text) << "seed " << seed;
     }
   }
@@ -125,14 +134,21 @@ void compare(const std::string& name, const std::string& tokenizer_json) {
 }
 
 void compare_real(const std::string& name) {
-  const std::string path = std::string(LH_SOURCE_DIR) + "/../shared/tokenizers/" + name + "/tokenizer.json";
+  const std::string path =
+      std::string(LH_SOURCE_DIR) + "/../shared/tokenizers/" + name + "/tokenizer.json";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "skipped: no real tokenizer here";
   compare(name, path);
 }
 
-TEST(TokenizerGolden, SmallByteLevel) { compare("small_byte_level", golden_path("small_byte_level.tokenizer.json")); }
-TEST(TokenizerGolden, SmallGemma) { compare("small_gemma", golden_path("small_gemma.tokenizer.json")); }
-TEST(TokenizerGolden, SmallLlama) { compare("small_llama", golden_path("small_llama.tokenizer.json")); }
+TEST(TokenizerGolden, SmallByteLevel) {
+  compare("small_byte_level", golden_path("small_byte_level.tokenizer.json"));
+}
+TEST(TokenizerGolden, SmallGemma) {
+  compare("small_gemma", golden_path("small_gemma.tokenizer.json"));
+}
+TEST(TokenizerGolden, SmallLlama) {
+  compare("small_llama", golden_path("small_llama.tokenizer.json"));
+}
 TEST(TokenizerGolden, RealGemma3) { compare_real("gemma3"); }
 TEST(TokenizerGolden, RealDeepSeekV3) { compare_real("deepseek_v3"); }
 

@@ -1,0 +1,137 @@
+#include "checkpoint/packed_folder.h"
+
+#include <array>
+#include <charconv>
+
+#include "base/printable.h"
+#include "kernels/codecs/panels.h"
+#include "mechanisms/resident_weights.h"
+
+namespace longhaul {
+namespace {
+
+constexpr const char* kMethod = "longhaul";
+// of the panels' insides (quant_blocks.h, panels.h) and the names here
+constexpr int64_t kLayoutVersion = 2;
+
+struct Kind {
+  DType dtype;
+  std::string_view name;
+};
+constexpr std::array kKinds = {Kind{DType::kF32, "f32"},        Kind{DType::kBF16, "bf16"},
+                               Kind{DType::kQ8, "q8"},          Kind{DType::kQ4, "q4"},
+                               Kind{DType::kF8E4M3, "f8_e4m3"}, Kind{DType::kF4, "mxfp4"}};
+
+std::string_view kind_name(DType dtype) {
+  for (const Kind& kind : kKinds) {
+    if (kind.dtype == dtype) return kind.name;
+  }
+  return to_string(dtype);
+}
+
+bool is_kind(std::string_view name) {
+  for (const Kind& kind : kKinds) {
+    if (kind.name == name) return true;
+  }
+  return false;
+}
+
+struct BlockFact {
+  const char* key;
+  int64_t value;
+};
+constexpr std::array kFacts = {BlockFact{"layout_version", kLayoutVersion},
+                               BlockFact{"panel", kPanel}, BlockFact{"block", kQuantBlock},
+                               BlockFact{"group", kQuantGroup}};
+
+// Reads "0-1536x6144".
+std::optional<std::vector<int64_t>> parse_extent(std::string_view text) {
+  std::array<int64_t, 3> numbers{};
+  constexpr std::array kSeparators = {'-', 'x', '\0'};
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), numbers[i]);
+    if (error != std::errc() || numbers[i] < 0) return std::nullopt;
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    if (kSeparators[i] == '\0') break;
+    if (text.empty() || text.front() != kSeparators[i]) return std::nullopt;
+    text.remove_prefix(1);
+  }
+  if (!text.empty()) return std::nullopt;
+  return std::vector<int64_t>{numbers[1], numbers[2]};
+}
+
+}  // namespace
+
+std::string packed_suffix(const WeightSpec& w, DType packed) {
+  return fmt::format(".{}.{}-{}x{}", kind_name(packed), w.first_row, w.first_row + w.rows, w.cols);
+}
+
+std::vector<int64_t> packed_shape(const WeightSpec& w, DType packed) {
+  return {w.n_experts, ceil_div(w.rows, kPanel),
+          PackedMatrix{nullptr, packed, w.rows, w.cols}.panel_bytes()};
+}
+
+std::vector<DType> possible_dtypes(const WeightSpec& w, WeightFormat format) {
+  if (format != WeightFormat::kReleased) return {packed_dtype(w, format)};
+  std::vector<DType> possible;
+  for (const DType stored : {DType::kF32, DType::kBF16, DType::kF8E4M3, DType::kF4}) {
+    WeightSpec as_stored = w;
+    as_stored.released = stored;
+    if (packed_dtype(as_stored, format) == stored) possible.push_back(stored);
+  }
+  return possible;
+}
+
+Json packed_config(WeightFormat format) {
+  Json config = Json::object({{"quant_method", kMethod}, {"format", option_name(format)}});
+  for (const BlockFact& fact : kFacts) config.set(fact.key, fact.value);
+  return config;
+}
+
+Result<std::optional<WeightFormat>> take_packed_format(Json& config, const std::string& where) {
+  const Json* found = config.find("quantization_config");
+  const Json* method = found == nullptr ? nullptr : found->find("quant_method");
+  if (method == nullptr || method->as_string() == nullptr || *method->as_string() != kMethod)
+    return std::optional<WeightFormat>();
+  for (const BlockFact& fact : kFacts) {
+    const Json* value = found->find(fact.key);
+    if (value == nullptr || value->as_int() == nullptr || *value->as_int() != fact.value) {
+      return unsupported(
+          "{}: quantization_config.{} is {}, this program reads {}; quantize the original "
+          "checkpoint again",
+          where, fact.key, value == nullptr ? "missing" : printable(value->dump()), fact.value);
+    }
+  }
+  const Json* name = found->find("format");
+  const auto format = name == nullptr || name->as_string() == nullptr
+                          ? std::nullopt
+                          : weight_format_from_option(*name->as_string());
+  if (!format) {
+    return unsupported(
+        "{}: quantization_config.format is {}, expected \"bf16\", \"q8\", \"q4\" or \"released\"; "
+        "quantize the original checkpoint again",
+        where, name == nullptr ? "missing" : printable(name->dump()));
+  }
+  std::erase_if(*config.as_object(),
+                [](const Json::Member& member) { return member.first == "quantization_config"; });
+  return format;
+}
+
+std::map<std::string, std::vector<int64_t>, std::less<>> packed_origins(
+    const TensorSource& source) {
+  std::map<std::string, std::vector<int64_t>, std::less<>> origins;
+  for (const TensorInfo& t : source.all()) {
+    const size_t extent_at = t.name.rfind('.');
+    if (extent_at == std::string::npos || extent_at == 0) continue;
+    const size_t kind_at = t.name.rfind('.', extent_at - 1);
+    if (kind_at == std::string::npos) continue;
+    const auto shape = parse_extent(std::string_view(t.name).substr(extent_at + 1));
+    if (!shape || !is_kind(std::string_view(t.name).substr(kind_at + 1, extent_at - kind_at - 1)))
+      continue;
+    auto& origin = origins[t.name.substr(0, kind_at)];
+    if (origin.empty() || origin.front() < shape->front()) origin = *shape;
+  }
+  return origins;
+}
+
+}  // namespace longhaul

@@ -1,0 +1,45 @@
+// A checkpoint at rest as the kernels read it: what `quantize` writes and the loader maps
+// (docs/quantisation.md).
+//
+// Every weight that is multiplied is one tensor of bytes, U8 [matrices, panels, bytes of a panel],
+// at a multiple of 64 bytes in its file. Its name is that of the tensor it was taken from, of the
+// first of them where experts stand in tensors of their own, with a suffix that tells what is
+// inside:
+//   model.layers.3.mlp.down_proj.weight.q4.0-1536x6144     rows 0 to 1536, 6144 columns
+// All other tensors stand as they were. config.json tells the format and its version; in a folder
+// of weights as released, names alone tell their types.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arch/weights.h"
+#include "base/errors.h"
+#include "base/json.h"
+#include "formats/tensor_source.h"
+#include "tensor/weight_format.h"
+
+namespace longhaul {
+
+inline constexpr uint64_t kPackedAlignment = 64;  // of a packed tensor, in its file and in memory
+
+std::string packed_suffix(const WeightSpec& weight, DType packed);
+std::vector<int64_t> packed_shape(const WeightSpec& weight, DType packed);
+// The types in which a folder of this format may hold a weight: one, or where each is in the type
+// of its checkpoint those that a checkpoint may have.
+std::vector<DType> possible_dtypes(const WeightSpec& weight, WeightFormat format);
+
+// The quantization_config of such a folder.
+Json packed_config(WeightFormat format);
+// Takes it out of a config that has one and gives the format; nothing, and the config as it was,
+// where it is that of someone else or absent. Another version or block layout than this program's
+// is an error.
+Result<std::optional<WeightFormat>> take_packed_format(Json& config, const std::string& where);
+
+// Rows and columns of what packed tensors were taken from, by the name they had: the last row that
+// is used, where not all are.
+std::map<std::string, std::vector<int64_t>, std::less<>> packed_origins(const TensorSource& source);
+
+}  // namespace longhaul
