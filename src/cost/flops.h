@@ -26,8 +26,8 @@ Wide prefill_flops_needed_rows(const Architecture& arch, int64_t n);
 // The next token's FLOPs at a context of n in "equivalent FP8 FLOPs": FP8 counts 1, BF16 and F32 2,
 // FP4 1/2. Weights count as they are released, those in FP4 as FP8 since they meet FP8 inputs; an
 // indexer's products as its keys are kept when released; everything else of attention as BF16,
-// residual streams and weighted sums as F32. Source: the DeepSeek-V4 report compares in this unit;
-// the bookkeeping per part is our reading.
+// residual streams and weighted sums as F32.
+// Source: the DeepSeek-V4 report compares in this unit; the bookkeeping per part is our reading.
 Wide decode_fp8_equivalent_flops(const Architecture& arch, int64_t n);
 
 }  // namespace longhaul

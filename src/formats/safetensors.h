@@ -2,8 +2,8 @@
 //
 // Checked as the official reader checks (every byte of the data belongs to exactly one tensor), and
 // beyond it: a key that stands twice or is not known is refused, so that no two readers can see
-// different tensors in one file. Source: https://github.com/huggingface/safetensors, README
-// "Format".
+// different tensors in one file.
+// Source: https://github.com/huggingface/safetensors, README "Format".
 #pragma once
 
 #include <cstddef>

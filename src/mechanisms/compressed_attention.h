@@ -11,8 +11,9 @@
 // (heavily compressed attention), or those that an indexer chooses (compressed sparse attention;
 // indexer.h), with q^I = rope(Wq^I qr), w = Ww x / sqrt(heads * width), and keys from a compressor
 // of its own. The indexer scores all entries even where it keeps them all: below top_k * ratio
-// tokens that is less than a percent of the layer. Source: DeepSeek-V4 report, sections 2.3.1 to
-// 2.3.3; order of norms and rotations as in the reference implementation.
+// tokens that is less than a percent of the layer.
+// Source: DeepSeek-V4 report, sections 2.3.1 to 2.3.3; order of norms and rotations as in the
+// reference implementation.
 #pragma once
 
 #include "mechanisms/gqa.h"

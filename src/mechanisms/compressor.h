@@ -7,9 +7,9 @@
 // second halves of window i in one softmax.
 // A window that is not full is kept as a running softmax (largest gate, sum, weighted sum a
 // channel: Milakov & Gimelshein 2018, alg. 3) instead of its rows. It takes in token after token,
-// so entries do not depend on how the tokens were cut into steps. Source: DeepSeek-V4 report,
-// section 2.3.1, eqs. 9 to 12, and section 2.3.2, eqs. 20 to 23; which half is whose as in the
-// reference implementation.
+// so entries do not depend on how the tokens were cut into steps.
+// Source: DeepSeek-V4 report, section 2.3.1, eqs. 9 to 12, and section 2.3.2, eqs. 20 to 23; which
+// half is whose as in the reference implementation.
 #pragma once
 
 #include "arch/mixer.h"

@@ -3,8 +3,8 @@
 //
 //   y = sum_{e in T} w_e Wdown_e( act(Wgate_e z) * (Wup_e z) )
 // T and w come from the router (router.h), z is the experts' own norm of x. Experts nobody chose
-// are not touched. A token that chose none of them gets 0 or w z, as the spec says. Source: Shazeer
-// et al. 2017, eq. 1; grouping by expert as in MegaBlocks (Gale et al. 2022).
+// are not touched. A token that chose none of them gets 0 or w z, as the spec says.
+// Source: Shazeer et al. 2017, eq. 1; grouping by expert as in MegaBlocks (Gale et al. 2022).
 #pragma once
 
 #include "mechanisms/router.h"

@@ -1,5 +1,5 @@
-// RMSNorm over rows: out = x / sqrt(mean(x^2) + eps) * w, in f32. Source: Zhang & Sennrich 2019,
-// eq. 4, eps inside the root as in the families' released code.
+// RMSNorm over rows: out = x / sqrt(mean(x^2) + eps) * w, in f32.
+// Source: Zhang & Sennrich 2019, eq. 4, eps inside the root as in the families' released code.
 #pragma once
 
 #include "arch/mixer.h"

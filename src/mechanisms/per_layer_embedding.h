@@ -4,8 +4,8 @@
 //   p = (ctx + tok) * combine_scale,         y = Wout( act(Wgate x) * p )
 // e is the token's scaled embedding, x the residual stream without a norm. p depends on the token
 // alone, so it is computed just for the rows that reach the layer. Of the table, which may be
-// larger than the rest of the model, one slice of a row is read per token. Source: the families'
-// released code (no paper gives the equations).
+// larger than the rest of the model, one slice of a row is read per token.
+// Source: the families' released code (no paper gives the equations).
 #pragma once
 
 #include "arch/mixer.h"

@@ -2,8 +2,8 @@
 // head, is turned by the angle position * frequency[i].
 //
 // Frequencies and angles are computed in f32 like the reference does: at long positions the
-// rounding of the product is part of what the model was trained with. Source: RoFormer (Su et al.
-// 2021), eq. 15; half-split pairing as in the families' released code.
+// rounding of the product is part of what the model was trained with.
+// Source: RoFormer (Su et al. 2021), eq. 15; half-split pairing as in the families' released code.
 #pragma once
 
 #include "arch/specs.h"

@@ -1,8 +1,9 @@
 // Conversations as prompts in the DSML format: the rules of the encoder that is released with the
-// checkpoints, which have no chat template. Source: the encoder's Python file,
-// encoding/encoding_dsv4.py, to the byte; where it raises, this is an Error, except: a call's
-// arguments may be an object as well as its JSON text, a user's content a list of parts as well as
-// text, and a function may stand without the {"type": "function"} around it.
+// checkpoints, which have no chat template.
+// Source: the encoder's Python file, encoding/encoding_dsv4.py, to the byte; where it raises, this
+// is an Error, except: a call's arguments may be an object as well as its JSON text, a user's
+// content a list of parts as well as text, and a function may stand without the {"type":
+// "function"} around it.
 //
 // A message is an object with "role": system, user, assistant, tool, developer or latest_reminder;
 // "content"; and, where they apply, "tools", "response_format" (system, developer),
