@@ -8,7 +8,7 @@
 namespace longhaul {
 
 // The safetensors types, then those of packed weights alone, which stand in no file under these
-// names (kernels/quant_blocks.h).
+// names (kernels/codecs/quant_blocks.h).
 enum class DType {
   kF32,
   kF16,
