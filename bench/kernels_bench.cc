@@ -161,9 +161,8 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
                                   .out_stride = stride,
                                   .positions = positions,
                                   .segments = segments};
-  const double seconds = best_seconds([&](int) {
-    attention(compute, spec, {&sequence, 1}, {scratch.data(), scratch_bytes});
-  });
+  const double seconds = best_seconds(
+      [&](int) { attention(compute, spec, {&sequence, 1}, {scratch.data(), scratch_bytes}); });
   const double pairs = static_cast<double>(queries) *
                        (static_cast<double>(context) - static_cast<double>(queries - 1) / 2.0);
   const double flops = 4.0 * pairs * static_cast<double>(heads * dim) / seconds;

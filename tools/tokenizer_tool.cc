@@ -27,15 +27,17 @@ void write_frame(const void* data, size_t n, size_t count) {
 
 void write_text(const std::string& text) { write_frame(text.data(), text.size(), text.size()); }
 
-std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, bool skip_special) {
+std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
+                     bool skip_special) {
   Detokenizer detokenizer(tokenizer, skip_special);
   std::string text;
   for (const int32_t id : ids) text += detokenizer.push(id);
   return text + detokenizer.flush();
 }
 
-// Request: u32 flags (1 parse_special, 2 add_special_tokens, 4 skip_special, 8 the data are ids), u32 n, n bytes or ids.
-// Reply: u32 n + n ids, u32 n + text of decode(), u32 n + text of the streaming decoder. Flag 8: the ids come back as sent.
+// Request: u32 flags (1 parse_special, 2 add_special_tokens, 4 skip_special, 8 the data are ids),
+// u32 n, n bytes or ids. Reply: u32 n + n ids, u32 n + text of decode(), u32 n + text of the
+// streaming decoder. Flag 8: the ids come back as sent.
 int serve(const Tokenizer& tokenizer) {
   uint32_t head[2];
   while (read_exact(head, sizeof head)) {
@@ -79,8 +81,10 @@ int bench(const Tokenizer& tokenizer, const char* path) {
   const std::string back = tokenizer.decode(*ids);
   const double decode_s = cpu_seconds() - start;
   const double mb = static_cast<double>(text.size()) * 1e-6;
-  std::printf("%s: %.1f MB, %zu ids, encode %.3f s = %.1f MB/s, decode %.3f s = %.1f MB/s, round trip %s\n", path, mb, ids->size(),
-              encode_s, mb / encode_s, decode_s, mb / decode_s, back == text ? "equal" : "differs");
+  std::printf(
+      "%s: %.1f MB, %zu ids, encode %.3f s = %.1f MB/s, decode %.3f s = %.1f MB/s, round trip %s\n",
+      path, mb, ids->size(), encode_s, mb / encode_s, decode_s, mb / decode_s,
+      back == text ? "equal" : "differs");
   return 0;
 }
 

@@ -220,7 +220,7 @@ class Bench {
   }
 
   void describe() {
-    const auto peak = [&](double Roofline::*flops) {
+    const auto peak = [&](double Roofline::* flops) {
       return std::max(r_.before.*flops, r_.after.*flops);
     };
     switch (m_.limits.weights) {

@@ -126,21 +126,22 @@ struct Words {
 };
 
 template <class S>
-concept MixerSpec = std::copyable<S> &&
+concept MixerSpec =
+    std::copyable<S> &&
     requires(S& s, const S& c, const WeightWalk<WeightId>& weights,
              const WeightWalk<const WeightId>& const_weights, const StateWalk<StateId>& states,
              const StateWalk<const StateId>& const_states, Env& env, const BlockIo& io,
              const Architecture& arch, int64_t n) {
-  visit_weights(s, weights);
-  visit_weights(c, const_weights);
-  visit_states(s, states);
-  visit_states(c, const_states);
-  { needs(c) } -> std::same_as<Needs>;
-  forward(env, c, io);
-  { context_work(c, n) } -> std::same_as<ContextWork>;
-  { prompt_flops(c, n) } -> std::same_as<Wide>;
-  { words(c, arch) } -> std::same_as<Words>;
-};
+      visit_weights(s, weights);
+      visit_weights(c, const_weights);
+      visit_states(s, states);
+      visit_states(c, const_states);
+      { needs(c) } -> std::same_as<Needs>;
+      forward(env, c, io);
+      { context_work(c, n) } -> std::same_as<ContextWork>;
+      { prompt_flops(c, n) } -> std::same_as<Wide>;
+      { words(c, arch) } -> std::same_as<Words>;
+    };
 
 struct MixerTable {
   void (*edit_weights)(std::any&, const WeightWalk<WeightId>&);
@@ -187,8 +188,8 @@ class Mixer {
  public:
   Mixer() = default;  // none: nothing may be asked of it
   template <class S>
-  requires(!std::same_as<S, Mixer> && MixerSpec<S>) Mixer(S spec)
-      : spec_(std::move(spec)), table_(&kMixerTable<S>) {}  // NOLINT: a spec is a mixer
+    requires(!std::same_as<S, Mixer> && MixerSpec<S>)
+  Mixer(S spec) : spec_(std::move(spec)), table_(&kMixerTable<S>) {}  // NOLINT: a spec is a mixer
 
   // The spec, for those who know its type (edits of a description, tests); else null.
   template <class S>

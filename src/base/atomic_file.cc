@@ -18,7 +18,7 @@ namespace {
 
 // Nothing can be renamed onto a mount point, as a container's single mounted file is one.
 bool is_mount_point(const std::string& path) {
-  struct statx info {};
+  struct statx info{};
   return ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &info) == 0 &&
          (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
@@ -58,7 +58,7 @@ Status AtomicFile::open_target() {
   // folders.
   int fd = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   int error = fd < 0 ? errno : 0;
-  struct stat old {};
+  struct stat old{};
   if (error == ENXIO && ::stat(path_.c_str(), &old) == 0 && S_ISFIFO(old.st_mode)) {
     fd = open_blocking(path_);  // no reader yet
     error = fd < 0 ? errno : 0;

@@ -63,8 +63,7 @@ TEST_F(AtomicFolders, FillsAFolderThatIsThere) {
   fs::create_directory(at("there"));
   ASSERT_EQ(::chmod(at("there").c_str(), 0750), 0);
   std::ofstream(at("there/tokenizer.json")) << "mine";
-  struct stat before {
-  }, after{};
+  struct stat before{}, after{};
   ASSERT_EQ(::stat(at("there").c_str(), &before), 0);
   {
     auto folder = AtomicFolder::create(at("there"));

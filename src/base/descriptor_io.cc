@@ -87,7 +87,7 @@ Result<std::string> read_any_file(const std::string& path, uint64_t max_bytes) {
     const int error = errno;
     return io_error(where + ": cannot open", error);
   }
-  struct stat info {};
+  struct stat info{};
   Status status;
   std::string text;
   if (::fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {

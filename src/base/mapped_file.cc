@@ -34,7 +34,7 @@ class Descriptor {
 // read.
 Result<size_t> regular_size(const Descriptor& fd, const std::string& path) {
   if (fd.get() < 0) return io_error(path + ": cannot open", errno);
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return io_error(path + ": cannot examine", errno);
   if (!S_ISREG(info.st_mode))
     return make_error(ErrorCode::kIo, "{}: not a regular file; give the name of one", path);
@@ -152,7 +152,7 @@ Status MappedFile::read(std::span<const std::byte> range, std::byte* out) const 
 }
 Status MappedFile::check_size() const {
   if (fd_ < 0) return {};
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd_, &info) != 0) return io_error(path_ + ": cannot examine", errno);
   if (static_cast<size_t>(info.st_size) >= size_) return {};
   return corrupt(

@@ -191,7 +191,7 @@ TEST_F(ShrunkFiles, OtherFaultsDoWhatTheyDid) {
   // A handler from before gets what is not ours, and a mapping that was given back is not ours.
   EXPECT_EXIT(
       {
-        struct sigaction own {};
+        struct sigaction own{};
         own.sa_handler = [](int) { ::_exit(42); };
         ::sigaction(SIGBUS, &own, nullptr);
         const char* data = nullptr;

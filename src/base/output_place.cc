@@ -22,7 +22,7 @@ fs::path folder_of(const fs::path& path) {
 
 bool lies_in_proc(const fs::path& path) {
   constexpr decltype(statfs::f_type) kProcMagic = 0x9fa0;
-  struct statfs info {};
+  struct statfs info{};
   return ::statfs(folder_of(path).c_str(), &info) == 0 && info.f_type == kProcMagic;
 }
 

@@ -148,7 +148,7 @@ Status end_when_files_shrink(int exit_status) {
   lists();  // made before it can be needed in a handler
   exit_status_when_shrunk = exit_status;
   if (is_caught) return {};
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = on_bus_error;
   action.sa_flags = SA_SIGINFO;
   ::sigemptyset(&action.sa_mask);

@@ -74,8 +74,7 @@ CLI::Option* add_count(CLI::App& command, const std::string& name,
 
 CLI::Option* add_count(CLI::App& command, const std::string& name, int64_t& value,
                        const std::string& help, CountRange range) {
-  return add_count(
-      command, name, [&value](int64_t n) { value = n; }, help, range);
+  return add_count(command, name, [&value](int64_t n) { value = n; }, help, range);
 }
 
 CLI::Option* add_count(CLI::App& command, const std::string& name, int& value,

@@ -123,7 +123,7 @@ int run_command(RunFlags& f) {
   if (!*f.max_tokens_set)
     f.generate.max_tokens =
         model->default_max_tokens(static_cast<int64_t>(prompt.size()), f.generate.max_tokens);
-  struct sigaction on_interrupt {};
+  struct sigaction on_interrupt{};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   on_interrupt.sa_flags =
       static_cast<int>(SA_RESETHAND);  // a second Ctrl-C ends the program at once

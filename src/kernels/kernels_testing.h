@@ -36,7 +36,7 @@ class AlignedBytes {
  public:
   explicit AlignedBytes(uint64_t size)
       : size_(size),
-        data_(static_cast<std::byte*>(::operator new (size + 64, std::align_val_t{64}))) {
+        data_(static_cast<std::byte*>(::operator new(size + 64, std::align_val_t{64}))) {
     std::memset(data_.get(), 0, size + 64);
   }
   std::byte* data() const { return data_.get(); }
@@ -44,7 +44,7 @@ class AlignedBytes {
 
  private:
   struct Free {
-    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{64}); }
+    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{64}); }
   };
   size_t size_;
   std::unique_ptr<std::byte, Free> data_;

@@ -20,7 +20,7 @@ class ExpertWeights {
   // The first layout of which `matrix` is there, were it of one expert alone: then the others are
   // missed by name.
   const ExpertLayout& choose(std::span<const ExpertLayout> layouts,
-                             std::string ExpertLayout::*matrix) const {
+                             std::string ExpertLayout::* matrix) const {
     const auto it = std::find_if(layouts.begin(), layouts.end(),
                                  [&](const ExpertLayout& l) { return is_there(l.*matrix); });
     return it == layouts.end() ? layouts.front() : *it;

@@ -24,8 +24,8 @@ struct Rows {
   }
   // A view to write is one to read as well.
   template <class U>
-  requires std::is_same_v<T, const U> Rows(const Rows<U>& rows)
-      : Rows(rows.data, rows.n, rows.width, rows.stride) {}  // NOLINT
+    requires std::is_same_v<T, const U>
+  Rows(const Rows<U>& rows) : Rows(rows.data, rows.n, rows.width, rows.stride) {}  // NOLINT
 
   T* row(int64_t i) const {
     LH_DCHECK(i >= 0 && i < n);

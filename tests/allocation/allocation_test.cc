@@ -145,15 +145,15 @@ TEST_F(Allocation, SamplingAllocatesNothing) {
        {SamplingOptions{.temperature = 0.0}, SamplingOptions{.temperature = 0.8},
         SamplingOptions{.temperature = 1.0, .top_k = 20, .top_p = 0.9, .min_p = 0.01},
         SamplingOptions{.temperature = 1.0,
-        .top_h = 0.9,
-        .typical_p = 0.9,
-        .epsilon_cutoff = 1e-3,
-        .eta_cutoff = 1e-2},
+                        .top_h = 0.9,
+                        .typical_p = 0.9,
+                        .epsilon_cutoff = 1e-3,
+                        .eta_cutoff = 1e-2},
         SamplingOptions{.temperature = 1.0,
-        .top_p = 0.5,
-        .repetition_penalty = 1.2,
-        .no_repeat_ngram_size = 4,
-        .frequency_penalty = 0.1}}) {
+                        .top_p = 0.5,
+                        .repetition_penalty = 1.2,
+                        .no_repeat_ngram_size = 4,
+                        .frequency_penalty = 0.1}}) {
     Sampler sampler(options, rules, 128, prompt, 50);
     std::vector<float> logits(128);
     const uint64_t before = n_allocations();

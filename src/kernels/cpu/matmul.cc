@@ -129,7 +129,7 @@ Group plan_group(std::span<Matmul> products, std::span<std::byte> scratch) {
 }
 
 // The product that the index-th piece of work belongs to: the last that begins at or before it.
-const Matmul& product_at(const Group& group, int64_t Matmul::Place::*first, int64_t index) {
+const Matmul& product_at(const Group& group, int64_t Matmul::Place::* first, int64_t index) {
   const auto after = std::partition_point(group.products.begin(), group.products.end(),
                                           [&](const Matmul& p) { return p.place.*first <= index; });
   return *(after - 1);

@@ -78,9 +78,8 @@ Result<Value> dict_values(Run& run, const Value& self, const Args& args) {
                    [](const auto& i) { return Result<Value>(i.second); });
 }
 Result<Value> dict_items(Run& run, const Value& self, const Args& args) {
-  return dict_view(run, self, args, SeqKind::kDictItems, [&](const auto& i) {
-    return run.tuple({i.first, i.second});
-  });
+  return dict_view(run, self, args, SeqKind::kDictItems,
+                   [&](const auto& i) { return run.tuple({i.first, i.second}); });
 }
 
 Result<Value> dict_get(Run& run, const Value& self, const Args& args) {
