@@ -30,15 +30,17 @@ Result<Sequence> Sequence::allocate(const Architecture& arch, const StateFormat&
       LH_TRY(layer.fixed, Buffer::allocate(kv_bytes(s.spec(i), max_tokens, format)));
       continue;
     }
-    if (!s.spec(i).is_ring()) {
-      layer.pages.reserve(
-          static_cast<size_t>(kv_slots(s.spec(i), max_tokens) / page_slots(s.spec(i))));
-      continue;
-    }
+    if (!s.spec(i).is_ring()) continue;
     layer.ring_slots = kv_slots(s.spec(i), ring_tokens);
     LH_TRY(layer.ring, Buffer::allocate(s.layout(i).block_bytes(layer.ring_slots)));
   }
   return s;
+}
+
+void Sequence::add_page(Layer& layer, std::shared_ptr<Buffer> page, int64_t slots) {
+  const int64_t first = static_cast<int64_t>(layer.pages.size()) * slots;
+  layer.segments.push_back({page->data(), slots, 0, slots, first});
+  layer.pages.push_back(std::move(page));
 }
 
 Status Sequence::reserve(int64_t n_tokens) {
@@ -55,7 +57,7 @@ Status Sequence::reserve(int64_t n_tokens) {
     const int64_t slots = page_slots(spec(i)), n_pages = kv_slots(spec(i), n_tokens) / slots;
     while (static_cast<int64_t>(pages.size()) < n_pages) {
       LH_TRY(Buffer page, Buffer::allocate(layout(i).block_bytes(slots)));
-      pages.push_back(std::make_shared<Buffer>(std::move(page)));
+      add_page(layers_[i], std::make_shared<Buffer>(std::move(page)), slots);
     }
   }
   reserved_ = n_tokens;
@@ -82,10 +84,11 @@ Result<Sequence> Sequence::fork() const {
     }
     const auto& pages = layers_[i].pages;
     const int64_t rows = length_ / spec(i).ratio, full_pages = rows / page_slots(spec(i));
-    copy.layers_[i].pages.assign(pages.begin(), pages.begin() + full_pages);
+    for (int64_t p = 0; p < full_pages; ++p)
+      add_page(copy.layers_[i], pages[static_cast<size_t>(p)], page_slots(spec(i)));
     if (rows % page_slots(spec(i)) != 0) {
       LH_TRY(Buffer open, copy_of(*pages[static_cast<size_t>(full_pages)]));
-      copy.layers_[i].pages.push_back(std::make_shared<Buffer>(std::move(open)));
+      add_page(copy.layers_[i], std::make_shared<Buffer>(std::move(open)), page_slots(spec(i)));
     }
   }
   return copy;
@@ -132,6 +135,7 @@ Status Sequence::fill_random(int64_t n_tokens, uint64_t seed) {
     random.fill(layers_[i].fixed, DType::kF32, 0.5f, 1.0f);
   }
   length_ = n_tokens;
+  ++revision_;
   return {};
 }
 

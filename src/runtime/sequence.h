@@ -55,11 +55,13 @@ class Sequence {
   friend class StepState;
   struct Layer {
     std::vector<std::shared_ptr<Buffer>> pages;  // append-only state
+    std::vector<KvSegment> segments;             // the same as steps look at them, each whole
     Buffer ring;
     Buffer fixed;
     int64_t ring_slots = 0;
   };
 
+  static void add_page(Layer& layer, std::shared_ptr<Buffer> page, int64_t slots);
   // Rings as for a sequence of ring_tokens, room for max_tokens.
   static Result<Sequence> allocate(const Architecture& arch, const StateFormat& format,
                                    int64_t ring_tokens, int64_t max_tokens);
@@ -69,6 +71,7 @@ class Sequence {
   const Architecture* arch_ = nullptr;
   StateFormat format_;
   int64_t max_tokens_ = 0, length_ = 0, reserved_ = 0;
+  uint64_t revision_ = 0;  // changes with what the sequence holds
   std::vector<Layer> layers_;
 };
 

@@ -13,7 +13,7 @@
 #include "counting_allocator.h"
 #include "generate/sampler.h"
 #include "longhaul/tools.h"
-#include "mechanisms/rope.h"
+#include "runtime/rope_frequencies.h"
 
 namespace longhaul {
 namespace {
@@ -78,7 +78,7 @@ uint64_t allocations_of_steps(Model::Impl& m, Sequence& sequence, int n) {
   const SequenceInput input{&sequence, {&token, 1}, LogitsWanted::kLast};
   const uint64_t before = n_allocations();
   bool ok = true;
-  for (int i = 0; i < n; ++i) ok = m.executor->step(std::span(&input, 1), sink).ok() && ok;
+  for (int i = 0; i < n; ++i) ok = m.executor->advance(std::span(&input, 1), sink).ok() && ok;
   const uint64_t made = n_allocations() - before;
   EXPECT_TRUE(ok);
   EXPECT_EQ(sum, sum);
@@ -111,8 +111,8 @@ TEST_F(Allocation, StepsAfterAPromptAllocateNothing) {
   const SequenceInput input{&*sequence, prompt, LogitsWanted::kLast};
   for (int i = 0; i < 4; ++i)
     ASSERT_TRUE(m.executor
-                    ->step(std::span(&input, 1),
-                           [](size_t, int64_t, int64_t, const float*) { return true; })
+                    ->advance(std::span(&input, 1),
+                              [](size_t, int64_t, int64_t, const float*) { return true; })
                     .ok());
   EXPECT_EQ(allocations_of_steps(m, *sequence, 5), 0u) << "the first token of a new page included";
 }
