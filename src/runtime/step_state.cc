@@ -70,7 +70,7 @@ void StepState::add_pages(size_t state, const Part& part) {
     const KvSegment& page = layer.segments[static_cast<size_t>(pos / slots)];
     const int64_t n = std::min(end, page.end_pos()) - pos;
     v.writes.push_back(
-        {layer.pages[static_cast<size_t>(pos / slots)]->data(), slots, page.slot_of(pos), row, n});
+        {layer.pages[static_cast<size_t>(pos / slots)].data(), slots, page.slot_of(pos), row, n});
     pos += n;
     row += n;
   }

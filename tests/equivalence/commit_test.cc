@@ -167,6 +167,41 @@ TEST_P(Commits, WhatCannotBeAcceptedIsRefusedAndChangesNothing) {
   EXPECT_EQ(a.length(), 40);
 }
 
+// A snapshot is come back to after other tokens, again and again, and by another sequence; what
+// follows is what follows where nothing else was ever read.
+TEST_P(Commits, SnapshotsAreComeBackTo) {
+  for (const Format& format : formats_in_depth(GetParam())) {
+    const Model model = load(GetParam(), format);
+    const std::vector<int32_t> tokens = text(model), wrong(tokens.rbegin(), tokens.rend());
+    const std::vector<float> whole = straight(model, tokens);
+    const int64_t v = model.vocab_size();
+    Sequence s = new_sequence(model), other = new_sequence(model);
+    step(model, {{&other, std::span(wrong).first(60), LogitsWanted::kNone, kText}});
+    for (const size_t at : {0, 5, 37, 130, 250}) {
+      const auto now = static_cast<size_t>(s.length());
+      if (at > now) {
+        step(model, {{&s, std::span(tokens).subspan(now, at - now), LogitsWanted::kNone, kText}});
+      }
+      const auto snapshot = s.snapshot();
+      ASSERT_TRUE(snapshot.ok());
+      for (const size_t n : {1, 20, 29}) {
+        step(model, {{&s, std::span(wrong).first(n), LogitsWanted::kNone, kText}});
+        propose(model, {{&s, std::span(wrong).first(n), LogitsWanted::kNone, kText}});
+        ASSERT_TRUE(s.rewind(*snapshot).ok() && other.rewind(*snapshot).ok());
+        EXPECT_FALSE(model.impl().executor->commit().ok()) << "rows of what it was";
+        EXPECT_TRUE(s.length() == static_cast<int64_t>(at) && other.length() == s.length());
+        for (Sequence* each : {&other, &s}) {
+          const auto rest = std::span(tokens).subspan(at, each == &s ? 45 : 30);
+          const auto logits = step(model, {{each, rest, LogitsWanted::kAll, kText}})[0];
+          EXPECT_EQ(difference(logits, rows_of(whole, at, rest.size(), v), v), "")
+              << format.name() << ", back at " << at << " after " << n << " tokens";
+        }
+        ASSERT_TRUE(s.rewind(*snapshot).ok());
+      }
+    }
+  }
+}
+
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Commits);
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Commits, ::testing::ValuesIn(golden_checkpoints()),
                          test_name);
