@@ -23,7 +23,7 @@ namespace longhaul {
 enum class LogitsWanted { kNone, kLast, kAll };
 
 struct SequenceInput {
-  Sequence* sequence = nullptr;  // of one step each another
+  Sequence* sequence = nullptr;  // another in each input of a step
   std::span<const int32_t> tokens;
   LogitsWanted wanted = LogitsWanted::kLast;
   // Tokens of the whole text where it is known and longer than this step makes the sequence: some
