@@ -78,7 +78,7 @@ class Bench {
       const auto n = std::min(tokens.size(), static_cast<size_t>(m_.chunk()));
       const SequenceInput input{&sequence, tokens.first(n),
                                 n == tokens.size() ? LogitsWanted::kLast : LogitsWanted::kNone};
-      LH_RETURN_IF_ERROR(executor.step(
+      LH_RETURN_IF_ERROR(executor.advance(
           std::span(&input, 1), [](size_t, int64_t, int64_t, const float*) { return true; }));
       m_.weights->rows_read(static_cast<int64_t>(n));
       tokens = tokens.subspan(n);

@@ -147,11 +147,11 @@ TEST_F(DeepseekV4Model, KeepingEveryEntryIsSeeingEveryEntry) {
   std::vector<float> seen;
   const SequenceInput input{&*sequence, prompt, LogitsWanted::kAll};
   ASSERT_TRUE(executor
-                  ->step({&input, 1},
-                         [&](size_t, int64_t, int64_t n, const float* row) {
-                           seen.insert(seen.end(), row, row + n * 40);
-                           return true;
-                         })
+                  ->advance({&input, 1},
+                            [&](size_t, int64_t, int64_t n, const float* row) {
+                              seen.insert(seen.end(), row, row + n * 40);
+                              return true;
+                            })
                   .ok());
   EXPECT_EQ(max_difference(seen, kept), 0.0);
 }

@@ -86,7 +86,7 @@ Status step(Model::Impl& m, const SequenceInput& input, const LogitsSink& sink) 
   Status status = m.executor->step(std::span(&input, 1), sink);
   LH_RETURN_IF_ERROR(m.weights->check_files());
   m.weights->rows_read(static_cast<int64_t>(input.tokens.size()));
-  return status;
+  return status.ok() ? m.executor->commit() : status;
 }
 
 Status check_tokens(const Model::Impl& m, std::span<const int32_t> tokens) {

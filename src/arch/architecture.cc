@@ -236,32 +236,4 @@ int64_t last_writing_block(const Architecture& arch) {
   return kNone;
 }
 
-std::vector<int64_t> last_readers(const Architecture& arch) {
-  std::vector<int64_t> readers(arch.states.size(), kNone);
-  for (size_t b = 0; b < arch.blocks.size(); ++b) {
-    for_each_state(arch.blocks[b], [&](StateId id, StateUse) {
-      readers[static_cast<size_t>(id)] = static_cast<int64_t>(b);
-    });
-  }
-  return readers;
-}
-
-InFlightPlan plan_in_flight(const Architecture& arch) {
-  const std::vector<int64_t> readers = last_readers(arch);
-  InFlightPlan plan{std::vector<int32_t>(arch.states.size(), kNone), 0};
-  std::vector<int64_t> busy_until;  // by buffer: the last block that reads what it holds
-  for (size_t b = 0; b < arch.blocks.size(); ++b) {
-    for_each_state(arch.blocks[b], [&](StateId id, StateUse use) {
-      if (!writes(use) || !arch.state(id).is_ring()) return;
-      const auto is_free = [&](int64_t until) { return until < static_cast<int64_t>(b); };
-      auto free = std::find_if(busy_until.begin(), busy_until.end(), is_free);
-      if (free == busy_until.end()) free = busy_until.insert(busy_until.end(), 0);
-      *free = readers[static_cast<size_t>(id)];
-      plan.buffer[static_cast<size_t>(id)] = static_cast<int32_t>(free - busy_until.begin());
-    });
-  }
-  plan.n_buffers = static_cast<int32_t>(busy_until.size());
-  return plan;
-}
-
 }  // namespace longhaul

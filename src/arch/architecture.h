@@ -135,15 +135,5 @@ StateId borrowed_state(const Block& block);
 // The last block that writes state. Behind it, and in its own output, only rows whose logits are
 // wanted go on.
 int64_t last_writing_block(const Architecture& arch);
-// For each state, the last block that reads it: a ring takes the step's new rows after that block.
-std::vector<int64_t> last_readers(const Architecture& arch);
-
-// Rings are overwritten only after their last reader, so a step's new rows wait in in-flight
-// buffers. Two states may use the same buffer when their lifetimes do not overlap.
-struct InFlightPlan {
-  std::vector<int32_t> buffer;  // by state; kNone for states that are no rings
-  int32_t n_buffers = 0;
-};
-InFlightPlan plan_in_flight(const Architecture& arch);
 
 }  // namespace longhaul

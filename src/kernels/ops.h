@@ -197,7 +197,7 @@ class Ops {
                               Rows<const float> q, Rows<const float> weights, Rows<int32_t> chosen,
                               Arena& scratch) = 0;
   // Pools the step's rows. The entries that it completes and the positions of their first tokens
-  // go to the front of `entries` and `positions`; windows left open stay in `open` (f32).
+  // go to the front of `entries` and `positions`; windows left open go on in `open`.
   virtual void pool_windows(const WindowPooling& spec, const RowSet& rows, Rows<const float> kv,
                             Rows<const float> gate, const FixedStep& open, Rows<float> entries,
                             std::span<int64_t> positions) = 0;

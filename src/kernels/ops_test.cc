@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <numeric>
@@ -59,9 +60,6 @@ class Call {
     return pack_f8_rows(codes.data(), squares, 0, n, k, out);
   }
   std::byte* bytes(uint64_t n) { return bytes_.emplace_back(n).data(); }
-  float* block(int64_t n) {
-    return reinterpret_cast<float*>(bytes(static_cast<uint64_t>(n) * sizeof(float)));
-  }
 
   // What the call is judged by.
   void out(Rows<const float> x) {
@@ -377,32 +375,68 @@ TEST(Ops, SelectsByCodedKeysWhatTheirValuesSay) {
   });
 }
 
+// Fixed blocks of two sequences from step to step, kept behind the last row alone or behind every.
+class Blocks {
+ public:
+  Blocks(Call& c, int64_t elements, bool of_every_row)
+      : c_(c), elements_(elements), of_every_row_(of_every_row) {
+    for (FixedBlock& b : blocks_) b.past = c.rows(1, elements).data;
+  }
+  FixedStep step(const std::vector<int64_t>& n_rows) {
+    for (size_t i = 0; i < 2; ++i) {
+      if (is_begun_) blocks_[i].past = blocks_[i].after.row(blocks_[i].after.n - 1);
+      blocks_[i].after = c_.rows(of_every_row_ ? n_rows[i] : 1, elements_);
+      pasts_[i].assign(blocks_[i].past, blocks_[i].past + elements_);
+    }
+    is_begun_ = true;
+    return {blocks_};
+  }
+  // What the step left, and that it left the past alone.
+  void out() {
+    for (size_t i = 0; i < 2; ++i) {
+      const Rows<float> after = blocks_[i].after;
+      // a pool that is empty
+      std::replace(after.data, after.data + after.size(), kMinusInfinity, -1.0f);
+      c_.out(after);
+      EXPECT_TRUE(std::equal(pasts_[i].begin(), pasts_[i].end(), blocks_[i].past));
+      std::replace(after.data, after.data + after.size(), -1.0f, kMinusInfinity);
+    }
+  }
+
+ private:
+  Call& c_;
+  int64_t elements_;
+  bool of_every_row_, is_begun_ = false;
+  std::array<FixedBlock, 2> blocks_;
+  std::array<std::vector<float>, 2> pasts_;
+};
+
+void pool_windows(bool overlaps, bool of_every_row) {
+  hold(kF32, [&](Call& c) {
+    WindowPooling spec{.ratio = 4, .width = 70, .overlaps = overlaps};
+    const int64_t width = spec.series() * spec.width;
+    spec.position_bias = c.vector(4 * width);
+    Blocks open(c, 3 * width, of_every_row);
+    // Two steps: windows stay open in between.
+    for (const auto& [lengths, n] :
+         {std::pair{std::vector<int64_t>{6, 3}, std::vector<int64_t>{6, 3}},
+          std::pair{std::vector<int64_t>{15, 4}, std::vector<int64_t>{9, 1}}}) {
+      const Tokens tokens(lengths, n);
+      const Rows<float> kv = c.rows(n[0] + n[1], width), gate = c.rows(n[0] + n[1], width);
+      const Rows<float> entries = c.rows(4, 70);
+      c.ops.clear(entries);
+      std::vector<int64_t> positions(4);
+      c.ops.pool_windows(spec, tokens.rows(), kv, gate, open.step(n), entries, positions);
+      c.out(entries);
+      c.out(Rows<const int64_t>(positions.data(), 1, 4));
+      open.out();
+    }
+  });
+}
+
 TEST(Ops, PoolsWindows) {
   for (const bool overlaps : {false, true}) {
-    hold(kF32, [&](Call& c) {
-      WindowPooling spec{.ratio = 4, .width = 70, .overlaps = overlaps};
-      const int64_t width = spec.series() * spec.width;
-      spec.position_bias = c.vector(4 * width);
-      std::vector<float*> blocks;
-      for (int i = 0; i < 2; ++i) blocks.push_back(c.block(3 * width));
-      // Two steps: windows stay open in between.
-      for (const auto& [lengths, n] :
-           {std::pair{std::vector<int64_t>{6, 3}, std::vector<int64_t>{6, 3}},
-            std::pair{std::vector<int64_t>{15, 4}, std::vector<int64_t>{9, 1}}}) {
-        const Tokens tokens(lengths, n);
-        const Rows<float> kv = c.rows(n[0] + n[1], width), gate = c.rows(n[0] + n[1], width);
-        const Rows<float> entries = c.rows(4, 70);
-        c.ops.clear(entries);
-        std::vector<int64_t> positions(4);
-        c.ops.pool_windows(spec, tokens.rows(), kv, gate, {blocks}, entries, positions);
-        c.out(entries);
-        c.out(Rows<const int64_t>(positions.data(), 1, 4));
-      }
-      for (float* state : blocks) {
-        std::replace(state, state + 3 * width, kMinusInfinity, -1.0f);  // a pool that is empty
-        c.out(Rows<const float>(state, 1, 3 * width));
-      }
-    });
+    for (const bool of_every_row : {false, true}) pool_windows(overlaps, of_every_row);
   }
 }
 
@@ -481,27 +515,32 @@ TEST(Ops, RunsExpertsInWaves) {
   }
 }
 
+void convolve(int64_t time0, int64_t time1, bool of_every_row) {
+  hold(kF32, [&](Call& c) {
+    const int64_t channels = 12, half = 5;
+    const CausalConvolution spec{time0, time1, c.vector(channels * time0), c.vector(channels)};
+    Blocks past(c, (time0 - 1 + time1 - 1) * channels + half, of_every_row);
+    for (const auto& [lengths, n] :
+         {std::pair{std::vector<int64_t>{6, 1}, std::vector<int64_t>{6, 1}},
+          std::pair{std::vector<int64_t>{7, 9}, std::vector<int64_t>{1, 8}}}) {
+      const Tokens tokens(lengths, n);
+      const int64_t rows = n[0] + n[1];
+      const Rows<float> x = c.rows(rows, channels), current = c.rows(rows, half);
+      const Rows<float> delayed = c.rows(rows, half), y = c.rows(rows, channels);
+      const Rows<float> windows = c.rows(rows, channels * time1), values = c.rows(rows, 2 * half);
+      c.ops.convolve(spec, tokens.rows(), past.step(n), x, current, delayed, y, windows, values,
+                     c.scratch);
+      c.out(y);
+      c.out(windows);
+      c.out(values);
+      past.out();
+    }
+  });
+}
+
 TEST(Ops, ConvolvesOverTime) {
   for (const auto& [time0, time1] : {std::pair{2, 2}, std::pair{1, 1}, std::pair{4, 3}}) {
-    hold(kF32, [&, t0 = time0, t1 = time1](Call& c) {
-      const int64_t channels = 12, half = 5;
-      const CausalConvolution spec{t0, t1, c.vector(channels * t0), c.vector(channels)};
-      std::vector<float*> blocks = {c.block(256), c.block(256)};
-      for (const auto& [lengths, n] :
-           {std::pair{std::vector<int64_t>{6, 1}, std::vector<int64_t>{6, 1}},
-            std::pair{std::vector<int64_t>{7, 9}, std::vector<int64_t>{1, 8}}}) {
-        const Tokens tokens(lengths, n);
-        const int64_t rows = n[0] + n[1];
-        const Rows<float> x = c.rows(rows, channels), current = c.rows(rows, half);
-        const Rows<float> delayed = c.rows(rows, half), y = c.rows(rows, channels);
-        const Rows<float> windows = c.rows(rows, channels * t1), values = c.rows(rows, 2 * half);
-        c.ops.convolve(spec, tokens.rows(), {blocks}, x, current, delayed, y, windows, values,
-                       c.scratch);
-        c.out(y);
-        c.out(windows);
-        c.out(values);
-      }
-    });
+    for (const bool of_every_row : {false, true}) convolve(time0, time1, of_every_row);
   }
 }
 

@@ -59,7 +59,8 @@ class Compressor {
     std::vector<int64_t> positions;
     std::vector<SequenceRows> sequences;
     std::vector<KvWrite> writes;
-    std::vector<float*> blocks;
+    std::vector<FixedBlock> blocks;
+    std::vector<std::vector<float>> after(n.size());
     int64_t entry = 0;
     for (size_t i = 0; i < n.size(); ++i) {
       const int64_t length = lengths_[i], first_entry = length / spec_.ratio,
@@ -73,7 +74,8 @@ class Compressor {
       if (new_entries > 0)
         writes.push_back({pages_[i].data(), kSlots, first_entry, entry, new_entries});
       entry += new_entries;
-      blocks.push_back(open_[i].data());
+      after[i].resize(open_[i].size());
+      blocks.push_back({open_[i].data(), {after[i].data(), 1, spec_.state_elements()}});
       lengths_[i] += n[i];
     }
     compress(t_.env, spec_,
@@ -84,6 +86,7 @@ class Compressor {
               .frequencies = frequencies_,
               .open = {blocks},
               .entries = {layout_, writes, {}}});
+    std::move(after.begin(), after.end(), open_.begin());
   }
 
  private:

@@ -68,26 +68,20 @@ class Frequency {
   int64_t n_tokens_;
 };
 
-void fill(const RopeSpec& spec, int64_t n_tokens, std::vector<float>& frequencies) {
-  const Frequency frequency(spec, n_tokens);
-  for (int64_t i = 0; i < spec.live_pairs; ++i)
-    frequencies[static_cast<size_t>(i)] = frequency.of_pair(i);
-}
-
 }  // namespace
 
-std::vector<float> rope_frequencies(const RopeSpec& spec, int64_t n_tokens) {
-  std::vector<float> f(static_cast<size_t>(spec.n_pairs), 0.0f);
-  fill(spec, n_tokens, f);
-  return f;
+void rope_frequencies(const RopeSpec& spec, int64_t n_tokens, std::span<float> out) {
+  const Frequency frequency(spec, n_tokens);
+  std::fill(out.begin(), out.end(), 0.0f);
+  for (int64_t i = 0; i < spec.live_pairs; ++i) {
+    out[static_cast<size_t>(i)] = frequency.of_pair(i);
+  }
 }
 
-const std::vector<float>& RopeFrequencies::in_text_of(int64_t n_tokens) {
-  if (spec_.follows_length() && n_tokens != n_tokens_) {
-    fill(spec_, n_tokens, values_);
-    n_tokens_ = n_tokens;
-  }
-  return values_;
+std::vector<float> rope_frequencies(const RopeSpec& spec, int64_t n_tokens) {
+  std::vector<float> f(static_cast<size_t>(spec.n_pairs));
+  rope_frequencies(spec, n_tokens, f);
+  return f;
 }
 
 }  // namespace longhaul

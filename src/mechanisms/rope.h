@@ -15,19 +15,8 @@ namespace longhaul {
 // spec.follows_length() asks.
 std::vector<float> rope_frequencies(const RopeSpec& spec, int64_t n_tokens = 0);
 
-// The same, kept: where the length changes them they are computed anew, in memory that was there
-// before.
-class RopeFrequencies {
- public:
-  explicit RopeFrequencies(const RopeSpec& spec) : spec_(spec), values_(rope_frequencies(spec)) {}
-  // Valid until the next call.
-  const std::vector<float>& in_text_of(int64_t n_tokens);
-
- private:
-  RopeSpec spec_;
-  std::vector<float> values_;
-  int64_t n_tokens_ = 0;
-};
+// The same, into memory that is there [n_pairs].
+void rope_frequencies(const RopeSpec& spec, int64_t n_tokens, std::span<float> out);
 
 inline void rope_angles(const Env& env, const RopeSpec& spec, std::span<const float> frequencies,
                         std::span<const int64_t> positions, Rows<float> cos, Rows<float> sin) {

@@ -152,21 +152,17 @@ uint64_t arena_bytes(const Architecture& arch, const StepLimits& limits) {
   return arena.peak();
 }
 
-std::vector<uint64_t> in_flight_buffer_bytes(const Architecture& arch, const InFlightPlan& plan,
-                                             const StepLimits& limits) {
-  std::vector<uint64_t> bytes(static_cast<size_t>(plan.n_buffers), 0);
-  const int64_t slots = in_flight_slots(limits.max_rows, limits.max_sequences);
-  for (size_t i = 0; i < arch.states.size(); ++i) {
-    if (plan.buffer[i] == kNone) continue;
-    uint64_t& b = bytes[static_cast<size_t>(plan.buffer[i])];
-    b = std::max(b, kv_layout(arch.states[i], limits.kv).block_bytes(slots));
+std::vector<uint64_t> in_flight_bytes(const Architecture& arch, const StepLimits& limits) {
+  std::vector<uint64_t> bytes;
+  for (const StateSpec& spec : arch.states) {
+    bytes.push_back(in_flight_bytes(spec, limits.kv, limits.max_rows, limits.max_sequences));
   }
   return bytes;
 }
 
 uint64_t scratch_bytes(const Architecture& arch, const StepLimits& limits) {
   uint64_t total = arena_bytes(arch, limits);
-  for (uint64_t b : in_flight_buffer_bytes(arch, plan_in_flight(arch), limits)) total += b;
+  for (uint64_t bytes : in_flight_bytes(arch, limits)) total += bytes;
   return total;
 }
 

@@ -40,13 +40,12 @@ RopeSpecs rope_specs(const Architecture& arch);
 
 StepBuffers take_step_buffers(Arena& arena, const Architecture& arch, const StepLimits& limits);
 
-// All scratch of an executor but the in-flight rows of rings: what one arena must hold. Every block
-// and the head are run, on a backend that only counts, for the largest step there may be.
+// All scratch of an executor but what is in flight: what one arena must hold. Every block and the
+// head are run, on a backend that only counts, for the largest step there may be.
 uint64_t arena_bytes(const Architecture& arch, const StepLimits& limits);
-// Bytes of each in-flight buffer: the widest state that uses it.
-std::vector<uint64_t> in_flight_buffer_bytes(const Architecture& arch, const InFlightPlan& plan,
-                                             const StepLimits& limits);
-// Everything a step needs besides weights and state: arena and in-flight rows.
+// What waits for the caller's word, by state.
+std::vector<uint64_t> in_flight_bytes(const Architecture& arch, const StepLimits& limits);
+// Everything a step needs besides weights and state: arena and in-flight buffers.
 uint64_t scratch_bytes(const Architecture& arch, const StepLimits& limits);
 
 }  // namespace longhaul

@@ -26,8 +26,8 @@ std::vector<float> run(Executor executor, const Architecture& arch) {
   const std::span all(tokens);
   const SequenceInput first{&sequence, all.first(kFirst), LogitsWanted::kNone};
   const SequenceInput rest{&sequence, all.subspan(kFirst), LogitsWanted::kAll};
-  EXPECT_TRUE(executor.step({&first, 1}, sink).ok());
-  EXPECT_TRUE(executor.step({&rest, 1}, sink).ok());
+  EXPECT_TRUE(executor.advance({&first, 1}, sink).ok());
+  EXPECT_TRUE(executor.advance({&rest, 1}, sink).ok());
   return out;
 }
 

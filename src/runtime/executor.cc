@@ -43,12 +43,6 @@ Result<Executor> Executor::create(const Architecture& arch, const Weights& weigh
       if (writes(use)) written.push_back(state);
     });
   }
-  e.commits_.resize(arch.blocks.size());
-  const std::vector<int64_t> readers = last_readers(arch);
-  for (size_t state = 0; state < readers.size(); ++state) {
-    if (readers[state] == kNone) continue;
-    e.commits_[static_cast<size_t>(readers[state])].push_back(static_cast<StateId>(state));
-  }
   e.sequences_.reserve(static_cast<size_t>(limits.max_sequences));
   e.text_lengths_.reserve(static_cast<size_t>(limits.max_sequences));
   e.last_writer_ = last_writing_block(arch);
@@ -67,13 +61,15 @@ Status Executor::check(std::span<const SequenceInput> inputs) const {
       if (t >= 0 && t < arch_->vocab_size) continue;
       return invalid("token id {} is outside of the vocabulary of {}", t, arch_->vocab_size);
     }
-    const auto n = static_cast<int64_t>(in.tokens.size());
-    rows += n;
+    rows += static_cast<int64_t>(in.tokens.size());
     LH_CHECK(in.sequence->format() == limits_.kv);
-    LH_RETURN_IF_ERROR(in.sequence->reserve(in.sequence->length() + n));
   }
   if (rows > limits_.max_rows) {
     return invalid("a step takes at most {} tokens, given {}", limits_.max_rows, rows);
+  }
+  for (const SequenceInput& in : inputs) {
+    const int64_t length = in.sequence->length() + static_cast<int64_t>(in.tokens.size());
+    LH_RETURN_IF_ERROR(in.sequence->reserve(length));
   }
   return {};
 }
@@ -163,10 +159,6 @@ void Executor::drop_rows() {
   is_narrow_ = true;
 }
 
-void Executor::commit_states(size_t index) {
-  for (StateId state : commits_[index]) state_.commit(state);
-}
-
 Rows<const float> Executor::read_in(size_t index) {
   const Rows<const float> x = stream().read();
   const std::optional<NormSpec>& pre_norm = arch_->blocks[index].pre_norm;
@@ -210,11 +202,10 @@ BlockIo Executor::block_io(size_t index, Rows<const float> x) {
 
 void Executor::run_block(size_t index) {
   const Block& block = arch_->blocks[index];
-  for (StateId state : written_[index]) state_.bring_open_panels(state);
+  for (StateId state : written_[index]) state_.prepare(state);
   const BlockIo io = block_io(index, read_in(index));
   block.mixer.forward(env_, io);
   if (io.narrows()) drop_rows();
-  commit_states(index);
   if (env_.on_tap) tap(env_, io, block.mixer.words(*arch_).tap, io.y);
   if (block.post_norm) norm(env_, *block.post_norm, io.y, io.y);
   write_back(env_, *arch_, index, io.y, stream());
@@ -226,15 +217,9 @@ bool Executor::is_last_of_layer(size_t index) const {
   return index + 1 == blocks.size() || blocks[index + 1].layer != blocks[index].layer;
 }
 
-// With no row needed, blocks behind the last writer only bring rings up to date.
+// With no row needed, nothing runs behind the last writer.
 void Executor::run_blocks() {
-  for (size_t i = 0; i < arch_->blocks.size(); ++i) {
-    if (running().n > 0) {
-      run_block(i);
-    } else {
-      commit_states(i);
-    }
-  }
+  for (size_t i = 0; i < arch_->blocks.size() && running().n > 0; ++i) run_block(i);
 }
 
 bool Executor::emit_rows(size_t sequence, int64_t first, int64_t n, const LogitsSink& sink) {
@@ -261,19 +246,25 @@ bool Executor::emit_logits(const LogitsSink& sink) {
 }
 
 Status Executor::step(std::span<const SequenceInput> inputs, const LogitsSink& sink) {
+  state_.drop();
   LH_RETURN_IF_ERROR(check(inputs));
   gather_rows(inputs);
   state_.begin(sequences_, all_.sequences);
   fill_rope_tables();
   embed();
   run_blocks();
-  state_.end();
   if (env_.weights->experts != nullptr && env_.weights->experts->is_damaged()) {
     return corrupt(
         "the weights of an expert that was chosen are no numbers; the checkpoint is damaged");
   }
   if (!emit_logits(sink)) return make_error(ErrorCode::kCancelled, "stopped");
+  state_.propose();
   return {};
+}
+
+Status Executor::advance(std::span<const SequenceInput> inputs, const LogitsSink& sink) {
+  LH_RETURN_IF_ERROR(step(inputs, sink));
+  return commit();
 }
 
 }  // namespace longhaul

@@ -1,5 +1,8 @@
 // Walks the blocks of a description and runs them: the only place that does.
 //
+// A step proposes, the caller commits: it hands out logits and leaves every sequence as it was,
+// until `commit` says how many of its rows are accepted. Steps that fail commit nothing.
+//
 // A step takes new tokens of one or several sequences: prefill in chunks, decode and batches are
 // the same call. Behind the last block that writes state, and in that block's own output, only rows
 // whose logits are wanted go on: later blocks write nothing that another row reads, so this is
@@ -11,8 +14,8 @@
 #include <span>
 
 #include "mechanisms/residual.h"
-#include "mechanisms/rope.h"
 #include "mechanisms/step_layout.h"
+#include "runtime/rope_frequencies.h"
 #include "runtime/step_state.h"
 
 namespace longhaul {
@@ -20,7 +23,7 @@ namespace longhaul {
 enum class LogitsWanted { kNone, kLast, kAll };
 
 struct SequenceInput {
-  Sequence* sequence = nullptr;  // reserved for its new length
+  Sequence* sequence = nullptr;  // another in each input of a step
   std::span<const int32_t> tokens;
   LogitsWanted wanted = LogitsWanted::kLast;
   // Tokens of the whole text where it is known and longer than this step makes the sequence: some
@@ -48,9 +51,19 @@ class Executor {
                                  std::unique_ptr<Ops> ops, const StepLimits& limits,
                                  ExecutorOptions options = {});
 
-  // Runs one step; the sequences are longer by their tokens afterwards. Nothing is changed on an
-  // error.
+  // Runs one step and leaves the sequences as they were: their lengths, and all that another step
+  // would read. Its rows wait for `commit` until the next step, which drops what still waits.
+  // Room for the rows is drawn first (Sequence::reserve). On an error, nothing waits: bad input,
+  // no room (kOverBudget), a damaged expert (kCorruptFile), a sink that stopped (kCancelled).
   Status step(std::span<const SequenceInput> inputs, const LogitsSink& sink);
+  // Accepts the first n rows of the last step's input i, where its sequence must still be,
+  // unchanged and unmoved. n is 0 to all of them; of a step of more than kMaxPartialRows rows, 0 or
+  // all. kInvalidArgument otherwise, or where no rows wait; then nothing is changed.
+  Status commit(size_t i, int64_t n) { return state_.commit(i, n); }
+  // Accepts all rows that still wait, of every sequence; an error where there are none.
+  Status commit() { return state_.commit_all(); }
+  // A step all of whose rows are accepted. On an error none are.
+  Status advance(std::span<const SequenceInput> inputs, const LogitsSink& sink);
 
   // Called with every choice from now on, layer by layer within a step.
   void watch_choices(OnChoice on_choice) { env_.on_choice = std::move(on_choice); }
@@ -81,8 +94,7 @@ class Executor {
   bool narrows_in(size_t index) const;  // whether rows nobody needs end in this block
   void drop_carried();                  // what is handed on, of rows that end here
   void drop_rows();                     // the stream, of rows that end here
-  void commit_states(size_t index);
-  ResidualStream stream() const;  // of the rows that still run
+  ResidualStream stream() const;        // of the rows that still run
   bool is_last_of_layer(size_t index) const;
   bool emit_logits(const LogitsSink& sink);
   bool emit_rows(size_t sequence, int64_t first, int64_t n, const LogitsSink& sink);
@@ -100,7 +112,6 @@ class Executor {
   RopeSpecs ropes_;
   std::vector<RopeFrequencies> frequencies_;   // by rope spec
   std::vector<std::vector<StateId>> written_;  // by block: states that it writes
-  std::vector<std::vector<StateId>> commits_;  // by block: states whose last reader it is
   std::vector<Sequence*> sequences_;
   std::vector<int64_t> text_lengths_;  // of the sequences
   int64_t last_writer_ = kNone;

@@ -62,7 +62,7 @@ Answer run(const Architecture& arch, const std::string& folder) {
   Answer r;
   const SequenceInput input{&*sequence, tokens, LogitsWanted::kAll};
   const Status status =
-      executor->step({&input, 1}, [&](size_t, int64_t, int64_t n, const float* logits) {
+      executor->advance({&input, 1}, [&](size_t, int64_t, int64_t n, const float* logits) {
         r.logits.insert(r.logits.end(), logits, logits + n * arch.vocab_size);
         return true;
       });

@@ -50,7 +50,7 @@ struct Engine {
       const SequenceInput input{&sequence, tokens,
                                 done + n == n_tokens ? LogitsWanted::kLast : LogitsWanted::kNone};
       ASSERT_TRUE(
-          executor.step({&input, 1}, [](size_t, int64_t, int64_t, const float*) { return true; })
+          executor.advance({&input, 1}, [](size_t, int64_t, int64_t, const float*) { return true; })
               .ok());
     }
   }
@@ -131,9 +131,10 @@ TEST(PlanEqualsEngine, TheLargestStepStaysWithinTheScratch) {
       std::vector<SequenceInput> inputs;
       for (Sequence& s : sequences) inputs.push_back({&s, tokens, LogitsWanted::kAll});
       for (int round = 0; round < 2; ++round) {
-        EXPECT_TRUE(engine.executor
-                        .step(inputs, [](size_t, int64_t, int64_t, const float*) { return true; })
-                        .ok());
+        EXPECT_TRUE(
+            engine.executor
+                .advance(inputs, [](size_t, int64_t, int64_t, const float*) { return true; })
+                .ok());
       }
     }
   }

@@ -116,19 +116,19 @@ Status Sequence::save(const std::string& path) const {
     LH_RETURN_IF_ERROR(out.write(layers_[i].fixed.bytes()));
     const auto used = static_cast<size_t>(kv_slots(spec(i), length_) / page_slots(spec(i)));
     for (size_t p = 0; p < std::min(used, layers_[i].pages.size()); ++p)
-      LH_RETURN_IF_ERROR(out.write(layers_[i].pages[p]->bytes()));
+      LH_RETURN_IF_ERROR(out.write(layers_[i].pages[p].bytes()));
   }
   return out.finish();
 }
 
 Result<Sequence> Sequence::restore(const Architecture& arch, const std::string& path,
-                                   int64_t max_tokens) {
+                                   int64_t max_tokens, PagePool pool) {
   LH_TRY(const MappedFile file, MappedFile::open(path));
-  return parse(arch, file.bytes(), path, max_tokens);
+  return parse(arch, file.bytes(), path, max_tokens, std::move(pool));
 }
 
 Result<Sequence> Sequence::parse(const Architecture& arch, std::span<const std::byte> bytes,
-                                 std::string_view where, int64_t max_tokens) {
+                                 std::string_view where, int64_t max_tokens, PagePool pool) {
   LH_TRY(const Header header, checked_header(arch, bytes, where));
   bytes = bytes.subspan(sizeof header, bytes.size() - sizeof header - sizeof(uint64_t));
   const StateFormat format{static_cast<DType>(header.dtype),
@@ -144,18 +144,18 @@ Result<Sequence> Sequence::parse(const Architecture& arch, std::span<const std::
     return corrupt("{}: {} bytes of state, expected {}; save it anew", where, bytes.size(),
                    expected);
   // Rings are as long as the saved context made them; a longer window would leave gaps.
-  LH_TRY(Sequence s,
-         allocate(arch, format, header.max_tokens, std::min(max_tokens, header.max_tokens)));
+  LH_TRY(Sequence s, allocate(arch, format, header.max_tokens,
+                              std::min(max_tokens, header.max_tokens), std::move(pool)));
   LH_RETURN_IF_ERROR(s.reserve(header.length));
   s.length_ = header.length;
-  const auto take = [&](Buffer& into) {
+  const auto take = [&](const Page& into) {
     std::memcpy(into.data(), bytes.data(), into.size());
     bytes = bytes.subspan(into.size());
   };
   for (Layer& layer : s.layers_) {
     if (layer.ring.size() > 0) take(layer.ring);
     if (layer.fixed.size() > 0) take(layer.fixed);
-    for (auto& page : layer.pages) take(*page);
+    for (const Page& page : layer.pages) take(page);
   }
   return s;
 }

@@ -13,7 +13,7 @@
 #include "counting_allocator.h"
 #include "generate/sampler.h"
 #include "longhaul/tools.h"
-#include "mechanisms/rope.h"
+#include "runtime/rope_frequencies.h"
 
 namespace longhaul {
 namespace {
@@ -78,7 +78,7 @@ uint64_t allocations_of_steps(Model::Impl& m, Sequence& sequence, int n) {
   const SequenceInput input{&sequence, {&token, 1}, LogitsWanted::kLast};
   const uint64_t before = n_allocations();
   bool ok = true;
-  for (int i = 0; i < n; ++i) ok = m.executor->step(std::span(&input, 1), sink).ok() && ok;
+  for (int i = 0; i < n; ++i) ok = m.executor->advance(std::span(&input, 1), sink).ok() && ok;
   const uint64_t made = n_allocations() - before;
   EXPECT_TRUE(ok);
   EXPECT_EQ(sum, sum);
@@ -111,10 +111,44 @@ TEST_F(Allocation, StepsAfterAPromptAllocateNothing) {
   const SequenceInput input{&*sequence, prompt, LogitsWanted::kLast};
   for (int i = 0; i < 4; ++i)
     ASSERT_TRUE(m.executor
-                    ->step(std::span(&input, 1),
-                           [](size_t, int64_t, int64_t, const float*) { return true; })
+                    ->advance(std::span(&input, 1),
+                              [](size_t, int64_t, int64_t, const float*) { return true; })
                     .ok());
   EXPECT_EQ(allocations_of_steps(m, *sequence, 5), 0u) << "the first token of a new page included";
+}
+
+// Of a sequence that was not reserved, pages are drawn where it comes to their borders, and there
+// alone.
+TEST_F(Allocation, GrowingAllocatesAtTheBordersOfPagesAlone) {
+  Model::Impl& m = model_->impl();
+  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  ASSERT_TRUE(sequence.ok());
+  EXPECT_LT(allocations_of_steps(m, *sequence, 2), 1000u);
+  for (int page = 0; page < 2; ++page) {
+    const int left = static_cast<int>(kPageSlots - sequence->length() % kPageSlots);
+    EXPECT_EQ(allocations_of_steps(m, *sequence, left), 0u) << "up to the border";
+    const uint64_t at_border = allocations_of_steps(m, *sequence, 1);
+    EXPECT_TRUE(at_border > 0 && at_border < 50) << at_border;
+  }
+}
+
+// Rows that are proposed and accepted in part, and those that are dropped.
+TEST_F(Allocation, CommitsAllocateNothing) {
+  Model::Impl& m = model_->impl();
+  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  ASSERT_TRUE(sequence.ok() && sequence->reserve(600).ok());
+  EXPECT_LT(allocations_of_steps(m, *sequence, 1), 1000u);
+  const std::vector<int32_t> proposed(8, 5);
+  const SequenceInput input{&*sequence, proposed, LogitsWanted::kLast};
+  const LogitsSink sink = [](auto&&...) { return true; };
+  bool ok = true;
+  const uint64_t before = n_allocations();
+  for (int i = 0; i < 60; ++i) {
+    ok = m.executor->step(std::span(&input, 1), sink).ok() && ok;
+    if (i % 9 < 8) ok = m.executor->commit(0, i % 9).ok() && ok;
+  }
+  EXPECT_EQ(n_allocations() - before, 0u);
+  EXPECT_TRUE(ok);
 }
 
 TEST_F(Allocation, BringingExpertsAllocatesNothing) {

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 
 #include "api/model_impl.h"
@@ -16,20 +15,6 @@
 
 namespace longhaul::testing {
 namespace {
-
-bool is_full_grid() { return std::getenv("LONGHAUL_FULL_GRID") != nullptr; }
-
-// Formats that between them use every kernel: each of weights, and each of state.
-std::vector<Format> formats_in_depth(const std::string& checkpoint) {
-  std::vector<Format> formats = formats_of(checkpoint), some;
-  if (is_full_grid()) return formats;
-  const auto n_kv =
-      static_cast<size_t>(std::count_if(formats.begin(), formats.end(), [&](const Format& f) {
-        return f.weights == formats.front().weights;
-      }));
-  for (size_t w = 0; w * n_kv < formats.size(); ++w) some.push_back(formats[w * n_kv + w % n_kv]);
-  return some;
-}
 
 class Equivalence : public ::testing::TestWithParam<std::string> {
  protected:

@@ -38,9 +38,9 @@ inline void run_mean(const RowSet& rows, const FixedStep& state, Rows<float> gat
                      Rows<float> value) {
   for (size_t i = 0; i < rows.sequences.size(); ++i) {
     const SequenceRows& r = rows.sequences[i];
-    float* mean = state.blocks[i];
-    if (rows.positions_of(r).front() == 0) std::fill_n(mean, value.width, 0.0f);
     for (int64_t row = r.first_row; row < r.first_row + r.n_rows; ++row) {
+      float* mean = state.blocks[i].carry(row - r.first_row, r.n_rows);
+      if (rows.positions[static_cast<size_t>(row)] == 0) std::fill_n(mean, value.width, 0.0f);
       for (int64_t c = 0; c < value.width; ++c) {
         const float g = 1.0f / (1.0f + std::exp(-gate.row(row)[c]));
         mean[c] = g * mean[c] + (1.0f - g) * value.row(row)[c];

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "api/model_impl.h"
@@ -42,7 +43,8 @@ Sequence new_sequence(const Model& model, int64_t max_tokens) {
   return std::move(*s);
 }
 
-std::vector<std::vector<float>> step(const Model& model, const std::vector<SequenceInput>& inputs) {
+std::vector<std::vector<float>> propose(const Model& model,
+                                        const std::vector<SequenceInput>& inputs) {
   std::vector<std::vector<float>> out(inputs.size());
   const Status status = model.impl().executor->step(
       inputs, [&](size_t sequence, int64_t, int64_t n, const float* logits) {
@@ -51,6 +53,25 @@ std::vector<std::vector<float>> step(const Model& model, const std::vector<Seque
       });
   EXPECT_TRUE(status.ok()) << status.error().text();
   return out;
+}
+
+std::vector<std::vector<float>> step(const Model& model, const std::vector<SequenceInput>& inputs) {
+  std::vector<std::vector<float>> out = propose(model, inputs);
+  EXPECT_TRUE(model.impl().executor->commit().ok());
+  return out;
+}
+
+bool is_full_grid() { return std::getenv("LONGHAUL_FULL_GRID") != nullptr; }
+
+std::vector<Format> formats_in_depth(const std::string& checkpoint) {
+  std::vector<Format> formats = formats_of(checkpoint), some;
+  if (is_full_grid()) return formats;
+  const auto n_kv =
+      static_cast<size_t>(std::count_if(formats.begin(), formats.end(), [&](const Format& f) {
+        return f.weights == formats.front().weights;
+      }));
+  for (size_t w = 0; w * n_kv < formats.size(); ++w) some.push_back(formats[w * n_kv + w % n_kv]);
+  return some;
 }
 
 std::vector<float> in_steps(const Model& model, Sequence& sequence, std::span<const int32_t> tokens,

@@ -25,8 +25,16 @@ Model load(const std::string& checkpoint, const Format& format, LoadOptions opti
 // Of max_tokens, or of the model's context.
 Sequence new_sequence(const Model& model, int64_t max_tokens = 0);
 
-// One step of several sequences; the logits of each.
+// One step of several sequences; the logits of each. Its rows wait to be accepted.
+std::vector<std::vector<float>> propose(const Model& model,
+                                        const std::vector<SequenceInput>& inputs);
+// The same, all rows accepted.
 std::vector<std::vector<float>> step(const Model& model, const std::vector<SequenceInput>& inputs);
+
+// Formats that between them use every kernel: each of weights, and each of state. All of them where
+// the environment asks for it.
+std::vector<Format> formats_in_depth(const std::string& checkpoint);
+bool is_full_grid();  // LONGHAUL_FULL_GRID is set
 
 // All logits of steps of the given sizes, over and over, until the tokens are through; the text
 // ends with them.

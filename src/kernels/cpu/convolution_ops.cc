@@ -19,15 +19,12 @@ const float* row_at(Rows<const float> now, Rows<const float> past, int64_t at) {
   return at >= 0 ? now.row(at) : past.row(past.n + at);
 }
 
-// The past's rows followed by new ones: the last of both stay, in the past's place.
-void shift_in(Rows<const float> added, Rows<float> past) {
-  const int64_t kept = std::max<int64_t>(0, past.n - added.n), taken = past.n - kept;
-  for (int64_t i = 0; i < kept; ++i) {
-    std::copy_n(past.row(past.n - kept + i), past.width, past.row(i));
+// The last n rows up to row `at`, one after another; returns where the next may go.
+float* keep_last(Rows<const float> now, Rows<const float> past, int64_t at, float* out) {
+  for (int64_t i = at - past.n + 1; i <= at; ++i, out += past.width) {
+    std::copy_n(row_at(now, past, i), past.width, out);
   }
-  for (int64_t i = 0; i < taken; ++i) {
-    std::copy_n(added.row(added.n - taken + i), past.width, past.row(kept + i));
-  }
+  return out;
 }
 
 // The parts lie one after another, as they are kept.
@@ -80,6 +77,16 @@ void CpuOps::gather_windows(const CausalConvolution& s, const SequenceRows& r,
   });
 }
 
+void CpuOps::keep_past(const SequenceRows& r, const Convolved& c, const FixedBlock& block) const {
+  const auto own = [&](Rows<const float> rows) { return rows.slice(r.first_row, r.n_rows); };
+  for (int64_t i = 0; i < block.after.n; ++i) {
+    const int64_t row = r.n_rows - block.after.n + i;
+    float* out = keep_last(own(c.x), c.past.x, row, block.after.row(i));
+    out = keep_last(own(c.y), c.past.y, row, out);
+    keep_last(own(c.delayed), c.past.value, row, out);
+  }
+}
+
 void CpuOps::convolve(const CausalConvolution& s, const RowSet& rows, const FixedStep& past,
                       Rows<const float> x, Rows<const float> current, Rows<const float> delayed,
                       Rows<float> y, Rows<float> windows, Rows<float> values, Arena& scratch) {
@@ -94,14 +101,11 @@ void CpuOps::convolve(const CausalConvolution& s, const RowSet& rows, const Fixe
     if (rows.positions_of(r).front() == 0) {
       begin_past(s, c.past);
     } else {
-      std::copy_n(past.blocks[i], elements(c.past), c.past.x.data);
+      std::copy_n(past.blocks[i].past, elements(c.past), c.past.x.data);
     }
     depthwise(s, r, c);
     gather_windows(s, r, c);
-    shift_in(x.slice(r.first_row, r.n_rows), c.past.x);
-    shift_in(y.slice(r.first_row, r.n_rows), c.past.y);
-    shift_in(delayed.slice(r.first_row, r.n_rows), c.past.value);
-    std::copy_n(c.past.x.data, elements(c.past), past.blocks[i]);
+    keep_past(r, c, past.blocks[i]);
   }
 }
 

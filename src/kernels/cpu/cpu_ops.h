@@ -90,11 +90,12 @@ class CpuOps final : public Ops {
     });
   }
 
-  // The two halves of `convolve` for one sequence, whose past is at hand.
+  // The parts of `convolve` for one sequence, whose past is at hand.
   struct Convolved;
   void depthwise(const CausalConvolution& spec, const SequenceRows& rows, const Convolved& c) const;
   void gather_windows(const CausalConvolution& spec, const SequenceRows& rows,
                       const Convolved& c) const;
+  void keep_past(const SequenceRows& rows, const Convolved& c, const FixedBlock& block) const;
   // Products of a wave of experts, and the activation between them.
   struct ExpertWave;
   void multiply(ExpertWave& wave, std::initializer_list<ExpertPart> parts) const;

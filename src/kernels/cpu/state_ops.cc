@@ -57,12 +57,33 @@ struct Channels {
   int64_t begin, n;
 };
 
+void copy_pools(const WindowPooling& s, const float* from, Channels channels, float* to) {
+  for (int64_t part = 0; part < 3 * s.series(); ++part) {
+    const int64_t at = part * s.width + channels.begin;
+    std::copy_n(from + at, channels.n, to + at);
+  }
+}
+
+// Some channels of a sequence's open windows as its first row finds them.
+void begin_pools(const WindowPooling& s, bool has_past, const FixedBlock& block,
+                 Channels channels) {
+  float* state = block.after.row(0);
+  if (has_past) return copy_pools(s, block.past, channels, state);
+  for (int64_t series = 0; series < s.series(); ++series) {
+    pool_at(s, state, series, channels.begin).clear(channels.n);
+  }
+}
+
 // One sequence's rows through some channels. `entry` is its first new entry.
 void pool_rows(const WindowPooling& s, std::span<const int64_t> positions, Rows<const float> kv,
-               Rows<const float> gate, float* state, Channels channels, float* entry) {
-  const Pool current = pool_at(s, state, 0, channels.begin);
+               Rows<const float> gate, const FixedBlock& block, Channels channels, float* entry) {
+  begin_pools(s, positions.front() > 0, block, channels);
   const int64_t n = channels.n, own = (s.series() - 1) * s.width + channels.begin;
   for (int64_t row = 0; row < kv.n; ++row) {
+    const int64_t kept = block.kept_at(row, kv.n);
+    float* state = block.after.row(kept);
+    if (kept > 0) copy_pools(s, block.after.row(kept - 1), channels, state);
+    const Pool current = pool_at(s, state, 0, channels.begin);
     const int64_t slot = positions[static_cast<size_t>(row)] % s.ratio;
     const float* bias = s.position_bias.data() + slot * kv.width;
     current.add(kv.row(row) + own, gate.row(row) + own, bias + own, n);
@@ -171,16 +192,12 @@ void CpuOps::pool_windows(const WindowPooling& s, const RowSet& rows, Rows<const
   for_sequences(rows, [&](size_t i, const SequenceRows& r) {
     const std::span<const int64_t> at = rows.positions_of(r);
     const int64_t first = at.front();
-    float* state = open.blocks[i];
-    for (int64_t series = 0; first == 0 && series < s.series(); ++series) {
-      pool_at(s, state, series, 0).clear(s.width);
-    }
     const Rows<const float> own_kv = kv.slice(r.first_row, r.n_rows);
     const Rows<const float> own_gate = gate.slice(r.first_row, r.n_rows);
     compute_.pool->run(ceil_div(s.width, kChannels), [&](int64_t chunk, int) {
       const int64_t begin = chunk * kChannels;
-      pool_rows(s, at, own_kv, own_gate, state, {begin, std::min(kChannels, s.width - begin)},
-                entries.data + n_entries * s.width);
+      pool_rows(s, at, own_kv, own_gate, open.blocks[i],
+                {begin, std::min(kChannels, s.width - begin)}, entries.data + n_entries * s.width);
     });
     for (int64_t e = first / s.ratio; e < (first + r.n_rows) / s.ratio; ++e) {
       positions[static_cast<size_t>(n_entries++)] = e * s.ratio;

@@ -126,6 +126,20 @@ void copy_panel(const KvLayout& layout, const T* from, int64_t from_slots, int64
 }
 
 template <class T>
+void clear_values(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot) {
+  const int64_t whole = round_up(slot, inputs_per_step(layout.dtype)), end = round_up(slot, kPanel);
+  for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
+    auto* base = reinterpret_cast<T*>(block + head_offset(layout, slots, head));
+    for (int64_t d = 0; d < layout.padded_dim(); d += kPanel) {
+      for (int64_t s = slot; s < whole; ++s) {
+        for (int64_t c = d; c < d + kPanel; ++c) base[value_place(layout, slots, s, c)] = T{};
+      }
+      std::fill_n(base + value_place(layout, slots, whole, d), (end - whole) * kPanel, T{});
+    }
+  }
+}
+
+template <class T>
 void copy_slots(const KvLayout& layout, const std::byte* from, int64_t from_slots,
                 int64_t from_slot, std::byte* to, int64_t to_slots, int64_t to_slot, int64_t n) {
   for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
@@ -245,6 +259,12 @@ void copy_kv(const KvLayout& layout, const std::byte* from, int64_t from_slots, 
       return copy_slots<int8_t>(layout, from, from_slots, from_slot, to, to_slots, to_slot, n);
     default: LH_CHECK(!"a dtype of rows");
   }
+}
+
+void clear_values_from(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot) {
+  if (slot % kPanel == 0 || !has_values(layout) || layout.is_coded()) return;
+  layout.dtype == DType::kF32 ? clear_values<float>(layout, block, slots, slot)
+                              : clear_values<bf16>(layout, block, slots, slot);
 }
 
 }  // namespace longhaul

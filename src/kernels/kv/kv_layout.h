@@ -63,6 +63,12 @@ void store_kv(const KvLayout& layout, std::byte* block, int64_t slots, int64_t s
 void copy_kv(const KvLayout& layout, const std::byte* from, int64_t from_slots, int64_t from_slot,
              std::byte* to, int64_t to_slots, int64_t to_slot, int64_t n);
 
+// Zeroes the values between a slot and the end of its panel. Products take whole panels, where rows
+// that are not there have weight 0; what an abandoned step or another sequence left in their place
+// may be no number, and 0 times that is none either. Keys and 8-bit codes need no such care: a key
+// makes a score of its own, and a code is always a number.
+void clear_values_from(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot);
+
 // A run of consecutive positions inside one block: slot s holds position first_pos + (s - begin),
 // begin <= s < end. A position stands in a slot that is equal to it modulo kPanel, and the visible
 // ones of an aligned panel of positions in one segment: pairs and panels of keys are then the same

@@ -141,5 +141,24 @@ TEST(KvLayout, RunsAreCopiedLikeTheirPositions) {
   }
 }
 
+// Behind a row its panel's values become zeros; keys, other panels and other rows stay.
+TEST(KvLayout, ValuesBehindTheRowsAreCleared) {
+  for (DType dtype : kDTypes) {
+    for (int64_t slot = 17; slot <= 32; ++slot) {
+      const KvLayout layout{2, 20, dtype, RowKind::kKeysAndValues};
+      const AlignedBytes block(layout.block_bytes(48)), expected(layout.block_bytes(48));
+      const std::vector<float> rows = random_floats(48 * 40, 3), zeros(40, 0.0f);
+      for (int64_t s = 0; s < 48; ++s) {
+        const float* k = rows.data() + s * 40;
+        const bool is_cleared = s >= slot && s < 32;
+        store_kv(layout, block.data(), 48, s, k, k);
+        store_kv(layout, expected.data(), 48, s, k, is_cleared ? zeros.data() : k);
+      }
+      clear_values_from(layout, block.data(), 48, slot);
+      EXPECT_EQ(std::memcmp(block.data(), expected.data(), layout.block_bytes(48)), 0) << slot;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace longhaul

@@ -376,7 +376,8 @@ class RefOps final : public Ops {
                     std::span<int64_t> positions) override {
     int64_t n_entries = 0;
     for_tokens(rows, [&](size_t sequence, int64_t row, int64_t position) {
-      float* state = open.blocks[sequence];
+      const SequenceRows& r = rows.sequences[sequence];
+      float* state = open.blocks[sequence].carry(row - r.first_row, r.n_rows);
       if (position == 0) clear_pools(s, state, s.series());
       const int64_t slot = position % s.ratio, own = (s.series() - 1) * s.width;
       const float* bias = s.position_bias.data() + slot * kv.width;
@@ -493,14 +494,15 @@ class RefOps final : public Ops {
       const SequenceRows& r = rows.sequences[s];
       if (r.n_rows == 0) continue;
       Past past(spec, x.width, half);
-      if (rows.positions_of(r).front() > 0) past.load(state.blocks[s]);
+      const FixedBlock& block = state.blocks[s];
+      if (rows.positions_of(r).front() > 0) past.load(block.past);
       for (int64_t row = r.first_row; row < r.first_row + r.n_rows; ++row) {
         std::copy_n(current.row(row), half, values.row(row));
         const std::vector<float> out =
             past.step(x.row(row), delayed.row(row), windows.row(row), values.row(row) + half);
         std::copy(out.begin(), out.end(), y.row(row));
+        past.store(block.after.row(block.kept_at(row - r.first_row, r.n_rows)));
       }
-      past.store(state.blocks[s]);
     }
   }
   void mix_heads(const HeadMeans& s, Rows<const float> raw, Rows<float> z,
