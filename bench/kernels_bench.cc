@@ -46,55 +46,55 @@ double best_seconds(const Body& body) {
   return best;
 }
 
-double peak_of(const Roofline& roofline, DType dtype) {
-  if (is_integer_format(dtype)) return roofline.int8_flops_per_second;
-  return dtype == DType::kF32 ? roofline.f32_flops_per_second : roofline.bf16_flops_per_second;
+double peak_of(const Roofline& roofline, InputCoding inputs) {
+  if (inputs == InputCoding::kInt8) return roofline.int8_flops_per_second;
+  return inputs == InputCoding::kF32 ? roofline.f32_flops_per_second
+                                     : roofline.bf16_flops_per_second;
 }
 
 // Copies of a matrix with what multiplies by them.
 class MatmulCase {
  public:
-  MatmulCase(DType dtype, int64_t m, int64_t k, int64_t n, int64_t copies)
-      : dtype_(dtype),
+  MatmulCase(const Codec& codec, int64_t m, int64_t k, int64_t n, int64_t copies)
+      : codec_(codec),
         m_(m),
         k_(k),
         n_(n),
-        weights_(allocate(packed_bytes(dtype, n, k) * static_cast<uint64_t>(copies),
-                          is_block_format(dtype) ? kLargeFactors : 0x3b)),
+        weights_(allocate(codec.bytes(n, k) * static_cast<uint64_t>(copies),
+                          codec.is_plain ? 0x3b : kLargeFactors)),
         x_(allocate(static_cast<uint64_t>(m * k) * sizeof(float))),
         y_(allocate(static_cast<uint64_t>(m * n) * sizeof(float))),
-        scratch_(allocate(matmul_scratch_bytes(dtype, m, k))) {}
+        scratch_(allocate(matmul_scratch_bytes(codec, m, k))) {}
 
   void multiply(const Compute& compute, int64_t copy) {
-    Matmul product{
-        .x = reinterpret_cast<const float*>(x_.data()),
-        .x_stride = k_,
-        .w = {weights_.data() + static_cast<uint64_t>(copy) * packed_bytes(dtype_, n_, k_), dtype_,
-              n_, k_},
-        .y = reinterpret_cast<float*>(y_.data()),
-        .y_stride = n_,
-        .m = m_};
-    matmul(compute, {&product, 1}, {scratch_.data(), matmul_scratch_bytes(dtype_, m_, k_)});
+    Matmul product{.x = reinterpret_cast<const float*>(x_.data()),
+                   .x_stride = k_,
+                   .w = {weights_.data() + static_cast<uint64_t>(copy) * codec_.bytes(n_, k_),
+                         &codec_, n_, k_},
+                   .y = reinterpret_cast<float*>(y_.data()),
+                   .y_stride = n_,
+                   .m = m_};
+    matmul(compute, {&product, 1}, {scratch_.data(), matmul_scratch_bytes(codec_, m_, k_)});
   }
 
  private:
   // of block formats, whose products with scales must not be subnormal: those are slow
   static constexpr int kLargeFactors = 0x7b;
-  DType dtype_;
+  const Codec& codec_;
   int64_t m_, k_, n_;
   Buffer weights_, x_, y_, scratch_;
 };
 
-void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype, int64_t m,
+void bench_matmul(const Compute& compute, const Roofline& roofline, const Codec& codec, int64_t m,
                   int64_t k, int64_t n) {
   // Few rows read the weights from memory: as many matrices as a model has, so that no cache holds
   // them; a pass of a few ms, which often escapes other programs, multiplies by some of them.
   constexpr uint64_t kModelBytes = uint64_t{1} << 30, kPassBytes = uint64_t{64} << 20;
-  const auto bytes = packed_bytes(dtype, n, k);
+  const auto bytes = codec.bytes(n, k);
   const auto copies = m > 8 ? 1 : std::max<int64_t>(1, static_cast<int64_t>(kModelBytes / bytes));
   const auto copies_per_pass =
       std::clamp<int64_t>(static_cast<int64_t>(kPassBytes / bytes), 1, copies);
-  MatmulCase matmul(dtype, m, k, n, copies);
+  MatmulCase matmul(codec, m, k, n, copies);
   const double seconds = best_seconds([&](int pass) {
     for (int64_t i = 0; i < copies_per_pass; ++i)
       matmul.multiply(compute, (pass * copies_per_pass + i) % copies);
@@ -104,7 +104,7 @@ void bench_matmul(const Compute& compute, const Roofline& roofline, DType dtype,
   fmt::print(
       "matmul {:<7} M={:<4} K={:<5} N={:<6} {:8.1f} GFLOP/s {:5.1f} % of peak   {:6.1f} GB/s "
       "{:5.1f} % of bandwidth\n",
-      to_string(dtype), m, k, n, flops / 1e9, 100.0 * flops / peak_of(roofline, dtype), read / 1e9,
+      codec.name, m, k, n, flops / 1e9, 100.0 * flops / peak_of(roofline, codec.inputs), read / 1e9,
       100.0 * read / roofline.read_bytes_per_second);
 }
 
@@ -112,24 +112,25 @@ constexpr std::pair<int64_t, int64_t> kShapes[] = {
     {1536, 6144}, {6144, 1536}, {1536, 2048}};  // K, N: E2B's
 
 int compare_with_onednn(const Compute& compute) {
-  for (DType dtype : {DType::kQ4, DType::kQ8, DType::kBF16}) {
+  for (const Codec* codec : {&kQ4Codec, &kQ8Codec, &kBf16Codec}) {
     for (const auto& [k, n] : kShapes) {
       for (int64_t m : {64, 512}) {
-        const auto theirs = onednn_product(dtype, m, k, n);
+        const auto theirs =
+            onednn_product(codec == &kBf16Codec ? DType::kBF16 : DType::kI8, m, k, n);
         if (!theirs) {
           fmt::print(stderr,
                      "no oneDNN to compare with: install libdnnl-dev, configure and build "
                      "kernels_bench again\n");
           return 2;
         }
-        MatmulCase ours(dtype, m, k, n, 1);
+        MatmulCase ours(*codec, m, k, n, 1);
         const double flops = 2.0 * static_cast<double>(m * k * n),
                      own = flops / best_seconds([&](int) { ours.multiply(compute, 0); }),
                      other = flops / best_seconds([&](int) { (*theirs)(); });
         fmt::print(
             "matmul {:<4} M={:<4} K={:<5} N={:<6} {:7.1f} GFLOP/s, oneDNN {} {:7.1f}: {:5.1f} %\n",
-            to_string(dtype), m, k, n, own / 1e9, dtype == DType::kBF16 ? "bf16" : "int8",
-            other / 1e9, 100.0 * own / other);
+            codec->name, m, k, n, own / 1e9, codec == &kBf16Codec ? "bf16" : "int8", other / 1e9,
+            100.0 * own / other);
       }
     }
   }
@@ -167,7 +168,8 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
                        (static_cast<double>(context) - static_cast<double>(queries - 1) / 2.0);
   const double flops = 4.0 * pairs * static_cast<double>(heads * dim) / seconds;
   const double read = static_cast<double>(page_bytes) * static_cast<double>(n_pages) / seconds;
-  const double peak = peak_of(roofline, dtype);
+  const double peak =
+      peak_of(roofline, dtype == DType::kF32 ? InputCoding::kF32 : InputCoding::kBf16);
   fmt::print(
       "attention {} H={} G={} d={:<3} T={:<4} S={:<6} {:8.3f} ms {:8.1f} GFLOP/s {:5.1f} % of peak "
       "  {:6.1f} GB/s {:5.1f} % of bandwidth\n",
@@ -196,14 +198,13 @@ int run(int n_threads, bool with_onednn) {
       (*kernels)->name, n_threads, roofline.read_bytes_per_second / 1e9,
       roofline.median_read_bytes_per_second / 1e9, roofline.int8_flops_per_second / 1e9,
       roofline.bf16_flops_per_second / 1e9, roofline.f32_flops_per_second / 1e9);
-  for (DType dtype :
-       {DType::kQ4, DType::kQ8, DType::kF4, DType::kF8E4M3, DType::kBF16, DType::kF32}) {
+  for (const Codec* codec : codecs()) {
     for (const auto& [k, n] : kShapes) {
-      for (int64_t m : {1, 2, 4, 8, 64, 512}) bench_matmul(compute, roofline, dtype, m, k, n);
+      for (int64_t m : {1, 2, 4, 8, 64, 512}) bench_matmul(compute, roofline, *codec, m, k, n);
     }
   }
-  for (DType dtype : {DType::kQ4, DType::kQ8, DType::kBF16})
-    bench_matmul(compute, roofline, dtype, 1, 1536, 262144);
+  for (const Codec* codec : {&kQ4Codec, &kQ8Codec, &kBf16Codec})
+    bench_matmul(compute, roofline, *codec, 1, 1536, 262144);
   for (DType dtype : {DType::kBF16, DType::kF32}) {
     bench_attention(compute, roofline, dtype, 8, 1, 512, 1, 32768);
     bench_attention(compute, roofline, dtype, 8, 1, 256, 1, 512);

@@ -1,4 +1,4 @@
-"""Finds the 16 levels of kQ4 (src/kernels/codecs/quant_blocks.h): integers that, times an integer multiplier for each group of 32 weights, fit 8 bits, under one
+"""Finds the 16 levels of Q4 (src/kernels/codecs/q4.h): integers that, times an integer multiplier for each group of 32 weights, fit 8 bits, under one
 scale for a block of four groups.
 
 For each pair of largest level and largest multiplier whose product fits, Lloyd's levels for normal weights are rounded to integers and then moved one

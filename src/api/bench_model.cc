@@ -223,10 +223,11 @@ class Bench {
     const auto peak = [&](double Roofline::* flops) {
       return std::max(r_.before.*flops, r_.after.*flops);
     };
-    switch (m_.limits.weights) {
-      case WeightFormat::kF32: r_.dot_peak = peak(&Roofline::f32_flops_per_second); break;
-      case WeightFormat::kBF16: r_.dot_peak = peak(&Roofline::bf16_flops_per_second); break;
-      default: r_.dot_peak = peak(&Roofline::int8_flops_per_second);
+    const Codec* codec = m_.limits.weights.codec();
+    switch (codec == nullptr ? InputCoding::kInt8 : codec->inputs) {
+      case InputCoding::kF32: r_.dot_peak = peak(&Roofline::f32_flops_per_second); break;
+      case InputCoding::kBf16: r_.dot_peak = peak(&Roofline::bf16_flops_per_second); break;
+      case InputCoding::kInt8: r_.dot_peak = peak(&Roofline::int8_flops_per_second); break;
     }
     r_.model = m_.arch.name;
     r_.kernels = m_.kernels->name;

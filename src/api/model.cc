@@ -7,6 +7,7 @@
 #include "base/system.h"
 #include "checkpoint/compute_dtype.h"
 #include "checkpoint/find_model.h"
+#include "checkpoint/load_texts.h"
 #include "cost/report.h"
 #include "longhaul/units.h"
 
@@ -17,11 +18,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kDefaultContext = 4096;
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
 
 // Rows of logits at a time: one per sequence to generate; when all are wanted, as many as a few
 // tens of megabytes hold.
@@ -58,15 +54,13 @@ Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan,
                     plan_report(arch, plan, request));
 }
 
-Status load_text_files(const std::string& folder, Model::Impl& m) {
-  LH_TRY(const Json tokenizer_config, optional_json(folder + "/tokenizer_config.json"));
-  if (exists(folder + "/tokenizer.json")) {
-    LH_TRY(m.tokenizer, Tokenizer::load(folder + "/tokenizer.json", m.arch.vocab_size));
-  }
-  LH_TRY(m.special_tokens, load_special_tokens(folder, tokenizer_config));
-  LH_TRY(m.templates, load_chat_templates(folder, tokenizer_config));
+Status load_text_files(Model::Impl& m) {
+  LH_TRY(const Json tokenizer_config, m.files->read_json(TextKind::kTokenizerConfig));
+  LH_TRY(m.tokenizer, load_tokenizer(*m.files, m.arch.vocab_size));
+  LH_TRY(m.special_tokens, load_special_tokens(*m.files, tokenizer_config));
+  LH_TRY(m.templates, load_chat_templates(*m.files, tokenizer_config));
   if (m.templates.empty() && m.tokenizer && DsmlEncoder::fits(*m.tokenizer))
-    m.dsml.emplace(DsmlProse::load(folder));
+    m.dsml.emplace(load_dsml_prose(*m.files));
   return {};
 }
 
@@ -79,12 +73,8 @@ bool Model::Impl::is_stop_token(int32_t token) const {
 
 Status Model::Impl::refuse_own_file(const std::string& path) const {
   std::vector<fs::path> own;
-  for (const auto& file : weights->source.files()) own.emplace_back(file->path());
-  std::error_code failed;
-  for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
-    const fs::path extension = it->path().extension();
-    if (extension == ".json" || extension == ".jinja") own.push_back(it->path());
-  }
+  for (const auto& file : weights->source->tensors().files()) own.emplace_back(file->path());
+  for (const std::string& file : files->text_files()) own.emplace_back(file);
   const bool is_own = std::any_of(own.begin(), own.end(), [&](const fs::path& file) {
     std::error_code ignored;
     return fs::equivalent(file, path, ignored);
@@ -107,13 +97,14 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
   auto m = std::make_unique<Impl>();
   m->folder = folder;
   LH_RETURN_IF_ERROR(refuse_bundled_name(folder));
-  LH_TRY(ModelFolder opened, open_model_folder(folder, config_request(options)));
+  LH_TRY(OpenedModel opened, open_model(folder, config_request(options)));
+  m->files = std::move(opened.files);
   m->arch = std::move(opened.arch);
-  LH_TRY(m->defaults, read_generation_defaults(folder, opened.config));
+  LH_TRY(m->defaults, load_generation_defaults(*m->files, opened.config));
   m->context =
       options.context > 0 ? options.context : std::min(kDefaultContext, m->arch.max_positions);
   LH_TRY(m->limits, step_limits(options, m->arch.vocab_size, m->context));
-  LH_TRY(m->limits.weights, opened.weights.choose(options.weights, folder));
+  LH_TRY(m->limits.weights, opened.weights->formats().choose(options.weights, folder));
 
   const PlanRequest request{
       .context = m->context,
@@ -127,7 +118,7 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
       .expert_cache = options.expert_cache};
   LH_TRY(m->plan, make_plan(m->arch, request));
   LH_RETURN_IF_ERROR(refuse_what_does_not_fit(m->arch, m->plan, request));
-  LH_RETURN_IF_ERROR(load_text_files(folder, *m));
+  LH_RETURN_IF_ERROR(load_text_files(*m));
   LH_TRY(m->kernels, choose_kernels());
   m->pool = std::make_unique<ThreadPool>(m->limits.n_threads);
   const auto progress = [&](uint64_t done, uint64_t total) {
@@ -135,8 +126,8 @@ Result<Model> Model::load(const std::string& folder, const LoadOptions& options)
       options.progress("loading weights",
                        total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total));
   };
-  LH_TRY(m->weights, load_weights(m->arch, std::move(opened.source), m->limits.weights, *m->pool,
-                                  progress, m->plan.expert_cache, opened.weights.is_packed));
+  LH_TRY(m->weights, load_weights(m->arch, std::move(opened.weights), m->limits.weights, *m->pool,
+                                  progress, m->plan.expert_cache));
   LH_TRY(Executor executor,
          Executor::create(m->arch, m->weights->weights, *m->kernels, *m->pool, m->limits,
                           {.skip_unneeded_rows = options.skip_unneeded_rows}));

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "checkpoint/loader.h"
+#include "checkpoint/model_files.h"
 #include "checkpoint/template_files.h"
 #include "cost/plan.h"
 #include "formats/generation_config.h"
@@ -17,6 +18,7 @@ namespace longhaul {
 
 struct Model::Impl {
   std::string folder;
+  std::unique_ptr<const ModelFiles> files;
   Architecture arch;
   StepLimits limits;
   int64_t context = 0;

@@ -22,7 +22,7 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
     return invalid("--context, --batch and --chunk must be at least 1");
   request.context = options.context > 0 ? options.context : arch.max_positions;
   request.batch = options.batch;
-  LH_TRY(request.weights, named.weights.choose(options.weights, model));
+  LH_TRY(request.weights, named.formats.choose(options.weights, model));
   LH_TRY(request.kv, state_format(options.kv));
   request.chunk = std::min(options.chunk, request.context);
   request.logit_rows = options.batch;
@@ -34,7 +34,7 @@ Result<Report> plan_model(const std::string& model, const PlanOptions& options) 
     LH_TRY(const NamedModel other,
            find_model(options.against, {.ignore_unknown_fields = options.ignore_unknown_fields}));
     LH_TRY(const WeightFormat other_weights,
-           other.weights.choose(options.weights, options.against));
+           other.formats.choose(options.weights, options.against));
     LH_TRY(const Comparison comparison, compare(arch, other.arch, request, other_weights));
     return Report{comparison_report(comparison), comparison_json(comparison).dump(2)};
   }

@@ -65,13 +65,17 @@ struct WeightSpec {
   float offset = 0.0f;    // added when loading (norms stored as w, used as 1 + w)
   int64_t limit = 0;      // of kIndex
   bool is_alias = false;  // a second use of a tensor counted elsewhere (tied embeddings)
-  // What the model is released in, or a checkpoint at hand holds: kF8E4M3 with a scale every 128 x
-  // 128, kF4 with one every 32 inputs of an output, or plain elements.
+  // What the model is released in: kF8E4M3 with a scale every 128 x 128, kF4 with one every 32
+  // inputs of an output, or plain elements. What a checkpoint at hand holds is told beside the
+  // description (mechanisms/weight_format.h).
   DType released = DType::kBF16;
   DType released_scales = DType::kF8E8M0;
+  // The weight's number in the description as a checkpoint's config gave it; edits keep it, and
+  // what they add like another weight has that of the other. kNone: of no checkpoint.
+  int32_t origin = kNone;
 
   int64_t n_elements() const { return n_experts * rows * cols; }
-  bool is_packed() const {
+  bool is_matrix() const {
     return use == WeightUse::kMatrix || use == WeightUse::kExpert || use == WeightUse::kFine;
   }
   bool is_table() const { return use == WeightUse::kLookup || use == WeightUse::kIndex; }

@@ -7,8 +7,8 @@
 #include "base/errors.h"
 #include "base/printable.h"
 #include "longhaul/nearest.h"
+#include "mechanisms/weight_format.h"
 #include "tensor/state_format.h"
-#include "tensor/weight_format.h"
 
 namespace longhaul {
 
@@ -21,9 +21,23 @@ inline Error unknown_format(const char* what, const std::string& option,
 
 inline Result<WeightFormat> weight_format(const std::string& option) {
   const auto format = weight_format_from_option(option);
-  if (!format)
-    return unknown_format("--weights", option, {"auto", "f32", "bf16", "q8", "q4", "released"});
-  return *format;
+  if (format) return *format;
+  std::vector<std::string> known = {"auto"};
+  for (const Codec* codec : codecs()) {
+    if (codec->option != nullptr) known.emplace_back(codec->option);
+  }
+  known.emplace_back(option_name(WeightFormat::kReleased));
+  return unknown_format("--weights", option, known);
+}
+
+// To what a folder may be packed, the smallest first: f32 would be larger than what it is made of.
+inline std::vector<std::string> packing_options() {
+  std::vector<std::string> options;
+  for (const Codec* codec : codecs()) {
+    if (codec->option != nullptr && WeightFormat(*codec) != WeightFormat::kF32)
+      options.insert(options.begin(), codec->option);
+  }
+  return options;
 }
 
 inline Result<StateFormat> state_format(const std::string& option) {

@@ -110,11 +110,9 @@ class Checkpoint {
     auto source = open_checkpoint(folder.path());
     EXPECT_TRUE(source.ok()) << source.error().text();
     ThreadPool pool(1);
-    if (format != WeightFormat::kReleased)
-      return load_weights(arch_, std::move(*source), format, pool, {});
-    Architecture arch = arch_;
-    LH_TRY(const WeightFormat natural, note_stored_types(arch, *source));
-    return load_weights(arch, std::move(*source), natural, pool, {});
+    LH_TRY(auto matched, match_weights(arch_, std::move(*source)));
+    const WeightFormat over = format.over(matched->formats().natural.types());
+    return load_weights(arch_, std::move(matched), over, pool, {});
   }
   std::string problem() const {
     const auto loaded = load();
@@ -136,7 +134,7 @@ constexpr const char* kTable = "layers.0.ffn.gate.tid2eid";
 TEST(DeepseekV4Loader, PlainAndQuantisedCheckpointsLoad) {
   const Architecture arch = architecture();
   for (WeightFormat format :
-       {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kQ8, WeightFormat::kReleased}) {
+       {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat(kQ8Codec), WeightFormat::kReleased}) {
     Checkpoint plain(arch), released(arch);
     EXPECT_TRUE(plain.load(format).ok()) << plain.problem();
     released.quantise_all();

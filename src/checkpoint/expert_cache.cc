@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "checkpoint/pack.h"
 
 namespace longhaul {
 namespace {
@@ -15,7 +16,7 @@ constexpr int64_t kElementsPerTask = int64_t{1}
 }  // namespace
 
 Result<std::unique_ptr<ExpertCache>> ExpertCache::create(const Architecture& arch,
-                                                         MatchedTensors matched,
+                                                         const WeightSource& source,
                                                          std::span<const PackedMatrix> matrices,
                                                          const ExpertCacheLayout& layout,
                                                          ThreadPool& pool) {
@@ -23,9 +24,9 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::create(const Architecture& arc
   cache->layout_ = layout;
   cache->stats_ = {.n_experts = layout.n_experts, .n_slots = layout.n_slots};
   cache->pool_ = &pool;
-  cache->matched_ = std::move(matched);
+  cache->source_ = &source;
   cache->places_.resize(arch.weights.size());
-  for (const Mixture& m : mixtures(arch)) cache->add_mixture(arch, m, matrices);
+  for (const Mixture& m : mixtures(arch)) cache->add_mixture(m, matrices);
   LH_TRY(cache->slots_,
          Buffer::allocate(static_cast<uint64_t>(layout.n_slots) * layout.slot_bytes));
   LH_TRY(cache->widened_, Buffer::allocate(layout.widen_bytes));
@@ -40,43 +41,22 @@ Result<std::unique_ptr<ExpertCache>> ExpertCache::create(const Architecture& arc
   return cache;
 }
 
-void ExpertCache::add_mixture(const Architecture& arch, const Mixture& mixture,
-                              std::span<const PackedMatrix> matrices) {
-  StoredMixture m;
+void ExpertCache::add_mixture(const Mixture& mixture, std::span<const PackedMatrix> matrices) {
+  StoredMixture m{.n_experts = mixture.n_experts};
   if (!mixtures_.empty())
-    m.first_expert = mixtures_.back().first_expert + mixtures_.back().parts[0].weight.n_experts;
+    m.first_expert = mixtures_.back().first_expert + mixtures_.back().n_experts;
   uint64_t offset = 0;
   LH_CHECK(mixture.matrices.size() == m.parts.size());
   for (size_t i = 0; i < m.parts.size(); ++i) {
-    const auto id = static_cast<size_t>(mixture.matrices[i]);
-    const WeightSpec& w = arch.weights[id];
-    m.parts[i] = {w, matrices[id], matched_.packed[id].tensor, offset,
-                  rows_per_task(w.cols, kElementsPerTask)};
-    offset += packed_bytes(matrices[id].dtype, w.rows, w.cols);
-    places_[id] = {static_cast<int32_t>(mixtures_.size()), static_cast<int32_t>(i)};
+    const WeightId id = mixture.matrices[i];
+    const PackedMatrix& matrix = matrices[static_cast<size_t>(id)];
+    m.parts[i] = {id, matrix, offset, rows_per_task(matrix.k, kElementsPerTask)};
+    offset += matrix.codec->bytes(matrix.n, matrix.k);
+    places_[static_cast<size_t>(id)] = {static_cast<int32_t>(mixtures_.size()),
+                                        static_cast<int32_t>(i)};
   }
   LH_CHECK(offset <= layout_.slot_bytes);
   mixtures_.push_back(m);
-}
-
-std::span<const std::byte> ExpertCache::Part::packed_rows(int64_t e, int64_t row, int64_t n) const {
-  const uint64_t one = packed_bytes(packed.dtype, weight.rows, weight.cols);
-  const uint64_t from =
-      static_cast<uint64_t>(e) * one + packed_bytes(packed.dtype, row, weight.cols);
-  return in_file->bytes.subspan(from, packed_bytes(packed.dtype, n, weight.cols));
-}
-
-StoredMatrix ExpertCache::stored(const Part& part, int64_t e) const {
-  const WeightSpec& w = part.weight;
-  return stored_matrix(
-      std::span(matched_.tensors)
-          .subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)),
-      w, e);
-}
-
-uint64_t ExpertCache::read_bytes(const Part& part, int64_t e) const {
-  return part.in_file != nullptr ? part.packed_rows(e, 0, part.weight.rows).size()
-                                 : stored(part, e).stored_bytes();
 }
 
 int64_t ExpertCache::acquire(WeightId of_mixture, std::span<ExpertRows> wanted) {
@@ -117,14 +97,7 @@ void ExpertCache::read_ahead(const StoredMixture& mixture, std::span<const Exper
     uint8_t& asked = asked_[static_cast<size_t>(mixture.first_expert + w.expert)];
     if (asked != 0) continue;
     asked = 1;
-    for (const Part& part : mixture.parts) {
-      if (part.in_file != nullptr) {
-        part.in_file->file->will_need(part.packed_rows(w.expert, 0, part.weight.rows));
-        continue;
-      }
-      const StoredMatrix m = stored(part, w.expert);
-      m.tensor.weight->file->will_need(m.bytes());
-    }
+    for (const Part& part : mixture.parts) source_->will_need(part.all_rows(w.expert));
   }
 }
 
@@ -163,16 +136,13 @@ void ExpertCache::bring(const StoredMixture& mixture, std::span<const ExpertRows
       drop_stored(mixture, missing[i].expert);
   });
   for (const ExpertRows& w : missing) {
-    for (const Part& part : mixture.parts) stats_.read_bytes += read_bytes(part, w.expert);
+    for (const Part& part : mixture.parts)
+      stats_.read_bytes += source_->stored_bytes(part.all_rows(w.expert));
   }
 }
 
 void ExpertCache::drop_stored(const StoredMixture& mixture, int64_t e) const {
-  for (const Part& part : mixture.parts) {
-    if (part.in_file != nullptr) continue;  // read without being mapped
-    const StoredMatrix m = stored(part, e);
-    m.tensor.weight->file->drop(m.bytes());
-  }
+  for (const Part& part : mixture.parts) source_->drop(part.all_rows(e));
 }
 
 void ExpertCache::run_task(const StoredMixture& mixture, int64_t e, int64_t task, int thread) {
@@ -182,26 +152,16 @@ void ExpertCache::run_task(const StoredMixture& mixture, int64_t e, int64_t task
       continue;
     }
     const int64_t row = task * part.rows_per_task,
-                  n = std::min(part.rows_per_task, part.weight.rows - row);
-    std::byte* out =
-        slot_data(slot_of_[static_cast<size_t>(mixture.first_expert + e)]) + part.offset;
-    if (!bring_rows(part, e, row, n, out, thread)) damaged_.store(true, std::memory_order_relaxed);
+                  n = std::min(part.rows_per_task, part.packed.n - row);
+    std::byte* out = slot_data(slot_of_[static_cast<size_t>(mixture.first_expert + e)]) +
+                     part.offset + part.packed.codec->bytes(row, part.packed.k);
+    const uint64_t widen_bytes = layout_.widen_bytes / static_cast<uint64_t>(pool_->n_threads());
+    auto* widened =
+        reinterpret_cast<float*>(widened_.data() + static_cast<uint64_t>(thread) * widen_bytes);
+    if (!source_->bring({part.weight, e, row, n}, *part.packed.codec, out, widened).ok())
+      damaged_.store(true, std::memory_order_relaxed);
     return;
   }
-}
-
-bool ExpertCache::bring_rows(const Part& part, int64_t e, int64_t row, int64_t n, std::byte* out,
-                             int thread) {
-  if (part.in_file != nullptr) {
-    return part.in_file->file
-        ->read(part.packed_rows(e, row, n),
-               out + packed_bytes(part.packed.dtype, row, part.weight.cols))
-        .ok();
-  }
-  const uint64_t widen_bytes = layout_.widen_bytes / static_cast<uint64_t>(pool_->n_threads());
-  auto* widened =
-      reinterpret_cast<float*>(widened_.data() + static_cast<uint64_t>(thread) * widen_bytes);
-  return pack(stored(part, e), row, n, part.packed.dtype, out, widened).ok();
 }
 
 void ExpertCache::count_use(const StoredMixture& mixture, std::span<const ExpertRows> used) {

@@ -1,12 +1,12 @@
 // Experts that stay in the checkpoint's files until tokens choose them: bigger than memory, at the
 // price of reading.
 //
-// A bounded number of slots, shared over all layers, holds whole experts packed as the loader packs
-// them, so results are those of resident experts to the bit. What a folder holds packed is read
-// into them as it is. A missing expert takes the slot of the least used one. Uses are counted for
-// every expert, in a slot or not, a use a row, and fade with a half-life of some hundred tokens:
-// what is chosen often stays while a long prompt or the walk over the layers passes through the
-// rest (counting recency alone, a cache smaller than one token's walk would never hit).
+// A bounded number of slots, shared over all layers, holds whole experts as the loader would have
+// brought them, so results are those of resident experts to the bit. A missing expert takes the
+// slot of the least used one. Uses are counted for every expert, in a slot or not, a use a row, and
+// fade with a half-life of some hundred tokens: what is chosen often stays while a long prompt or
+// the walk over the layers passes through the rest (counting recency alone, a cache smaller than
+// one token's walk would never hit).
 //
 // Memory is allocated at creation. A step takes no lock and no heap; a miss costs page faults and
 // advice to the kernel.
@@ -20,8 +20,7 @@
 #include "arch/architecture.h"
 #include "base/buffer.h"
 #include "base/thread_pool.h"
-#include "checkpoint/match_tensors.h"
-#include "checkpoint/pack.h"
+#include "checkpoint/weight_source.h"
 #include "longhaul/model.h"
 #include "mechanisms/expert_source.h"
 #include "mechanisms/resident_weights.h"
@@ -30,10 +29,10 @@ namespace longhaul {
 
 class ExpertCache final : public ExpertSource {
  public:
-  //   matched   the tensors of the description, or of packed weights; their files must outlive the
-  //   cache, as must pool matrices  by weight id: dtype and shape of one expert's
+  //   source    what experts are read from; must outlive the cache, as must pool
+  //   matrices  by weight id: codec and shape of one expert's
   static Result<std::unique_ptr<ExpertCache>> create(const Architecture& arch,
-                                                     MatchedTensors matched,
+                                                     const WeightSource& source,
                                                      std::span<const PackedMatrix> matrices,
                                                      const ExpertCacheLayout& layout,
                                                      ThreadPool& pool);
@@ -48,18 +47,16 @@ class ExpertCache final : public ExpertSource {
  private:
   // One matrix of each expert of a mixture.
   struct Part {
-    WeightSpec weight;
-    PackedMatrix packed;                  // without data
-    const TensorInfo* in_file = nullptr;  // of all experts, in a folder of packed weights
-    uint64_t offset = 0;                  // in a slot
+    WeightId weight = kNone;
+    PackedMatrix packed;  // without data
+    uint64_t offset = 0;  // in a slot
     int64_t rows_per_task = 0;
 
-    int64_t n_tasks() const { return ceil_div(weight.rows, rows_per_task); }
-    // Rows [row, row + n) of expert e in the file, from a panel's first on.
-    std::span<const std::byte> packed_rows(int64_t e, int64_t row, int64_t n) const;
+    int64_t n_tasks() const { return ceil_div(packed.n, rows_per_task); }
+    MatrixRows all_rows(int64_t e) const { return {weight, e, 0, packed.n}; }
   };
   struct StoredMixture {
-    int64_t first_expert = 0;  // in the numbering of all experts
+    int64_t first_expert = 0, n_experts = 0;  // in the numbering of all experts
     std::array<Part, 3> parts;
 
     int64_t n_tasks() const { return parts[0].n_tasks() + parts[1].n_tasks() + parts[2].n_tasks(); }
@@ -68,10 +65,7 @@ class ExpertCache final : public ExpertSource {
     int32_t mixture = kNone, part = kNone;
   };
 
-  void add_mixture(const Architecture& arch, const Mixture& mixture,
-                   std::span<const PackedMatrix> matrices);
-  StoredMatrix stored(const Part& part, int64_t e) const;
-  uint64_t read_bytes(const Part& part, int64_t e) const;
+  void add_mixture(const Mixture& mixture, std::span<const PackedMatrix> matrices);
   std::byte* slot_data(int32_t slot) const {
     return slots_.data() + static_cast<uint64_t>(slot) * layout_.slot_bytes;
   }
@@ -79,15 +73,12 @@ class ExpertCache final : public ExpertSource {
   void take_slots(const StoredMixture& mixture, std::span<const ExpertRows> missing);
   void bring(const StoredMixture& mixture, std::span<const ExpertRows> missing);
   void run_task(const StoredMixture& mixture, int64_t e, int64_t task, int thread);
-  // Rows of an expert's matrix into their place in `out`, which is that of all of it; whether that
-  // went well.
-  bool bring_rows(const Part& part, int64_t e, int64_t row, int64_t n, std::byte* out, int thread);
   void drop_stored(const StoredMixture& mixture, int64_t e) const;
   void count_use(const StoredMixture& mixture, std::span<const ExpertRows> used);
 
   ExpertCacheLayout layout_;
   ThreadPool* pool_ = nullptr;
-  MatchedTensors matched_;
+  const WeightSource* source_ = nullptr;
   std::vector<StoredMixture> mixtures_;
   std::vector<Place> places_;  // by weight id
   Buffer slots_, widened_;

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "checkpoint/loader.h"
+#include "checkpoint/match_tensors.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
@@ -62,7 +63,9 @@ class Loaded {
                                static_cast<uint64_t>(n_slots) * all.slot_bytes + all.widen_bytes);
       EXPECT_EQ(layout->n_slots, n_slots);
     }
-    auto weights = load_weights(arch_, std::move(*source), format, pool_, {}, layout);
+    auto matched = match_weights(arch_, std::move(*source));
+    EXPECT_TRUE(matched.ok()) << matched.error().text();
+    auto weights = load_weights(arch_, std::move(*matched), format, pool_, {}, layout);
     EXPECT_TRUE(weights.ok()) << weights.error().text();
     weights_ = std::move(*weights);
     mixtures_ = mixtures(arch_);
@@ -93,8 +96,8 @@ class Loaded {
 };
 
 TEST(ExpertCache, HoldsWhatTheLoaderWouldHavePacked) {
-  for (const WeightFormat format :
-       {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kQ8, WeightFormat::kQ4}) {
+  for (const WeightFormat& format :
+       {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat(kQ8Codec), WeightFormat(kQ4Codec)}) {
     Loaded resident(0, format), cached(kTopK, format);
     for (int64_t layer = 0; layer < kLayers; ++layer) {
       for (int32_t e = 0; e < kExperts; ++e) {
@@ -104,10 +107,8 @@ TEST(ExpertCache, HoldsWhatTheLoaderWouldHavePacked) {
                              found = cached.weights().expert(id, e);
           ASSERT_EQ(found.n, expected.n);
           ASSERT_EQ(found.k, expected.k);
-          ASSERT_EQ(found.dtype, expected.dtype);
-          ASSERT_EQ(
-              std::memcmp(found.data, expected.data, packed_bytes(found.dtype, found.n, found.k)),
-              0)
+          ASSERT_EQ(found.codec, expected.codec);
+          ASSERT_EQ(std::memcmp(found.data, expected.data, found.codec->bytes(found.n, found.k)), 0)
               << "layer " << layer << " expert " << e;
         }
       }

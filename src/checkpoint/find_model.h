@@ -6,28 +6,21 @@
 
 #include "arch/architecture.h"
 #include "base/errors.h"
-#include "base/json.h"
-#include "checkpoint/model_folder.h"
+#include "checkpoint/open_model.h"
 
 namespace longhaul {
-
-struct NamedConfig {
-  Json config;
-  std::string where;  // for messages
-  std::string name;   // for people
-};
 
 // Where weights are wanted: an error for the name of a bundled model, which has none. Whether there
 // is a checkpoint is for whoever opens it to say.
 Status refuse_bundled_name(const std::string& model);
 // overrides: fields of the config to change, FIELD=VALUE (formats/config_override.h).
-Result<NamedConfig> find_config(const std::string& model, std::span<const std::string> overrides);
+Result<ModelConfig> find_config(const std::string& model, std::span<const std::string> overrides);
 // By its config alone.
 Result<Architecture> find_architecture(const std::string& model, const ConfigRequest& request);
 
 struct NamedModel {
   Architecture arch;
-  KeptWeights weights;
+  FormatChoice formats;
 };
 // To be priced: of a folder that holds a checkpoint, as loading reads it; else by the config alone,
 // which tells of packed weights that they are, and bf16 is natural.

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstring>
 
-#include "checkpoint/match_tensors.h"
 #include "checkpoint/pack.h"
 #include "mechanisms/resident_weights.h"
 #include "tensor/float_at.h"
@@ -14,42 +13,40 @@ namespace {
 
 // One piece of packing: some rows of one matrix.
 struct PackTask {
-  StoredMatrix source;
-  int64_t first_row, n_rows;
-  DType packed;
-  std::byte* out;  // the matrix
+  MatrixRows rows;
+  int64_t cols;
+  const Codec* codec;
+  std::byte* out;
 };
 
-// tensors: that of the weight, or those of its experts.
-void add_tasks(std::span<const ScaledTensor> tensors, const WeightSpec& w, DType dtype,
-               std::byte* out, std::vector<PackTask>& tasks) {
+void add_tasks(WeightId id, const WeightSpec& w, const Codec& codec, std::byte* out,
+               std::vector<PackTask>& tasks) {
   const int64_t per_task = rows_per_task(w.cols, int64_t{1} << 20);
   for (int64_t e = 0; e < w.n_experts; ++e) {
-    const StoredMatrix matrix = stored_matrix(tensors, w, e);
     for (int64_t row = 0; row < w.rows; row += per_task)
-      tasks.push_back({matrix, row, std::min(per_task, w.rows - row), dtype, out});
-    out += packed_bytes(dtype, w.rows, w.cols);
+      tasks.push_back({{id, e, row, std::min(per_task, w.rows - row)},
+                       w.cols,
+                       &codec,
+                       out + codec.bytes(row, w.cols)});
+    out += codec.bytes(w.rows, w.cols);
   }
 }
 
 // Packs all, and lets go of the pages of what is packed. The first error in order of the tasks.
-Status run_tasks(const std::vector<PackTask>& tasks, ThreadPool& pool, uint64_t total_bytes,
-                 const LoadProgress& progress) {
+Status run_tasks(const WeightSource& source, const std::vector<PackTask>& tasks, ThreadPool& pool,
+                 uint64_t total_bytes, const LoadProgress& progress) {
   int64_t widest = 0;
-  for (const PackTask& t : tasks) widest = std::max(widest, t.source.cols);
+  for (const PackTask& t : tasks) widest = std::max(widest, t.cols);
   std::vector<std::vector<float>> widened(static_cast<size_t>(pool.n_threads()),
                                           std::vector<float>(static_cast<size_t>(kPanel * widest)));
   std::vector<Status> results(tasks.size());
   std::atomic<uint64_t> done{0};
   pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int thread) {
     const PackTask& t = tasks[static_cast<size_t>(task)];
-    const auto error = pack(t.source, t.first_row, t.n_rows, t.packed, t.out,
-                            widened[static_cast<size_t>(thread)].data());
-    if (!error.ok())
-      results[static_cast<size_t>(task)] =
-          in_context(fmt::format("tensor '{}'", t.source.tensor.weight->name), error.error());
-    t.source.tensor.weight->file->drop(t.source.bytes(t.first_row, t.n_rows));
-    const uint64_t now = done += packed_bytes(t.packed, t.n_rows, t.source.cols);
+    auto made = source.bring(t.rows, *t.codec, t.out, widened[static_cast<size_t>(thread)].data());
+    if (!made.ok()) results[static_cast<size_t>(task)] = made.take_error();
+    source.drop(t.rows);
+    const uint64_t now = done += t.codec->bytes(t.rows.n, t.cols);
     if (thread == 0 && progress) progress(now, total_bytes);
   });
   for (Status& result : results) LH_RETURN_IF_ERROR(std::move(result));
@@ -87,15 +84,14 @@ void LoadedWeights::rows_read(int64_t n_rows) {
 }
 
 Status LoadedWeights::check_files() const {
-  for (const auto& file : source.files()) LH_RETURN_IF_ERROR(file->check_size());
+  for (const auto& file : source->tensors().files()) LH_RETURN_IF_ERROR(file->check_size());
   return {};
 }
 
 namespace {
 
 // Fills in what is not packed: vectors are widened, tables stay where they are.
-Status load_others(const Architecture& arch, std::span<const ScaledTensor> tensors,
-                   LoadedWeights& model) {
+Status load_others(const Architecture& arch, LoadedWeights& model) {
   uint64_t bytes = 0;
   for (const WeightSpec& w : arch.weights) {
     if (w.is_f32()) bytes += resident_bytes(w, model.weights.format);
@@ -104,8 +100,8 @@ Status load_others(const Architecture& arch, std::span<const ScaledTensor> tenso
   auto* next = reinterpret_cast<float*>(model.vectors.data());
   for (size_t i = 0; i < arch.weights.size(); ++i) {
     const WeightSpec& w = arch.weights[i];
-    if (w.is_packed()) continue;
-    const TensorInfo& t = *tensors[static_cast<size_t>(w.tensor)].weight;
+    if (w.is_matrix()) continue;
+    const TensorInfo& t = model.source->tensor(static_cast<WeightId>(i));
     if (w.is_f32()) {
       load_vector(t, w, next);
       model.weights.vectors[i] = {next, static_cast<size_t>(w.n_elements())};
@@ -121,36 +117,36 @@ Status load_others(const Architecture& arch, std::span<const ScaledTensor> tenso
   return {};
 }
 
-bool is_streamed(const WeightSpec& w, bool stream_experts) {
-  return stream_experts && w.use == WeightUse::kExpert;
+// The matrices that are to be in memory: all but experts behind a cache.
+std::vector<WeightId> resident_matrices(const Architecture& arch, bool has_cache) {
+  std::vector<WeightId> ids;
+  for (size_t i = 0; i < arch.weights.size(); ++i) {
+    const WeightSpec& w = arch.weights[i];
+    if (w.is_matrix() && !(has_cache && w.use == WeightUse::kExpert))
+      ids.push_back(static_cast<WeightId>(i));
+  }
+  return ids;
 }
 
-// Packs all but the experts that are streamed.
-Status pack_matrices(const Architecture& arch, std::span<const ScaledTensor> tensors,
-                     bool stream_experts, ThreadPool& pool, const LoadProgress& progress,
-                     LoadedWeights& model) {
-  const WeightFormat format = model.weights.format;
-  const auto is_packed_now = [&](const WeightSpec& w) {
-    return w.is_packed() && !is_streamed(w, stream_experts);
-  };
+// Packs those whose panels stand in no file.
+Status pack_matrices(const Architecture& arch, std::span<const WeightId> resident, ThreadPool& pool,
+                     const LoadProgress& progress, LoadedWeights& model) {
+  const auto needs_packing = [&](WeightId id) { return model.source->panels(id).empty(); };
   uint64_t bytes = 0;
-  for (const WeightSpec& w : arch.weights) {
-    if (is_packed_now(w)) bytes += resident_bytes(w, format);
+  for (const WeightId id : resident) {
+    if (needs_packing(id)) bytes += resident_bytes(arch.weight(id), model.weights.format);
   }
   LH_TRY(model.packed, Buffer::allocate(bytes));
   std::vector<PackTask> tasks;
   std::byte* next = model.packed.data();
-  for (size_t i = 0; i < arch.weights.size(); ++i) {
-    const WeightSpec& w = arch.weights[i];
-    if (!w.is_packed()) continue;
-    const DType dtype = packed_dtype(w, format);
-    model.weights.matrices[i] = {is_packed_now(w) ? next : nullptr, dtype, w.rows, w.cols};
-    if (!is_packed_now(w)) continue;
-    add_tasks(tensors.subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors)), w,
-              dtype, next, tasks);
-    next += resident_bytes(w, format);
+  for (const WeightId id : resident) {
+    if (!needs_packing(id)) continue;
+    PackedMatrix& m = model.weights.matrices[static_cast<size_t>(id)];
+    m.data = next;
+    add_tasks(id, arch.weight(id), *m.codec, next, tasks);
+    next += resident_bytes(arch.weight(id), model.weights.format);
   }
-  return run_tasks(tasks, pool, bytes, progress);
+  return run_tasks(*model.source, tasks, pool, bytes, progress);
 }
 
 // Brings the pages of packed tensors in, some megabytes a task. The first error in order.
@@ -176,55 +172,55 @@ Status populate(std::span<const TensorInfo* const> packed, ThreadPool& pool, uin
   return {};
 }
 
-// Points the matrices into the files, all but the experts that are streamed.
-Status map_matrices(const Architecture& arch, std::span<const PackedTensor> packed,
-                    bool stream_experts, ThreadPool& pool, const LoadProgress& progress,
-                    LoadedWeights& model) {
+// Points the others into their files.
+Status map_matrices(std::span<const WeightId> resident, ThreadPool& pool,
+                    const LoadProgress& progress, LoadedWeights& model) {
   std::vector<const TensorInfo*> mapped;
-  for (size_t i = 0; i < arch.weights.size(); ++i) {
-    const WeightSpec& w = arch.weights[i];
-    if (!w.is_packed()) continue;
-    const bool is_mapped = !is_streamed(w, stream_experts);
-    const auto& [tensor, dtype] = packed[i];
-    model.weights.matrices[i] = {is_mapped ? tensor->bytes.data() : nullptr, dtype, w.rows, w.cols};
-    if (!is_mapped) continue;
-    mapped.push_back(tensor);
-    model.packed_in_files += tensor->bytes.size();
+  for (const WeightId id : resident) {
+    const std::span<const std::byte> panels = model.source->panels(id);
+    if (panels.empty()) continue;
+    model.weights.matrices[static_cast<size_t>(id)].data = panels.data();
+    mapped.push_back(&model.source->tensor(id));
+    model.packed_in_files += panels.size();
   }
   return populate(mapped, pool, model.packed_in_files, progress);
 }
 
+// Codecs and shapes, and nothing in them.
+Weights empty_weights(const Architecture& arch, const WeightFormat& format) {
+  const size_t n = arch.weights.size();
+  Weights weights{.format = format,
+                  .matrices = std::vector<PackedMatrix>(n),
+                  .vectors = std::vector<Vector>(n),
+                  .tables = std::vector<LookupTable>(n)};
+  for (size_t i = 0; i < n; ++i) {
+    const WeightSpec& w = arch.weights[i];
+    if (w.is_matrix()) weights.matrices[i] = {nullptr, &packed_codec(w, format), w.rows, w.cols};
+  }
+  return weights;
+}
+
 }  // namespace
 
-Result<std::unique_ptr<LoadedWeights>> load_weights(const Architecture& arch, TensorSource source,
-                                                    WeightFormat format, ThreadPool& pool,
-                                                    const LoadProgress& progress,
-                                                    const std::optional<ExpertCacheLayout>& experts,
-                                                    bool is_packed) {
+Result<std::unique_ptr<LoadedWeights>> load_weights(
+    const Architecture& arch, std::unique_ptr<WeightSource> source, const WeightFormat& format,
+    ThreadPool& pool, const LoadProgress& progress,
+    const std::optional<ExpertCacheLayout>& experts) {
   auto model = std::make_unique<LoadedWeights>();
   model->source = std::move(source);
-  LH_TRY(MatchedTensors matched,
-         match_tensors(arch, model->source, is_packed ? std::optional(format) : std::nullopt));
-  const size_t n = arch.weights.size();
-  model->weights = {.format = format,
-                    .matrices = std::vector<PackedMatrix>(n),
-                    .vectors = std::vector<Vector>(n),
-                    .tables = std::vector<LookupTable>(n)};
-  LH_RETURN_IF_ERROR(load_others(arch, matched.tensors, *model));
-  if (!is_packed)
-    LH_RETURN_IF_ERROR(
-        pack_matrices(arch, matched.tensors, experts.has_value(), pool, progress, *model));
+  model->weights = empty_weights(arch, format);
+  const std::vector<WeightId> resident = resident_matrices(arch, experts.has_value());
+  LH_RETURN_IF_ERROR(load_others(arch, *model));
+  LH_RETURN_IF_ERROR(pack_matrices(arch, resident, pool, progress, *model));
   // Pages around the edges of what was read, and those the kernel mapped ahead, are not needed
   // either; tables come back row by row.
-  for (const auto& file : model->source.files()) file->drop(file->bytes());
-  if (is_packed)
-    LH_RETURN_IF_ERROR(
-        map_matrices(arch, matched.packed, experts.has_value(), pool, progress, *model));
+  for (const auto& file : model->source->tensors().files()) file->drop(file->bytes());
+  LH_RETURN_IF_ERROR(map_matrices(resident, pool, progress, *model));
   LH_RETURN_IF_ERROR(model->check_files());
   if (progress) progress(1, 1);
   if (experts) {
     LH_TRY(model->experts,
-           ExpertCache::create(arch, std::move(matched), model->weights.matrices, *experts, pool));
+           ExpertCache::create(arch, *model->source, model->weights.matrices, *experts, pool));
     model->weights.experts = model->experts.get();
   }
   return model;

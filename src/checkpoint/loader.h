@@ -9,7 +9,7 @@
 #include "base/buffer.h"
 #include "base/thread_pool.h"
 #include "checkpoint/expert_cache.h"
-#include "formats/tensor_source.h"
+#include "checkpoint/weight_source.h"
 #include "mechanisms/env.h"
 
 namespace longhaul {
@@ -20,7 +20,7 @@ namespace longhaul {
 // itself.
 struct LoadedWeights {
   Weights weights;
-  TensorSource source;
+  std::unique_ptr<WeightSource> source;
   Buffer packed;
   Buffer vectors;
   std::unique_ptr<ExpertCache> experts;  // null: they are packed
@@ -45,13 +45,14 @@ struct LoadedWeights {
 
 using LoadProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
-// Finds the tensor for every weight (match_tensors.h), and packs; or, where they are packed
-// already, takes them where they are mapped and brings their pages in.
-//   experts    given: they stay in the files behind such a cache, and pool must outlive it
-//   is_packed  the files hold the weights packed in this format (packed_folder.h)
+// Packs the weights of a source; or, where they are packed already, takes them where they are
+// mapped and brings their pages in.
+//   source   matched with the description (match_tensors.h)
+//   format   one of source->formats()
+//   experts  given: they stay in the files behind such a cache, and pool must outlive it
 Result<std::unique_ptr<LoadedWeights>> load_weights(
-    const Architecture& arch, TensorSource source, WeightFormat format, ThreadPool& pool,
-    const LoadProgress& progress, const std::optional<ExpertCacheLayout>& experts = {},
-    bool is_packed = false);
+    const Architecture& arch, std::unique_ptr<WeightSource> source, const WeightFormat& format,
+    ThreadPool& pool, const LoadProgress& progress,
+    const std::optional<ExpertCacheLayout>& experts = {});
 
 }  // namespace longhaul

@@ -1,6 +1,7 @@
 // Which checkpoints fit a description, and what is said about those that do not.
 
 #include "checkpoint/loader.h"
+#include "checkpoint/match_tensors.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -72,7 +73,8 @@ Result<std::unique_ptr<LoadedWeights>> load(Architecture arch, const Decls& decl
   EXPECT_TRUE(source.ok()) << source.error().text();
   settle_shared_tensors(arch, *source);
   ThreadPool pool(1);
-  return load_weights(arch, std::move(*source), format, pool, {});
+  LH_TRY(auto matched, match_weights(arch, std::move(*source)));
+  return load_weights(arch, std::move(matched), format, pool, {});
 }
 
 void expect_loads(const Architecture& arch, const Decls& decls) {

@@ -4,9 +4,11 @@
 #include <unordered_set>
 
 #include "base/printable.h"
-#include "checkpoint/pack.h"
 #include "checkpoint/packed_folder.h"
+#include "checkpoint/packed_weights.h"
+#include "checkpoint/stored_weights.h"
 #include "checkpoint/tensor_names.h"
+#include "kernels/codecs/codecs.h"
 #include "mechanisms/resident_weights.h"
 #include "tensor/float_at.h"
 
@@ -40,21 +42,28 @@ bool is_derived_buffer(std::string_view name) {
       });
 }
 
+struct Matched {
+  // by index of the description's tensors; empty where panels stand in for the tensor
+  std::vector<ScaledTensor> tensors;
+  // by weight id: the matrices of a packed folder
+  std::vector<PackedWeights::Item> panels;
+};
+
 class TensorMatcher {
  public:
   TensorMatcher(const Architecture& arch, const TensorSource& source,
-                std::optional<WeightFormat> packed)
+                const std::optional<WeightFormat>& packed)
       : arch_(arch), source_(source), packed_(packed), names_(arch, source) {}
 
-  Result<MatchedTensors> match() {
-    MatchedTensors found{std::vector<ScaledTensor>(arch_.tensors.size()),
-                         std::vector<PackedTensor>(arch_.weights.size())};
+  Result<Matched> match() {
+    Matched found{std::vector<ScaledTensor>(arch_.tensors.size()),
+                  std::vector<PackedWeights::Item>(arch_.weights.size())};
     const std::vector<std::optional<WeightUse>> uses = uses_of_tensors();
     for (size_t i = 0; i < uses.size(); ++i) {
       if (uses[i]) found.tensors[i] = match_one(arch_.tensors[i], *uses[i]);
     }
     for (size_t i = 0; packed_ && i < arch_.weights.size(); ++i) {
-      if (arch_.weights[i].is_packed()) found.packed[i] = match_packed(arch_.weights[i]);
+      if (arch_.weights[i].is_matrix()) found.panels[i] = match_packed(arch_.weights[i]);
     }
     for (const TensorInfo& t : source_.all()) {
       // What an index leaves out need not be part of the model.
@@ -82,7 +91,7 @@ class TensorMatcher {
     for (const WeightSpec& w : arch_.weights) {
       // A table is read as it stands in the file, whatever else the tensor serves as.
       const bool is_table = uses[static_cast<size_t>(w.tensor)] == WeightUse::kLookup;
-      if (!is_table && (!packed_ || !w.is_packed()))
+      if (!is_table && (!packed_ || !w.is_matrix()))
         std::fill_n(uses.begin() + w.tensor, w.n_tensors, w.use);
     }
     return uses;
@@ -129,24 +138,24 @@ class TensorMatcher {
     return {t};
   }
 
-  // The first type in which the weight is there. Were it there in two, the other would be
+  // The first codec in which the weight is there. Were it there in two, the other would be
   // unclaimed.
-  PackedTensor find_packed(const WeightSpec& w) const {
-    for (const DType dtype : possible_dtypes(w, *packed_)) {
+  std::pair<const TensorInfo*, const Codec*> find_packed(const WeightSpec& w) const {
+    for (const Codec* codec : possible_codecs(w, *packed_)) {
       const TensorInfo* t =
-          names_.find(arch_.tensors[static_cast<size_t>(w.tensor)], packed_suffix(w, dtype));
-      if (t != nullptr) return {t, dtype};
+          names_.find(arch_.tensors[static_cast<size_t>(w.tensor)], packed_suffix(w, *codec));
+      if (t != nullptr) return {t, codec};
     }
-    return {nullptr, packed_dtype(w, *packed_)};
+    return {nullptr, &packed_codec(w, *packed_)};
   }
 
-  PackedTensor match_packed(const WeightSpec& w) {
-    const auto [t, dtype] = find_packed(w);
-    const std::vector<int64_t> shape = packed_shape(w, dtype);
+  PackedWeights::Item match_packed(const WeightSpec& w) {
+    const auto [t, codec] = find_packed(w);
+    const std::vector<int64_t> shape = packed_shape(w, *codec);
     if (t == nullptr) {
       const TensorSpec& spec = arch_.tensors[static_cast<size_t>(w.tensor)];
       problems_.push_back(fmt::format("missing tensor '{}{}' {}", names_.full_name(spec),
-                                      packed_suffix(w, dtype), shape_text(shape)));
+                                      packed_suffix(w, *codec), shape_text(shape)));
       return {};
     }
     claimed_.insert(t->name);
@@ -158,7 +167,7 @@ class TensorMatcher {
       problems_.push_back(fmt::format("tensor '{}' does not begin at a multiple of {} bytes",
                                       t->name, kPackedAlignment));
     }
-    return {t, dtype};
+    return {t, codec, w.rows, w.cols};
   }
 
   bool is_ignored(const std::string& name) const {
@@ -171,49 +180,82 @@ class TensorMatcher {
 
   const Architecture& arch_;
   const TensorSource& source_;
-  std::optional<WeightFormat> packed_;
+  const std::optional<WeightFormat>& packed_;
   TensorNames names_;
   std::unordered_set<std::string> claimed_;
   std::vector<std::string> problems_;
   bool has_unclaimed_ = false;
 };
 
+std::span<const ScaledTensor> tensors_of(const Matched& matched, const WeightSpec& w) {
+  return std::span(matched.tensors)
+      .subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors));
+}
+
+// Of several tensors that are not stored alike: what all of them are widened to.
+const Codec& common_codec(std::span<const ScaledTensor> tensors) {
+  const Codec& first = stored_codec(tensors.front());
+  const bool alike = std::all_of(tensors.begin(), tensors.end(),
+                                 [&](const ScaledTensor& t) { return &stored_codec(t) == &first; });
+  return alike ? first : kBf16Codec;
+}
+
+bool is_rounded(const WeightSpec& w) {
+  return w.use == WeightUse::kMatrix || w.use == WeightUse::kExpert;
+}
+
+// In a folder that is packed in one format matrices tell nothing of what they were made from.
+std::shared_ptr<const StoredTypes> types_of(const Architecture& arch, const Matched& matched,
+                                            const std::optional<WeightFormat>& packed) {
+  StoredTypes types;
+  for (size_t i = 0; i < arch.weights.size(); ++i) {
+    const WeightSpec& w = arch.weights[i];
+    if (w.origin == kNone) continue;
+    const auto at = static_cast<size_t>(w.origin);
+    if (types.weights.size() <= at) types.weights.resize(at + 1);
+    StoredTypes::Of& of = types.weights[at];
+    if (w.is_table()) of.elements = tensors_of(matched, w).front().weight->dtype;
+    if (is_rounded(w) && !packed) of.codec = &common_codec(tensors_of(matched, w));
+    if (is_rounded(w) && packed == WeightFormat::kReleased) of.codec = matched.panels[i].codec;
+  }
+  return std::make_shared<const StoredTypes>(std::move(types));
+}
+
+WeightFormat natural_format(const Architecture& arch, const Matched& matched) {
+  const bool has_scales =
+      std::any_of(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
+        return is_rounded(w) && tensors_of(matched, w).front().scales != nullptr;
+      });
+  if (has_scales) return WeightFormat::kReleased;
+  return stored_codec(tensors_of(matched, arch.weight(arch.head.matrix)).front());
+}
+
+std::vector<PackedWeights::Item> items_of(const Architecture& arch, Matched matched) {
+  std::vector<PackedWeights::Item> items = std::move(matched.panels);
+  for (size_t i = 0; i < items.size(); ++i) {
+    const WeightSpec& w = arch.weights[i];
+    if (!w.is_matrix()) items[i].tensor = matched.tensors[static_cast<size_t>(w.tensor)].weight;
+  }
+  return items;
+}
+
 }  // namespace
 
-Result<MatchedTensors> match_tensors(const Architecture& arch, const TensorSource& source,
-                                     std::optional<WeightFormat> packed) {
-  return TensorMatcher(arch, source, packed).match();
-}
-
-// Whether the weight's tensors have scales.
-static bool note_stored_type(WeightSpec& w, std::span<const ScaledTensor> own) {
-  w.released = stored_dtype(own.front());
-  const bool alike = std::all_of(
-      own.begin(), own.end(), [&](const ScaledTensor& t) { return stored_dtype(t) == w.released; });
-  if (!alike) w.released = DType::kBF16;
-  if (own.front().scales == nullptr) return false;
-  w.released_scales = own.front().scales->dtype;
-  return true;
-}
-
-Result<WeightFormat> note_stored_types(Architecture& arch, const TensorSource& source,
-                                       std::optional<WeightFormat> packed) {
-  LH_TRY(const MatchedTensors matched, match_tensors(arch, source, packed));
-  const auto tensors_of = [&](const WeightSpec& w) {
-    return std::span(matched.tensors)
-        .subspan(static_cast<size_t>(w.tensor), static_cast<size_t>(w.n_tensors));
-  };
-  bool has_scales = false;
-  for (size_t i = 0; i < arch.weights.size(); ++i) {
-    WeightSpec& w = arch.weights[i];
-    if (w.is_table()) w.released = tensors_of(w).front().weight->dtype;
-    const bool is_matrix = w.use == WeightUse::kMatrix || w.use == WeightUse::kExpert;
-    if (is_matrix && !packed) has_scales |= note_stored_type(w, tensors_of(w));
-    if (is_matrix && packed == WeightFormat::kReleased) w.released = matched.packed[i].dtype;
+Result<std::unique_ptr<WeightSource>> match_weights(const Architecture& arch, TensorSource tensors,
+                                                    const std::optional<WeightFormat>& packed) {
+  LH_TRY(Matched matched, TensorMatcher(arch, tensors, packed).match());
+  const auto types = types_of(arch, matched, packed);
+  std::unique_ptr<WeightSource> source;
+  if (packed) {
+    source =
+        std::make_unique<PackedWeights>(std::move(tensors), FormatChoice{packed->over(types), true},
+                                        items_of(arch, std::move(matched)));
+  } else {
+    const FormatChoice formats{natural_format(arch, matched).over(types)};
+    source = std::make_unique<StoredWeights>(std::move(tensors), formats, arch.weights,
+                                             std::move(matched.tensors));
   }
-  if (packed) return *packed;
-  if (has_scales) return WeightFormat::kReleased;
-  return plain_format(stored_dtype(tensors_of(arch.weight(arch.head.matrix)).front()));
+  return source;
 }
 
 }  // namespace longhaul

@@ -27,69 +27,35 @@ StoredMatrix stored_matrix(std::span<const ScaledTensor> tensors, const WeightSp
           w.first_row + (is_stack ? e * w.expert_stride : 0), w.rows, w.cols};
 }
 
-DType stored_dtype(const ScaledTensor& t) {
-  const DType d = t.weight->dtype;
-  if (t.scales == nullptr) return d == DType::kBF16 ? DType::kBF16 : DType::kF32;
-  if (d == DType::kF8E4M3) return d;
-  return t.scales->dtype == DType::kF8E8M0 ? DType::kF4 : DType::kBF16;
+static StoredAs stored_as(const ScaledTensor& t) {
+  return {t.weight->dtype, t.scales == nullptr ? std::nullopt : std::optional(t.scales->dtype)};
 }
 
-// E4M3 as stored, the rows of one row of blocks at a time: their scales are gathered in `scales`,
-// [ceil(cols / 128)].
-static Status pack_e4m3(const StoredMatrix& m, int64_t first, int64_t n, std::byte* out,
-                        float* scales) {
-  const int64_t per_row = blocks_of(m.cols),
-                panel_bytes = PackedMatrix{nullptr, DType::kF8E4M3, 0, m.cols}.panel_bytes();
-  for (const int64_t end = first + n; first < end;) {
-    const int64_t in_block = (m.first_row + first) % kQuantBlock,
-                  rows = std::min(kQuantBlock - in_block, end - first);
-    for (int64_t i = 0; i < per_row; ++i)
-      scales[i] = scale_at(*m.tensor.scales, (m.first_row + first) / kQuantBlock * per_row + i);
-    const Status status =
-        pack_f8_rows(m.bytes(first, rows).data(), {scales, static_cast<size_t>(per_row)}, 0, rows,
-                     m.cols, out + first / kPanel * panel_bytes);
-    if (!status.ok())
-      return in_context(fmt::format("from row {} on", m.first_row + first), status.error());
-    first += rows;
-  }
-  return {};
+const Codec& stored_codec(const ScaledTensor& t) {
+  const Codec* keeping = codec_that_keeps(stored_as(t));
+  return keeping == nullptr ? kBf16Codec : *keeping;
 }
 
-static Status pack_e2m1(const StoredMatrix& m, int64_t first, int64_t n, std::byte* out) {
-  const int64_t per_row = m.cols / kQuantGroup;
-  return pack_f4_rows(m.bytes(first, n).data(),
-                      m.tensor.scales->bytes.data() + (m.first_row + first) * per_row, first, n,
-                      m.cols, out);
+static SourceRows source_rows(const StoredMatrix& m, int64_t first, int64_t n) {
+  return {.data = m.bytes(first, n).data(),
+          .type = stored_as(m.tensor),
+          .scales = m.tensor.scales == nullptr ? nullptr : m.tensor.scales->bytes.data(),
+          .first_row = m.first_row + first};
 }
 
-static Result<QuantError> pack_plain(const void* rows, DType dtype, int64_t first, int64_t n,
-                                     int64_t cols, DType packed, std::byte* out) {
-  if (packed == DType::kQ8 || packed == DType::kQ4)
-    return quantise_rows(rows, dtype, first, n, cols, packed, out);
-  pack_rows(rows, dtype, first, n, cols, packed, out);
-  return QuantError{};
-}
-
-Result<QuantError> pack(const StoredMatrix& m, int64_t first, int64_t n, DType packed,
+Result<QuantError> pack(const StoredMatrix& m, int64_t first, int64_t n, const Codec& codec,
                         std::byte* out, float* widened) {
-  if (packed == DType::kF8E4M3) {
-    LH_RETURN_IF_ERROR(pack_e4m3(m, first, n, out, widened));
-    return QuantError{};
-  }
-  if (packed == DType::kF4) {
-    LH_RETURN_IF_ERROR(pack_e2m1(m, first, n, out));
-    return QuantError{};
-  }
-  if (m.tensor.scales == nullptr)
-    return pack_plain(m.bytes(first, n).data(), m.tensor.weight->dtype, first, n, m.cols, packed,
-                      out);
+  const bool is_kept = codec.keeps != nullptr && codec.keeps(stored_as(m.tensor));
+  if (m.tensor.scales == nullptr || is_kept)
+    return codec.pack(source_rows(m, first, n), n, m.cols, out);
   // A panel at a time: the widened rows stay in cache until they are packed.
   QuantError error;
-  for (const int64_t end = first + n; first < end; first += kPanel) {
-    const int64_t rows = std::min(kPanel, end - first);
-    decode_rows(m.tensor, m.first_row + first, rows, m.cols, widened);
+  for (int64_t done = 0; done < n; done += kPanel) {
+    const int64_t row = m.first_row + first + done, rows = std::min(kPanel, n - done);
+    decode_rows(m.tensor, row, rows, m.cols, widened);
+    const SourceRows source{.data = reinterpret_cast<const std::byte*>(widened), .first_row = row};
     LH_TRY(const QuantError panel,
-           pack_plain(widened, DType::kF32, first, rows, m.cols, packed, out));
+           codec.pack(source, rows, m.cols, out + codec.bytes(done, m.cols)));
     error += panel;
   }
   return error;

@@ -6,7 +6,7 @@
 
 #include "arch/weights.h"
 #include "formats/scaled_tensor.h"
-#include "kernels/codecs/quantise.h"
+#include "kernels/codecs/codecs.h"
 
 namespace longhaul {
 
@@ -27,18 +27,17 @@ struct StoredMatrix {
 StoredMatrix stored_matrix(std::span<const ScaledTensor> tensors, const WeightSpec& weight,
                            int64_t e);
 
-// Packs rows [first, first + n) of the matrix into their place in `out`, which is that of the whole
-// packed matrix. first is a multiple of kPanel. Weights in E4M3 and MXFP4 go into panels of their
-// own kind as they are, or are widened like all others; kQ8 and kQ4 are rounded.
+// Packs rows [first, first + n) of the matrix into `out`, where the first one's panel begins. first
+// is a multiple of kPanel. Codes go into a codec that keeps them as they are;
+// into any other they are widened first.
 //   widened  scratch [kPanel, cols], used where the tensor has scales
-// The error that rounding to kQ8 or kQ4 made, 0 otherwise. kCorruptFile where a weight or a scale
-// is no number.
-Result<QuantError> pack(const StoredMatrix& matrix, int64_t first, int64_t n, DType packed,
+// The error that rounding made, 0 where there was none. kCorruptFile where a weight or a scale is
+// no number.
+Result<QuantError> pack(const StoredMatrix& matrix, int64_t first, int64_t n, const Codec& codec,
                         std::byte* out, float* widened);
 
-// What a matrix is stored in, as packed_dtype takes it: kF8E4M3, kF4 (with E8M0 scales), kBF16, or
-// kF32 for whatever else there is.
-DType stored_dtype(const ScaledTensor& tensor);
+// What keeps a matrix as it is stored; bf16 where nothing does.
+const Codec& stored_codec(const ScaledTensor& tensor);
 
 // How many rows of a matrix with so many columns hold about so many elements: whole panels.
 int64_t rows_per_task(int64_t cols, int64_t n_elements);

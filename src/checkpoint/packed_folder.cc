@@ -4,7 +4,8 @@
 #include <charconv>
 
 #include "base/printable.h"
-#include "kernels/codecs/panels.h"
+#include "kernels/codecs/codecs.h"
+#include "kernels/codecs/quant_blocks.h"
 #include "mechanisms/resident_weights.h"
 
 namespace longhaul {
@@ -13,28 +14,6 @@ namespace {
 constexpr const char* kMethod = "longhaul";
 // of the panels' insides (quant_blocks.h, panels.h) and the names here
 constexpr int64_t kLayoutVersion = 2;
-
-struct Kind {
-  DType dtype;
-  std::string_view name;
-};
-constexpr std::array kKinds = {Kind{DType::kF32, "f32"},        Kind{DType::kBF16, "bf16"},
-                               Kind{DType::kQ8, "q8"},          Kind{DType::kQ4, "q4"},
-                               Kind{DType::kF8E4M3, "f8_e4m3"}, Kind{DType::kF4, "mxfp4"}};
-
-std::string_view kind_name(DType dtype) {
-  for (const Kind& kind : kKinds) {
-    if (kind.dtype == dtype) return kind.name;
-  }
-  return to_string(dtype);
-}
-
-bool is_kind(std::string_view name) {
-  for (const Kind& kind : kKinds) {
-    if (kind.name == name) return true;
-  }
-  return false;
-}
 
 struct BlockFact {
   const char* key;
@@ -62,27 +41,25 @@ std::optional<std::vector<int64_t>> parse_extent(std::string_view text) {
 
 }  // namespace
 
-std::string packed_suffix(const WeightSpec& w, DType packed) {
-  return fmt::format(".{}.{}-{}x{}", kind_name(packed), w.first_row, w.first_row + w.rows, w.cols);
+std::string packed_suffix(const WeightSpec& w, const Codec& codec) {
+  return fmt::format(".{}.{}-{}x{}", codec.suffix, w.first_row, w.first_row + w.rows, w.cols);
 }
 
-std::vector<int64_t> packed_shape(const WeightSpec& w, DType packed) {
-  return {w.n_experts, ceil_div(w.rows, kPanel),
-          PackedMatrix{nullptr, packed, w.rows, w.cols}.panel_bytes()};
+std::vector<int64_t> packed_shape(const WeightSpec& w, const Codec& codec) {
+  return {w.n_experts, ceil_div(w.rows, kPanel), codec.layout.panel_bytes(w.cols)};
 }
 
-std::vector<DType> possible_dtypes(const WeightSpec& w, WeightFormat format) {
-  if (format != WeightFormat::kReleased) return {packed_dtype(w, format)};
-  std::vector<DType> possible;
-  for (const DType stored : {DType::kF32, DType::kBF16, DType::kF8E4M3, DType::kF4}) {
-    WeightSpec as_stored = w;
-    as_stored.released = stored;
-    if (packed_dtype(as_stored, format) == stored) possible.push_back(stored);
+std::vector<const Codec*> possible_codecs(const WeightSpec& w, const WeightFormat& format) {
+  if (format != WeightFormat::kReleased || w.use == WeightUse::kFine)
+    return {&packed_codec(w, format)};
+  std::vector<const Codec*> possible;
+  for (const Codec* codec : codecs()) {
+    if (codec->keeps != nullptr && &kept_codec(w, *codec) == codec) possible.push_back(codec);
   }
   return possible;
 }
 
-Json packed_config(WeightFormat format) {
+Json packed_config(const WeightFormat& format) {
   Json config = Json::object({{"quant_method", kMethod}, {"format", option_name(format)}});
   for (const BlockFact& fact : kFacts) config.set(fact.key, fact.value);
   return config;
@@ -126,8 +103,9 @@ std::map<std::string, std::vector<int64_t>, std::less<>> packed_origins(
     const size_t kind_at = t.name.rfind('.', extent_at - 1);
     if (kind_at == std::string::npos) continue;
     const auto shape = parse_extent(std::string_view(t.name).substr(extent_at + 1));
-    if (!shape || !is_kind(std::string_view(t.name).substr(kind_at + 1, extent_at - kind_at - 1)))
-      continue;
+    const std::string_view kind =
+        std::string_view(t.name).substr(kind_at + 1, extent_at - kind_at - 1);
+    if (!shape || codec_of_suffix(kind) == nullptr) continue;
     auto& origin = origins[t.name.substr(0, kind_at)];
     if (origin.empty() || origin.front() < shape->front()) origin = *shape;
   }

@@ -19,20 +19,20 @@
 #include "base/errors.h"
 #include "base/json.h"
 #include "formats/tensor_source.h"
-#include "tensor/weight_format.h"
+#include "mechanisms/weight_format.h"
 
 namespace longhaul {
 
 inline constexpr uint64_t kPackedAlignment = 64;  // of a packed tensor, in its file and in memory
 
-std::string packed_suffix(const WeightSpec& weight, DType packed);
-std::vector<int64_t> packed_shape(const WeightSpec& weight, DType packed);
-// The types in which a folder of this format may hold a weight: one, or where each is in the type
-// of its checkpoint those that a checkpoint may have.
-std::vector<DType> possible_dtypes(const WeightSpec& weight, WeightFormat format);
+std::string packed_suffix(const WeightSpec& weight, const Codec& codec);
+std::vector<int64_t> packed_shape(const WeightSpec& weight, const Codec& codec);
+// The codecs in which a folder of this format may hold a weight: one, or where each is as its
+// checkpoint held it those that keep what a checkpoint may hold.
+std::vector<const Codec*> possible_codecs(const WeightSpec& weight, const WeightFormat& format);
 
 // The quantization_config of such a folder.
-Json packed_config(WeightFormat format);
+Json packed_config(const WeightFormat& format);
 // Takes it out of a config that has one and gives the format; nothing, and the config as it was,
 // where it is that of someone else or absent. Another version or block layout than this program's
 // is an error.

@@ -2,19 +2,14 @@
 // memory, whatever its size.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <map>
 #include <unordered_set>
 
-#include "base/atomic_file.h"
 #include "base/atomic_folder.h"
-#include "base/mapped_file.h"
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "checkpoint/compute_dtype.h"
-#include "checkpoint/loader.h"
-#include "checkpoint/match_tensors.h"
-#include "checkpoint/model_folder.h"
+#include "checkpoint/open_model.h"
 #include "checkpoint/pack.h"
 #include "checkpoint/packed_folder.h"
 #include "formats/safetensors_writer.h"
@@ -25,35 +20,35 @@
 namespace longhaul {
 namespace {
 
-namespace fs = std::filesystem;
-
 // A tensor of the new folder: a packed weight, or one that is copied.
 struct Item {
   TensorDecl decl;
+  const TensorInfo* source = nullptr;  // the first where several are packed into one
+  WeightId id = kNone;
   const WeightSpec* weight = nullptr;  // null: copied
-  DType packed = DType::kF32;
-  std::vector<ScaledTensor> sources;
-  QuantError error;
+  const Codec* codec = nullptr;
+  QuantError error = {};
 };
 
 // Packed weights first: all of them are whole multiples of 64 bytes, so each begins at one.
-std::vector<Item> list_items(const Architecture& arch, const MatchedTensors& matched,
-                             WeightFormat format) {
+std::vector<Item> list_items(const Architecture& arch, const WeightSource& source,
+                             const WeightFormat& format) {
   std::vector<Item> items, copied;
   std::unordered_set<std::string> names;
-  for (const WeightSpec& w : arch.weights) {
-    const auto begin = matched.tensors.begin() + w.tensor;
-    const TensorInfo& first = *begin->weight;
-    if (w.is_packed()) {
-      const DType packed = packed_dtype(w, format);
-      Item item{
-          .decl = {first.name + packed_suffix(w, packed), DType::kU8, packed_shape(w, packed)},
-          .weight = &w,
-          .packed = packed,
-          .sources = {begin, begin + w.n_tensors}};
+  for (size_t i = 0; i < arch.weights.size(); ++i) {
+    const WeightSpec& w = arch.weights[i];
+    const auto id = static_cast<WeightId>(i);
+    const TensorInfo& first = source.tensor(id);
+    if (w.is_matrix()) {
+      const Codec& codec = packed_codec(w, format);
+      Item item{.decl = {first.name + packed_suffix(w, codec), DType::kU8, packed_shape(w, codec)},
+                .source = &first,
+                .id = id,
+                .weight = &w,
+                .codec = &codec};
       if (names.insert(item.decl.name).second) items.push_back(std::move(item));
     } else if (names.insert(first.name).second) {
-      copied.push_back({.decl = {first.name, first.dtype, first.shape}, .sources = {*begin}});
+      copied.push_back({.decl = {first.name, first.dtype, first.shape}, .source = &first});
     }
   }
   std::move(copied.begin(), copied.end(), std::back_inserter(items));
@@ -64,8 +59,8 @@ using OnBytes = std::function<void(uint64_t written)>;
 
 class ItemWriter {
  public:
-  ItemWriter(CheckpointWriter& out, ThreadPool& pool, OnBytes on_bytes)
-      : out_(out), pool_(pool), on_bytes_(std::move(on_bytes)) {}
+  ItemWriter(const WeightSource& source, CheckpointWriter& out, ThreadPool& pool, OnBytes on_bytes)
+      : source_(source), out_(out), pool_(pool), on_bytes_(std::move(on_bytes)) {}
 
   Status write(Item& item) {
     return item.weight != nullptr ? write_packed(item) : write_copy(item);
@@ -73,7 +68,7 @@ class ItemWriter {
 
  private:
   struct Piece {
-    StoredMatrix rows;
+    MatrixRows rows;
     uint64_t offset, bytes;  // in the buffer
   };
 
@@ -83,11 +78,10 @@ class ItemWriter {
     std::vector<Piece> pieces;
     uint64_t filled = 0;
     for (int64_t e = 0; e < w.n_experts; ++e) {
-      const StoredMatrix matrix = stored_matrix(item.sources, w, e);
       for (int64_t row = 0; row < w.rows; row += per_piece) {
         const int64_t n = std::min(per_piece, w.rows - row);
-        const uint64_t bytes = packed_bytes(item.packed, n, w.cols);
-        pieces.push_back({{matrix.tensor, matrix.first_row + row, n, w.cols}, filled, bytes});
+        const uint64_t bytes = item.codec->bytes(n, w.cols);
+        pieces.push_back({{item.id, e, row, n}, filled, bytes});
         filled += bytes;
         if (filled < kBufferBytes) continue;
         LH_RETURN_IF_ERROR(write_pieces(item, pieces, filled));
@@ -107,15 +101,13 @@ class ItemWriter {
     pool_.run(static_cast<int64_t>(pieces.size()), [&](int64_t i, int thread) {
       const Piece& p = pieces[static_cast<size_t>(i)];
       results[static_cast<size_t>(i)] =
-          pack(p.rows, 0, p.rows.rows, item.packed, buffer_.data() + p.offset,
-               widened[static_cast<size_t>(thread)].data());
-      p.rows.tensor.weight->file->drop(p.rows.bytes());
+          source_.bring(p.rows, *item.codec, buffer_.data() + p.offset,
+                        widened[static_cast<size_t>(thread)].data());
+      source_.drop(p.rows);
     });
-    for (size_t i = 0; i < pieces.size(); ++i) {
-      if (!results[i].ok())
-        return in_context(fmt::format("tensor '{}'", pieces[i].rows.tensor.weight->name),
-                          results[i].error());
-      item.error += *results[i];
+    for (const Result<QuantError>& made : results) {
+      if (!made.ok()) return made.error();
+      item.error += *made;
     }
     LH_RETURN_IF_ERROR(out_.write(item.decl.name, buffer_));
     on_bytes_(bytes);
@@ -123,7 +115,7 @@ class ItemWriter {
   }
 
   Status write_copy(const Item& item) {
-    const TensorInfo& t = *item.sources.front().weight;
+    const TensorInfo& t = *item.source;
     for (uint64_t at = 0; at < t.bytes.size(); at += kBufferBytes) {
       const auto piece = t.bytes.subspan(at, std::min(kBufferBytes, t.bytes.size() - at));
       LH_RETURN_IF_ERROR(out_.write(item.decl.name, piece));
@@ -134,41 +126,12 @@ class ItemWriter {
   }
 
   static constexpr uint64_t kBufferBytes = uint64_t{32} << 20;
+  const WeightSource& source_;
   CheckpointWriter& out_;
   ThreadPool& pool_;
   OnBytes on_bytes_;
   std::vector<std::byte> buffer_;
 };
-
-Status copy_text(const fs::path& from, const fs::path& to) {
-  LH_TRY(const MappedFile text, MappedFile::open(from.string()));
-  LH_TRY(AtomicFile copy, AtomicFile::create(to.string()));
-  LH_RETURN_IF_ERROR(copy.write(text.bytes()));
-  return copy.commit();
-}
-
-// Tokenizer, templates and defaults; what is not there is not missed.
-Status copy_texts(const fs::path& from, const fs::path& to) {
-  std::error_code ignored;
-  std::vector<fs::path> files = {"tokenizer.json", "tokenizer_config.json",
-                                 "generation_config.json", "special_tokens_map.json",
-                                 "processor_config.json"};
-  for (const fs::path& folder :
-       {fs::path(), fs::path("encoding"), fs::path("additional_chat_templates")}) {
-    for (fs::directory_iterator it(from / folder, ignored), end; !ignored && it != end;
-         it.increment(ignored)) {
-      const fs::path name = it->path().filename();
-      if (!folder.empty() || name.string().starts_with("chat_template."))
-        files.push_back(folder / name);
-    }
-  }
-  for (const fs::path& file : files) {
-    if (!fs::is_regular_file(from / file, ignored)) continue;
-    fs::create_directories((to / file).parent_path(), ignored);
-    LH_RETURN_IF_ERROR(copy_text(from / file, to / file));
-  }
-  return {};
-}
 
 // The name of a tensor with '*' for the numbers of layers and experts.
 std::string kind_of(const std::string& name) {
@@ -197,17 +160,16 @@ struct KindRow {
 };
 
 uint64_t bytes_of(const Item& item) {
-  if (item.weight == nullptr) return item.sources.front().weight->bytes.size();
+  if (item.weight == nullptr) return item.source->bytes.size();
   return static_cast<uint64_t>(item.weight->n_experts) *
-         packed_bytes(item.packed, item.weight->rows, item.weight->cols);
+         item.codec->bytes(item.weight->rows, item.weight->cols);
 }
 
 std::vector<KindRow> rows_of(std::span<const Item> items) {
   std::vector<KindRow> rows;
   for (const Item& item : items) {
     if (item.weight == nullptr) continue;
-    const std::string kind = kind_of(item.sources.front().weight->name),
-                      format = to_string(item.packed);
+    const std::string kind = kind_of(item.source->name), format = item.codec->name;
     auto it = std::find_if(rows.begin(), rows.end(), [&](const KindRow& row) {
       return row.kind == kind && row.format == format;
     });
@@ -219,7 +181,7 @@ std::vector<KindRow> rows_of(std::span<const Item> items) {
   return rows;
 }
 
-Report report(const std::string& folder, WeightFormat format, std::span<const Item> items) {
+Report report(const std::string& folder, const WeightFormat& format, std::span<const Item> items) {
   QuantError total;
   uint64_t packed = 0, copied = 0;
   Json weights{Json::Array{}}, kinds{Json::Array{}};
@@ -228,7 +190,7 @@ Report report(const std::string& folder, WeightFormat format, std::span<const It
     if (item.weight == nullptr) continue;
     total += item.error;
     weights.push_back(Json::object({{"tensor", item.decl.name},
-                                    {"format", to_string(item.packed)},
+                                    {"format", item.codec->name},
                                     {"bytes", bytes_of(item)},
                                     {"relative_rms_error", relative_error(item.error)}}));
   }
@@ -264,30 +226,24 @@ Report report(const std::string& folder, WeightFormat format, std::span<const It
 
 Result<WeightFormat> target_format(const std::string& option) {
   const auto format = weight_format_from_option(option);
-  if (!format || *format == WeightFormat::kF32)
-    return unknown_format("--weights", option, {"q4", "q8", "bf16", "released"});
-  return *format;
-}
-
-Status write_config(const fs::path& folder, Json config, WeightFormat format) {
-  config.set("quantization_config", packed_config(format));
-  LH_TRY(AtomicFile file, AtomicFile::create((folder / "config.json").string()));
-  LH_RETURN_IF_ERROR(file.write(config.dump(2) + "\n"));
-  return file.commit();
+  if (format && *format != WeightFormat::kF32) return *format;
+  std::vector<std::string> known = packing_options();
+  known.emplace_back(option_name(WeightFormat::kReleased));
+  return unknown_format("--weights", option, known);
 }
 
 }  // namespace
 
 Result<Report> quantize(const std::string& model, const std::string& out,
                         const QuantizeOptions& options) {
-  LH_TRY(const WeightFormat format, target_format(options.weights));
-  LH_TRY(ModelFolder from, open_model_folder(model, config_request(options)));
-  if (from.weights.is_packed)
+  LH_TRY(const WeightFormat target, target_format(options.weights));
+  LH_TRY(OpenedModel from, open_model(model, config_request(options)));
+  const WeightSource& source = *from.weights;
+  if (source.formats().is_only)
     return invalid("{}: its weights are packed as {} already; give the original checkpoint", model,
-                   option_name(from.weights.natural));
-  LH_TRY(const MatchedTensors matched, match_tensors(from.arch, from.source));
-
-  std::vector<Item> items = list_items(from.arch, matched, format);
+                   option_name(source.formats().natural));
+  const WeightFormat format = target.over(source.formats().natural.types());
+  std::vector<Item> items = list_items(from.arch, source, format);
   std::vector<TensorDecl> decls;
   uint64_t total = 0, done = 0;
   for (const Item& item : items) {
@@ -296,19 +252,20 @@ Result<Report> quantize(const std::string& model, const std::string& out,
   }
   LH_RETURN_IF_ERROR(refuse_used_folder(out));
   LH_TRY(AtomicFolder folder, AtomicFolder::create(out));
-  LH_RETURN_IF_ERROR(copy_texts(model, folder.path()));
+  LH_RETURN_IF_ERROR(from.files->copy_texts(folder.path().string()));
   LH_TRY(CheckpointWriter writer,
          CheckpointWriter::create(folder.path().string(), std::move(decls)));
   ThreadPool pool(options.threads > 0 ? options.threads : default_thread_count());
-  ItemWriter item_writer(writer, pool, [&](uint64_t bytes) {
+  ItemWriter item_writer(source, writer, pool, [&](uint64_t bytes) {
     done += bytes;
     if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(total));
   });
   for (Item& item : items) LH_RETURN_IF_ERROR(item_writer.write(item));
-  for (const auto& file : from.source.files()) LH_RETURN_IF_ERROR(file->check_size());
+  for (const auto& file : source.tensors().files()) LH_RETURN_IF_ERROR(file->check_size());
   LH_RETURN_IF_ERROR(writer.finish());
-  LH_RETURN_IF_ERROR(write_config(folder.path(), std::move(from.config),
-                                  format));  // last: without it nothing loads
+  from.config.set("quantization_config", packed_config(format));
+  // Last: without it nothing loads.
+  LH_RETURN_IF_ERROR(write_model_config(folder.path().string(), from.config));
   LH_RETURN_IF_ERROR(folder.commit());
   return report(out, format, items);
 }

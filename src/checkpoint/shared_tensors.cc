@@ -13,11 +13,12 @@ namespace longhaul {
 namespace {
 
 // Whether a folder of packed weights holds the head under a name of its own.
-bool has_packed_head(const Architecture& arch, const TensorNames& names, WeightFormat packed) {
+bool has_packed_head(const Architecture& arch, const TensorNames& names,
+                     const WeightFormat& packed) {
   const WeightSpec& head = arch.weight(arch.head.matrix);
-  const std::vector<DType> dtypes = possible_dtypes(head, packed);
-  return std::any_of(dtypes.begin(), dtypes.end(), [&](DType d) {
-    return names.find(arch.head.own, packed_suffix(head, d)) != nullptr;
+  const std::vector<const Codec*> possible = possible_codecs(head, packed);
+  return std::any_of(possible.begin(), possible.end(), [&](const Codec* codec) {
+    return names.find(arch.head.own, packed_suffix(head, *codec)) != nullptr;
   });
 }
 
@@ -36,7 +37,7 @@ void settle_two(Architecture& arch, const TensorInfo& embedding, const TensorInf
 }
 
 void settle_head(Architecture& arch, const TensorSource& source,
-                 std::optional<WeightFormat> packed) {
+                 const std::optional<WeightFormat>& packed) {
   const TensorNames names(arch, source);
   const bool was_tied = arch.is_head_tied();
   const TensorInfo* embedding = names.find(arch.tensor_of(arch.embedding.table));
@@ -83,7 +84,7 @@ void settle_denied(Architecture& arch, const TensorSource& source) {
 }  // namespace
 
 void settle_shared_tensors(Architecture& arch, const TensorSource& source,
-                           std::optional<WeightFormat> packed) {
+                           const std::optional<WeightFormat>& packed) {
   settle_head(arch, source, packed);
   if (!packed) settle_denied(arch, source);
 }

@@ -6,7 +6,7 @@
 
 #include "arch/architecture.h"
 #include "formats/tensor_source.h"
-#include "tensor/weight_format.h"
+#include "mechanisms/weight_format.h"
 
 namespace longhaul {
 
@@ -16,6 +16,6 @@ namespace longhaul {
 // Reads the tensors of a pair as far as they are equal.
 //   packed  the format of a folder of packed weights (packed_folder.h)
 void settle_shared_tensors(Architecture& arch, const TensorSource& source,
-                           std::optional<WeightFormat> packed = {});
+                           const std::optional<WeightFormat>& packed = {});
 
 }  // namespace longhaul

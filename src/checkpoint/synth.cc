@@ -2,11 +2,9 @@
 // hash of its name and the seed, so they do not depend on which other tensors are written.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <map>
 #include <unordered_set>
 
-#include "base/atomic_file.h"
 #include "base/atomic_folder.h"
 #include "base/checked_math.h"
 #include "checkpoint/compute_dtype.h"
@@ -15,7 +13,7 @@
 #include "checkpoint/random_elements.h"
 #include "formats/safetensors_writer.h"
 #include "formats/scaled_tensor.h"
-#include "kernels/codecs/quantise.h"
+#include "kernels/codecs/codecs.h"
 #include "longhaul/tools.h"
 #include "mechanisms/resident_weights.h"
 #include "models/registry.h"
@@ -38,7 +36,7 @@ struct Output {
   size_t tensor = 0;  // of the description
   bool is_scales = false;
   const WeightSpec* packed_weight = nullptr;
-  DType packed = DType::kF32;
+  const Codec* codec = nullptr;
 
   int64_t n_elements() const {
     int64_t n = 1;
@@ -111,19 +109,19 @@ std::vector<Output> outputs(const Architecture& arch, std::optional<DType> dtype
 }
 
 // Packed weights first, as in any packed folder; the others in bf16.
-std::vector<Output> packed_outputs(const Architecture& arch, WeightFormat format) {
+std::vector<Output> packed_outputs(const Architecture& arch, const WeightFormat& format) {
   std::vector<Output> packed, plain;
   std::unordered_set<std::string> names;
   for (const WeightSpec& w : arch.weights) {
     const auto tensor = static_cast<size_t>(w.tensor);
     const TensorSpec& t = arch.tensors[tensor];
     const std::string name = name_in_file(arch, t);
-    if (w.is_packed()) {
-      const DType dtype = packed_dtype(w, format);
-      Output o{.decl = {name + packed_suffix(w, dtype), DType::kU8, packed_shape(w, dtype)},
+    if (w.is_matrix()) {
+      const Codec& codec = packed_codec(w, format);
+      Output o{.decl = {name + packed_suffix(w, codec), DType::kU8, packed_shape(w, codec)},
                .tensor = tensor,
                .packed_weight = &w,
-               .packed = dtype};
+               .codec = &codec};
       if (names.insert(o.decl.name).second) packed.push_back(std::move(o));
     } else if (names.insert(name).second) {
       plain.push_back(
@@ -142,7 +140,7 @@ class PanelPool {
  public:
   // The next n panels of a weight.
   Result<std::span<const std::byte>> take(const Output& o, Random& random, int64_t n) {
-    LH_TRY(const std::vector<std::byte>* pool, pool_of(o.packed, o.packed_weight->cols));
+    LH_TRY(const std::vector<std::byte>* pool, pool_of(*o.codec, o.packed_weight->cols));
     const auto bytes = pool->size() / kPanels;
     piece_.resize(static_cast<size_t>(n) * bytes);
     for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
@@ -155,32 +153,21 @@ class PanelPool {
  private:
   static constexpr size_t kPanels = 32;
 
-  Result<const std::vector<std::byte>*> pool_of(DType dtype, int64_t cols) {
-    std::vector<std::byte>& pool = pools_[{dtype, cols}];
+  Result<const std::vector<std::byte>*> pool_of(const Codec& codec, int64_t cols) {
+    std::vector<std::byte>& pool = pools_[{&codec, cols}];
     if (!pool.empty()) return &pool;
     constexpr int64_t kRows = static_cast<int64_t>(kPanels) * kPanel;
     std::vector<float> rows(static_cast<size_t>(kRows * cols));
     Random random(static_cast<uint64_t>(cols), {0.0f, 1.0f / std::sqrt(static_cast<float>(cols))});
     for (float& x : rows) x = random.next();
-    pool.resize(packed_bytes(dtype, kRows, cols));
-    if (dtype == DType::kQ8 || dtype == DType::kQ4) {
-      LH_RETURN_IF_ERROR(
-          quantise_rows(rows.data(), DType::kF32, 0, kRows, cols, dtype, pool.data()));
-    } else {
-      pack_rows(rows.data(), DType::kF32, 0, kRows, cols, dtype, pool.data());
-    }
+    pool.resize(codec.bytes(kRows, cols));
+    LH_RETURN_IF_ERROR(pack_rows(rows.data(), DType::kF32, kRows, cols, codec, pool.data()));
     return &pool;
   }
 
-  std::map<std::pair<DType, int64_t>, std::vector<std::byte>> pools_;
+  std::map<std::pair<const Codec*, int64_t>, std::vector<std::byte>> pools_;
   std::vector<std::byte> piece_;
 };
-
-Status write_text(const std::string& path, std::string_view text) {
-  LH_TRY(AtomicFile file, AtomicFile::create(path));
-  LH_RETURN_IF_ERROR(file.write(text));
-  return file.commit();
-}
 
 // Writes outputs one after another, a piece at a time.
 class OutputWriter {
@@ -247,7 +234,7 @@ Result<std::optional<WeightFormat>> packed_format(const SynthOptions& options) {
   if (options.weights.empty()) return std::optional<WeightFormat>();
   const auto format = weight_format_from_option(options.weights);
   if (!format || *format == WeightFormat::kF32 || *format == WeightFormat::kReleased)
-    return unknown_format("--weights", options.weights, {"q4", "q8", "bf16"});
+    return unknown_format("--weights", options.weights, packing_options());
   if (options.dtype != "bf16")
     return invalid("--weights and --dtype are two ways to say the same; give one");
   return format;
@@ -257,7 +244,7 @@ Result<std::optional<WeightFormat>> packed_format(const SynthOptions& options) {
 
 Status synthesize(const std::string& model, const std::string& folder,
                   const SynthOptions& options) {
-  LH_TRY(NamedConfig found, find_config(model, options.config_overrides));
+  LH_TRY(ModelConfig found, find_config(model, options.config_overrides));
   LH_RETURN_IF_ERROR(
       take_packed_format(found.config, found.where));  // what is written has a format of its own
   LH_TRY(const std::optional<WeightFormat> packed, packed_format(options));
@@ -282,7 +269,7 @@ Status synthesize(const std::string& model, const std::string& folder,
   LH_RETURN_IF_ERROR(OutputWriter(arch, out, options).write(all));
   LH_RETURN_IF_ERROR(out.finish());
   if (packed) config.set("quantization_config", packed_config(*packed));
-  LH_RETURN_IF_ERROR(write_text((made.path() / "config.json").string(), config.dump(2) + "\n"));
+  LH_RETURN_IF_ERROR(write_model_config(made.path().string(), config));
   return made.commit();
 }
 

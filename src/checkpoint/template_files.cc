@@ -1,39 +1,21 @@
 #include "checkpoint/template_files.h"
 
-#include <filesystem>
 #include <map>
 
-#include "base/mapped_file.h"
 #include "base/printable.h"
-#include "formats/config_reader.h"
 
 namespace longhaul {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr size_t kMaxTextBytes = size_t{16} << 20;
 constexpr const char* kDefault = "default";
 constexpr const char* kToolUse = "tool_use";
 
 using Sources = std::map<std::string, std::string>;  // templates by name
 
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
-Result<Sources> read_template_files(const std::string& folder) {
-  Sources sources;
-  if (const std::string path = folder + "/chat_template.jinja"; exists(path)) {
-    LH_TRY(sources[kDefault], read_file(path, kMaxTextBytes));
-  }
-  std::error_code failed;
-  for (fs::directory_iterator it(folder + "/additional_chat_templates", failed), end;
-       !failed && it != end; it.increment(failed)) {
-    if (it->path().extension() != ".jinja") continue;
-    LH_TRY(sources[it->path().stem().string()], read_file(it->path().string(), kMaxTextBytes));
-  }
+Result<Sources> read_templates(const ModelFiles& files) {
+  LH_TRY(Sources sources, files.named_templates());
+  LH_TRY(std::optional<std::string> text, files.read(TextKind::kChatTemplate));
+  if (text) sources.emplace(kDefault, std::move(*text));
   return sources;
 }
 
@@ -77,30 +59,31 @@ struct Found {
   std::string where;
 };
 
-Result<Found> find_templates_in_json(const std::string& folder, const Json& tokenizer_config) {
-  const auto where = [&](const char* file) {
-    return fmt::format("{}/{}: chat_template", folder, file);
+Result<Found> find_templates_in_json(const ModelFiles& files, const Json& tokenizer_config) {
+  const auto find = [&](TextKind kind, const Json& json) -> Result<Found> {
+    std::string where = files.where(kind) + ": chat_template";
+    LH_TRY(Sources sources, templates_in(json.find("chat_template"), where));
+    return Found{std::move(sources), std::move(where)};
   };
-  LH_TRY(Sources sources,
-         templates_in(tokenizer_config.find("chat_template"), where("tokenizer_config.json")));
-  if (!sources.empty()) return Found{std::move(sources), where("tokenizer_config.json")};
+  LH_TRY(Found found, find(TextKind::kTokenizerConfig, tokenizer_config));
+  if (!found.sources.empty()) return found;
   // What processors of images brought their templates in.
-  for (const char* file : {"chat_template.json", "processor_config.json"}) {
-    LH_TRY(const Json json, optional_json(fmt::format("{}/{}", folder, file)));
-    LH_TRY(sources, templates_in(json.find("chat_template"), where(file)));
-    if (!sources.empty()) return Found{std::move(sources), where(file)};
+  for (const TextKind kind : {TextKind::kChatTemplateJson, TextKind::kProcessorConfig}) {
+    LH_TRY(const Json json, files.read_json(kind));
+    LH_TRY(found, find(kind, json));
+    if (!found.sources.empty()) return found;
   }
   return Found{};
 }
 
 // Template files count before what JSON files hold; they may add to a default that stands there.
-Result<Found> find_templates(const std::string& folder, const Json& tokenizer_config) {
-  Found found{.where = folder + "/chat_template.jinja"};
-  LH_TRY(found.sources, read_template_files(folder));
+Result<Found> find_templates(const ModelFiles& files, const Json& tokenizer_config) {
+  Found found{.where = files.where(TextKind::kChatTemplate)};
+  LH_TRY(found.sources, read_templates(files));
   if (found.sources.contains(kDefault)) return found;
-  LH_TRY(Found other, find_templates_in_json(folder, tokenizer_config));
+  LH_TRY(Found other, find_templates_in_json(files, tokenizer_config));
   if (found.sources.empty()) return other;
-  found.where = folder + "/additional_chat_templates";
+  found.where = files.where_named_templates();
   if (const auto it = other.sources.find(kDefault); it != other.sources.end())
     found.sources.insert(*it);
   return found;
@@ -117,8 +100,8 @@ Result<const ChatTemplate*> ChatTemplates::choose(bool has_tools) const {
       where, kDefault, printable(fmt::format("{}", fmt::join(names, ", "))));
 }
 
-Result<ChatTemplates> load_chat_templates(const std::string& folder, const Json& tokenizer_config) {
-  LH_TRY(Found found, find_templates(folder, tokenizer_config));
+Result<ChatTemplates> load_chat_templates(const ModelFiles& files, const Json& tokenizer_config) {
+  LH_TRY(Found found, find_templates(files, tokenizer_config));
   ChatTemplates templates{.where = std::move(found.where)};
   for (const auto& [name, source] : found.sources) templates.names.push_back(name);
   const auto parse = [&](const char* name, std::optional<ChatTemplate>& out) -> Status {
@@ -135,11 +118,11 @@ Result<ChatTemplates> load_chat_templates(const std::string& folder, const Json&
   return templates;
 }
 
-Result<Json> load_special_tokens(const std::string& folder, const Json& tokenizer_config) {
+Result<Json> load_special_tokens(const ModelFiles& files, const Json& tokenizer_config) {
   Json map;
   // Written by versions of the reference that did not note added tokens in the config.
   if (tokenizer_config.find("added_tokens_decoder") == nullptr) {
-    LH_TRY(map, optional_json(folder + "/special_tokens_map.json"));
+    LH_TRY(map, files.read_json(TextKind::kSpecialTokens));
   }
   Json tokens = Json::object({});
   for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
@@ -149,11 +132,6 @@ Result<Json> load_special_tokens(const std::string& folder, const Json& tokenize
     if (token != nullptr && token->as_string() != nullptr) tokens.set(key, *token);
   }
   return tokens;
-}
-
-Result<Json> optional_json(const std::string& path) {
-  if (!exists(path)) return Json();
-  return read_json_file(path, kMaxTextBytes);
 }
 
 }  // namespace longhaul

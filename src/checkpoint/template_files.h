@@ -8,6 +8,7 @@
 
 #include "base/errors.h"
 #include "base/json.h"
+#include "checkpoint/model_files.h"
 #include "text/chat/chat_template.h"
 
 namespace longhaul {
@@ -23,15 +24,11 @@ struct ChatTemplates {
   Result<const ChatTemplate*> choose(bool has_tools) const;
 };
 
-// Of the folder's files the first that holds a template counts: chat_template.jinja with
-// additional_chat_templates/*.jinja, tokenizer_config.json, chat_template.json,
-// processor_config.json.
-Result<ChatTemplates> load_chat_templates(const std::string& folder, const Json& tokenizer_config);
+// Of the model's texts the first that holds a template counts: the template itself with named ones
+// beside it, the tokenizer's config, templates in JSON, the processor's config.
+Result<ChatTemplates> load_chat_templates(const ModelFiles& files, const Json& tokenizer_config);
 
 // bos_token, eos_token and so on, as an object of texts.
-Result<Json> load_special_tokens(const std::string& folder, const Json& tokenizer_config);
-
-// A JSON file that may be absent: then null.
-Result<Json> optional_json(const std::string& path);
+Result<Json> load_special_tokens(const ModelFiles& files, const Json& tokenizer_config);
 
 }  // namespace longhaul

@@ -27,9 +27,15 @@ class TemplateFiles : public ::testing::Test {
     std::filesystem::create_directories(folder_.path() + "/additional_chat_templates");
     folder_.write("additional_chat_templates/" + name, text);
   }
+  std::unique_ptr<const ModelFiles> files() const {
+    folder_.write("config.json", "{}");
+    auto opened = open_model_files(folder_.path());
+    EXPECT_TRUE(opened.ok()) << opened.error().text();
+    return std::move(*opened);
+  }
   // What the chosen template renders; "none", or the error.
   std::string chosen(bool has_tools = false) {
-    const auto templates = load_chat_templates(folder_.path(), config_);
+    const auto templates = load_chat_templates(*files(), config_);
     if (!templates.ok()) return templates.error().text();
     const auto found = templates->choose(has_tools);
     if (!found.ok()) return found.error().text();
@@ -38,7 +44,7 @@ class TemplateFiles : public ::testing::Test {
     return text.ok() ? *text : text.error().text();
   }
   std::string tokens() {
-    const auto json = load_special_tokens(folder_.path(), config_);
+    const auto json = load_special_tokens(*files(), config_);
     return json.ok() ? json->dump() : json.error().text();
   }
 
@@ -103,7 +109,7 @@ TEST_F(TemplateFiles, AdditionalFilesAreNamedOnes) {
   folder_.write("chat_template.jinja", "plain");
   EXPECT_EQ(chosen(), "plain");
   EXPECT_EQ(chosen(/*has_tools=*/true), "tools");
-  const auto templates = load_chat_templates(folder_.path(), config_);
+  const auto templates = load_chat_templates(*files(), config_);
   ASSERT_TRUE(templates.ok());
   EXPECT_THAT(templates->names, UnorderedElementsAre("default", "rag", "tool_use"));
 }

@@ -82,7 +82,7 @@ Result<Comparison> compare(const Architecture& model, const Architecture& agains
   r.memory.reset();  // no search for the largest context
   LH_TRY(Comparison::Side first, price_side(model, r));
   r.what_if.clear();
-  r.weights = against_weights.value_or(r.weights);
+  r.weights = against_weights.value_or(r.weights.over(nullptr));
   LH_TRY(Comparison::Side second, price_side(against, r));
   return Comparison{std::move(first), std::move(second)};
 }

@@ -84,12 +84,11 @@ Wide prefill_flops_needed_rows(const Architecture& arch, int64_t n) {
 }
 
 // In halves of an FP8 FLOP, so that FP4 has a whole number too.
-Wide decode_fp8_equivalent_flops(const Architecture& arch, int64_t n) {
+Wide decode_fp8_equivalent_flops(const Architecture& arch, const WeightFormat& format, int64_t n) {
   constexpr unsigned kFp4 = 1, kFp8 = 2, kBf16 = 4, kF32 = 4;
   const auto weight = [&](WeightId id, const WeightRole& role) {
     const WeightSpec& w = arch.weight(id);
-    const bool is_fp8 = w.released == DType::kF8E4M3 || w.released == DType::kF4;
-    return Wide{weight_flops(w, role)} * (is_fp8 ? kFp8 : kBf16);
+    return Wide{weight_flops(w, role)} * (format.stored_codec(w).has_fp8_inputs ? kFp8 : kBf16);
   };
   const auto unit = [&](const StateWork& w) {
     if (w.in == ComputedIn::kF32) return kF32;

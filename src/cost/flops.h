@@ -5,6 +5,7 @@
 
 #include "arch/architecture.h"
 #include "base/checked_math.h"
+#include "mechanisms/weight_format.h"
 
 namespace longhaul {
 
@@ -28,6 +29,6 @@ Wide prefill_flops_needed_rows(const Architecture& arch, int64_t n);
 // indexer's products as its keys are kept when released; everything else of attention as BF16,
 // residual streams and weighted sums as F32.
 // Source: the DeepSeek-V4 report compares in this unit; the bookkeeping per part is our reading.
-Wide decode_fp8_equivalent_flops(const Architecture& arch, int64_t n);
+Wide decode_fp8_equivalent_flops(const Architecture& arch, const WeightFormat& format, int64_t n);
 
 }  // namespace longhaul

@@ -10,7 +10,7 @@ namespace {
 
 class Collector {
  public:
-  Collector(const Architecture& arch, WeightFormat format) : arch_(arch), format_(format) {}
+  Collector(const Architecture& arch, const WeightFormat& format) : arch_(arch), format_(format) {}
 
   void add(WeightId id, int64_t layer, const WeightRole& role = {}) {
     if (id == kNone || arch_.tensor_of(id).is_buffer) return;
@@ -44,7 +44,7 @@ class Collector {
 
 }  // namespace
 
-std::vector<ParameterPiece> parameter_pieces(const Architecture& arch, WeightFormat format) {
+std::vector<ParameterPiece> parameter_pieces(const Architecture& arch, const WeightFormat& format) {
   Collector collector(arch, format);
   for (WeightId id : {arch.embedding.table, arch.embedding.bias, arch.embedding.scale_vector})
     collector.add(id, kNone);

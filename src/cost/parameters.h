@@ -2,7 +2,7 @@
 #pragma once
 
 #include "arch/architecture.h"
-#include "tensor/weight_format.h"
+#include "mechanisms/weight_format.h"
 
 namespace longhaul {
 
@@ -20,7 +20,7 @@ struct ParameterPiece {
 
 // Registered buffers are left out. A tied embedding is a matrix: its table is the head's.
 std::vector<ParameterPiece> parameter_pieces(const Architecture& arch,
-                                             WeightFormat format = WeightFormat::kBF16);
+                                             const WeightFormat& format = WeightFormat::kBF16);
 
 uint64_t total_parameters(const std::vector<ParameterPiece>& pieces);
 // Without tables, of which a token reads a row but multiplies nothing; with the head.

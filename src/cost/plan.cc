@@ -73,7 +73,7 @@ double growth_per_token(const StateSpec& s, const PlanRequest& r) {
 }
 
 // Tables stay in their file as they are, whatever becomes of the matrices.
-uint64_t mapped_bytes(const Architecture& arch) {
+uint64_t mapped_bytes(const Architecture& arch, const WeightFormat& format) {
   std::vector<bool> seen(arch.tensors.size(), false);
   uint64_t bytes = 0;
   for_each_weight(arch, [&](WeightId id) {
@@ -81,8 +81,8 @@ uint64_t mapped_bytes(const Architecture& arch) {
     const auto tensor = static_cast<size_t>(w.tensor);
     if (!w.is_table() || seen[tensor]) return;
     seen[tensor] = true;
-    bytes +=
-        static_cast<uint64_t>(arch.tensors[tensor].n_elements()) * bytes_per_element(w.released);
+    bytes += static_cast<uint64_t>(arch.tensors[tensor].n_elements()) *
+             bytes_per_element(format.stored_elements(w));
   });
   return bytes;
 }
@@ -91,11 +91,10 @@ uint64_t mapped_bytes(const Architecture& arch) {
 // expected to be hit, of tables one row a sequence. In plain formats every element at the width of
 // the matrices; else what each is packed in.
 double weight_read_bytes(const std::vector<ParameterPiece>& pieces, const PlanRequest& r) {
-  const bool is_plain = r.weights == WeightFormat::kF32 || r.weights == WeightFormat::kBF16;
-  const auto width = static_cast<double>(bytes_per_element(compute_dtype_of(r.weights)));
+  const auto width = static_cast<double>(bytes_per_element(r.weights.compute_dtype()));
   double sum = 0;
   for (const ParameterPiece& p : pieces) {
-    const double all = is_plain || p.use == WeightUse::kLookup
+    const double all = r.weights.is_plain() || p.use == WeightUse::kLookup
                            ? width * static_cast<double>(p.elements)
                            : static_cast<double>(p.resident_bytes);
     if (p.use == WeightUse::kLookup) {
@@ -224,7 +223,7 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
          .params_total = total_parameters(pieces),
          .params_active = active_parameters(pieces)};
   LH_RETURN_IF_ERROR(price_experts(arch, r, p));
-  p.weight_bytes_mapped = mapped_bytes(arch);
+  p.weight_bytes_mapped = mapped_bytes(arch, r.weights);
   p.scratch_bytes = scratch_bytes(arch, step_limits(r));
   LH_TRY(p.state_bytes, narrow(state_bytes_of(arch, r, r.context), "state bytes"));
   LH_TRY(p.growing_state_bytes, narrow(growing_bytes_of(arch, r), "state bytes"));
@@ -237,7 +236,7 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
   for (const Block& block : arch.blocks) decode_flops += linear_flops_per_row(arch, block);
   LH_TRY(p.decode_flops_per_token, narrow(decode_flops, "FLOPs of a token"));
   LH_TRY(p.decode_fp8_equivalent_flops,
-         narrow(decode_fp8_equivalent_flops(arch, r.context), "FLOPs of a token"));
+         narrow(decode_fp8_equivalent_flops(arch, r.weights, r.context), "FLOPs of a token"));
   LH_TRY(p.prefill_flops, narrow(prefill_flops(arch, r.context), "FLOPs of the prompt"));
   LH_TRY(p.prefill_flops_skip,
          narrow(prefill_flops_needed_rows(arch, r.context), "FLOPs of the prompt"));

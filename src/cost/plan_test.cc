@@ -214,7 +214,8 @@ TEST(Plan, LargestContextIsZeroWhereWeightsAloneAreTooLarge) {
 TEST(Plan, TablesCountAtTheCheckpointsWidth) {
   Architecture arch = described("gemma-4-E2B");
   const uint64_t elements = 262144ull * 1536 + 262144ull * 35 * 256;
-  for (const WeightFormat weights : {WeightFormat::kBF16, WeightFormat::kF32, WeightFormat::kQ4})
+  for (const WeightFormat& weights :
+       {WeightFormat::kBF16, WeightFormat::kF32, WeightFormat(kQ4Codec)})
     EXPECT_EQ(plan_of(arch, {.weights = weights}).weight_bytes_mapped, 2 * elements);
   for (WeightSpec& w : arch.weights) w.released = DType::kF32;
   EXPECT_EQ(plan_of(arch, {}).weight_bytes_mapped, 4 * elements);

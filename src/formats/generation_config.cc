@@ -9,7 +9,6 @@
 namespace longhaul {
 namespace {
 
-constexpr size_t kMaxBytes = 1 << 20;
 constexpr LengthRange kTokenCount = {.min = 0, .max = 65536};
 // -1 stands for "none" in older configs.
 constexpr IntRange kTokenId = {.min = -1, .max = std::numeric_limits<int32_t>::max()};
@@ -308,14 +307,6 @@ Result<GenerationDefaults> parse_generation_defaults(const Json* generation_conf
   LH_RETURN_IF_ERROR(or_remedy(reader.status(), "correct the file"));
   note_what_is_misplaced(config, generation_config, where_config, defaults);
   return defaults;
-}
-
-Result<GenerationDefaults> read_generation_defaults(const std::string& folder, const Json& config) {
-  const std::string path = folder + "/generation_config.json",
-                    config_path = folder + "/config.json";
-  const auto file = read_json_file(path, kMaxBytes);
-  if (!file.ok() && file.error().code != ErrorCode::kNotFound) return file.error();
-  return parse_generation_defaults(file.ok() ? &*file : nullptr, path, config, config_path);
 }
 
 }  // namespace longhaul

@@ -53,7 +53,4 @@ Result<GenerationDefaults> parse_generation_defaults(const Json* generation_conf
                                                      const Json& config,
                                                      const std::string& where_config);
 
-// From a checkpoint folder, whose config.json has been read.
-Result<GenerationDefaults> read_generation_defaults(const std::string& folder, const Json& config);
-
 }  // namespace longhaul

@@ -144,15 +144,5 @@ TEST(GenerationDefaults, RefusesValuesThatNoSamplerTakes) {
   EXPECT_FALSE(parse("{}", R"({"eos_token_id":"</s>"})").ok());
 }
 
-TEST(GenerationDefaults, NeedsNoFileOfItsOwn) {
-  TemporaryFolder folder;
-  const auto config = parse_json(R"({"eos_token_id":3})", "c");
-  const auto d = read_generation_defaults(folder.path(), *config);
-  ASSERT_TRUE(d.ok());
-  EXPECT_THAT(d->eos_token_ids, ElementsAre(3));
-  folder.write("generation_config.json", "{");
-  EXPECT_FALSE(read_generation_defaults(folder.path(), *config).ok());
-}
-
 }  // namespace
 }  // namespace longhaul

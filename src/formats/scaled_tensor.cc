@@ -1,9 +1,8 @@
 #include "formats/scaled_tensor.h"
 
-#include <cstring>
-
 #include "base/checked_math.h"
 #include "base/numbers.h"
+#include "tensor/float_at.h"
 
 namespace longhaul {
 namespace {
@@ -11,7 +10,7 @@ namespace {
 constexpr int64_t kBlock = 128;  // rows and columns of a block of 8-bit weights
 constexpr int64_t kRun = 32;     // columns of a run of 4-bit weights
 
-bool is_packed(DType dtype) { return dtype == DType::kI8 || dtype == DType::kU8; }
+bool holds_pairs(DType dtype) { return dtype == DType::kI8 || dtype == DType::kU8; }
 
 void decode_e4m3(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
   const std::byte* codes = t.weight->bytes.data() + row * cols;
@@ -38,19 +37,10 @@ void decode_e2m1(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
 }  // namespace
 
 float scale_at(const TensorInfo& scales, int64_t i) {
-  const std::byte* data = scales.bytes.data();
-  if (scales.dtype == DType::kF8E8M0) return to_f32(e8m0{static_cast<uint8_t>(data[i])});
-  if (scales.dtype == DType::kF32) {
-    float x;
-    std::memcpy(&x, data + 4 * i, sizeof x);
-    return x;
-  }
-  bf16 x;
-  std::memcpy(&x.bits, data + 2 * i, sizeof x.bits);
-  return to_f32(x);
+  return float_at(scales.bytes.data(), scales.dtype, i);
 }
 
-bool needs_scales(DType dtype) { return dtype == DType::kF8E4M3 || is_packed(dtype); }
+bool needs_scales(DType dtype) { return dtype == DType::kF8E4M3 || holds_pairs(dtype); }
 
 std::vector<std::string> scale_names(const std::string& weight_name) {
   constexpr std::string_view kWeight = ".weight";
@@ -73,15 +63,14 @@ Status check_scaled(const ScaledTensor& t, std::span<const int64_t> shape) {
     return corrupt("tensor '{}' has dtype {}, scales are F8_E8M0, F32 or BF16", t.scales->name,
                    to_string(scale));
   const int64_t rows = shape[0], cols = shape[1];
-  const bool packed = is_packed(w.dtype);
-  if (packed && cols % kRun != 0)
+  const bool pairs = holds_pairs(w.dtype);
+  if (pairs && cols % kRun != 0)
     return corrupt("tensor '{}' holds 4-bit weights of {} columns, which are no multiple of {}",
                    w.name, cols, kRun);
-  const std::vector<int64_t> stored =
-      packed ? std::vector{rows, cols / 2} : std::vector{rows, cols};
+  const std::vector<int64_t> stored = pairs ? std::vector{rows, cols / 2} : std::vector{rows, cols};
   const std::vector<int64_t> scales =
-      packed ? std::vector{rows, cols / kRun}
-             : std::vector{ceil_div(rows, kBlock), ceil_div(cols, kBlock)};
+      pairs ? std::vector{rows, cols / kRun}
+            : std::vector{ceil_div(rows, kBlock), ceil_div(cols, kBlock)};
   if (w.shape != stored)
     return corrupt("tensor '{}' is {}, expected {}", w.name, shape_text(w.shape),
                    shape_text(stored));
@@ -94,8 +83,8 @@ Status check_scaled(const ScaledTensor& t, std::span<const int64_t> shape) {
 void decode_rows(const ScaledTensor& t, int64_t first_row, int64_t n_rows, int64_t cols,
                  float* out) {
   for (int64_t r = 0; r < n_rows; ++r) {
-    is_packed(t.weight->dtype) ? decode_e2m1(t, first_row + r, cols, out + r * cols)
-                               : decode_e4m3(t, first_row + r, cols, out + r * cols);
+    holds_pairs(t.weight->dtype) ? decode_e2m1(t, first_row + r, cols, out + r * cols)
+                                 : decode_e4m3(t, first_row + r, cols, out + r * cols);
   }
 }
 

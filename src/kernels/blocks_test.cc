@@ -3,19 +3,23 @@
 
 #include <numeric>
 
+#include "kernels/codecs/e4m3.h"
+#include "kernels/codecs/mxfp4.h"
+#include "kernels/codecs/q4.h"
+#include "kernels/codecs/q8.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/kernels_testing.h"
 
 namespace longhaul {
 namespace {
 
-constexpr DType kFormats[] = {DType::kQ8, DType::kQ4, DType::kF4, DType::kF8E4M3};
+constexpr const Codec* kFormats[] = {&kQ8Codec, &kQ4Codec, &kMxfp4Codec, &kE4m3Codec};
 
 // Of one block, whose bytes are random.
-void set_scales(DType dtype, std::span<const float> noise, std::byte* block) {
+void set_scales(const Codec* codec, std::span<const float> noise, std::byte* block) {
   for (size_t o = 0; o < static_cast<size_t>(kPanel); ++o) {
-    if (dtype == DType::kQ8) std::memcpy(block + o * sizeof(float), &noise[o], sizeof(float));
-    if (dtype != DType::kQ4) continue;
+    if (codec == &kQ8Codec) std::memcpy(block + o * sizeof(float), &noise[o], sizeof(float));
+    if (codec != &kQ4Codec) continue;
     auto& scales = *reinterpret_cast<Q4Scales*>(block);
     scales.scale[o] = to_bf16(noise[o]);
     int multipliers = 0;
@@ -24,58 +28,58 @@ void set_scales(DType dtype, std::span<const float> noise, std::byte* block) {
                      << (4 * g);
     scales.multipliers[o] = static_cast<uint16_t>(multipliers);
   }
-  for (int64_t i = 0; dtype == DType::kF4 && i < block_scale_bytes(dtype); ++i) {
+  for (int64_t i = 0; codec == &kMxfp4Codec && i < Mxfp4Blocks::kScaleBytes; ++i) {
     block[i] = std::byte{static_cast<uint8_t>(120 + (static_cast<int>(block[i]) & 15))};
   }
 }
 
 // Any bytes are codes of all formats but E4M3, whose NaN is left out; scales and headers get values
 // of the size that they have.
-AlignedBytes random_weights(DType dtype, int64_t n, int64_t k, uint64_t seed) {
-  AlignedBytes packed(packed_bytes(dtype, n, k));
+AlignedBytes random_weights(const Codec* codec, int64_t n, int64_t k, uint64_t seed) {
+  AlignedBytes packed(codec->bytes(n, k));
   const auto noise = random_floats(static_cast<int64_t>(packed.span().size()), seed);
   for (size_t i = 0; i < noise.size(); ++i) {
     const auto byte = static_cast<uint8_t>(static_cast<int>(noise[i] * 128.0f) + 128);
-    packed.data()[i] =
-        std::byte{dtype == DType::kF8E4M3 && (byte & 0x7f) == 0x7f ? uint8_t{0} : byte};
+    packed.data()[i] = std::byte{codec == &kE4m3Codec && (byte & 0x7f) == 0x7f ? uint8_t{0} : byte};
   }
-  const PackedMatrix matrix{packed.data(), dtype, n, k};
+  const PackedMatrix matrix{packed.data(), codec, n, k};
   for (int64_t panel = 0; panel < ceil_div(n, kPanel); ++panel) {
     std::byte* at = packed.data() + panel * matrix.panel_bytes();
-    const int64_t header = panel_header_bytes(dtype, k);
+    const int64_t header = codec->layout.header(k);
     for (int64_t i = 0; i < header / 4; ++i)
       std::memcpy(at + 4 * i, &noise[static_cast<size_t>(panel * 16 + i)], 4);
     for (int64_t b = 0; b < blocks_of(k); ++b)
-      set_scales(dtype, std::span(noise).subspan(static_cast<size_t>(b)),
-                 at + header + b * block_bytes(dtype));
+      set_scales(codec, std::span(noise).subspan(static_cast<size_t>(b)),
+                 at + header + b * codec->layout.block_bytes);
   }
   return packed;
 }
 
 struct Operands {
   int64_t m, n, k;
-  DType dtype;
+  const Codec* codec;
   std::vector<float> x;
   AlignedBytes weights;
 
-  Operands(int64_t m_, int64_t n_, int64_t k_, DType dtype_)
+  Operands(int64_t m_, int64_t n_, int64_t k_, const Codec* codec_)
       : m(m_),
         n(n_),
         k(k_),
-        dtype(dtype_),
+        codec(codec_),
         x(random_floats(m_ * k_, 12)),
-        weights(random_weights(dtype_, n_, k_, 13)) {}
+        weights(random_weights(codec_, n_, k_, 13)) {}
 
   int64_t input_stride() const {
-    return blocks_of(k) *
-           (is_integer_format(dtype) ? static_cast<int64_t>(sizeof(InputBlock)) : kQuantBlock);
+    return blocks_of(k) * (codec->inputs == InputCoding::kInt8
+                               ? static_cast<int64_t>(sizeof(InputBlock))
+                               : kQuantBlock);
   }
 
   // As ref rounds them, so that all sets get the same.
   AlignedBytes inputs() const {
     AlignedBytes bytes(static_cast<uint64_t>(m * input_stride() * 2));
     for (int64_t r = 0; r < m; ++r) {
-      if (is_integer_format(dtype)) {
+      if (codec->inputs == InputCoding::kInt8) {
         ref_kernels().quantise_inputs(
             x.data() + r * k, k, reinterpret_cast<InputBlock*>(bytes.data() + r * input_stride()));
       } else {
@@ -91,27 +95,27 @@ struct Operands {
   std::vector<float> multiply(const KernelSet& set, const AlignedBytes& inputs, int64_t row,
                               int64_t rows, bool accumulate) const {
     std::vector<float> c(static_cast<size_t>(rows * (n + 1)), 0.5f);
-    set.matmul(dtype,
-               {.a = inputs.data() + row * input_stride() * (is_integer_format(dtype) ? 1 : 2),
-                .a_stride = input_stride(),
-                .b = PackedMatrix{weights.data(), dtype, n, k}.panels(),
-                .c = c.data(),
-                .c_stride = n + 1,
-                .m = rows,
-                .n = n,
-                .k = k,
-                .accumulate = accumulate});
+    set.matmul(*codec, {.a = inputs.data() +
+                             row * input_stride() * (codec->inputs == InputCoding::kInt8 ? 1 : 2),
+                        .a_stride = input_stride(),
+                        .b = PackedMatrix{weights.data(), codec, n, k}.panels(),
+                        .c = c.data(),
+                        .c_stride = n + 1,
+                        .m = rows,
+                        .n = n,
+                        .k = k,
+                        .accumulate = accumulate});
     return c;
   }
 };
 
 TEST(BlockMatmul, MatchesRefAndWritesOnlyItsColumns) {
-  for (DType dtype : kFormats) {
+  for (const Codec* codec : kFormats) {
     for (int64_t n : {1, 15, 16, 17, 63, 150}) {
       for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 30}) {
         for (int64_t k : {1, 32, 127, 128, 129, 700}) {
           if (n > 17 && m > 9 && k < 700) continue;
-          const Operands operands(m, n, k, dtype);
+          const Operands operands(m, n, k, codec);
           const AlignedBytes inputs = operands.inputs();
           for (bool accumulate : {false, true}) {
             const auto expected = operands.multiply(ref_kernels(), inputs, 0, m, accumulate);
@@ -121,7 +125,7 @@ TEST(BlockMatmul, MatchesRefAndWritesOnlyItsColumns) {
               // (2^-24). E4M3: a rounding a product. One output alone may have lost digits to
               // cancellation.
               ASSERT_LT(nmse(actual, expected), 1e-12)
-                  << set->name << " " << to_string(dtype) << " " << m << "x" << n << "x" << k;
+                  << set->name << " " << codec->name << " " << m << "x" << n << "x" << k;
               for (int64_t r = 0; r < m; ++r)
                 ASSERT_EQ(actual[static_cast<size_t>(r * (n + 1) + n)], 0.5f) << set->name;
             }
@@ -133,27 +137,27 @@ TEST(BlockMatmul, MatchesRefAndWritesOnlyItsColumns) {
 }
 
 TEST(BlockMatmul, RowDoesNotDependOnTheRowsBesideIt) {
-  for (DType dtype : kFormats) {
-    const Operands operands(30, 150, 700, dtype);
+  for (const Codec* codec : kFormats) {
+    const Operands operands(30, 150, 700, codec);
     const AlignedBytes inputs = operands.inputs();
     for (const KernelSet* set : all_kernel_sets()) {
       const auto all = operands.multiply(*set, inputs, 0, operands.m, true);
       for (int64_t m = 1; m <= 30; ++m) {
         const auto some = operands.multiply(*set, inputs, 30 - m, m, true);
         ASSERT_TRUE(bitwise_equal(some, std::span(all).last(some.size())))
-            << set->name << " " << to_string(dtype) << " m=" << m;
+            << set->name << " " << codec->name << " m=" << m;
       }
     }
   }
 }
 
 TEST(BlockMatmul, OutputDoesNotDependOnThePanelsBesideIt) {
-  for (DType dtype : kFormats) {
-    const Operands operands(3, 90, 300, dtype);
+  for (const Codec* codec : kFormats) {
+    const Operands operands(3, 90, 300, codec);
     const AlignedBytes inputs = operands.inputs();
     for (const KernelSet* set : all_kernel_sets()) {
       const auto all = operands.multiply(*set, inputs, 0, 3, false);
-      Operands first(3, 90, 300, dtype);
+      Operands first(3, 90, 300, codec);
       first.n = 20;
       const auto some = first.multiply(*set, inputs, 0, 3, false);
       for (size_t r = 0; r < 3; ++r) {
@@ -167,8 +171,8 @@ TEST(BlockMatmul, OutputDoesNotDependOnThePanelsBesideIt) {
 
 TEST(BlockMatmul,
      TiersOfFusedMultiplyAddsAgreeBitByBit) {  // their sums are exact and their f32 steps the same
-  for (DType dtype : {DType::kQ8, DType::kQ4, DType::kF4}) {
-    const Operands operands(9, 70, 500, dtype);
+  for (const Codec* codec : {&kQ8Codec, &kQ4Codec, &kMxfp4Codec}) {
+    const Operands operands(9, 70, 500, codec);
     const AlignedBytes inputs = operands.inputs();
     const KernelSet& best = *all_kernel_sets().back();
     const auto expected = operands.multiply(best, inputs, 0, 9, false);
@@ -176,19 +180,19 @@ TEST(BlockMatmul,
       const std::string_view name = set->name;
       if (!name.starts_with("avx") && name != "neon") continue;
       EXPECT_TRUE(bitwise_equal(operands.multiply(*set, inputs, 0, 9, false), expected))
-          << name << " " << to_string(dtype);
+          << name << " " << codec->name;
     }
   }
 }
 
 // Inputs and weights at their largest: no sum may saturate.
 TEST(BlockMatmul, LargestValuesDoNotSaturate) {
-  for (DType dtype : {DType::kQ8, DType::kQ4, DType::kF4}) {
-    Operands operands(2, 16, 128, dtype);
+  for (const Codec* codec : {&kQ8Codec, &kQ4Codec, &kMxfp4Codec}) {
+    Operands operands(2, 16, 128, codec);
     operands.x.assign(operands.x.size(), 1.0f);
     for (uint8_t code : {0x00, 0x77, 0xff}) {
-      const PackedMatrix matrix{operands.weights.data(), dtype, 16, 128};
-      const int64_t codes_at = panel_header_bytes(dtype, 128) + block_scale_bytes(dtype);
+      const PackedMatrix matrix{operands.weights.data(), codec, 16, 128};
+      const int64_t codes_at = codec->layout.header(128) + 64;  // behind the scales of any
       std::memset(operands.weights.data() + codes_at, code,
                   static_cast<size_t>(matrix.panel_bytes() - codes_at));
       const AlignedBytes inputs = operands.inputs();
@@ -251,8 +255,8 @@ struct GroupResult {
 };
 
 // Three products at once, of which the first two share x, in two formats.
-GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k, DType first,
-                      DType second) {
+GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k, const Codec* first,
+                      const Codec* second) {
   ThreadPool pool(n_threads);
   const auto x = random_floats(m * (k + 3), 14), other = random_floats(2 * 33, 15);
   const AlignedBytes w1 = random_weights(first, 301, k, 16), w2 = random_weights(second, 20, k, 17),
@@ -279,18 +283,18 @@ GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k,
        .y_stride = 20,
        .m = m},
   };
-  const bool shares = is_integer_format(first) && is_integer_format(second);
-  AlignedBytes scratch(matmul_scratch_bytes(first, m, k) + matmul_scratch_bytes(first, 2, 33) +
-                       (shares ? 0 : matmul_scratch_bytes(second, m, k)));
+  const bool shares = first->inputs == InputCoding::kInt8 && second->inputs == InputCoding::kInt8;
+  AlignedBytes scratch(matmul_scratch_bytes(*first, m, k) + matmul_scratch_bytes(*first, 2, 33) +
+                       (shares ? 0 : matmul_scratch_bytes(*second, m, k)));
   matmul({&set, &pool}, group, scratch.span());
   return result;
 }
 
 TEST(BlockMatmul, GroupMatchesRefForEverySetAndAnyThreads) {
-  const std::pair<DType, DType> formats[] = {{DType::kQ8, DType::kQ8},
-                                             {DType::kQ4, DType::kQ8},
-                                             {DType::kF4, DType::kF8E4M3},
-                                             {DType::kF8E4M3, DType::kQ4}};
+  const std::pair<const Codec*, const Codec*> formats[] = {{&kQ8Codec, &kQ8Codec},
+                                                           {&kQ4Codec, &kQ8Codec},
+                                                           {&kMxfp4Codec, &kE4m3Codec},
+                                                           {&kE4m3Codec, &kQ4Codec}};
   for (const auto& [first, second] : formats) {
     for (int64_t m : {1, 2, 33, 70}) {
       for (int64_t k : {5, 451}) {
@@ -311,10 +315,10 @@ TEST(BlockMatmul, GroupMatchesRefForEverySetAndAnyThreads) {
 }
 
 TEST(BlockMatmul, DecodeEqualsPrefillBitwise) {  // few rows and many rows are cut differently
-  for (DType dtype : kFormats) {
+  for (const Codec* codec : kFormats) {
     for (const KernelSet* set : sets_but_ref()) {
-      const auto many = run_group(*set, 2, 70, 451, dtype, dtype),
-                 one = run_group(*set, 2, 1, 451, dtype, dtype);
+      const auto many = run_group(*set, 2, 70, 451, codec, codec),
+                 one = run_group(*set, 2, 1, 451, codec, codec);
       EXPECT_TRUE(bitwise_equal(one.y1, std::span(many.y1).first(one.y1.size()))) << set->name;
     }
   }
@@ -322,16 +326,16 @@ TEST(BlockMatmul, DecodeEqualsPrefillBitwise) {  // few rows and many rows are c
 
 TEST(BlockMatmul, NoInputsGiveZeros) {
   ThreadPool pool(1);
-  for (DType dtype : kFormats) {
-    AlignedBytes weights(packed_bytes(dtype, 20, 0));
+  for (const Codec* codec : kFormats) {
+    AlignedBytes weights(codec->bytes(20, 0));
     std::vector<float> y(2 * 20, 3.0f);
     Matmul product{.x = y.data(),
                    .x_stride = 0,
-                   .w = {weights.data(), dtype, 20, 0},
+                   .w = {weights.data(), codec, 20, 0},
                    .y = y.data(),
                    .y_stride = 20,
                    .m = 2};
-    AlignedBytes scratch(matmul_scratch_bytes(dtype, 2, 0));
+    AlignedBytes scratch(matmul_scratch_bytes(*codec, 2, 0));
     matmul({all_kernel_sets().back(), &pool}, {&product, 1}, scratch.span());
     EXPECT_EQ(y, std::vector<float>(40, 0.0f));
   }

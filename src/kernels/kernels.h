@@ -5,31 +5,47 @@
 // instructions (x86/x86.h). The set is chosen once at start.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 
-#include "base/check.h"
 #include "base/errors.h"
 #include "base/numbers.h"
-#include "kernels/codecs/panels.h"
+#include "kernels/codecs/codecs.h"
+#include "kernels/codecs/quant_blocks.h"
 
 namespace longhaul {
 
-// C [M, N] = A [M, K] * B, or C += with accumulate. Sums and C are f32. An output's sum runs over k
-// in order, whatever M and N are, and goes on from C as if it had not paused, where a product is
-// cut at a multiple of kPanel inputs (of whole blocks in block formats). B says what A is:
-//   f32, bf16          rows of the same type, K padded to a whole step with zeros
-//   kQ8, kQ4, kF4      rows of InputBlock, K padded to whole blocks
-//   kF8E4M3            rows of bf16, K padded to whole blocks with zeros
-struct MatmulTile {
-  const void* a = nullptr;
-  int64_t a_stride = 0;  // elements from row to row; bytes where rows are of InputBlock
-  Panels b;
-  float* c = nullptr;
-  int64_t c_stride = 0;         // elements from row to row
-  int64_t m = 0, n = 0, k = 0;  // n need not fill its last panel: only n columns of C are written
-  bool accumulate = false;
+// The products of a tier by the weight format that they multiply by. What it lacks runs on the
+// codec's portable product.
+class Products {
+ public:
+  struct Entry {
+    const Codec* codec = nullptr;
+    Product run = nullptr;
+  };
+
+  constexpr Products(std::initializer_list<Entry> entries) {
+    for (const Entry& e : entries) set(*e.codec, e.run);
+  }
+  constexpr void set(const Codec& codec, Product run) {
+    size_t i = 0;
+    while (i < n_ && entries_[i].codec != &codec) ++i;
+    if (i == n_) ++n_;
+    entries_.at(i) = {&codec, run};
+  }
+  Product of(const Codec& codec) const {
+    for (size_t i = 0; i < n_; ++i) {
+      if (entries_[i].codec == &codec) return entries_[i].run;
+    }
+    return codec.product;
+  }
+
+ private:
+  std::array<Entry, 16> entries_{};
+  size_t n_ = 0;
 };
 
 enum class Activation { kGeluTanh, kSilu };
@@ -37,16 +53,10 @@ enum class Activation { kGeluTanh, kSilu };
 struct KernelSet {
   const char* name;
 
-  void (*matmul_f32)(const MatmulTile&);
-  void (*matmul_bf16)(const MatmulTile&);
-  // Block formats (quant_blocks.h): tiles start at a panel's header and at input 0. Integer sums
-  // are exact; in f32, block after block,
-  //   C += (scale * input scale) * sum   of kQ8, and of kQ4, whose sums have their multipliers in
-  //   them; of kF4 group after group C += scale * sum                   of kF8E4M3
-  void (*matmul_q8)(const MatmulTile&);
-  void (*matmul_q4)(const MatmulTile&);
-  void (*matmul_f4)(const MatmulTile&);
-  void (*matmul_f8)(const MatmulTile&);
+  // Plain formats first: attention looks them up a tile at a time. Of block formats tiles start at
+  // a panel's header and at input 0; integer sums are exact, and f32 sums run block after block (of
+  // formats that scale groups: group after group).
+  Products products;
 
   // Each group's largest magnitude becomes code 127; codes are rounded to nearest even. Writes
   // blocks_of(k) blocks, zeros beyond k.
@@ -91,17 +101,10 @@ struct KernelSet {
   int64_t (*peak_bf16)(int64_t rounds);
   int64_t (*peak_int8)(int64_t rounds);
 
-  void matmul(DType b, const MatmulTile& tile) const {
-    switch (b) {
-      case DType::kF32: return matmul_f32(tile);
-      case DType::kBF16: return matmul_bf16(tile);
-      case DType::kQ8: return matmul_q8(tile);
-      case DType::kQ4: return matmul_q4(tile);
-      case DType::kF4: return matmul_f4(tile);
-      case DType::kF8E4M3: return matmul_f8(tile);
-      default: LH_CHECK(!"a dtype of packed operands");
-    }
-  }
+  void matmul(const Codec& b, const MatmulTile& tile) const { products.of(b)(tile); }
+  // Of plain operands, whatever they are: weights, keys or values.
+  void matmul_f32(const MatmulTile& tile) const { matmul(kF32Codec, tile); }
+  void matmul_bf16(const MatmulTile& tile) const { matmul(kBf16Codec, tile); }
 };
 
 const KernelSet& ref_kernels();

@@ -80,7 +80,7 @@ inline constexpr int64_t kNoExpert = -1;
 class Experts {
  public:
   virtual ~Experts() = default;
-  // Dtype and shape of each expert's matrix.
+  // Codec and shape of each expert's matrix.
   virtual PackedMatrix shape(ExpertPart part) const = 0;
   // Brings as many of `wanted` into memory as fit at once, at least one. They are moved to the
   // front of the list; returns how many. They stay until the next call.

@@ -8,7 +8,7 @@
 #include <functional>
 #include <numeric>
 
-#include "kernels/codecs/quantise.h"
+#include "kernels/codecs/codecs.h"
 #include "kernels/kernels_testing.h"
 
 namespace longhaul {
@@ -31,33 +31,28 @@ class Call {
   }
   std::vector<int32_t>& tokens(std::vector<int32_t> ids) { return ids_.emplace_back(ids); }
   // A weight, packed from random numbers as its type asks for.
-  PackedMatrix matrix(DType dtype, int64_t n, int64_t k, int64_t count = 1) {
-    const uint64_t one = packed_bytes(dtype, n, k);
+  PackedMatrix matrix(const Codec& codec, int64_t n, int64_t k, int64_t count = 1) {
+    const uint64_t one = codec.bytes(n, k);
     std::byte* data = bytes(one * static_cast<uint64_t>(count));
     for (int64_t i = 0; i < count; ++i) {
       const Rows<float> values = rows(n, k);
       std::byte* out = data + static_cast<uint64_t>(i) * one;
-      if (dtype == DType::kF4 || dtype == DType::kF8E4M3) {
-        EXPECT_TRUE(pack_codes(dtype, n, k, out).ok());
-      } else if (dtype == DType::kQ8 || dtype == DType::kQ4) {
-        EXPECT_TRUE(quantise_rows(values.data, DType::kF32, 0, n, k, dtype, out).ok());
-      } else {
-        pack_rows(values.data, DType::kF32, 0, n, k, dtype, out);
-      }
+      const auto made = codec.option == nullptr
+                            ? pack_codes(codec, n, k, out)
+                            : pack_rows(values.data, DType::kF32, n, k, codec, out);
+      EXPECT_TRUE(made.ok());
     }
-    return {data, dtype, n, k};
+    return {data, &codec, n, k};
   }
   // Codes of any value, scales near 1.
-  Status pack_codes(DType dtype, int64_t n, int64_t k, std::byte* out) {
+  Result<QuantError> pack_codes(const Codec& codec, int64_t n, int64_t k, std::byte* out) {
     std::vector<std::byte> codes(static_cast<size_t>(n * k)), scales(static_cast<size_t>(n * k));
     for (size_t i = 0; i < codes.size(); ++i) {
       codes[i] = static_cast<std::byte>(i * 37 % 120 + i % 2 * 128);
       scales[i] = static_cast<std::byte>(125 + i % 4);
     }
-    if (dtype == DType::kF4) return pack_f4_rows(codes.data(), scales.data(), 0, n, k, out);
-    const std::vector<float> squares(static_cast<size_t>(ceil_div(n, 128) * ceil_div(k, 128)),
-                                     0.7f);
-    return pack_f8_rows(codes.data(), squares, 0, n, k, out);
+    const DType elements = &codec == &kE4m3Codec ? DType::kF8E4M3 : DType::kF4;
+    return codec.pack({codes.data(), {elements, DType::kF8E8M0}, scales.data()}, n, k, out);
   }
   std::byte* bytes(uint64_t n) { return bytes_.emplace_back(n).data(); }
 
@@ -229,24 +224,23 @@ TEST(Ops, RopeTurnsAndTurnsBack) {
   }
 }
 
-double bound_of(DType weights) {
-  if (weights == DType::kF32) return kF32;
-  return weights == DType::kBF16 || weights == DType::kF8E4M3 ? kBf16 : kBytes;
+double bound_of(const Codec& weights) {
+  if (weights.inputs == InputCoding::kF32) return kF32;
+  return weights.inputs == InputCoding::kBf16 ? kBf16 : kBytes;
 }
 
 TEST(Ops, ProductsInEveryFormat) {
-  for (const DType dtype :
-       {DType::kF32, DType::kBF16, DType::kQ8, DType::kQ4, DType::kF4, DType::kF8E4M3}) {
+  for (const Codec* codec : codecs()) {
     for (const int64_t rows : {1, 5, 40}) {
-      hold(bound_of(dtype), [&](Call& c) {
+      hold(bound_of(*codec), [&](Call& c) {
         const Rows<float> x = c.rows(rows, 200), a = c.rows(rows, 48), b = c.rows(rows, 20, 9);
-        std::array<Matmul, 2> group = {product(x, c.matrix(dtype, 48, 200), a),
-                                       product(x, c.matrix(dtype, 20, 200), b)};
+        std::array<Matmul, 2> group = {product(x, c.matrix(*codec, 48, 200), a),
+                                       product(x, c.matrix(*codec, 20, 200), b)};
         c.ops.matmul(group, c.scratch);
         c.out(a);
         c.out(b);
         const Rows<float> y = c.rows(rows, 4 * 16);
-        c.ops.grouped_matmul(c.matrix(dtype, 16, 50, 4), 4, x, y, c.scratch);
+        c.ops.grouped_matmul(c.matrix(*codec, 16, 50, 4), 4, x, y, c.scratch);
         c.out(y);
       });
     }
@@ -470,9 +464,9 @@ TEST(Ops, ChoosesExperts) {
 // Resident experts, of which as many are brought at a time as a cache would hold.
 class SomeExperts final : public Experts {
  public:
-  SomeExperts(Call& c, DType dtype, int64_t n, int64_t d, int64_t width, size_t at_once)
-      : parts_{c.matrix(dtype, width, d, n), c.matrix(dtype, width, d, n),
-               c.matrix(dtype, d, width, n)},
+  SomeExperts(Call& c, const Codec& codec, int64_t n, int64_t d, int64_t width, size_t at_once)
+      : parts_{c.matrix(codec, width, d, n), c.matrix(codec, width, d, n),
+               c.matrix(codec, d, width, n)},
         at_once_(at_once) {}
   PackedMatrix shape(ExpertPart part) const override { return parts_[static_cast<size_t>(part)]; }
   int64_t acquire(std::span<ExpertRows> wanted) override {
@@ -480,7 +474,7 @@ class SomeExperts final : public Experts {
   }
   PackedMatrix matrix(ExpertPart part, int64_t expert) const override {
     PackedMatrix m = shape(part);
-    m.data += static_cast<uint64_t>(expert) * packed_bytes(m.dtype, m.n, m.k);
+    m.data += static_cast<uint64_t>(expert) * m.codec->bytes(m.n, m.k);
     return m;
   }
 
@@ -490,8 +484,8 @@ class SomeExperts final : public Experts {
 };
 
 // Seven rows of two choices among five experts; 5 is none of them.
-void run_some_experts(Call& c, DType dtype, size_t at_once, int64_t left_out) {
-  SomeExperts experts(c, dtype, 5, 40, 24, at_once);
+void run_some_experts(Call& c, const Codec& codec, size_t at_once, int64_t left_out) {
+  SomeExperts experts(c, codec, 5, 40, 24, at_once);
   const Rows<const int32_t> chosen(c.tokens({0, 3, 3, 5, 4, 0, 3, 4, 0, 5, 5, 5, 4, 3}).data(), 7,
                                    2);
   const Rows<float> x = c.rows(7, 40), sent = c.rows(14, 40), out = c.rows(7, 40);
@@ -506,10 +500,10 @@ void run_some_experts(Call& c, DType dtype, size_t at_once, int64_t left_out) {
 }
 
 TEST(Ops, RunsExpertsInWaves) {
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ8}) {
+  for (const Codec* codec : {&kF32Codec, &kBf16Codec, &kQ8Codec}) {
     for (const size_t at_once : {size_t{1}, size_t{2}, size_t{9}}) {
       for (const int64_t left_out : {kNoExpert, int64_t{5}}) {
-        hold(bound_of(dtype), [&](Call& c) { run_some_experts(c, dtype, at_once, left_out); });
+        hold(bound_of(*codec), [&](Call& c) { run_some_experts(c, *codec, at_once, left_out); });
       }
     }
   }
@@ -573,7 +567,7 @@ TEST(Ops, ConnectsStreams) {
     const int64_t n = 4, d = 600, all = stream_coefficients(n);
     const Rows<float> streams = c.rows(11, n * d), z = c.rows(11, all), input = c.rows(11, d);
     const auto reader = [&](int64_t rows, bool writes_back) {
-      return StreamReader{.fn = c.matrix(DType::kF32, rows, n * d),
+      return StreamReader{.fn = c.matrix(kF32Codec, rows, n * d),
                           .base = c.vector(rows),
                           .scale = c.vector(3),
                           .writes_back = writes_back,
@@ -594,7 +588,7 @@ TEST(Ops, CountingTakesWhatRunningTakes) {
   const std::vector<int64_t> lengths = {70, 9, 300};
   const std::vector<std::function<void(Call&)>> calls = {
       [](Call& c) {
-        SomeExperts experts(c, DType::kBF16, 2, 40, 24, 9);
+        SomeExperts experts(c, kBf16Codec, 2, 40, 24, 9);
         const std::vector<int64_t> first = {0, 5, 9, 9};
         c.ops.run_experts(experts, {}, first, c.rows(9, 40), c.scratch);
       },
@@ -606,8 +600,8 @@ TEST(Ops, CountingTakesWhatRunningTakes) {
       },
       [](Call& c) {
         const Rows<float> x = c.rows(9, 200);
-        std::array<Matmul, 2> group = {product(x, c.matrix(DType::kQ8, 48, 200), c.rows(9, 48)),
-                                       product(x, c.matrix(DType::kBF16, 20, 200), c.rows(9, 20))};
+        std::array<Matmul, 2> group = {product(x, c.matrix(kQ8Codec, 48, 200), c.rows(9, 48)),
+                                       product(x, c.matrix(kBf16Codec, 20, 200), c.rows(9, 20))};
         c.ops.matmul(group, c.scratch);
       },
   };

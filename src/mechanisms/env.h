@@ -9,9 +9,9 @@
 #include "arch/weights.h"
 #include "kernels/ops.h"
 #include "mechanisms/expert_source.h"
+#include "mechanisms/weight_format.h"
 #include "tensor/arena.h"
 #include "tensor/state_format.h"
-#include "tensor/weight_format.h"
 
 namespace longhaul {
 
@@ -38,7 +38,7 @@ struct Weights {
   // Of several matrices of a weight, one.
   PackedMatrix matrix(WeightId id, int64_t e) const {
     PackedMatrix m = matrix(id);
-    m.data += static_cast<uint64_t>(e) * packed_bytes(m.dtype, m.n, m.k);
+    m.data += static_cast<uint64_t>(e) * m.codec->bytes(m.n, m.k);
     return m;
   }
   PackedMatrix expert(WeightId id, int64_t e) const {

@@ -28,9 +28,10 @@ class TestEnv {
   }
   // rows matrices' outputs, packed as f32
   WeightId matrix(const std::vector<float>& values, int64_t rows, int64_t cols) {
-    packed_.emplace_back(packed_bytes(DType::kF32, rows, cols));
-    pack_rows(values.data(), DType::kF32, 0, rows, cols, DType::kF32, packed_.back().data());
-    return next({packed_.back().data(), DType::kF32, rows, cols}, {}, {});
+    packed_.emplace_back(kF32Codec.bytes(rows, cols));
+    std::byte* out = packed_.back().data();
+    EXPECT_TRUE(pack_rows(values.data(), DType::kF32, rows, cols, kF32Codec, out).ok());
+    return next({out, &kF32Codec, rows, cols}, {}, {});
   }
   WeightId index(std::vector<int64_t> values, int64_t rows) {
     indices_.push_back(std::move(values));

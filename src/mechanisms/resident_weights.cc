@@ -2,44 +2,31 @@
 
 #include <algorithm>
 
-#include "kernels/codecs/panels.h"
-
 namespace longhaul {
-namespace {
 
-DType as_released(const WeightSpec& w) {
-  constexpr int64_t kBlockRows = 128;
-  const bool whole_blocks = w.first_row % kBlockRows == 0 && (w.n_experts == 1 || w.n_tensors > 1 ||
-                                                              w.expert_stride % kBlockRows == 0);
-  if (w.released == DType::kF8E4M3 && whole_blocks) return DType::kF8E4M3;
-  if (w.released == DType::kF4) return DType::kF4;
-  return w.released == DType::kF32 ? DType::kF32 : DType::kBF16;
+const Codec& kept_codec(const WeightSpec& w, const Codec& codec) {
+  const bool one_by_one = w.n_experts == 1 || w.n_tensors > 1;
+  const bool whole_scales = w.first_row % codec.rows_per_scale == 0 &&
+                            (one_by_one || w.expert_stride % codec.rows_per_scale == 0);
+  return whole_scales ? codec : kBf16Codec;
 }
 
-}  // namespace
-
-DType packed_dtype(const WeightSpec& w, WeightFormat format) {
-  if (w.use == WeightUse::kFine) return DType::kF32;
-  switch (format) {
-    case WeightFormat::kF32: return DType::kF32;
-    case WeightFormat::kBF16: return DType::kBF16;
-    case WeightFormat::kReleased: return as_released(w);
-    case WeightFormat::kQ8: return w.rounding == Rounding::kNever ? DType::kBF16 : DType::kQ8;
-    case WeightFormat::kQ4:
-      return w.rounding == Rounding::kNever   ? DType::kBF16
-             : w.rounding == Rounding::kFiner ? DType::kQ8
-                                              : DType::kQ4;
-  }
-  return DType::kBF16;
+const Codec& packed_codec(const WeightSpec& w, const WeightFormat& format) {
+  if (w.use == WeightUse::kFine) return kF32Codec;
+  const Codec* all = format.codec();
+  if (all == nullptr) return kept_codec(w, format.stored_codec(w));
+  const Codec* less = w.rounding == Rounding::kNever   ? all->unrounded
+                      : w.rounding == Rounding::kFiner ? all->finer
+                                                       : nullptr;
+  return less == nullptr ? *all : *less;
 }
 
-uint64_t resident_bytes(const WeightSpec& w, WeightFormat format) {
+uint64_t resident_bytes(const WeightSpec& w, const WeightFormat& format) {
   switch (w.use) {
     case WeightUse::kMatrix:
     case WeightUse::kExpert:
     case WeightUse::kFine:
-      return static_cast<uint64_t>(w.n_experts) *
-             packed_bytes(packed_dtype(w, format), w.rows, w.cols);
+      return static_cast<uint64_t>(w.n_experts) * packed_codec(w, format).bytes(w.rows, w.cols);
     case WeightUse::kVector:
     case WeightUse::kTaps: return sizeof(float) * static_cast<uint64_t>(w.n_elements());
     case WeightUse::kLookup:
@@ -48,13 +35,14 @@ uint64_t resident_bytes(const WeightSpec& w, WeightFormat format) {
   return 0;
 }
 
-uint64_t resident_weight_bytes(const Architecture& arch, WeightFormat format) {
+uint64_t resident_weight_bytes(const Architecture& arch, const WeightFormat& format) {
   uint64_t bytes = 0;
   for_each_weight(arch, [&](WeightId id) { bytes += resident_bytes(arch.weight(id), format); });
   return bytes;
 }
 
-uint64_t expert_bytes(const Architecture& arch, const Mixture& mixture, WeightFormat format) {
+uint64_t expert_bytes(const Architecture& arch, const Mixture& mixture,
+                      const WeightFormat& format) {
   uint64_t bytes = 0;
   for (WeightId id : mixture.matrices) {
     bytes += resident_bytes(arch.weight(id), format) / static_cast<uint64_t>(mixture.n_experts);
@@ -62,7 +50,7 @@ uint64_t expert_bytes(const Architecture& arch, const Mixture& mixture, WeightFo
   return bytes;
 }
 
-uint64_t expert_weight_bytes(const Architecture& arch, WeightFormat format) {
+uint64_t expert_weight_bytes(const Architecture& arch, const WeightFormat& format) {
   uint64_t bytes = 0;
   for (const Mixture& m : mixtures(arch)) {
     bytes += static_cast<uint64_t>(m.n_experts) * expert_bytes(arch, m, format);
@@ -70,7 +58,7 @@ uint64_t expert_weight_bytes(const Architecture& arch, WeightFormat format) {
   return bytes;
 }
 
-Result<ExpertCacheLayout> expert_cache_layout(const Architecture& arch, WeightFormat format,
+Result<ExpertCacheLayout> expert_cache_layout(const Architecture& arch, const WeightFormat& format,
                                               int n_threads, uint64_t max_bytes) {
   ExpertCacheLayout layout;
   int64_t widest = 0;

@@ -9,12 +9,12 @@
 namespace longhaul {
 namespace {
 
-// Dtypes and shapes of the weights as the loader packs them, and nothing in them.
-Weights shapes_of_weights(const Architecture& arch, WeightFormat format) {
+// Codecs and shapes of the weights as the loader packs them, and nothing in them.
+Weights shapes_of_weights(const Architecture& arch, const WeightFormat& format) {
   Weights weights{.format = format};
   for (const WeightSpec& w : arch.weights) {
     PackedMatrix matrix;
-    if (w.is_packed()) matrix = {nullptr, packed_dtype(w, format), w.rows, w.cols};
+    if (w.is_matrix()) matrix = {nullptr, &packed_codec(w, format), w.rows, w.cols};
     weights.matrices.push_back(matrix);
     weights.vectors.emplace_back();
     weights.tables.emplace_back();

@@ -65,8 +65,11 @@ bool same_name(std::string_view a, std::string_view b) {
 
 Result<Architecture> read_architecture(const ConfigFile& config, const ShapeOf& shape_of) {
   LH_TRY(const Family* family, find_family(config.json, config.where));
-  return or_remedy(family->read(config, shape_of),
-                   "correct the file, or change a field with --set FIELD=VALUE");
+  LH_TRY(Architecture arch,
+         or_remedy(family->read(config, shape_of),
+                   "correct the file, or change a field with --set FIELD=VALUE"));
+  for (size_t i = 0; i < arch.weights.size(); ++i) arch.weights[i].origin = static_cast<int32_t>(i);
+  return arch;
 }
 
 Status check_runnable(const Json& config, const std::string& where) {

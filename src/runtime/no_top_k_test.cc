@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "checkpoint/loader.h"
+#include "checkpoint/match_tensors.h"
 #include "cost/plan.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors.h"
@@ -50,7 +51,9 @@ Answer run(const Architecture& arch, const std::string& folder) {
   ThreadPool pool(1);
   auto source = open_checkpoint(folder);
   EXPECT_TRUE(source.ok()) << source.error().text();
-  auto loaded = load_weights(arch, std::move(*source), WeightFormat::kF32, pool, {});
+  auto matched = match_weights(arch, std::move(*source));
+  EXPECT_TRUE(matched.ok()) << matched.error().text();
+  auto loaded = load_weights(arch, std::move(*matched), WeightFormat::kF32, pool, {});
   EXPECT_TRUE(loaded.ok()) << loaded.error().text();
   auto executor = Executor::create(arch, (*loaded)->weights, ref_kernels(), pool,
                                    step_limits(request), {.skip_unneeded_rows = false});

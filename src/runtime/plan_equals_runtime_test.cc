@@ -88,8 +88,8 @@ TEST(PlanEqualsEngine, BytesOfWeightsStateAndScratch) {
   for (const Architecture& arch : models()) {
     const std::pair<WeightFormat, DType> formats[] = {{WeightFormat::kF32, DType::kF32},
                                                       {WeightFormat::kBF16, DType::kBF16},
-                                                      {WeightFormat::kQ8, DType::kI8},
-                                                      {WeightFormat::kQ4, DType::kBF16}};
+                                                      {kQ8Codec, DType::kI8},
+                                                      {kQ4Codec, DType::kBF16}};
     for (const auto& [weights, kv] : formats) {
       for (const int64_t context : {1, 7, 8, 17, 300}) {
         SCOPED_TRACE(arch.name + " context " + std::to_string(context));

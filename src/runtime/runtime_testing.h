@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "cost/plan.h"
-#include "kernels/codecs/quantise.h"
 #include "mechanisms/resident_weights.h"
 #include "models/gemma.h"
 #include "models/registry.h"
@@ -26,7 +25,7 @@ T must(Result<T> result) {
 // Random weights in memory, packed as the loader does.
 class RandomWeights {
  public:
-  RandomWeights(const Architecture& arch, WeightFormat format) {
+  RandomWeights(const Architecture& arch, const WeightFormat& format) {
     const size_t n = arch.weights.size();
     weights_ = {.format = format,
                 .matrices = std::vector<PackedMatrix>(n),
@@ -38,15 +37,6 @@ class RandomWeights {
   uint64_t resident_bytes() const { return resident_bytes_; }
 
  private:
-  void pack(const float* values, const WeightSpec& w, std::byte* out) const {
-    const DType packed = packed_dtype(w, weights_.format);
-    if (packed == DType::kQ8 || packed == DType::kQ4) {
-      ASSERT_TRUE(quantise_rows(values, DType::kF32, 0, w.rows, w.cols, packed, out).ok());
-    } else {
-      pack_rows(values, DType::kF32, 0, w.rows, w.cols, packed, out);
-    }
-  }
-
   void add(const WeightSpec& w, size_t id) {
     if (w.use == WeightUse::kIndex) {
       indices_.push_back(std::vector<int64_t>(static_cast<size_t>(w.n_elements())));
@@ -72,14 +62,16 @@ class RandomWeights {
   }
 
   void add_matrix(const float* values, const WeightSpec& w, size_t id) {
-    const DType dtype = packed_dtype(w, weights_.format);
-    const uint64_t one = packed_bytes(dtype, w.rows, w.cols);
+    const Codec& codec = packed_codec(w, weights_.format);
+    const uint64_t one = codec.bytes(w.rows, w.cols);
     packed_.push_back(must(Buffer::allocate(one * static_cast<uint64_t>(w.n_experts))));
     const Buffer& buffer = packed_.back();
     for (int64_t e = 0; e < w.n_experts; ++e) {
-      pack(values + e * w.rows * w.cols, w, buffer.data() + static_cast<uint64_t>(e) * one);
+      const auto made = pack_rows(values + e * w.rows * w.cols, DType::kF32, w.rows, w.cols, codec,
+                                  buffer.data() + static_cast<uint64_t>(e) * one);
+      ASSERT_TRUE(made.ok());
     }
-    weights_.matrices[id] = {buffer.data(), dtype, w.rows, w.cols};
+    weights_.matrices[id] = {buffer.data(), &codec, w.rows, w.cols};
     resident_bytes_ += buffer.size();
   }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/numbers.h"
+
 namespace longhaul {
 
 uint64_t state_bytes(const Architecture& arch, int64_t n_tokens, int64_t max_tokens,

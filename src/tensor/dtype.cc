@@ -20,8 +20,7 @@ constexpr std::array kTable = {
     Row{DType::kI64, "I64", 64},       Row{DType::kU64, "U64", 64},
     Row{DType::kBool, "BOOL", 8},      Row{DType::kF8E4M3, "F8_E4M3", 8},
     Row{DType::kF8E5M2, "F8_E5M2", 8}, Row{DType::kF8E8M0, "F8_E8M0", 8},
-    Row{DType::kF4, "F4", 4},          Row{DType::kQ8, "Q8", 8},
-    Row{DType::kQ4, "Q4", 4},
+    Row{DType::kF4, "F4", 4},
 };
 
 }  // namespace
@@ -31,8 +30,7 @@ const char* to_string(DType dtype) { return kTable[static_cast<size_t>(dtype)].n
 
 std::optional<DType> dtype_from_safetensors(std::string_view name) {
   for (const auto& row : kTable) {
-    const bool in_files = row.dtype != DType::kQ8 && row.dtype != DType::kQ4;
-    if (in_files && name == row.name) return row.dtype;
+    if (name == row.name) return row.dtype;
   }
   return std::nullopt;
 }

@@ -7,8 +7,8 @@
 
 namespace longhaul {
 
-// The safetensors types, then those of packed weights alone, which stand in no file under these
-// names (kernels/codecs/quant_blocks.h).
+// The types that files hold. What packed weights are made of is a codec's business
+// (kernels/codecs/codec.h).
 enum class DType {
   kF32,
   kF16,
@@ -26,13 +26,11 @@ enum class DType {
   kF8E4M3,
   kF8E5M2,
   kF8E8M0,
-  kF4,
-  kQ8,
-  kQ4
+  kF4
 };
 
-uint64_t bits_per_element(DType dtype);  // without the scales of block formats
-const char* to_string(DType dtype);      // the safetensors spelling: "BF16"
+uint64_t bits_per_element(DType dtype);
+const char* to_string(DType dtype);  // the safetensors spelling: "BF16"
 std::optional<DType> dtype_from_safetensors(std::string_view name);
 std::optional<DType> dtype_from_option(
     std::string_view name);  // the command line's spelling: "bf16", "f32"

@@ -1,4 +1,4 @@
-// Elements of float data in any of the types that checkpoints keep weights in.
+// Elements of float data in any of the types that checkpoints keep weights and scales in.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +14,11 @@ inline bool is_float(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
 }
 
-// Element i of data of such a type, which need not be aligned.
+// Element i of data of such a type, or of scales that are powers of two (F8_E8M0). It need not be
+// aligned.
 inline float float_at(const void* data, DType dtype, int64_t i) {
   const auto* bytes = static_cast<const std::byte*>(data);
+  if (dtype == DType::kF8E8M0) return to_f32(e8m0{static_cast<uint8_t>(bytes[i])});
   if (dtype == DType::kF32) {
     float x;
     std::memcpy(&x, bytes + 4 * i, sizeof x);

@@ -78,9 +78,7 @@ TEST_P(ExpertCacheOf, LogitsAreThoseOfResidentExperts) {
 
 TEST_P(ExpertCacheOf, LogitsInAnyFormatAreThoseOfResidentExperts) {
   const std::tuple<WeightFormat, std::string, std::string> formats[] = {
-      {WeightFormat::kBF16, "bf16", "bf16"},
-      {WeightFormat::kQ8, "q8", "q8"},
-      {WeightFormat::kQ4, "q4", "bf16"}};
+      {WeightFormat::kBF16, "bf16", "bf16"}, {kQ8Codec, "q8", "q8"}, {kQ4Codec, "q4", "bf16"}};
   for (const auto& [format, weights, kv] : formats) {
     const Model resident = load(GetParam(), {weights, kv});
     const ExpertCacheLayout layout = layout_of(resident, format);

@@ -6,7 +6,7 @@
 
 #include "base/numbers.h"
 #include "formats/safetensors.h"
-#include "kernels/codecs/quantise.h"
+#include "kernels/codecs/codecs.h"
 #include "longhaul/tools.h"
 #include "testing/checkpoint.h"
 
@@ -66,9 +66,9 @@ TEST(DemoQuality, Q4RoundsEveryMatrixBetterThanQ4_0) {
       std::memcpy(&x, t.bytes.data() + 2 * i, 2);
       w[i] = to_f32(x);
     }
-    std::vector<std::byte> packed(packed_bytes(DType::kQ4, t.shape[0], t.shape[1]));
-    const auto error = quantise_rows(t.bytes.data(), t.dtype, 0, t.shape[0], t.shape[1], DType::kQ4,
-                                     packed.data());
+    std::vector<std::byte> packed(kQ4Codec.bytes(t.shape[0], t.shape[1]));
+    const auto error =
+        pack_rows(t.bytes.data(), t.dtype, t.shape[0], t.shape[1], kQ4Codec, packed.data());
     ASSERT_TRUE(error.ok());
     EXPECT_LT(error->squared_error, q4_0_error(w)) << t.name;
     ++n;

@@ -14,11 +14,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/checked_math.h"
-#include "kernels/codecs/quant_blocks.h"
 #include "tensor/dtype.h"
 
 namespace longhaul {
+
+inline constexpr int64_t kPanel = 16;  // outputs of a panel
 
 // Inputs per step: how many elements of K stand side by side, in f32 and bf16.
 inline constexpr int64_t inputs_per_step(DType dtype) { return dtype == DType::kF32 ? 1 : 2; }
@@ -26,38 +26,7 @@ inline constexpr int64_t inputs_per_step(DType dtype) { return dtype == DType::k
 struct Panels {
   const std::byte* data = nullptr;
   int64_t panel_stride = 0;  // bytes
-  int64_t step_stride = 0;   // bytes; 0 in block formats, whose kernels know it
+  int64_t step_stride = 0;   // bytes; the kernels of block formats know it
 };
-
-// A weight matrix [N, K] (y = W x) packed panel after panel; N and K are padded with zeros to a
-// whole panel and step (or block).
-struct PackedMatrix {
-  const std::byte* data = nullptr;  // 64-byte aligned, not owned
-  DType dtype = DType::kF32;
-  int64_t n = 0, k = 0;
-
-  int64_t step_bytes() const {
-    return kPanel * inputs_per_step(dtype) * static_cast<int64_t>(bytes_per_element(dtype));
-  }
-  int64_t panel_bytes() const {
-    return is_block_format(dtype) ? block_panel_bytes(dtype, k)
-                                  : ceil_div(k, inputs_per_step(dtype)) * step_bytes();
-  }
-  Panels panels(int64_t first_output = 0) const {
-    return {data + first_output / kPanel * panel_bytes(), panel_bytes(),
-            is_block_format(dtype) ? 0 : step_bytes()};
-  }
-};
-
-inline uint64_t packed_bytes(DType dtype, int64_t n, int64_t k) {
-  return static_cast<uint64_t>(ceil_div(n, kPanel)) *
-         static_cast<uint64_t>(PackedMatrix{nullptr, dtype, n, k}.panel_bytes());
-}
-
-// Packs rows [first_row, first_row + n_rows) of a row-major matrix with k columns into `out` (the
-// place of the whole packed matrix). first_row is a multiple of kPanel; the source starts at that
-// row. Source f32, f16 or bf16; f32 -> bf16 rounds to nearest even.
-void pack_rows(const void* source, DType source_dtype, int64_t first_row, int64_t n_rows, int64_t k,
-               DType packed, std::byte* out);
 
 }  // namespace longhaul

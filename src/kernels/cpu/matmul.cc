@@ -40,7 +40,7 @@ Cut cut_of(const Matmul& p) {
 constexpr int64_t kLeastPieceBytes = 256 * 1024;
 
 // What a microkernel reads side by side stays together.
-int64_t unit_panels(const Matmul& p) { return is_block_format(p.w.dtype) ? 1 : 4; }
+int64_t unit_panels(const Matmul& p) { return p.w.codec->is_plain ? 4 : 1; }
 int64_t n_units(const Matmul& p) { return ceil_div(p.w.n, kPanel * unit_panels(p)); }
 int64_t unit_bytes(const Matmul& p) {
   return std::max<int64_t>(unit_panels(p) * p.w.panel_bytes(), 1);
@@ -62,24 +62,22 @@ struct Pieces {
   }
 };
 
-// What a product's inputs are rounded to before it: bf16, or blocks of 8-bit integers; f32 stays as
-// it is.
-bool rounds_inputs(DType weights) { return weights != DType::kF32; }
+bool rounds_inputs(const Codec& weights) { return weights.inputs != InputCoding::kF32; }
 
 // An odd number of cache lines from row to row, so that a column of rows does not fall into a few
 // sets of the cache.
-int64_t rounded_stride_bytes(DType weights, int64_t k) {
-  const int64_t inputs = is_block_format(weights) ? round_up(k, kQuantBlock) : k;
-  const int64_t bytes = is_integer_format(weights)
-                            ? blocks_of(k) * static_cast<int64_t>(sizeof(InputBlock))
-                            : inputs * static_cast<int64_t>(sizeof(bf16));
+int64_t rounded_stride_bytes(const Codec& weights, int64_t k) {
+  const int64_t bytes =
+      weights.inputs == InputCoding::kInt8
+          ? blocks_of(k) * static_cast<int64_t>(sizeof(InputBlock))
+          : round_up(k, weights.layout.block_inputs) * static_cast<int64_t>(sizeof(bf16));
   return (ceil_div(bytes, kCacheLine) | 1) * kCacheLine;
 }
 
 // Weights that meet the same rounded inputs share them: all integer formats do.
 bool shares_input(const Matmul& a, const Matmul& b) {
-  const bool same_rounding =
-      a.w.dtype == b.w.dtype || (is_integer_format(a.w.dtype) && is_integer_format(b.w.dtype));
+  const bool same_rounding = a.w.codec->inputs == b.w.codec->inputs &&
+                             a.w.codec->layout.block_inputs == b.w.codec->layout.block_inputs;
   return a.x == b.x && a.x_stride == b.x_stride && a.m == b.m && a.w.k == b.w.k && same_rounding;
 }
 
@@ -94,7 +92,7 @@ size_t sharer_of(std::span<const Matmul> group, size_t i) {
 }
 
 bool owns_rounded_input(std::span<const Matmul> group, size_t i) {
-  return rounds_inputs(group[i].w.dtype) && sharer_of(group, i) == i;
+  return rounds_inputs(*group[i].w.codec) && sharer_of(group, i) == i;
 }
 
 int64_t rows_per_rounding(const Matmul& p) {
@@ -113,12 +111,12 @@ Group plan_group(std::span<Matmul> products, std::span<std::byte> scratch) {
     Matmul& p = products[i];
     p.place = {.first_rounding = group.n_roundings, .first_block = group.n_blocks};
     group.n_blocks += cut_of(p).chunks();
-    if (!rounds_inputs(p.w.dtype)) continue;
+    if (!rounds_inputs(*p.w.codec)) continue;
     if (const size_t sharer = sharer_of(products, i); sharer != i) {
       p.place.inputs = products[sharer].place.inputs;
       continue;
     }
-    const uint64_t bytes = matmul_scratch_bytes(p.w.dtype, p.m, p.w.k);
+    const uint64_t bytes = matmul_scratch_bytes(*p.w.codec, p.m, p.w.k);
     LH_CHECK(bytes <= scratch.size() - used);
     p.place.inputs = scratch.data() + used;
     used += bytes;
@@ -135,23 +133,22 @@ const Matmul& product_at(const Group& group, int64_t Matmul::Place::* first, int
   return *(after - 1);
 }
 
-void round_row(const KernelSet& kernels, const float* x, DType weights, int64_t k, std::byte* out) {
-  if (is_integer_format(weights))
+void round_row(const KernelSet& kernels, const float* x, const Codec& weights, int64_t k,
+               std::byte* out) {
+  if (weights.inputs == InputCoding::kInt8)
     return kernels.quantise_inputs(x, k, reinterpret_cast<InputBlock*>(out));
   auto* to = reinterpret_cast<bf16*>(out);
   kernels.to_bf16(x, k, to);
-  std::fill(to + k,
-            to + round_up(k, is_block_format(weights) ? kQuantBlock : inputs_per_step(weights)),
-            bf16{0});
+  std::fill(to + k, to + round_up(k, weights.layout.block_inputs), bf16{0});
 }
 
 void round_some(const KernelSet& kernels, const Group& group, int64_t index) {
   const Matmul& p = product_at(group, &Matmul::Place::first_rounding, index);
   const int64_t rows = rows_per_rounding(p), first = (index - p.place.first_rounding) * rows,
-                stride = rounded_stride_bytes(p.w.dtype, p.w.k);
+                stride = rounded_stride_bytes(*p.w.codec, p.w.k);
   auto* out = const_cast<std::byte*>(p.place.inputs);
   for (int64_t r = first; r < std::min(first + rows, p.m); ++r)
-    round_row(kernels, p.x + r * p.x_stride, p.w.dtype, p.w.k, out + r * stride);
+    round_row(kernels, p.x + r * p.x_stride, *p.w.codec, p.w.k, out + r * stride);
 }
 
 void round_inputs(const Compute& compute, const Group& group) {
@@ -163,11 +160,22 @@ void round_inputs(const Compute& compute, const Group& group) {
   }
 }
 
-// Inputs between which the sums pass through C: f32 and bf16 alone, the kernels of block formats
-// see to it themselves.
+// Inputs between which the sums pass through C: of plain formats alone, the kernels of block
+// formats see to it themselves.
 int64_t k_block_of(const Matmul& p) {
-  if (p.m < kManyRows || is_block_format(p.w.dtype)) return std::max<int64_t>(p.w.k, 1);
-  return kPanelBlockBytes / (kPanel * static_cast<int64_t>(bytes_per_element(p.w.dtype)));
+  if (p.m < kManyRows || !p.w.codec->is_plain) return std::max<int64_t>(p.w.k, 1);
+  const PanelLayout& layout = p.w.codec->layout;
+  return kPanelBlockBytes / layout.block_bytes * layout.block_inputs;
+}
+
+// What a unit of MatmulTile::a_stride stands for.
+int64_t stride_unit_bytes(InputCoding inputs) {
+  switch (inputs) {
+    case InputCoding::kF32: return sizeof(float);
+    case InputCoding::kBf16: return sizeof(bf16);
+    case InputCoding::kInt8: break;
+  }
+  return 1;
 }
 
 struct Block {
@@ -177,15 +185,13 @@ struct Block {
 // One block of C. k runs in blocks outside the rows; since C holds the f32 sum between blocks, the
 // result is that of one pass.
 void multiply_block(const KernelSet& kernels, const Matmul& p, const Block& block) {
-  const DType dtype = p.w.dtype;
-  const auto element_bytes = static_cast<int64_t>(dtype == DType::kF32       ? sizeof(float)
-                                                  : is_integer_format(dtype) ? 1
-                                                                             : sizeof(bf16));
+  const Codec& codec = *p.w.codec;
+  const int64_t element_bytes = stride_unit_bytes(codec.inputs);
+  const bool rounds = rounds_inputs(codec);
   const int64_t stride_bytes =
-      rounds_inputs(dtype) ? rounded_stride_bytes(dtype, p.w.k) : p.x_stride * element_bytes;
-  const std::byte* inputs =
-      (rounds_inputs(dtype) ? p.place.inputs : reinterpret_cast<const std::byte*>(p.x)) +
-      block.row * stride_bytes;
+      rounds ? rounded_stride_bytes(codec, p.w.k) : p.x_stride * element_bytes;
+  const std::byte* inputs = (rounds ? p.place.inputs : reinterpret_cast<const std::byte*>(p.x)) +
+                            block.row * stride_bytes;
   const int64_t k_block = k_block_of(p);
   const Panels panels = p.w.panels(block.output);
   MatmulTile tile{.a_stride = stride_bytes / element_bytes,
@@ -194,13 +200,14 @@ void multiply_block(const KernelSet& kernels, const Matmul& p, const Block& bloc
                   .c_stride = p.y_stride,
                   .m = block.n_rows,
                   .n = block.n_outputs};
+  const Product multiply = kernels.products.of(codec);
   int64_t k = 0;
   do {  // at least once: K = 0 gives zeros
     tile.k = std::min(k_block, p.w.k - k);
     tile.a = inputs + k * element_bytes;
-    tile.b.data = panels.data + k / inputs_per_step(dtype) * panels.step_stride;
+    tile.b.data = panels.data + k / codec.layout.block_inputs * panels.step_stride;
     tile.accumulate = k > 0;
-    kernels.matmul(dtype, tile);
+    multiply(tile);
     k += k_block;
   } while (k < p.w.k);
 }
@@ -225,7 +232,7 @@ void multiply_piece(const KernelSet& kernels, std::span<const Matmul> group, int
         std::min(std::clamp(ceil_div(end - at, bytes), int64_t{0}, units) * outputs, p.w.n);
     if (first < last) {
       if (p.place.inputs != nullptr)
-        fetch_inputs(p.place.inputs, p.m * rounded_stride_bytes(p.w.dtype, p.w.k));
+        fetch_inputs(p.place.inputs, p.m * rounded_stride_bytes(*p.w.codec, p.w.k));
       multiply_block(kernels, p, {0, p.m, first, last - first});
     }
     at += units * bytes;
@@ -259,7 +266,7 @@ void multiply_many_rows(const Compute& compute, const Group& group) {
 
 }  // namespace
 
-uint64_t matmul_scratch_bytes(DType weights, int64_t m, int64_t k) {
+uint64_t matmul_scratch_bytes(const Codec& weights, int64_t m, int64_t k) {
   return rounds_inputs(weights) ? static_cast<uint64_t>(m * rounded_stride_bytes(weights, k)) : 0;
 }
 
@@ -267,7 +274,7 @@ uint64_t matmul_scratch_bytes(std::span<const Matmul> group) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < group.size(); ++i) {
     if (owns_rounded_input(group, i))
-      bytes += matmul_scratch_bytes(group[i].w.dtype, group[i].m, group[i].w.k);
+      bytes += matmul_scratch_bytes(*group[i].w.codec, group[i].m, group[i].w.k);
   }
   return bytes;
 }

@@ -9,8 +9,8 @@
 
 namespace longhaul {
 
-// y [m, w.n] = x [m, w.k] * W^T (f32 in, f32 out). x is rounded once per product: to bf16 where W
-// is bf16 or E4M3, to 8 bits in groups where W is of an integer block format; sums are f32.
+// y [m, w.n] = x [m, w.k] * W^T (f32 in, f32 out). x is rounded once per product, as W's codec says
+// (InputCoding); sums are f32.
 struct Matmul {
   const float* x = nullptr;
   int64_t x_stride = 0;  // elements
@@ -46,7 +46,7 @@ struct Compute {
 //   aligned
 void matmul(const Compute& compute, std::span<Matmul> group, std::span<std::byte> scratch);
 
-uint64_t matmul_scratch_bytes(DType weights, int64_t m, int64_t k);
+uint64_t matmul_scratch_bytes(const Codec& weights, int64_t m, int64_t k);
 // Of a whole group: inputs that are rounded alike and shared count once.
 uint64_t matmul_scratch_bytes(std::span<const Matmul> group);
 

@@ -10,23 +10,19 @@ namespace {
 // A product's operands: A as rows (f32, and rounded to bf16), B packed.
 struct Operands {
   int64_t m, n, k;
-  DType dtype;
+  const Codec* codec;
   int64_t stride;
   std::vector<float> a_f32;
   std::vector<bf16> a_bf16;
   AlignedBytes packed;
 
-  Operands(int64_t m_, int64_t n_, int64_t k_, DType dtype_)
-      : m(m_),
-        n(n_),
-        k(k_),
-        dtype(dtype_),
-        stride(round_up(k_, 2)),
-        packed(packed_bytes(dtype_, n_, k_)) {
+  Operands(int64_t m_, int64_t n_, int64_t k_, const Codec* codec_)
+      : m(m_), n(n_), k(k_), codec(codec_), stride(round_up(k_, 2)), packed(codec_->bytes(n_, k_)) {
     a_f32 = random_floats(m * stride, 12);
     for (int64_t r = 0; r < m && stride > k; ++r) a_f32[static_cast<size_t>(r * stride + k)] = 0.0f;
     for (float v : a_f32) a_bf16.push_back(to_bf16(v));
-    pack_rows(random_floats(n * k, 13).data(), DType::kF32, 0, n, k, dtype, packed.data());
+    EXPECT_TRUE(
+        pack_rows(random_floats(n * k, 13).data(), DType::kF32, n, k, *codec, packed.data()).ok());
   }
 
   // Rows [row, row + rows) of C, with room for one more column to see that none is written beyond
@@ -34,35 +30,35 @@ struct Operands {
   std::vector<float> multiply(const KernelSet& set, int64_t row, int64_t rows,
                               bool accumulate) const {
     std::vector<float> c(static_cast<size_t>(rows * (n + 1)), 0.5f);
-    const MatmulTile tile{.a = dtype == DType::kF32
+    const MatmulTile tile{.a = codec == &kF32Codec
                                    ? static_cast<const void*>(a_f32.data() + row * stride)
                                    : static_cast<const void*>(a_bf16.data() + row * stride),
                           .a_stride = stride,
-                          .b = PackedMatrix{packed.data(), dtype, n, k}.panels(),
+                          .b = PackedMatrix{packed.data(), codec, n, k}.panels(),
                           .c = c.data(),
                           .c_stride = n + 1,
                           .m = rows,
                           .n = n,
                           .k = k,
                           .accumulate = accumulate};
-    dtype == DType::kF32 ? set.matmul_f32(tile) : set.matmul_bf16(tile);
+    set.matmul(*codec, tile);
     return c;
   }
 };
 
 TEST(MatmulKernel, MatchesRefAndWritesOnlyItsColumns) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const Codec* codec : {&kF32Codec, &kBf16Codec}) {
     for (int64_t n : {1, 15, 16, 17, 63, 150}) {
       for (int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 30}) {
         for (int64_t k : {1, 2, 31, 129}) {
-          const Operands operands(m, n, k, dtype);
+          const Operands operands(m, n, k, codec);
           for (bool accumulate : {false, true}) {
             const auto expected = operands.multiply(ref_kernels(), 0, m, accumulate);
             for (const KernelSet* set : sets_but_ref()) {
               const auto actual = operands.multiply(*set, 0, m, accumulate);
               // f32 sums of at most 129 products <= 1: random errors of 2^-25 a step.
               ASSERT_LT(nmse(actual, expected), 1e-12)
-                  << set->name << " " << to_string(dtype) << " " << m << "x" << n << "x" << k;
+                  << set->name << " " << codec->name << " " << m << "x" << n << "x" << k;
               for (int64_t r = 0; r < m; ++r)
                 ASSERT_EQ(actual[static_cast<size_t>(r * (n + 1) + n)], 0.5f) << set->name;
             }
@@ -74,8 +70,8 @@ TEST(MatmulKernel, MatchesRefAndWritesOnlyItsColumns) {
 }
 
 TEST(MatmulKernel, RowDoesNotDependOnTheRowsBesideIt) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
-    const Operands operands(30, 150, 131, dtype);
+  for (const Codec* codec : {&kF32Codec, &kBf16Codec}) {
+    const Operands operands(30, 150, 131, codec);
     for (const KernelSet* set : all_kernel_sets()) {
       const auto all = operands.multiply(*set, 0, operands.m, true);
       for (int64_t m = 1; m <= 30; ++m) {
@@ -88,14 +84,14 @@ TEST(MatmulKernel, RowDoesNotDependOnTheRowsBesideIt) {
 }
 
 TEST(MatmulKernel, SumsInParts) {  // what the blocks of k rely on: the sum continues bit by bit
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
-    const Operands operands(7, 40, 100, dtype);
+  for (const Codec* codec : {&kF32Codec, &kBf16Codec}) {
+    const Operands operands(7, 40, 100, codec);
     for (const KernelSet* set : all_kernel_sets()) {
       const auto whole = operands.multiply(*set, 0, 7, false);
       std::vector<float> parts(whole.size(), 0.5f);
-      const int64_t size = dtype == DType::kF32 ? 4 : 2;
-      const Panels b = PackedMatrix{operands.packed.data(), dtype, 40, 100}.panels();
-      const auto* a = dtype == DType::kF32
+      const int64_t size = codec == &kF32Codec ? 4 : 2;
+      const Panels b = PackedMatrix{operands.packed.data(), codec, 40, 100}.panels();
+      const auto* a = codec == &kF32Codec
                           ? reinterpret_cast<const std::byte*>(operands.a_f32.data())
                           : reinterpret_cast<const std::byte*>(operands.a_bf16.data());
       for (int64_t k = 0; k < 100; k += 48) {
@@ -108,8 +104,8 @@ TEST(MatmulKernel, SumsInParts) {  // what the blocks of k rely on: the sum cont
                         .n = 40,
                         .k = std::min<int64_t>(48, 100 - k),
                         .accumulate = k > 0};
-        tile.b.data += k / inputs_per_step(dtype) * b.step_stride;
-        dtype == DType::kF32 ? set->matmul_f32(tile) : set->matmul_bf16(tile);
+        tile.b.data += k / codec->layout.block_inputs * b.step_stride;
+        set->matmul(*codec, tile);
       }
       EXPECT_TRUE(bitwise_equal(parts, whole)) << set->name;
     }
@@ -122,49 +118,51 @@ struct GroupResult {
 
 // Three products at once, of which two share x.
 GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k, int64_t n,
-                      DType dtype) {
+                      const Codec* codec) {
   ThreadPool pool(n_threads);
   const auto x = random_floats(m * (k + 3), 14), other = random_floats(2 * 33, 15);
-  AlignedBytes w1(packed_bytes(dtype, n, k)), w2(packed_bytes(dtype, 20, k)),
-      w3(packed_bytes(dtype, 50, 33));
-  pack_rows(random_floats(n * k, 16).data(), DType::kF32, 0, n, k, dtype, w1.data());
-  pack_rows(random_floats(20 * k, 17).data(), DType::kF32, 0, 20, k, dtype, w2.data());
-  pack_rows(random_floats(50 * 33, 18).data(), DType::kF32, 0, 50, 33, dtype, w3.data());
+  AlignedBytes w1(codec->bytes(n, k)), w2(codec->bytes(20, k)), w3(codec->bytes(50, 33));
+  EXPECT_TRUE(
+      pack_rows(random_floats(n * k, 16).data(), DType::kF32, n, k, *codec, w1.data()).ok());
+  EXPECT_TRUE(
+      pack_rows(random_floats(20 * k, 17).data(), DType::kF32, 20, k, *codec, w2.data()).ok());
+  EXPECT_TRUE(
+      pack_rows(random_floats(50 * 33, 18).data(), DType::kF32, 50, 33, *codec, w3.data()).ok());
   GroupResult result{std::vector<float>(static_cast<size_t>(m * n)),
                      std::vector<float>(static_cast<size_t>(m * 20)), std::vector<float>(2 * 50)};
   Matmul group[] = {
       {.x = x.data(),
        .x_stride = k + 3,
-       .w = {w1.data(), dtype, n, k},
+       .w = {w1.data(), codec, n, k},
        .y = result.y1.data(),
        .y_stride = n,
        .m = m},
       {.x = other.data(),
        .x_stride = 33,
-       .w = {w3.data(), dtype, 50, 33},
+       .w = {w3.data(), codec, 50, 33},
        .y = result.y3.data(),
        .y_stride = 50,
        .m = 2},
       {.x = x.data(),
        .x_stride = k + 3,
-       .w = {w2.data(), dtype, 20, k},
+       .w = {w2.data(), codec, 20, k},
        .y = result.y2.data(),
        .y_stride = 20,
        .m = m},
   };
-  AlignedBytes scratch(matmul_scratch_bytes(dtype, m, k) + matmul_scratch_bytes(dtype, 2, 33));
+  AlignedBytes scratch(matmul_scratch_bytes(*codec, m, k) + matmul_scratch_bytes(*codec, 2, 33));
   matmul({&set, &pool}, group, scratch.span());
   return result;
 }
 
 TEST(Matmul, GroupMatchesRefForEverySetAndAnyThreads) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const Codec* codec : {&kF32Codec, &kBf16Codec}) {
     for (int64_t m : {1, 2, 33, 70}) {
       for (int64_t k : {5, 451}) {
-        const auto expected = run_group(ref_kernels(), 1, m, k, 301, dtype);
+        const auto expected = run_group(ref_kernels(), 1, m, k, 301, codec);
         for (const KernelSet* set : sets_but_ref()) {
-          const auto one = run_group(*set, 1, m, k, 301, dtype),
-                     two = run_group(*set, 2, m, k, 301, dtype);
+          const auto one = run_group(*set, 1, m, k, 301, codec),
+                     two = run_group(*set, 2, m, k, 301, codec);
           ASSERT_LT(nmse(one.y1, expected.y1), 1e-12) << set->name << " m=" << m << " k=" << k;
           ASSERT_LT(nmse(one.y2, expected.y2), 1e-12) << set->name;
           ASSERT_LT(nmse(one.y3, expected.y3), 1e-12) << set->name;
@@ -179,10 +177,10 @@ TEST(Matmul, GroupMatchesRefForEverySetAndAnyThreads) {
 
 TEST(Matmul, DecodeEqualsPrefillBitwise) {  // few rows and many rows are cut differently
   const int64_t n = 301, k = 451, m = 70;
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const Codec* codec : {&kF32Codec, &kBf16Codec}) {
     for (const KernelSet* set : all_kernel_sets()) {
-      const auto many = run_group(*set, 2, m, k, n, dtype),
-                 one = run_group(*set, 2, 1, k, n, dtype);
+      const auto many = run_group(*set, 2, m, k, n, codec),
+                 one = run_group(*set, 2, 1, k, n, codec);
       EXPECT_TRUE(bitwise_equal(one.y1, std::span(many.y1).first(one.y1.size()))) << set->name;
     }
   }
@@ -193,11 +191,11 @@ TEST(Matmul, NoInputsGiveZeros) {
   std::vector<float> y(2 * 20, 3.0f);
   Matmul product{.x = y.data(),
                  .x_stride = 0,
-                 .w = {nullptr, DType::kBF16, 20, 0},
+                 .w = {nullptr, &kBf16Codec, 20, 0},
                  .y = y.data(),
                  .y_stride = 20,
                  .m = 2};
-  AlignedBytes scratch(matmul_scratch_bytes(DType::kBF16, 2, 0));
+  AlignedBytes scratch(matmul_scratch_bytes(kBf16Codec, 2, 0));
   matmul({all_kernel_sets().back(), &pool}, {&product, 1}, scratch.span());
   EXPECT_EQ(y, std::vector<float>(40, 0.0f));
 }

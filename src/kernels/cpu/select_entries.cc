@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "kernels/codecs/quant_blocks.h"
+#include "kernels/codecs/mxfp4.h"
 #include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/softmax_partial.h"
 #include "kernels/cpu/span_tasks.h"
@@ -78,7 +78,7 @@ struct Workspace {
 };
 
 bool is_fp4(const EntrySelection& spec) { return spec.layout.format.coding == RowCoding::kMxFp4; }
-constexpr int64_t kFp4PanelBytes = block_panel_bytes(DType::kF4, kQuantBlock);
+constexpr int64_t kFp4PanelBytes = Mxfp4Blocks::kLayout.panel_bytes(kQuantBlock);
 
 template <class Element>
 Workspace<Element> take_workspace(Arena& carver, const EntrySelection& spec) {
@@ -141,7 +141,7 @@ class Scorer {
         const Fp4Group group = encode_fp4_group(rotated + g * kQuantGroup);
         int32_t sum = 0;
         for (int64_t i = 0; i < kQuantGroup; ++i) {
-          const int8_t level = kF4Levels[group.codes[static_cast<size_t>(i)]];
+          const int8_t level = kMxfp4Levels[group.codes[static_cast<size_t>(i)]];
           out.codes[static_cast<size_t>(g * kQuantGroup + i)] = level;
           sum += level;
         }
@@ -155,20 +155,20 @@ class Scorer {
   }
 
   void multiply_fp4(const KvSegment& page, int64_t slot, int64_t n) {
-    constexpr int64_t kHeader = panel_header_bytes(DType::kF4, kQuantBlock),
+    constexpr int64_t kHeader = Mxfp4Blocks::kLayout.header(kQuantBlock),
                       kStored = kFp4PanelBytes - kHeader;
     const std::byte* first = page.block + slot / kPanel * kStored;
     for (int64_t p = 0; p < ceil_div(n, kPanel); ++p)
       std::memcpy(work_.fp4_keys + p * kFp4PanelBytes + kHeader, first + p * kStored,
                   static_cast<size_t>(kStored));
-    kernels_.matmul_f4({.a = work_.fp4_q,
-                        .a_stride = static_cast<int64_t>(sizeof(InputBlock)),
-                        .b = {work_.fp4_keys, kFp4PanelBytes, 0},
-                        .c = work_.scores,
-                        .c_stride = kEntryTile,
-                        .m = spec_.n_heads,
-                        .n = n,
-                        .k = kQuantBlock});
+    kernels_.matmul(kMxfp4Codec, {.a = work_.fp4_q,
+                                  .a_stride = static_cast<int64_t>(sizeof(InputBlock)),
+                                  .b = {work_.fp4_keys, kFp4PanelBytes, 0},
+                                  .c = work_.scores,
+                                  .c_stride = kEntryTile,
+                                  .m = spec_.n_heads,
+                                  .n = n,
+                                  .k = kQuantBlock});
   }
 
   void multiply(const KvSegment& page, int64_t slot, int64_t n) {

@@ -10,6 +10,10 @@
 
 #include <algorithm>
 
+#include "kernels/codecs/e4m3.h"
+#include "kernels/codecs/mxfp4.h"
+#include "kernels/codecs/q4.h"
+#include "kernels/codecs/q8.h"
 #include "kernels/highway/matmul-inl.h"
 #include "kernels/highway/vector-inl.h"
 #include "kernels/register_tiles.h"
@@ -21,10 +25,7 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR  // the last resort: no bytes to look up side by side
 
-void matmul_q8(const MatmulTile& tile) { ref_kernels().matmul_q8(tile); }
-void matmul_q4(const MatmulTile& tile) { ref_kernels().matmul_q4(tile); }
-void matmul_f4(const MatmulTile& tile) { ref_kernels().matmul_f4(tile); }
-void matmul_f8(const MatmulTile& tile) { ref_kernels().matmul_f8(tile); }
+constexpr Products products() { return {{&kF32Codec, matmul_f32}, {&kBf16Codec, matmul_bf16}}; }
 void quantise_inputs(const float* x, int64_t k, InputBlock* out) {
   ref_kernels().quantise_inputs(x, k, out);
 }
@@ -81,7 +82,7 @@ HWY_INLINE void widen_inputs(const int8_t* codes, GroupInputs& out) {
 
 // What stands before a block's codes, as each format has it. sums() turns the exact sums of a
 // block's groups into ones that share a scale and adds them; scale() is that scale for a vector of
-// outputs. Of kF4 each group has its own.
+// outputs. Of MXFP4 each group has its own.
 struct Q8Scales {
   static constexpr bool kByGroup = false;
   static HWY_INLINE Ints multiplied(Ints sum, const std::byte*, int64_t, int64_t) { return sum; }
@@ -107,7 +108,7 @@ struct Q4ScalesAndMultipliers {
                                   reinterpret_cast<const Q4Scales*>(block)->scale.data(), vector)));
   }
 };
-struct F4Scales {
+struct Mxfp4Scales {
   static constexpr bool kByGroup = true;
   static HWY_INLINE Ints multiplied(Ints sum, const std::byte*, int64_t, int64_t) { return sum; }
   static HWY_INLINE V scale(const std::byte* header, const std::byte* block, int64_t g,
@@ -124,7 +125,7 @@ struct F4Scales {
 // How lines of codes become lines of bytes.
 struct ByteCodes {
   using Scales = Q8Scales;
-  static constexpr DType kFormat = DType::kQ8;
+  using Blocks = Q8Blocks;
   static constexpr int kLineSteps = 1;
   static HWY_INLINE void bytes(const std::byte* codes, Bytes, Bytes* out) {
     out[0] = hn::LoadU(U8(), reinterpret_cast<const uint8_t*>(codes));
@@ -132,14 +133,13 @@ struct ByteCodes {
   static HWY_INLINE Bytes table() { return hn::Zero(U8()); }
 };
 
-template <DType kNibbleFormat>
+template <class NibbleBlocks, class BlockScales>
 struct NibbleCodes {
-  using Scales = std::conditional_t<kNibbleFormat == DType::kQ4, Q4ScalesAndMultipliers, F4Scales>;
-  static constexpr DType kFormat = kNibbleFormat;
+  using Scales = BlockScales;
+  using Blocks = NibbleBlocks;
   static constexpr int kLineSteps = 2;
   static HWY_INLINE Bytes table() {
-    const auto& levels = kFormat == DType::kQ4 ? kQ4Levels : kF4Levels;
-    return hn::Xor(hn::LoadDup128(U8(), reinterpret_cast<const uint8_t*>(levels.data())),
+    return hn::Xor(hn::LoadDup128(U8(), reinterpret_cast<const uint8_t*>(Blocks::kLevels.data())),
                    hn::Set(U8(), kCodeOffset));
   }
   static HWY_INLINE void bytes(const std::byte* codes, Bytes levels, Bytes* out) {
@@ -207,7 +207,7 @@ HWY_INLINE void add_group(const std::byte* codes, int64_t panel_stride, const In
 template <class Codes, int kRows, int kPanels>
 void integer_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   using Scales = typename Codes::Scales;
-  constexpr DType kFormat = Codes::kFormat;
+  using Blocks = typename Codes::Blocks;
   constexpr int kVectors = kPanels * kPanelVectors;
   const auto* a = static_cast<const std::byte*>(t.a) + row * t.a_stride;
   const std::byte* const b = t.b.data + panel * t.b.panel_stride;
@@ -216,7 +216,7 @@ void integer_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   totals.load(t, row, panel);
   for (int64_t k_block = 0; k_block < blocks_of(t.k); ++k_block) {
     const std::byte* const block =
-        b + panel_header_bytes(kFormat, 0) + k_block * block_bytes(kFormat);
+        b + Blocks::kLayout.header(0) + k_block * Blocks::kLayout.block_bytes;
     const InputBlock* in[kRows];
     LH_UNROLL for (int r = 0; r < kRows; ++r) in[r] =
         reinterpret_cast<const InputBlock*>(a + r * t.a_stride) + k_block;
@@ -240,7 +240,7 @@ void integer_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
         LH_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] =
             hn::Set(I32(), in[r]->correction[static_cast<size_t>(g)]);
       }
-      add_group<Codes>(block + block_scale_bytes(kFormat), t.b.panel_stride, in, g, table, sum);
+      add_group<Codes>(block + Blocks::kScaleBytes, t.b.panel_stride, in, g, table, sum);
       if constexpr (Scales::kByGroup) {
         add_to_totals(sum, g);
         continue;
@@ -289,7 +289,7 @@ void f8_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   totals.load(t, row, panel);
   for (int64_t block = 0; block < blocks_of(t.k); ++block) {
     const std::byte* const codes =
-        b + panel_header_bytes(DType::kF8E4M3, t.k) + block * block_bytes(DType::kF8E4M3);
+        b + E4m3Blocks::kLayout.header(t.k) + block * E4m3Blocks::kLayout.block_bytes;
     V sum[kRows][kVectors];
     LH_UNROLL for (int r = 0; r < kRows; ++r) {
       LH_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(F32());
@@ -340,19 +340,21 @@ struct F8Tile : BlockTile {
 };
 
 template <class Tile>
-HWY_INLINE void multiply_blocks(const MatmulTile& tile) {
+void multiply_blocks(const MatmulTile& tile) {
   static constexpr RegisterTiles tiles = make_register_tiles<Tile>(kBestRows);
   run_register_tiles(tiles, tile);
 }
 
-void matmul_q8(const MatmulTile& tile) { multiply_blocks<IntegerTile<ByteCodes>>(tile); }
-void matmul_q4(const MatmulTile& tile) {
-  multiply_blocks<IntegerTile<NibbleCodes<DType::kQ4>>>(tile);
+constexpr Products products() {
+  using Q4Codes = NibbleCodes<Q4Blocks, Q4ScalesAndMultipliers>;
+  using Mxfp4Codes = NibbleCodes<Mxfp4Blocks, Mxfp4Scales>;
+  return {{&kF32Codec, matmul_f32},
+          {&kBf16Codec, matmul_bf16},
+          {&kQ8Codec, multiply_blocks<IntegerTile<ByteCodes>>},
+          {&kQ4Codec, multiply_blocks<IntegerTile<Q4Codes>>},
+          {&kMxfp4Codec, multiply_blocks<IntegerTile<Mxfp4Codes>>},
+          {&kE4m3Codec, multiply_blocks<F8Tile>}};
 }
-void matmul_f4(const MatmulTile& tile) {
-  multiply_blocks<IntegerTile<NibbleCodes<DType::kF4>>>(tile);
-}
-void matmul_f8(const MatmulTile& tile) { multiply_blocks<F8Tile>(tile); }
 
 HWY_INLINE float largest_magnitude(const float* x) {
   V largest = hn::Zero(F32());

@@ -22,12 +22,7 @@ namespace HWY_NAMESPACE {
 constexpr KernelSet make_set(const char* name) {
   return {
       .name = name,
-      .matmul_f32 = matmul_f32,
-      .matmul_bf16 = matmul_bf16,
-      .matmul_q8 = matmul_q8,
-      .matmul_q4 = matmul_q4,
-      .matmul_f4 = matmul_f4,
-      .matmul_f8 = matmul_f8,
+      .products = products(),
       .quantise_inputs = quantise_inputs,
       .to_bf16 = round_to_bf16,
       .to_f32 = widen_to_f32,

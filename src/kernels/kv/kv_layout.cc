@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "base/numbers.h"
-#include "kernels/codecs/quant_blocks.h"
+#include "kernels/codecs/mxfp4.h"
 #include "kernels/kv/kv_layout.h"
 #include "kernels/kv/row_coding.h"
 
@@ -203,7 +203,7 @@ void store_fp4_key(const KvLayout& layout, std::byte* block, int64_t slot, const
     panel[g * kPanel + lane] = group.scale;
     for (int64_t i = 0; i < kQuantGroup; ++i) {
       const int64_t input = g * kQuantGroup + i;
-      uint8_t& pair = panel[block_scale_bytes(DType::kF4) + code_at(DType::kF4, lane, input)];
+      uint8_t& pair = panel[Mxfp4Blocks::kScaleBytes + Mxfp4Blocks::code_at(lane, input)];
       const uint8_t code = group.codes[static_cast<size_t>(i)];
       pair = input % 8 < 4 ? static_cast<uint8_t>((pair & 0xf0) | code)
                            : static_cast<uint8_t>((pair & 0x0f) | code << 4);

@@ -19,7 +19,7 @@ namespace longhaul {
 // packs them. In 8 bits (kI8) a vector is codes times one f32 scale: codes lie as bf16 would;
 // behind a head's vectors the scales of its keys and of its values by slot, of a shared row the
 // scale behind its codes. Rows with a format of their own (row_coding.h): shared rows one after
-// another; keys in MXFP4 by 16, the scales of a panel's groups, then its codes as in a block of kF4
+// another; keys in MXFP4 by 16, the scales of a panel's groups, then its codes as in a block of it
 // (quant_blocks.h).
 struct KvLayout {
   int64_t n_kv_heads = 0, head_dim = 0;

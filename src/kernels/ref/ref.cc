@@ -1,6 +1,5 @@
 // The reference kernels: plain loops, sums in f64. Slow, complete, and what every other set is
-// tested against. Products in f32 and bf16 round their sums to f32 every kPanel inputs, so that
-// callers may cut k there, as they do, without changing a bit.
+// tested against. Its products are the codecs' portable ones.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -10,88 +9,6 @@
 
 namespace longhaul {
 namespace {
-
-double widen(float x) { return x; }
-double widen(bf16 x) { return to_f32(x); }
-
-template <class T>
-void matmul(const MatmulTile& t) {
-  const int64_t step = std::is_same_v<T, float> ? 1 : 2;
-  for (int64_t m = 0; m < t.m; ++m) {
-    const T* a = static_cast<const T*>(t.a) + m * t.a_stride;
-    for (int64_t n = 0; n < t.n; ++n) {
-      const std::byte* panel = t.b.data + n / kPanel * t.b.panel_stride;
-      float total = t.accumulate ? t.c[m * t.c_stride + n] : 0.0f;
-      for (int64_t k = 0; k < t.k;) {
-        double sum = total;
-        for (const int64_t end = std::min(t.k, k + kPanel); k < end; ++k) {
-          const T* b = reinterpret_cast<const T*>(panel + k / step * t.b.step_stride);
-          sum += widen(a[k]) * widen(b[n % kPanel * step + k % step]);
-        }
-        total = static_cast<float>(sum);
-      }
-      t.c[m * t.c_stride + n] = total;
-    }
-  }
-}
-
-int32_t group_product(DType dtype, const uint8_t* codes, int64_t output, const InputBlock& in,
-                      int64_t g) {
-  int32_t dot = 0;
-  for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; ++i)
-    dot += level_of(dtype, codes[code_at(dtype, output, i)], i) * in.codes[static_cast<size_t>(i)];
-  return dot;
-}
-
-double integer_product(DType dtype, const std::byte* panel, int64_t output,
-                       const InputBlock* inputs, int64_t n_blocks) {
-  double sum = 0.0;
-  for (int64_t b = 0; b < n_blocks; ++b) {
-    const auto* block = reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(dtype, 0) +
-                        b * block_bytes(dtype);
-    for (int64_t g = 0; g < kBlockGroups; ++g) {
-      const double scale = double{group_scale(dtype, panel, block, output, g)} *
-                           double{inputs[b].scale[static_cast<size_t>(g)]};
-      sum += scale * group_product(dtype, block + block_scale_bytes(dtype), output, inputs[b], g);
-    }
-  }
-  return sum;
-}
-
-double f8_product(const std::byte* panel, int64_t output, const bf16* inputs, int64_t k) {
-  const auto* scales = reinterpret_cast<const float*>(panel);
-  const auto* codes =
-      reinterpret_cast<const uint8_t*>(panel) + panel_header_bytes(DType::kF8E4M3, k);
-  double sum = 0.0;
-  for (int64_t i = 0; i < k; ++i) {
-    const int64_t block = i / kQuantBlock;
-    const uint8_t code = codes[block * block_bytes(DType::kF8E4M3) +
-                               code_at(DType::kF8E4M3, output, i % kQuantBlock)];
-    sum += double{scales[block]} * widen(inputs[i]) * double{e4m3_to_f32(code)};
-  }
-  return sum;
-}
-
-template <DType kFormat>
-void matmul_blocks(const MatmulTile& t) {
-  for (int64_t m = 0; m < t.m; ++m) {
-    for (int64_t n = 0; n < t.n; ++n) {
-      const std::byte* panel = t.b.data + n / kPanel * t.b.panel_stride;
-      float& c = t.c[m * t.c_stride + n];
-      const double before = t.accumulate ? double{c} : 0.0;
-      if constexpr (kFormat == DType::kF8E4M3) {
-        c = static_cast<float>(before + f8_product(panel, n % kPanel,
-                                                   static_cast<const bf16*>(t.a) + m * t.a_stride,
-                                                   t.k));
-      } else {
-        const auto* inputs = reinterpret_cast<const InputBlock*>(
-            static_cast<const std::byte*>(t.a) + m * t.a_stride);
-        c = static_cast<float>(before +
-                               integer_product(kFormat, panel, n % kPanel, inputs, blocks_of(t.k)));
-      }
-    }
-  }
-}
 
 void quantise_block(const float* x, int64_t n, InputBlock& out) {
   float largest = 0.0f;
@@ -243,12 +160,7 @@ int64_t peak_f32(int64_t rounds) {
 const KernelSet& ref_kernels() {
   static constexpr KernelSet set{
       .name = "ref",
-      .matmul_f32 = matmul<float>,
-      .matmul_bf16 = matmul<bf16>,
-      .matmul_q8 = matmul_blocks<DType::kQ8>,
-      .matmul_q4 = matmul_blocks<DType::kQ4>,
-      .matmul_f4 = matmul_blocks<DType::kF4>,
-      .matmul_f8 = matmul_blocks<DType::kF8E4M3>,
+      .products = {},
       .quantise_inputs = quantise_inputs,
       .to_bf16 = round_to_bf16,
       .to_f32 = widen_to_f32,

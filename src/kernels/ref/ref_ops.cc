@@ -6,7 +6,7 @@
 #include <limits>
 #include <numeric>
 
-#include "kernels/codecs/quantise.h"
+#include "kernels/codecs/codecs.h"
 #include "kernels/ref/stored.h"
 
 namespace longhaul {
@@ -194,7 +194,7 @@ class RefOps final : public Ops {
                       Rows<float> y, Arena&) override {
     for (int64_t g = 0; g < n_groups; ++g) {
       PackedMatrix w = first;
-      w.data += static_cast<uint64_t>(g) * packed_bytes(w.dtype, w.n, w.k);
+      w.data += static_cast<uint64_t>(g) * packed_bytes(*w.codec, w.n, w.k);
       multiply(product(x.columns(g * w.k, w.k), w, y.columns(g * w.n, w.n)));
     }
   }
@@ -561,17 +561,7 @@ class RefOps final : public Ops {
  private:
   static std::vector<float> unpacked(const PackedMatrix& w, int64_t output) {
     std::vector<float> row(static_cast<size_t>(w.k));
-    if (is_block_format(w.dtype)) {
-      unpack_row(w, output, row.data());
-      return row;
-    }
-    const std::byte* panel = w.data + output / kPanel * w.panel_bytes();
-    const int64_t step = inputs_per_step(w.dtype), first = output % kPanel * step;
-    const auto bytes = static_cast<int64_t>(bytes_per_element(w.dtype));
-    for (int64_t i = 0; i < w.k; ++i) {
-      const std::byte* at = panel + i / step * w.step_bytes() + (first + i % step) * bytes;
-      row[static_cast<size_t>(i)] = narrow(element(w.dtype, at));
-    }
+    w.codec->unpack(w, output, row.data());
     return row;
   }
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "kernels/codecs/quant_blocks.h"
+#include "kernels/codecs/mxfp4.h"
 #include "kernels/kv/row_coding.h"
 #include "kernels/ops.h"
 
@@ -84,9 +84,9 @@ class StoredRows {
     const auto* panel = reinterpret_cast<const uint8_t*>(l_.shared_row(s.block, first));
     std::vector<float> x;
     for (int64_t i = 0; i < l_.head_dim; ++i) {
-      const uint8_t code = panel[block_scale_bytes(DType::kF4) + code_at(DType::kF4, lane, i)];
-      const float scale = f4_scale(panel[i / kQuantGroup * kPanel + lane]);
-      x.push_back(0.5f * scale * static_cast<float>(level_of(DType::kF4, code, i)));
+      const uint8_t code = panel[Mxfp4Blocks::kScaleBytes + Mxfp4Blocks::code_at(lane, i)];
+      const float scale = mxfp4_scale(panel[i / kQuantGroup * kPanel + lane]);
+      x.push_back(0.5f * scale * static_cast<float>(Mxfp4Blocks::level(code, i)));
     }
     hadamard(x.data(), l_.head_dim);
     return {x.begin(), x.end()};

@@ -120,7 +120,7 @@ LH_BF16_TARGET int64_t peak_bf16(int64_t rounds) {
 
 bool use_bf16(KernelSet& set) {
   if (!__builtin_cpu_supports("avx512bf16")) return false;
-  set.matmul_bf16 = matmul_bf16;
+  set.products.set(kBf16Codec, matmul_bf16);
   set.peak_bf16 = peak_bf16;
   return true;
 }

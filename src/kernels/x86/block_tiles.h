@@ -31,7 +31,7 @@ inline void fetch(const std::byte* from, int64_t bytes) {
 // computed, the next blocks are fetched a part at a time: they come in pieces too short for the
 // hardware to foresee.
 //
-// `Decoder` says into what blocks are decoded, and how: kFormat, kBlocks, kBlockBytes of a decoded
+// `Decoder` says into what blocks are decoded, and how: Blocks, kBlocks, kBlockBytes of a decoded
 // block, kInputBytes of a block of one row of A, kStrideBytes that a unit of a_stride stands for,
 // and decode(panel, k, first, n, out) for blocks [first, first + n) of a panel of k inputs; or
 // kInPlace, and blocks are computed on as they are. `tiles` computes on decoded blocks.
@@ -67,8 +67,8 @@ class ManyRows {
     return t_.c + (first_row_ + row) * t_.c_stride + panel * kPanel;
   }
   const std::byte* codes(int64_t panel, int64_t block) const {
-    return t_.b.data + panel * t_.b.panel_stride + panel_header_bytes(Decoder::kFormat, t_.k) +
-           block * block_bytes(Decoder::kFormat);
+    return t_.b.data + panel * t_.b.panel_stride + Decoder::Blocks::kLayout.header(t_.k) +
+           block * Decoder::Blocks::kLayout.block_bytes;
   }
 
   void load_sums(int64_t panel) {
@@ -120,7 +120,7 @@ class ManyRows {
   // The part-th of as many parts as there are tiles of rows.
   void fetch_weights(int64_t panel, int64_t block, int64_t part) const {
     if (panel * kPanel >= t_.n) return;
-    const int64_t bytes = blocks_from(block) * block_bytes(Decoder::kFormat),
+    const int64_t bytes = blocks_from(block) * Decoder::Blocks::kLayout.block_bytes,
                   share = round_up(ceil_div(bytes, n_row_tiles_), kCacheLine);
     for (int64_t p = 0; p < panels_from(panel); ++p) {
       fetch(codes(panel + p, block) + part * share,

@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "base/numbers.h"
+#include "kernels/codecs/e4m3.h"
 #include "kernels/register_tiles.h"
 #include "kernels/unroll.h"
 #include "kernels/x86/block_tiles.h"
@@ -50,11 +51,11 @@ const Bf16Bytes& bf16_bytes() {
 }
 
 struct F8 {
-  static constexpr int64_t kBlockBytes = block_bytes(DType::kF8E4M3), kCodesAt = 0;
+  static constexpr int64_t kBlockBytes = E4m3Blocks::kLayout.block_bytes, kCodesAt = 0;
   struct Table {
     __m512i low[2], high[2], sign;
   };
-  static int64_t header_bytes(int64_t k) { return panel_header_bytes(DType::kF8E4M3, k); }
+  static int64_t header_bytes(int64_t k) { return E4m3Blocks::kLayout.header(k); }
   LH_F8_INLINE static Table table() {
     const Bf16Bytes& b = bf16_bytes();
     return {{_mm512_load_si512(b.low.data()), _mm512_load_si512(b.low.data() + kLine)},
@@ -170,7 +171,7 @@ struct Kernels {
 };
 
 struct Decoder {
-  static constexpr DType kFormat = DType::kF8E4M3;
+  using Blocks = E4m3Blocks;
   static constexpr int64_t kBlocks = 2, kBlockBytes = Decoded::kBlockBytes,
                            kInputBytes = kQuantBlock * static_cast<int64_t>(sizeof(bf16));
   static constexpr int64_t kStrideBytes = sizeof(bf16);
@@ -206,7 +207,7 @@ void matmul_f8(const MatmulTile& t) {
 
 void use_f8(KernelSet& set) {
   if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi"))
-    set.matmul_f8 = matmul_f8;
+    set.products.set(kE4m3Codec, matmul_f8);
 }
 
 }  // namespace longhaul

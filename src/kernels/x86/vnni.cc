@@ -1,11 +1,11 @@
 // Integer block formats on vpdpbusd: one instruction adds four products of bytes to each of 16
 // sums.
 //
-// kQ8 is what the dots eat. 4-bit codes of few rows are turned into bytes in registers, between the
+// Q8 is what the dots eat. 4-bit codes of few rows are turned into bytes in registers, between the
 // load and the dot. Of many rows, blocks are turned into bytes first, which stay in L1 while all
-// rows pass: kQ4 becomes kQ8, its levels multiplied; kF4 keeps a scale a group. Sums of blocks (of
-// kF4: groups) are exact either way, and what follows is the same arithmetic in the same order, so
-// a row's result is the same.
+// rows pass: Q4 becomes Q8, its levels multiplied; MXFP4 keeps a scale a group. Sums of blocks (of
+// MXFP4: groups) are exact either way, and what follows is the same arithmetic in the same order,
+// so a row's result is the same.
 #include "kernels/x86/x86.h"
 
 #if defined(__x86_64__)
@@ -19,6 +19,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/codecs/mxfp4.h"
+#include "kernels/codecs/q4.h"
+#include "kernels/codecs/q8.h"
 #include "kernels/register_tiles.h"
 #include "kernels/unroll.h"
 #include "kernels/x86/block_tiles.h"
@@ -41,11 +44,10 @@ LH_VNNI_INLINE __m512i load_words(const void* from) {
 
 // How a microkernel reads a panel. kLineSteps lines of bytes come of each line of codes.
 struct Q8 {
-  static constexpr DType kFormat = DType::kQ8;
   static constexpr int kLineSteps = 1;
-  static constexpr int64_t kHeaderBytes = panel_header_bytes(kFormat, 0),
-                           kBlockBytes = block_bytes(kFormat);
-  static constexpr int64_t kCodesAt = block_scale_bytes(kFormat), kGroupBytes = kGroupSteps * kLine;
+  static constexpr int64_t kHeaderBytes = Q8Blocks::kLayout.header(0),
+                           kBlockBytes = Q8Blocks::kLayout.block_bytes;
+  static constexpr int64_t kCodesAt = Q8Blocks::kScaleBytes, kGroupBytes = kGroupSteps * kLine;
   static constexpr bool kHasMultipliers = false, kScalesGroups = false;
   struct Table {};
   LH_VNNI_INLINE static Table table() { return {}; }
@@ -57,20 +59,18 @@ struct Q8 {
   }
 };
 
-template <DType kNibbleFormat>
+template <class Blocks>
 struct Nibbles {
-  static constexpr DType kFormat = kNibbleFormat;
   static constexpr int kLineSteps = 2;
-  static constexpr int64_t kHeaderBytes = panel_header_bytes(kFormat, 0),
-                           kBlockBytes = block_bytes(kFormat);
-  static constexpr int64_t kCodesAt = block_scale_bytes(kFormat),
-                           kGroupBytes = kGroupSteps / 2 * kLine;
+  static constexpr int64_t kHeaderBytes = Blocks::kLayout.header(0),
+                           kBlockBytes = Blocks::kLayout.block_bytes;
+  static constexpr int64_t kCodesAt = Blocks::kScaleBytes, kGroupBytes = kGroupSteps / 2 * kLine;
   struct Table {
     __m512i levels, low_half;
   };
   LH_VNNI_INLINE static Table table(int offset = kCodeOffset) {
-    const auto& levels = kFormat == DType::kQ4 ? kQ4Levels : kF4Levels;
-    const __m128i as_signed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels.data()));
+    const __m128i as_signed =
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(Blocks::kLevels.data()));
     return {
         _mm512_broadcast_i32x4(_mm_add_epi8(as_signed, _mm_set1_epi8(static_cast<char>(offset)))),
         _mm512_set1_epi8(15)};
@@ -83,7 +83,7 @@ struct Nibbles {
   }
 };
 
-struct Q4 : Nibbles<DType::kQ4> {
+struct Q4 : Nibbles<Q4Blocks> {
   static constexpr bool kHasMultipliers = true, kScalesGroups = false;
   LH_VNNI_INLINE static __m512 scales(const std::byte*, const std::byte* block, int64_t) {
     return _mm512_castsi512_ps(
@@ -95,7 +95,7 @@ struct Q4 : Nibbles<DType::kQ4> {
   }
 };
 
-struct F4 : Nibbles<DType::kF4> {
+struct Mxfp4 : Nibbles<Mxfp4Blocks> {
   static constexpr bool kHasMultipliers = false, kScalesGroups = true;
   LH_VNNI_INLINE static __m512 scales(const std::byte* panel, const std::byte* block, int64_t g) {
     const __m512i bytes =
@@ -104,8 +104,8 @@ struct F4 : Nibbles<DType::kF4> {
   }
 };
 
-// What many rows read of kF4: f32 scales and bytes.
-struct DecodedF4 {
+// What many rows read of MXFP4: f32 scales and bytes.
+struct DecodedMxfp4 {
   static constexpr int kLineSteps = 1;
   static constexpr int64_t kHeaderBytes = 0, kCodesAt = kBlockGroups * kLine,
                            kGroupBytes = kGroupSteps * kLine;
@@ -252,7 +252,7 @@ struct Kernels {
 
 // The three ways to many rows (block_tiles.h).
 struct InPlace {
-  static constexpr DType kFormat = DType::kQ8;
+  using Blocks = Q8Blocks;
   static constexpr int64_t kBlocks = 4, kBlockBytes = Q8::kBlockBytes,
                            kInputBytes = sizeof(InputBlock), kStrideBytes = 1;
   static constexpr bool kInPlace = true;
@@ -260,7 +260,7 @@ struct InPlace {
 };
 
 struct FromQ4 {
-  static constexpr DType kFormat = DType::kQ4;
+  using Blocks = Q4Blocks;
   static constexpr int64_t kBlocks = 4, kBlockBytes = Q8::kBlockBytes,
                            kInputBytes = sizeof(InputBlock), kStrideBytes = 1;
   static constexpr bool kInPlace = false;
@@ -299,26 +299,26 @@ struct FromQ4 {
   }
 };
 
-struct FromF4 {
-  static constexpr DType kFormat = DType::kF4;
-  static constexpr int64_t kBlocks = 4, kBlockBytes = DecodedF4::kBlockBytes,
+struct FromMxfp4 {
+  using Blocks = Mxfp4Blocks;
+  static constexpr int64_t kBlocks = 4, kBlockBytes = DecodedMxfp4::kBlockBytes,
                            kInputBytes = sizeof(InputBlock), kStrideBytes = 1;
   static constexpr bool kInPlace = false;
-  using Decoded = DecodedF4;
+  using Decoded = DecodedMxfp4;
 
   LH_VNNI_TARGET static void decode(const std::byte* panel, int64_t, int64_t first, int64_t n,
                                     std::byte* out) {
-    const F4::Table table = F4::table();
+    const Mxfp4::Table table = Mxfp4::table();
     for (int64_t b = 0; b < n; ++b) {
-      const std::byte* block = panel + F4::kHeaderBytes + (first + b) * F4::kBlockBytes;
+      const std::byte* block = panel + Mxfp4::kHeaderBytes + (first + b) * Mxfp4::kBlockBytes;
       std::byte* to = out + b * kBlockBytes;
       for (int64_t g = 0; g < kBlockGroups; ++g)
-        _mm512_store_ps(to + g * kLine, F4::scales(panel, block, g));
-      to += DecodedF4::kCodesAt;
-      for (int64_t line = 0; line < kBlockGroups * kGroupSteps / F4::kLineSteps; ++line) {
-        __m512i bytes[F4::kLineSteps];
-        F4::bytes(block + F4::kCodesAt + line * kLine, table, bytes);
-        LH_UNROLL for (int s = 0; s < F4::kLineSteps; ++s, to += kLine)
+        _mm512_store_ps(to + g * kLine, Mxfp4::scales(panel, block, g));
+      to += DecodedMxfp4::kCodesAt;
+      for (int64_t line = 0; line < kBlockGroups * kGroupSteps / Mxfp4::kLineSteps; ++line) {
+        __m512i bytes[Mxfp4::kLineSteps];
+        Mxfp4::bytes(block + Mxfp4::kCodesAt + line * kLine, table, bytes);
+        LH_UNROLL for (int s = 0; s < Mxfp4::kLineSteps; ++s, to += kLine)
             _mm512_store_si512(to, bytes[s]);
       }
     }
@@ -354,9 +354,9 @@ LH_VNNI_TARGET int64_t peak_int8(int64_t rounds) {
 
 bool use_vnni(KernelSet& set) {
   if (!__builtin_cpu_supports("avx512vnni")) return false;
-  set.matmul_q8 = matmul<Q8, InPlace>;
-  set.matmul_q4 = matmul<Q4, FromQ4>;
-  set.matmul_f4 = matmul<F4, FromF4>;
+  set.products.set(kQ8Codec, matmul<Q8, InPlace>);
+  set.products.set(kQ4Codec, matmul<Q4, FromQ4>);
+  set.products.set(kMxfp4Codec, matmul<Mxfp4, FromMxfp4>);
   set.peak_int8 = peak_int8;
   return true;
 }

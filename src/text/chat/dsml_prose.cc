@@ -2,14 +2,12 @@
 
 #include <algorithm>
 
-#include "base/mapped_file.h"
 #include "base/printable.h"
 #include "text/chat/python_strings.h"
 
 namespace longhaul {
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{1} << 20;
 constexpr size_t kMaxConstantBytes = size_t{64} << 10;
 
 Result<std::string> constant(std::string_view python, std::string_view name,
@@ -88,18 +86,6 @@ static Result<DsmlProse> read_prose(std::string_view python, std::string_view wh
 
 Result<DsmlProse> DsmlProse::parse(std::string_view python, std::string_view where) {
   return or_remedy(read_prose(python, where), "get the file that was published with the model");
-}
-
-Result<DsmlProse> DsmlProse::load(const std::string& folder) {
-  const std::string path = fmt::format("{}/{}", folder, kFile);
-  Result<std::string> python = read_file(path, kMaxFileBytes);
-  if (!python.ok()) {
-    return make_error(python.error().code,
-                      "tools, a response format and the longest reasoning need fixed texts, and "
-                      "there is no {}; get it with the checkpoint",
-                      path);
-  }
-  return parse(*python, path);
 }
 
 }  // namespace longhaul

@@ -33,9 +33,6 @@ struct DsmlProse {
   FormatText tools;            // {tool_schemas}: one a line
   FormatText response_format;  // {schema}
 
-  // The name of the file in a checkpoint's folder.
-  static constexpr std::string_view kFile = "encoding/encoding_dsv4.py";
-  static Result<DsmlProse> load(const std::string& folder);
   static Result<DsmlProse> parse(std::string_view python, std::string_view where);
 };
 

@@ -96,9 +96,6 @@ TEST(DsmlProse, ErrorsNameTheFileAndTheConstant) {
               HasSubstr("f.py: response_format_template: an unknown place '{shape}'"));
   EXPECT_THAT(DsmlProse::parse("REASONING_EFFORT_MAX = ''", "f.py").error().text(),
               HasSubstr("has 0 bytes"));
-  const auto missing = DsmlProse::load("/nowhere");
-  ASSERT_FALSE(missing.ok());
-  EXPECT_THAT(missing.error().text(), HasSubstr("/nowhere/encoding/encoding_dsv4.py"));
 }
 
 }  // namespace

@@ -41,7 +41,8 @@ DsmlOptions options_of(const Json& mode) {
 }
 
 const DsmlEncoder& without_prose() {
-  static const DsmlEncoder encoder(DsmlProse::load("/nowhere"));
+  static const DsmlEncoder encoder(
+      invalid("there is no /nowhere/encoding/encoding_dsv4.py; get it"));
   return encoder;
 }
 
@@ -112,6 +113,7 @@ TEST(DsmlGolden, PromptsWithTheReleasedTextsHaveTheirPublishedDigests) {
   EXPECT_EQ(sha256_hex(call), "3a692f05c4362b35b663279d425ab49d96b49e1f85e412767afd059f1e4639cd");
 }
 
+// What loading says of them (checkpoint/load_texts.h) is what a prompt that needs them says.
 TEST(DsmlEncoder, FixedTextsThatAreMissingAreAskedForByName) {
   const std::string wanted = "/nowhere/encoding/encoding_dsv4.py";
   for (const char* messages :

@@ -1,4 +1,4 @@
-#include "kernels/codecs/quantise.h"
+#include "kernels/codecs/codecs.h"
 
 #include <gtest/gtest.h>
 
@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/codecs/e4m3.h"
+#include "kernels/codecs/q4.h"
 #include "kernels/kernels_testing.h"
 
 namespace longhaul {
@@ -19,19 +21,21 @@ std::vector<float> normal_floats(int64_t n, uint64_t seed) {
   return x;
 }
 
-std::vector<float> unpack(const AlignedBytes& packed, DType dtype, int64_t n, int64_t k) {
+std::vector<float> unpack(const AlignedBytes& packed, const Codec& codec, int64_t n, int64_t k) {
   std::vector<float> w(static_cast<size_t>(n * k));
   for (int64_t row = 0; row < n; ++row)
-    unpack_row({packed.data(), dtype, n, k}, row, w.data() + row * k);
+    codec.unpack({packed.data(), &codec, n, k}, row, w.data() + row * k);
   return w;
 }
 
-std::vector<float> round_trip(const std::vector<float>& w, DType dtype, int64_t n, int64_t k) {
-  AlignedBytes packed(packed_bytes(dtype, n, k));
-  const auto error = quantise_rows(w.data(), DType::kF32, 0, n, k, dtype, packed.data());
+std::vector<float> round_trip(const std::vector<float>& w, const Codec& codec, int64_t n,
+                              int64_t k) {
+  AlignedBytes packed(codec.bytes(n, k));
+  const auto error = pack_rows(w.data(), DType::kF32, n, k, codec, packed.data());
   EXPECT_TRUE(error.ok());
-  const auto back = unpack(packed, dtype, n, k);
-  EXPECT_NEAR(error->squared_error / (error->squared_weights + 1e-30), nmse(back, w), 1e-9);
+  const auto back = unpack(packed, codec, n, k);
+  const double told = error->squared_error / (error->squared_weights + 1e-30);
+  EXPECT_NEAR(told, codec.is_plain ? 0.0 : nmse(back, w), 1e-9);
   return back;
 }
 
@@ -53,13 +57,13 @@ std::vector<float> q4_0(const std::vector<float>& w) {
 TEST(Quantise, Q4ErrsLessThanQ40) {
   const int64_t n = 64, k = 1024;
   const auto normal = normal_floats(n * k, 1);
-  const double ours = nmse(round_trip(normal, DType::kQ4, n, k), normal),
+  const double ours = nmse(round_trip(normal, kQ4Codec, n, k), normal),
                theirs = nmse(q4_0(normal), normal);
   EXPECT_LT(ours, 0.0066);
   EXPECT_LT(ours, 0.92 * theirs);
   auto heavy = normal;  // tails as of a product of two normals
   for (size_t i = 0; i < heavy.size(); ++i) heavy[i] *= normal[heavy.size() - 1 - i];
-  EXPECT_LT(nmse(round_trip(heavy, DType::kQ4, n, k), heavy), 0.75 * nmse(q4_0(heavy), heavy));
+  EXPECT_LT(nmse(round_trip(heavy, kQ4Codec, n, k), heavy), 0.75 * nmse(q4_0(heavy), heavy));
 }
 
 TEST(Quantise, Q8KeepsEachWeightWithinHalfAStep) {
@@ -67,7 +71,7 @@ TEST(Quantise, Q8KeepsEachWeightWithinHalfAStep) {
   auto w = normal_floats(n * k, 2);
   for (int64_t i = 0; i < k; ++i)
     w[static_cast<size_t>(i)] *= i < kQuantBlock ? 100.0f : 0.1f;  // blocks of a row far apart
-  const auto back = round_trip(w, DType::kQ8, n, k);
+  const auto back = round_trip(w, kQ8Codec, n, k);
   EXPECT_LT(nmse(back, w), 6e-5);
   for (int64_t row = 0; row < n; ++row) {
     for (int64_t first = 0; first < k; first += kQuantBlock) {
@@ -89,25 +93,26 @@ TEST(Quantise, LevelsAreKeptExactly) {  // weights that the format can express
   std::vector<float> w;
   for (int64_t i = 0; i < n * k; ++i)
     w.push_back(static_cast<float>(kQ4Levels[static_cast<size_t>(i * 7 % 16)]) * 0.01f);
-  EXPECT_LT(nmse(round_trip(w, DType::kQ4, n, k), w), 1e-5);  // the scale is a bf16
-  for (DType dtype : {DType::kQ4, DType::kQ8}) {
-    EXPECT_EQ(round_trip(std::vector<float>(64, 0.0f), dtype, 1, 64), std::vector<float>(64, 0.0f));
+  EXPECT_LT(nmse(round_trip(w, kQ4Codec, n, k), w), 1e-5);  // the scale is a bf16
+  for (const Codec* codec : {&kQ4Codec, &kQ8Codec}) {
+    EXPECT_EQ(round_trip(std::vector<float>(64, 0.0f), *codec, 1, 64),
+              std::vector<float>(64, 0.0f));
   }
 }
 
 TEST(Quantise, ScalesOfAllSizes) {
-  for (DType dtype : {DType::kQ4, DType::kQ8}) {
+  for (const Codec* codec : {&kQ4Codec, &kQ8Codec}) {
     for (float size : {1e-29f, 1e-6f, 1.0f, 1000.0f}) {
       auto w = random_floats(4 * 96, 6);
       for (float& x : w) x *= size;
-      EXPECT_LT(nmse(round_trip(w, dtype, 4, 96), w), dtype == DType::kQ4 ? 0.01 : 1e-4) << size;
+      EXPECT_LT(nmse(round_trip(w, *codec, 4, 96), w), codec == &kQ4Codec ? 0.01 : 1e-4) << size;
     }
   }
 }
 
 TEST(Quantise, RowsTooSmallBecomeZeros) {
-  for (DType dtype : {DType::kQ4, DType::kQ8}) {
-    EXPECT_EQ(round_trip(std::vector<float>(64, 1e-40f), dtype, 2, 32),
+  for (const Codec* codec : {&kQ4Codec, &kQ8Codec}) {
+    EXPECT_EQ(round_trip(std::vector<float>(64, 1e-40f), *codec, 2, 32),
               std::vector<float>(64, 0.0f));
   }
 }
@@ -115,16 +120,17 @@ TEST(Quantise, RowsTooSmallBecomeZeros) {
 TEST(Quantise, PartsEqualTheWholeAndSourcesNeedNoAlignment) {
   const int64_t n = 50, k = 200;
   const auto w = normal_floats(n * k, 3);
-  for (DType dtype : {DType::kQ4, DType::kQ8}) {
-    AlignedBytes whole(packed_bytes(dtype, n, k)), parts(packed_bytes(dtype, n, k)),
+  for (const Codec* codec : {&kQ4Codec, &kQ8Codec}) {
+    AlignedBytes whole(codec->bytes(n, k)), parts(codec->bytes(n, k)),
         odd(static_cast<uint64_t>(n * k * 4 + 1));
     std::memset(parts.data(), 0xee, parts.span().size());
     std::memcpy(odd.data() + 1, w.data(), w.size() * 4);
-    ASSERT_TRUE(quantise_rows(w.data(), DType::kF32, 0, n, k, dtype, whole.data()).ok());
-    ASSERT_TRUE(quantise_rows(odd.data() + 1, DType::kF32, 0, 32, k, dtype, parts.data()).ok());
-    ASSERT_TRUE(
-        quantise_rows(odd.data() + 1 + 32 * k * 4, DType::kF32, 32, n - 32, k, dtype, parts.data())
-            .ok());
+    const auto pack = [&](const void* from, int64_t n_rows, std::byte* out) {
+      return pack_rows(from, DType::kF32, n_rows, k, *codec, out).ok();
+    };
+    ASSERT_TRUE(pack(w.data(), n, whole.data()));
+    ASSERT_TRUE(pack(odd.data() + 1, 32, parts.data()));
+    ASSERT_TRUE(pack(odd.data() + 1 + 32 * k * 4, n - 32, parts.data() + codec->bytes(32, k)));
     EXPECT_EQ(std::memcmp(whole.data(), parts.data(), whole.span().size()), 0);
   }
 }
@@ -134,8 +140,8 @@ TEST(Quantise, RefusesWhatHasNoScale) {
        {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(), 1e6f}) {
     std::vector<float> w(32, 1.0f);
     w[7] = bad;
-    AlignedBytes packed(packed_bytes(DType::kQ4, 1, 32));
-    const auto result = quantise_rows(w.data(), DType::kF32, 0, 1, 32, DType::kQ4, packed.data());
+    AlignedBytes packed(kQ4Codec.bytes(1, 32));
+    const auto result = pack_rows(w.data(), DType::kF32, 1, 32, kQ4Codec, packed.data());
     ASSERT_FALSE(result.ok());
     EXPECT_EQ(result.error().code, ErrorCode::kCorruptFile);
     EXPECT_NE(result.error().text().find("column 7"), std::string::npos);
@@ -153,9 +159,12 @@ TEST(PackF4, KeepsEveryValueOfTheFile) {
           static_cast<uint8_t>(static_cast<int>(noise[static_cast<size_t>(i)] * 128.0f))});
     for (int64_t i = 0; i < n * scale_stride; ++i)
       scales.push_back(std::byte{static_cast<uint8_t>(100 + i % 50)});
-    AlignedBytes packed(packed_bytes(DType::kF4, n, k));
-    ASSERT_TRUE(pack_f4_rows(codes.data(), scales.data(), 0, n, k, packed.data()).ok());
-    const auto w = unpack(packed, DType::kF4, n, k);
+    AlignedBytes packed(kMxfp4Codec.bytes(n, k));
+    ASSERT_TRUE(
+        kMxfp4Codec
+            .pack({codes.data(), {DType::kF4, DType::kF8E8M0}, scales.data()}, n, k, packed.data())
+            .ok());
+    const auto w = unpack(packed, kMxfp4Codec, n, k);
     for (int64_t row = 0; row < n; ++row) {
       for (int64_t i = 0; i < k; ++i) {
         const int code =
@@ -173,8 +182,11 @@ TEST(PackF4, KeepsEveryValueOfTheFile) {
 
 TEST(PackF4, RefusesNanScales) {
   const std::vector<std::byte> codes(16), scales(1, std::byte{255});
-  AlignedBytes packed(packed_bytes(DType::kF4, 1, 32));
-  EXPECT_FALSE(pack_f4_rows(codes.data(), scales.data(), 0, 1, 32, packed.data()).ok());
+  AlignedBytes packed(kMxfp4Codec.bytes(1, 32));
+  EXPECT_FALSE(
+      kMxfp4Codec
+          .pack({codes.data(), {DType::kF4, DType::kF8E8M0}, scales.data()}, 1, 32, packed.data())
+          .ok());
 }
 
 TEST(PackF8, KeepsEveryValueOfTheFile) {
@@ -184,10 +196,14 @@ TEST(PackF8, KeepsEveryValueOfTheFile) {
     codes.push_back(
         std::byte{static_cast<uint8_t>((i * 37 + i / 255) % 255 % 127 + (i % 2) * 128)});
   const auto scales = random_floats(2 * 3, 9);
-  AlignedBytes packed(packed_bytes(DType::kF8E4M3, n, k));
-  ASSERT_TRUE(pack_f8_rows(codes.data(), scales, 0, 64, k, packed.data()).ok());
-  ASSERT_TRUE(pack_f8_rows(codes.data() + 64 * k, scales, 64, n - 64, k, packed.data()).ok());
-  const auto w = unpack(packed, DType::kF8E4M3, n, k);
+  AlignedBytes packed(kE4m3Codec.bytes(n, k));
+  SourceRows rows{
+      codes.data(), {DType::kF8E4M3, DType::kF32}, std::as_bytes(std::span(scales)).data()};
+  ASSERT_TRUE(kE4m3Codec.pack(rows, 64, k, packed.data()).ok());
+  rows.data += 64 * k;
+  rows.first_row = 64;
+  ASSERT_TRUE(kE4m3Codec.pack(rows, n - 64, k, packed.data() + kE4m3Codec.bytes(64, k)).ok());
+  const auto w = unpack(packed, kE4m3Codec, n, k);
   for (int64_t row = 0; row < n; ++row) {
     for (int64_t i = 0; i < k; ++i) {
       const auto at = static_cast<size_t>(row * k + i);
@@ -200,8 +216,36 @@ TEST(PackF8, KeepsEveryValueOfTheFile) {
 TEST(PackF8, RefusesNan) {
   std::vector<std::byte> codes(16, std::byte{1});
   codes[3] = std::byte{0xff};
-  AlignedBytes packed(packed_bytes(DType::kF8E4M3, 1, 16));
-  EXPECT_FALSE(pack_f8_rows(codes.data(), std::vector<float>{1.0f}, 0, 1, 16, packed.data()).ok());
+  AlignedBytes packed(kE4m3Codec.bytes(1, 16));
+  const float scale = 1.0f;
+  const SourceRows rows{
+      codes.data(), {DType::kF8E4M3, DType::kF32}, reinterpret_cast<const std::byte*>(&scale)};
+  EXPECT_FALSE(kE4m3Codec.pack(rows, 1, 16, packed.data()).ok());
+}
+
+// Of every codec that floats are rounded to.
+TEST(Codecs, NormalWeightsErrNoMoreThanTheTableSays) {
+  const int64_t n = 64, k = 1024;
+  const auto w = normal_floats(n * k, 4);
+  for (const Codec* codec : codecs()) {
+    if (codec->option == nullptr) continue;
+    const double error = std::sqrt(nmse(round_trip(w, *codec, n, k), w));
+    EXPECT_LE(error, codec->rms_error) << codec->name;
+    EXPECT_GE(error, 0.8 * codec->rms_error) << codec->name << ": the bound is loose";
+  }
+}
+
+TEST(Codecs, AreFoundByTheirNames) {
+  for (const Codec* codec : codecs()) {
+    EXPECT_EQ(codec_of_suffix(codec->suffix), codec);
+    if (codec->option == nullptr) continue;
+    EXPECT_EQ(codec_of_option(codec->option), codec);
+  }
+  EXPECT_EQ(codec_of_option("q5"), nullptr);
+  EXPECT_EQ(codec_that_keeps({DType::kF16}), &kF32Codec);
+  EXPECT_EQ(codec_that_keeps({DType::kU8, DType::kF8E8M0}), &kMxfp4Codec);
+  EXPECT_EQ(codec_that_keeps({DType::kU8, DType::kF32}), nullptr);
+  EXPECT_EQ(codec_that_keeps({DType::kF8E4M3}), nullptr);
 }
 
 TEST(E4m3, ValuesOfTheFormat) {

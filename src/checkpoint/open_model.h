@@ -1,0 +1,28 @@
+// A model with weights, opened: what its config describes, and where its weights are. Loading,
+// pricing and quantising go by this.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "arch/architecture.h"
+#include "base/errors.h"
+#include "base/json.h"
+#include "checkpoint/config_request.h"
+#include "checkpoint/model_files.h"
+#include "checkpoint/weight_source.h"
+
+namespace longhaul {
+
+struct OpenedModel {
+  std::unique_ptr<const ModelFiles> files;
+  Json config;  // with the fields changed, without what a folder of packed weights says of itself
+  Architecture arch;                      // final: nothing that follows changes it
+  std::unique_ptr<WeightSource> weights;  // matched with arch
+};
+
+// Config and weights must fit each other. Reads headers; of the weights themselves only pairs that
+// the config ties (shared_tensors.h).
+Result<OpenedModel> open_model(const std::string& path, const ConfigRequest& request);
+
+}  // namespace longhaul
