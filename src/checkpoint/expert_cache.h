@@ -22,7 +22,7 @@
 #include "base/thread_pool.h"
 #include "checkpoint/match_tensors.h"
 #include "checkpoint/pack.h"
-#include "longhaul/model.h"
+#include "longhaul/planner.h"
 #include "mechanisms/expert_source.h"
 #include "mechanisms/resident_weights.h"
 

@@ -9,6 +9,7 @@
 #include "base/atomic_file.h"
 #include "base/atomic_folder.h"
 #include "base/mapped_file.h"
+#include "base/notice.h"
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "checkpoint/compute_dtype.h"
@@ -18,7 +19,7 @@
 #include "checkpoint/pack.h"
 #include "checkpoint/packed_folder.h"
 #include "formats/safetensors_writer.h"
-#include "longhaul/tools.h"
+#include "longhaul/checkpoint.h"
 #include "longhaul/units.h"
 #include "mechanisms/resident_weights.h"
 
@@ -189,77 +190,63 @@ double relative_error(const QuantError& e) {
   return e.squared_weights > 0 ? std::sqrt(e.squared_error / e.squared_weights) : 0;
 }
 
-struct KindRow {
-  std::string kind, format;
-  int64_t matrices = 0;
-  uint64_t bytes = 0;
-  QuantError error;
-};
-
 uint64_t bytes_of(const Item& item) {
   if (item.weight == nullptr) return item.sources.front().weight->bytes.size();
   return static_cast<uint64_t>(item.weight->n_experts) *
          packed_bytes(item.packed, item.weight->rows, item.weight->cols);
 }
 
-std::vector<KindRow> rows_of(std::span<const Item> items) {
-  std::vector<KindRow> rows;
+using Row = QuantizeReport::Row;
+
+Row row_of(std::string name, const Item& item, const QuantError& error) {
+  return {.name = std::move(name),
+          .format = to_string(item.packed),
+          .matrices = item.weight->n_experts,
+          .bytes = bytes_of(item),
+          .relative_rms_error = relative_error(error),
+          .is_zero = !(error.squared_weights > 0)};
+}
+
+// Tensors of one kind and format together.
+std::vector<Row> kinds_of(std::span<const Item> items) {
+  std::vector<Row> rows;
+  std::vector<QuantError> errors;
   for (const Item& item : items) {
     if (item.weight == nullptr) continue;
-    const std::string kind = kind_of(item.sources.front().weight->name),
-                      format = to_string(item.packed);
-    auto it = std::find_if(rows.begin(), rows.end(), [&](const KindRow& row) {
-      return row.kind == kind && row.format == format;
+    Row row = row_of(kind_of(item.sources.front().weight->name), item, item.error);
+    const auto it = std::find_if(rows.begin(), rows.end(), [&](const Row& r) {
+      return r.name == row.name && r.format == row.format;
     });
-    if (it == rows.end()) it = rows.insert(it, {kind, format});
-    it->matrices += item.weight->n_experts;
-    it->bytes += bytes_of(item);
-    it->error += item.error;
+    if (it == rows.end()) {
+      rows.push_back(std::move(row));
+      errors.push_back(item.error);
+      continue;
+    }
+    QuantError& error = errors[static_cast<size_t>(it - rows.begin())];
+    error += item.error;
+    row.matrices += it->matrices;
+    row.bytes += it->bytes;
+    row.relative_rms_error = relative_error(error);
+    row.is_zero = !(error.squared_weights > 0);
+    *it = std::move(row);
   }
   return rows;
 }
 
-Report report(const std::string& folder, WeightFormat format, std::span<const Item> items) {
+QuantizeReport report(const std::string& folder, const QuantizeOptions& options,
+                      std::span<const Item> items) {
+  QuantizeReport r{.folder = folder, .weights = options.weights};
   QuantError total;
-  uint64_t packed = 0, copied = 0;
-  Json weights{Json::Array{}}, kinds{Json::Array{}};
   for (const Item& item : items) {
-    (item.weight != nullptr ? packed : copied) += bytes_of(item);
+    (item.weight != nullptr ? r.packed_bytes : r.copied_bytes) += bytes_of(item);
     if (item.weight == nullptr) continue;
     total += item.error;
-    weights.push_back(Json::object({{"tensor", item.decl.name},
-                                    {"format", to_string(item.packed)},
-                                    {"bytes", bytes_of(item)},
-                                    {"relative_rms_error", relative_error(item.error)}}));
+    r.tensors.push_back(row_of(item.decl.name, item, item.error));
   }
-  std::string text = fmt::format("{:<58} {:>6} {:>8} {:>11} {:>12}\n", "weights", "format",
-                                 "matrices", "bytes", "RMS error");
-  for (const KindRow& row : rows_of(items)) {
-    const std::string error = row.error.squared_weights > 0
-                                  ? fmt::format("{:.3f} %", 100 * relative_error(row.error))
-                                  : "-";
-    text += fmt::format("{:<58} {:>6} {:>8} {:>11} {:>12}\n", row.kind, row.format, row.matrices,
-                        format_bytes(row.bytes), error);
-    kinds.push_back(Json::object({{"kind", row.kind},
-                                  {"format", row.format},
-                                  {"matrices", row.matrices},
-                                  {"bytes", row.bytes},
-                                  {"relative_rms_error", relative_error(row.error)}}));
-  }
-  const std::string rounding =
-      total.squared_weights > 0 ? fmt::format(", rounded with an error of {:.3f} % of their size",
-                                              100 * relative_error(total))
-                                : "";
-  text += fmt::format("{}: {} of packed weights{}; {} of tables and vectors as they were", folder,
-                      format_bytes(packed), rounding, format_bytes(copied));
-  const Json json = Json::object({{"folder", folder},
-                                  {"format", option_name(format)},
-                                  {"packed_bytes", packed},
-                                  {"copied_bytes", copied},
-                                  {"relative_rms_error", relative_error(total)},
-                                  {"kinds", std::move(kinds)},
-                                  {"weights", std::move(weights)}});
-  return {std::move(text), json.dump(2)};
+  r.relative_rms_error = relative_error(total);
+  r.is_zero = !(total.squared_weights > 0);
+  r.kinds = kinds_of(items);
+  return r;
 }
 
 Result<WeightFormat> target_format(const std::string& option) {
@@ -278,10 +265,11 @@ Status write_config(const fs::path& folder, Json config, WeightFormat format) {
 
 }  // namespace
 
-Result<Report> quantize(const std::string& model, const std::string& out,
-                        const QuantizeOptions& options) {
-  LH_TRY(const WeightFormat format, target_format(options.weights));
-  LH_TRY(ModelFolder from, open_model_folder(model, config_request(options)));
+Result<QuantizeReport> quantize(const std::string& model, const std::string& out,
+                                const QuantizeOptions& options) {
+  const NoticeScope notices(options.on_notice);
+  LH_TRY(const WeightFormat format, target_format(to_string(options.weights)));
+  LH_TRY(ModelFolder from, open_model_folder(model, config_request(options.config)));
   if (from.weights.is_packed)
     return invalid("{}: its weights are packed as {} already; give the original checkpoint", model,
                    option_name(from.weights.natural));
@@ -302,7 +290,8 @@ Result<Report> quantize(const std::string& model, const std::string& out,
   ThreadPool pool(options.threads > 0 ? options.threads : default_thread_count());
   ItemWriter item_writer(writer, pool, [&](uint64_t bytes) {
     done += bytes;
-    if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(total));
+    if (options.on_progress)
+      options.on_progress("quantizing", static_cast<double>(done) / static_cast<double>(total));
   });
   for (Item& item : items) LH_RETURN_IF_ERROR(item_writer.write(item));
   for (const auto& file : from.source.files()) LH_RETURN_IF_ERROR(file->check_size());
@@ -310,7 +299,7 @@ Result<Report> quantize(const std::string& model, const std::string& out,
   LH_RETURN_IF_ERROR(write_config(folder.path(), std::move(from.config),
                                   format));  // last: without it nothing loads
   LH_RETURN_IF_ERROR(folder.commit());
-  return report(out, format, items);
+  return report(out, options, items);
 }
 
 }  // namespace longhaul

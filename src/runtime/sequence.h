@@ -1,6 +1,7 @@
 // The state of one sequence: pages and rings exactly as the description declares them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -36,6 +37,9 @@ class Sequence {
   // architecture by a fingerprint and checked by a checksum; a damaged or foreign one is
   // kCorruptFile.
   Status save(const std::string& path) const;
+  // What such a file holds, piece by piece.
+  using ByteSink = std::function<Status(std::span<const std::byte>)>;
+  Status write(const ByteSink& sink) const;
   static Result<Sequence> restore(const Architecture& arch, const std::string& path,
                                   int64_t max_tokens);
   // The same from a file's bytes; `where` names them in messages.

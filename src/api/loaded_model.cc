@@ -1,0 +1,141 @@
+#include "api/loaded_model.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "api/precision.h"
+#include "base/system.h"
+#include "checkpoint/find_model.h"
+#include "cost/report.h"
+
+namespace longhaul {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kDefaultContext = 4096;
+
+// Rows of logits at a time: one per sequence to generate; when all are wanted, as many as a few
+// tens of megabytes hold.
+int64_t logit_rows(const LoadOptions& options, int64_t vocab_size) {
+  if (!options.all_logits) return options.max_batch_sequences;
+  return std::clamp<int64_t>((int64_t{1} << 23) / vocab_size, options.max_batch_sequences,
+                             std::max<int64_t>(64, options.max_batch_sequences));
+}
+
+Result<StepLimits> step_limits(const LoadOptions& options, int64_t vocab_size, int64_t context) {
+  StepLimits limits;
+  if (options.max_batch_tokens < 1 || options.max_batch_sequences < 1)
+    return invalid("chunk and sequences must be at least 1");
+  limits.max_sequences = options.max_batch_sequences;
+  limits.max_rows =
+      std::max(std::min(options.max_batch_tokens, context), options.max_batch_sequences);
+  limits.max_logit_rows = logit_rows(options, vocab_size);
+  limits.n_threads = options.threads > 0 ? std::min(options.threads, 1024) : default_thread_count();
+  limits.kv = state_format_of(options.kv);
+  return limits;
+}
+
+Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan,
+                                const PlanRequest& request) {
+  if (plan.total_bytes <= *request.memory) return {};
+  return make_error(ErrorCode::kOverBudget,
+                    "{} with {} tokens of context needs {} bytes, {} are available; the largest "
+                    "context that fits is {}; try a smaller "
+                    "--context{}{}\n{}",
+                    arch.name.empty() ? "the model" : arch.name, request.context, plan.total_bytes,
+                    *request.memory, plan.max_context.value_or(0),
+                    request.weights == WeightFormat::kF32 ? " or --weights bf16" : "",
+                    plan.n_experts > 0 && !plan.expert_cache
+                        ? " or leave experts in their files with --expert-cache SIZE"
+                        : "",
+                    plan_report(arch, plan, request));
+}
+
+}  // namespace
+
+Result<OpenedModel> open_model(const std::string& folder, const LoadOptions& options) {
+  LH_RETURN_IF_ERROR(refuse_bundled_name(folder));
+  LH_TRY(ModelFolder files, open_model_folder(folder, config_request(options.config)));
+  const Architecture& arch = files.arch;
+  const int64_t context =
+      options.context > 0 ? options.context : std::min(kDefaultContext, arch.max_positions);
+  LH_TRY(StepLimits limits, step_limits(options, arch.vocab_size, context));
+  LH_TRY(limits.weights, files.weights.choose(to_string(options.weights), folder));
+  const PlanRequest request{
+      .context = context,
+      .batch = options.max_batch_sequences,
+      .weights = limits.weights,
+      .kv = limits.kv,
+      .chunk = limits.max_rows,
+      .logit_rows = limits.max_logit_rows,
+      .n_threads = limits.n_threads,
+      .memory = options.memory_limit > 0 ? options.memory_limit : available_memory_bytes(),
+      .expert_cache = options.expert_cache};
+  LH_TRY(Plan plan, make_plan(arch, request));
+  LH_RETURN_IF_ERROR(refuse_what_does_not_fit(arch, plan, request));
+  return OpenedModel{folder, std::move(files), context, limits, std::move(plan)};
+}
+
+Result<LoadedModel> LoadedModel::load(OpenedModel opened, const LoadOptions& options,
+                                      ExecutorOptions executor_options) {
+  LoadedModel m;
+  m.folder = std::move(opened.folder);
+  m.config = std::move(opened.files.config);
+  m.arch = std::make_unique<const Architecture>(std::move(opened.files.arch));
+  m.context = opened.context;
+  m.limits = opened.limits;
+  m.plan = std::move(opened.plan);
+  LH_TRY(m.kernels, choose_kernels());
+  m.pool = std::make_unique<ThreadPool>(m.limits.n_threads);
+  const auto progress = [&](uint64_t done, uint64_t total) {
+    if (!options.on_progress) return;
+    options.on_progress("loading weights",
+                        total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total));
+  };
+  LH_TRY(m.weights, load_weights(*m.arch, std::move(opened.files.source), m.limits.weights, *m.pool,
+                                 progress, m.plan.expert_cache, opened.files.weights.is_packed));
+  LH_TRY(Executor executor, Executor::create(*m.arch, m.weights->weights, *m.kernels, *m.pool,
+                                             m.limits, executor_options));
+  m.executor = std::make_unique<Executor>(std::move(executor));
+  return m;
+}
+
+Result<LoadedModel> LoadedModel::load(const std::string& folder, const LoadOptions& options,
+                                      ExecutorOptions executor_options) {
+  LH_TRY(OpenedModel opened, open_model(folder, options));
+  return load(std::move(opened), options, executor_options);
+}
+
+Result<Sequence> LoadedModel::new_sequence(int64_t max_tokens) const {
+  LH_TRY(Sequence sequence, Sequence::create(*arch, limits.kv, max_tokens));
+  LH_RETURN_IF_ERROR(sequence.reserve(max_tokens));
+  return sequence;
+}
+
+Status LoadedModel::step(Executor& on, std::span<const SequenceInput> inputs,
+                         const LogitsSink& sink) const {
+  const std::lock_guard lock(*turn);
+  Status status = on.step(inputs, sink);
+  LH_RETURN_IF_ERROR(weights->check_files());
+  size_t n_rows = 0;
+  for (const SequenceInput& input : inputs) n_rows += input.tokens.size();
+  weights->rows_read(static_cast<int64_t>(n_rows));
+  return status;
+}
+
+bool LoadedModel::owns_file(const std::string& path) const {
+  std::vector<fs::path> own;
+  for (const auto& file : weights->source.files()) own.emplace_back(file->path());
+  std::error_code failed;
+  for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
+    const fs::path extension = it->path().extension();
+    if (extension == ".json" || extension == ".jinja") own.push_back(it->path());
+  }
+  return std::any_of(own.begin(), own.end(), [&](const fs::path& file) {
+    std::error_code ignored;
+    return fs::equivalent(file, path, ignored);
+  });
+}
+
+}  // namespace longhaul

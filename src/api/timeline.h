@@ -1,0 +1,67 @@
+// Tokens, the state that a model keeps of them, and the logits of the last: what stands behind a
+// Session, a Snapshot, and a request of an Engine.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "api/model_parts.h"
+#include "longhaul/session.h"
+
+namespace longhaul {
+
+class Timeline {
+ public:
+  static Result<std::unique_ptr<Timeline>> create(std::shared_ptr<const Model> model,
+                                                  int64_t max_tokens);
+  // Of a sequence that holds the tokens. logits: [V] or empty.
+  Timeline(std::shared_ptr<const Model> model, Sequence sequence, std::vector<int32_t> tokens,
+           std::vector<float> logits, std::string note);
+  Result<std::unique_ptr<Timeline>> fork() const;
+
+  const std::shared_ptr<const Model>& model() const { return model_; }
+  const LoadedModel& loaded() const;
+  const Sequence& sequence() const { return sequence_; }
+  const std::vector<int32_t>& tokens() const { return tokens_; }
+  int64_t length() const { return static_cast<int64_t>(tokens_.size()); }
+  int64_t max_tokens() const { return sequence_.max_tokens(); }
+  const std::vector<float>& logits() const { return logits_; }
+  const std::string& note() const { return note_; }
+  void set_note(std::string note) { note_ = std::move(note); }
+
+  // What sync() and append() refuse before anything is changed.
+  Status check(std::span<const int32_t> tokens, int64_t n_before) const;
+  // Makes the timeline a beginning of `prompt`, as long as what is held allows: all of it only if
+  // its logits are known.
+  Status keep_beginning(std::span<const int32_t> prompt, std::span<const Snapshot> snapshots);
+  Status rewind(const Timeline& past);
+
+  // A part of a step: further tokens, and whether the last one's logits are wanted.
+  struct Part {
+    Timeline* timeline = nullptr;
+    std::span<const int32_t> tokens;
+    bool wants_logits = true;
+    // of the whole text where it is known, as SequenceInput has it
+    int64_t text_length = 0;
+  };
+  // One step of timelines on one model. Each has its tokens afterwards; where it fails, those that
+  // the runtime took in.
+  static Status advance(std::span<const Part> parts);
+  // One step of this timeline that gives the logits of every token.
+  Status advance_with_all_logits(std::span<const int32_t> tokens, int64_t text_length,
+                                 const LogitsSink& sink);
+
+ private:
+  void take(std::span<const int32_t> tokens);
+
+  std::shared_ptr<const Model> model_;
+  Sequence sequence_;
+  std::vector<int32_t> tokens_;
+  std::vector<float> logits_;  // [V] of the last token, or empty
+  std::string note_;
+};
+
+}  // namespace longhaul
