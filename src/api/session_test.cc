@@ -143,7 +143,9 @@ TEST_F(Timelines, ErrorsLeaveWhatWasThere) {
                                      {{-1}, ErrorCode::kInvalidArgument},
                                      {text(65), ErrorCode::kOverBudget}}) {
     EXPECT_EQ(s.sync(tokens).error().code, code);
-    if (!tokens.empty()) EXPECT_FALSE(s.append(tokens).ok());
+    if (!tokens.empty()) {
+      EXPECT_FALSE(s.append(tokens).ok());
+    }
     EXPECT_EQ(held(s), text(20));
     EXPECT_EQ(last(s), before);
   }
@@ -239,7 +241,9 @@ TEST_F(Timelines, LogprobsAreThoseOfTheLogits) {
   for (size_t i = 0; i < l.top.size(); ++i) {
     sum += std::exp(l.top[i].logprob);
     EXPECT_TRUE(i == 0 || l.top[i].logprob <= l.top[i - 1].logprob);
-    if (l.top[i].token == 7) EXPECT_EQ(l.top[i].logprob, l.chosen.logprob) << "of the raw logits";
+    if (l.top[i].token == 7) {
+      EXPECT_EQ(l.top[i].logprob, l.chosen.logprob) << "of the raw logits";
+    }
   }
   EXPECT_NEAR(sum, 1.0, 1e-5);  // 32 f32 roundings
   options.sampling.logit_bias = {{32, 1.0f}};

@@ -179,7 +179,7 @@ class ReleasedFolder : public PackedFolder {
     const auto report = quantize(golden_folder("deepseek_v4/fp8_fp4"), path(),
                                  {.weights = WeightPrecision::kNative});
     ASSERT_TRUE(report.ok()) << report.error().text();
-    text_ = report->text;
+    text_ = to_text(*report);
   }
   // The first weight of this type.
   static size_t find(const std::vector<TensorDecl>& decls, const std::string& type) {
