@@ -4,9 +4,11 @@
 #include <filesystem>
 
 #include "api/precision.h"
+#include "base/notice.h"
 #include "base/system.h"
 #include "checkpoint/find_model.h"
 #include "cost/report.h"
+#include "longhaul/units.h"
 
 namespace longhaul {
 namespace {
@@ -50,6 +52,15 @@ Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan,
                         ? " or leave experts in their files with --expert-cache SIZE"
                         : "",
                     plan_report(arch, plan, request));
+}
+
+void tell_of_long_context(const Architecture& arch, int64_t context) {
+  if (context <= arch.max_positions) return;
+  notice(
+      "a context of {} tokens is beyond the {} positions the model was made for; what it writes "
+      "there may be poor",
+      format_exact(static_cast<uint64_t>(context)),
+      format_exact(static_cast<uint64_t>(arch.max_positions)));
 }
 
 }  // namespace
@@ -98,6 +109,7 @@ Result<LoadedModel> LoadedModel::load(OpenedModel opened, const LoadOptions& opt
   LH_TRY(Executor executor, Executor::create(*m.arch, m.weights->weights, *m.kernels, *m.pool,
                                              m.limits, executor_options));
   m.executor = std::make_unique<Executor>(std::move(executor));
+  tell_of_long_context(*m.arch, m.context);  // last: an error stands alone
   return m;
 }
 

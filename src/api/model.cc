@@ -7,7 +7,6 @@
 #include "api/model_parts.h"
 #include "base/notice.h"
 #include "base/system.h"
-#include "longhaul/units.h"
 
 namespace longhaul {
 namespace {
@@ -29,15 +28,6 @@ Status load_text_files(const OpenedModel& opened, ModelParts& m) {
   if (m.templates.empty() && m.tokenizer && DsmlEncoder::fits(*m.tokenizer))
     m.dsml.emplace(DsmlProse::load(folder));
   return {};
-}
-
-void tell_of_long_context(const Architecture& arch, int64_t context) {
-  if (context <= arch.max_positions) return;
-  notice(
-      "a context of {} tokens is beyond the {} positions the model was made for; what it writes "
-      "there may be poor",
-      format_exact(static_cast<uint64_t>(context)),
-      format_exact(static_cast<uint64_t>(arch.max_positions)));
 }
 
 ModelInfo info_of(const ModelParts& m) {
@@ -70,7 +60,6 @@ Result<std::shared_ptr<const Model>> Model::load(const std::string& folder,
                    .weight_bytes_resident = m->loaded.weights->resident_bytes(),
                    .weight_bytes_mapped = m->loaded.weights->mapped_bytes,
                    .scratch_bytes = m->loaded.executor->scratch_bytes()};
-  tell_of_long_context(*m->loaded.arch, m->loaded.context);  // last: an error stands alone
   return Access::model(std::move(m));
 }
 
