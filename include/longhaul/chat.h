@@ -4,31 +4,71 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "longhaul/result.h"
+
 namespace longhaul {
 
-// kDefault: as the checkpoint's template does by itself. kMax: the longest reasoning, where the
-// format has such a mode.
-enum class Thinking { kDefault, kOff, kOn, kMax };
+class ReplyParser;  // of the library's own
+
+enum class Thinking {
+  kDefault,  // as the checkpoint's format does by itself
+  kOff,
+  kOn,
+  kMax,  // the longest reasoning, where the format has such a mode
+};
+// The words of the command line: auto, off, on, max. kInvalidArgument names them.
+Result<Thinking> parse_thinking(std::string_view word);
+const char* to_string(Thinking thinking);
+
+struct ToolCall {
+  std::string name;
+  std::string arguments;  // a JSON object; its numbers are spelled as the model wrote them
+  std::string id = {};    // that the result refers to; a model writes none
+};
+
+enum class Role { kSystem, kDeveloper, kUser, kAssistant, kTool };
+const char* to_string(Role role);  // "system", ...
+
+struct Message {
+  Role role = Role::kUser;
+  std::string content;
+  std::string reasoning = {};             // of the model, apart from the content
+  std::vector<ToolCall> tool_calls = {};  // of the model
+  std::string tool_call_id = {};          // of a tool's result: the call that it answers
+  std::string name = {};                  // of a tool's result: the function
+};
+
+// A function that the model may call.
+struct Tool {
+  std::string name;
+  // As in OpenAI's API, a JSON object: {"type": "function", "function": {"name", "description",
+  // "parameters"}}, or the function object alone. Parameters are a JSON schema, and templates show
+  // the model all of it.
+  std::string definition;
+};
+// A JSON array of such objects. kCorruptFile for what is none, with `where` in front.
+Result<std::vector<Tool>> parse_tools(std::string_view json, std::string_view where = "tools");
+
+// Conversations in OpenAI's format, for files and requests: "role", "content", "reasoning_content",
+// "tool_calls", "tool_call_id", "name". What one writes the other reads back. Contents may be lists
+// of text parts. kCorruptFile for what is no such array, with `where` in front.
+std::string to_json(std::span<const Message> messages);
+Result<std::vector<Message>> parse_messages(std::string_view json,
+                                            std::string_view where = "messages");
 
 struct ChatOptions {
   Thinking thinking = Thinking::kDefault;
   // Reasoning of earlier turns stays in the prompt, where the format leaves the choice.
   bool keep_reasoning = false;
-  // The functions the model may call: a JSON array of {"type": "function", "function": {"name",
-  // "description", "parameters"}}, or of the function objects alone. Empty: none. An error where
-  // the template has no place for them.
-  std::string tools;
+  // The functions that the model may call. An error where the template has no place for them.
+  std::vector<Tool> tools;
   // A Jinja template to use in place of the checkpoint's format.
   std::string template_source;
-};
-
-struct ToolCall {
-  std::string name;
-  std::string arguments;  // a JSON object; its numbers are spelled as the model wrote them
 };
 
 // What was not as the model's format has it, and what became of it.
@@ -70,10 +110,11 @@ struct ReplyPart {
 // Splits an answer while it comes. However the text is cut into pieces, the parts add up to the
 // same reply. A call with a slip in it is mended where that can be done; what is no call is content
 // without its markup. Notes say what happened.
+//
+// Model::chat_prompt() makes one. One thread at a time; it needs no model to live. A moved-from
+// reader may only be assigned to or destroyed.
 class ReplyReader {
  public:
-  struct Impl;
-  explicit ReplyReader(std::unique_ptr<Impl> impl);
   ReplyReader(ReplyReader&&) noexcept;
   ReplyReader& operator=(ReplyReader&&) noexcept;
   ~ReplyReader();
@@ -83,7 +124,9 @@ class ReplyReader {
   const Reply& reply() const;       // all parts so far, and the notes
 
  private:
-  std::unique_ptr<Impl> impl_;
+  friend struct Access;
+  explicit ReplyReader(std::unique_ptr<ReplyParser> parser);
+  std::unique_ptr<ReplyParser> parser_;
 };
 
 struct ChatPrompt {

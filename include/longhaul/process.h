@@ -1,18 +1,9 @@
-// What concerns the whole process. A library leaves its terminal and its signals alone: the program
-// asks for these.
+// What concerns the whole process. A library leaves signals alone: the program asks for this.
 #pragma once
-
-#include <functional>
-#include <string_view>
 
 #include "longhaul/result.h"
 
 namespace longhaul {
-
-// Where notices go: one line each, without its end, that a user should read although nothing
-// failed, such as a tensor that the config denies. Without a handler they go nowhere. The handler
-// is called by the thread that loads, one call at a time.
-void set_notice_handler(std::function<void(std::string_view line)> handler);
 
 // From now on, a model file that becomes shorter while it is mapped ends the process with one line
 // on standard error and this exit status, instead of SIGBUS. Files that are being written under a

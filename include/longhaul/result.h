@@ -10,14 +10,14 @@
 namespace longhaul {
 
 enum class ErrorCode {
-  kInvalidArgument,
-  kNotFound,
-  kCorruptFile,
-  kUnsupported,
-  kOverBudget,
-  kIo,
-  kCancelled,
-  kInternal
+  kInvalidArgument,  // a value, option or request that cannot be meant
+  kNotFound,         // a file, tensor, template or name that is not there
+  kCorruptFile,      // bytes that are not what their format says
+  kUnsupported,      // understood, and not something that this build can do
+  kOverBudget,       // more than the memory, context or queue that was given
+  kIo,               // the system refused to read or write
+  kCancelled,        // the caller asked to stop
+  kInternal          // a bug in Longhaul
 };
 
 struct Error {

@@ -2,10 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace longhaul {
 
-// The text so far is prompt and answer, whatever earlier calls of a session took in included.
+// Added to a token's logit wherever it may be chosen. Minus infinity rules it out.
+struct TokenBias {
+  int32_t token = 0;
+  float bias = 0;
+};
+
+// The text so far is prompt and answer, whatever a session held before included.
 struct SamplingOptions {
   double temperature = 1.0;  // 0: greedy
   int64_t top_k = 0;         // 0: all
@@ -27,6 +34,7 @@ struct SamplingOptions {
   double frequency_penalty = 0.0;  // taken once per occurrence in the answer
   // with it a position of a text draws the same, however its logits were computed
   uint64_t seed = 0;
+  std::vector<TokenBias> logit_bias = {};  // after penalties; each token once
 };
 
 }  // namespace longhaul

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "api/bench_results.h"
-#include "api/model_impl.h"
-#include "base/atomic_file.h"
+#include "api/loaded_model.h"
+#include "base/notice.h"
 #include "base/system.h"
 #include "checkpoint/compute_dtype.h"
 #include "cost/plan.h"
-#include "longhaul/tools.h"
+#include "kernels/roofline.h"
+#include "longhaul/bench.h"
 
 namespace longhaul {
 namespace {
@@ -50,7 +50,7 @@ struct Timing {
 
 class Bench {
  public:
-  Bench(Model::Impl& model, const BenchOptions& options) : m_(model), o_(options) {}
+  Bench(const LoadedModel& model, const BenchOptions& options) : m_(model), o_(options) {}
 
   Result<BenchResults> run() {
     LH_TRY(r_.before, measure_machine());
@@ -63,11 +63,13 @@ class Bench {
 
  private:
   // The memory that measuring takes is not the model's.
-  Result<Roofline> measure_machine() {
+  Result<MachineSpeeds> measure_machine() {
     peak_rss_ = std::max(peak_rss_, peak_resident_bytes());
-    auto roofline = measure_roofline(compute());
+    const auto roofline = measure_roofline(compute());
     reset_peak_resident();
-    return roofline;
+    if (!roofline.ok()) return roofline.error();
+    return MachineSpeeds{roofline->read_bytes_per_second, roofline->bf16_flops_per_second,
+                         roofline->f32_flops_per_second, roofline->int8_flops_per_second};
   }
 
   Compute compute() const { return {m_.kernels, m_.pool.get()}; }
@@ -75,12 +77,11 @@ class Bench {
   // Takes in n tokens, the logits of the last row wanted.
   Status feed(Executor& executor, Sequence& sequence, std::span<const int32_t> tokens) {
     while (!tokens.empty()) {
-      const auto n = std::min(tokens.size(), static_cast<size_t>(m_.chunk()));
+      const auto n = std::min(tokens.size(), static_cast<size_t>(m_.limits.max_rows));
       const SequenceInput input{&sequence, tokens.first(n),
                                 n == tokens.size() ? LogitsWanted::kLast : LogitsWanted::kNone};
-      LH_RETURN_IF_ERROR(executor.advance(
-          std::span(&input, 1), [](size_t, int64_t, int64_t, const float*) { return true; }));
-      m_.weights->rows_read(static_cast<int64_t>(n));
+      LH_RETURN_IF_ERROR(m_.step(executor, std::span(&input, 1),
+                                 [](size_t, int64_t, int64_t, const float*) { return true; }));
       tokens = tokens.subspan(n);
     }
     return {};
@@ -107,10 +108,10 @@ class Bench {
   }
 
   Result<double> median_feed_seconds(Executor& executor, int64_t n) {
-    const std::vector<int32_t> tokens = some_tokens(n, m_.arch.vocab_size);
+    const std::vector<int32_t> tokens = some_tokens(n, m_.arch->vocab_size);
     std::vector<double> times;
     for (int r = 0; r < o_.repeats; ++r) {
-      LH_TRY(Sequence sequence, Sequence::create(m_.arch, m_.limits.kv, n));
+      LH_TRY(Sequence sequence, m_.new_sequence(n));
       LH_RETURN_IF_ERROR(sequence.reserve(n));
       const double start = now_seconds();
       LH_RETURN_IF_ERROR(feed(executor, sequence, tokens));
@@ -129,7 +130,7 @@ class Bench {
     p.flops_per_second =
         static_cast<double>(m_.executor->flops() - before) / o_.repeats / p.seconds;
     if (o_.compare_row_skip) {
-      LH_TRY(Executor all, Executor::create(m_.arch, m_.weights->weights, *m_.kernels, *m_.pool,
+      LH_TRY(Executor all, Executor::create(*m_.arch, m_.weights->weights, *m_.kernels, *m_.pool,
                                             m_.limits, {.skip_unneeded_rows = false}));
       LH_TRY(p.all_rows_seconds, median_feed_seconds(all, n));
     }
@@ -141,9 +142,9 @@ class Bench {
   Status walk_frontiers() {
     if (o_.depths.empty()) return {};
     const int64_t room = m_.context;
-    LH_TRY(Sequence sequence, Sequence::create(m_.arch, m_.limits.kv, room));
+    LH_TRY(Sequence sequence, m_.new_sequence(room));
     LH_RETURN_IF_ERROR(sequence.reserve(room));
-    const std::vector<int32_t> tokens = some_tokens(room, m_.arch.vocab_size);
+    const std::vector<int32_t> tokens = some_tokens(room, m_.arch->vocab_size);
     for (int64_t depth : o_.depths) LH_RETURN_IF_ERROR(measure_at(depth, sequence, tokens));
     return {};
   }
@@ -155,7 +156,8 @@ class Bench {
       return tokens.subspan(static_cast<size_t>(sequence.length()), static_cast<size_t>(n));
     };
     FrontierResult f{.depth = depth};
-    f.prefill_tokens = std::min(m_.chunk(), std::max<int64_t>(0, depth - sequence.length()));
+    f.prefill_tokens =
+        std::min(m_.limits.max_rows, std::max<int64_t>(0, depth - sequence.length()));
     const int64_t way = depth - f.prefill_tokens - sequence.length();
     if (way > 0)
       LH_RETURN_IF_ERROR(o_.fill_state ? sequence.fill_random(sequence.length() + way, 1)
@@ -165,7 +167,7 @@ class Bench {
       LH_RETURN_IF_ERROR(feed(*m_.executor, sequence, from(f.prefill_tokens)));
     f.prefill_seconds = now_seconds() - start;
     LH_RETURN_IF_ERROR(time_decode(sequence, from(kWarmUp + o_.generate), f));
-    f.state_bytes = state_bytes(m_.arch, sequence.length(), m_.limits.kv);
+    f.state_bytes = state_bytes(*m_.arch, sequence.length(), m_.limits.kv);
     r_.frontiers.push_back(f);
     report_progress();
     return {};
@@ -205,7 +207,7 @@ class Bench {
                         .weights = m_.limits.weights,
                         .kv = m_.limits.kv,
                         .n_threads = m_.limits.n_threads};
-    LH_TRY(const Plan plan, make_plan(m_.arch, request));
+    LH_TRY(const Plan plan, make_plan(*m_.arch, request));
     f.read_bytes = plan.decode_read_bytes;
     f.flops = plan.decode_flops_per_token;
     f.experts = experts_since(experts, o_.generate);
@@ -216,20 +218,20 @@ class Bench {
     const double total =
         static_cast<double>(o_.prompts.size()) * o_.repeats * (o_.compare_row_skip ? 2 : 1) +
         static_cast<double>(o_.depths.size());
-    if (o_.load.progress) o_.load.progress("measuring", std::min(1.0, ++done_ / total));
+    if (o_.load.on_progress) o_.load.on_progress("measuring", std::min(1.0, ++done_ / total));
   }
 
   void describe() {
-    const auto peak = [&](double Roofline::* flops) {
+    const auto peak = [&](double MachineSpeeds::* flops) {
       return std::max(r_.before.*flops, r_.after.*flops);
     };
     const Codec* codec = m_.limits.weights.codec();
     switch (codec == nullptr ? InputCoding::kInt8 : codec->inputs) {
-      case InputCoding::kF32: r_.dot_peak = peak(&Roofline::f32_flops_per_second); break;
-      case InputCoding::kBf16: r_.dot_peak = peak(&Roofline::bf16_flops_per_second); break;
-      case InputCoding::kInt8: r_.dot_peak = peak(&Roofline::int8_flops_per_second); break;
+      case InputCoding::kF32: r_.dot_peak = peak(&MachineSpeeds::f32_flops_per_second); break;
+      case InputCoding::kBf16: r_.dot_peak = peak(&MachineSpeeds::bf16_flops_per_second); break;
+      case InputCoding::kInt8: r_.dot_peak = peak(&MachineSpeeds::int8_flops_per_second); break;
     }
-    r_.model = m_.arch.name;
+    r_.model = m_.arch->name;
     r_.kernels = m_.kernels->name;
     r_.weights = to_string(m_.limits.weights);
     r_.kv = state_format_name(m_.limits.kv);
@@ -240,7 +242,7 @@ class Bench {
     r_.planned_bytes = m_.plan.total_bytes;
   }
 
-  Model::Impl& m_;
+  const LoadedModel& m_;
   const BenchOptions& o_;
   BenchResults r_;
   double done_ = 0;
@@ -273,7 +275,8 @@ static Result<int64_t> check_cases(BenchOptions& o) {
   return std::max(context, reached);
 }
 
-Result<Report> bench(const std::string& folder, const BenchOptions& options) {
+Result<BenchResults> bench(const std::string& folder, const BenchOptions& options) {
+  const NoticeScope notices(options.load.on_notice);
   BenchOptions o = options;
   LH_TRY(const int64_t context, check_cases(o));
   if (o.load.context == 0) o.load.context = context;
@@ -282,19 +285,8 @@ Result<Report> bench(const std::string& folder, const BenchOptions& options) {
         "--context {} is less than the {} tokens that the longest case needs; use a larger one or "
         "smaller cases",
         o.load.context, context);
-  LH_TRY(const Model model, Model::load(folder, o.load));
-  std::optional<AtomicFile> chart;  // before measuring: what cannot be written is told at once
-  if (!o.chart_file.empty()) {
-    LH_RETURN_IF_ERROR(model.impl().refuse_own_file(o.chart_file));
-    LH_TRY(AtomicFile file, AtomicFile::create(o.chart_file));
-    chart.emplace(std::move(file));
-  }
-  LH_TRY(const BenchResults results, Bench(model.impl(), o).run());
-  if (chart) {
-    LH_RETURN_IF_ERROR(chart->write(bench_chart(results)));
-    LH_RETURN_IF_ERROR(chart->commit());
-  }
-  return Report{bench_text(results), bench_json(results).dump(2)};
+  LH_TRY(const LoadedModel model, LoadedModel::load(folder, o.load));
+  return Bench(model, o).run();
 }
 
 }  // namespace longhaul

@@ -1,4 +1,5 @@
-#include "api/bench_results.h"
+#include "base/json.h"
+#include "longhaul/bench.h"
 #include "longhaul/units.h"
 
 namespace longhaul {
@@ -49,7 +50,7 @@ std::string frontier_lines(const BenchResults& r) {
   return out;
 }
 
-Json machine(const Roofline& r) {
+Json machine(const MachineSpeeds& r) {
   return Json::object({{"read_bytes_per_second", r.read_bytes_per_second},
                        {"bf16_flops_per_second", r.bf16_flops_per_second},
                        {"f32_flops_per_second", r.f32_flops_per_second},
@@ -96,7 +97,7 @@ Json frontier_json(const BenchResults& r) {
 
 }  // namespace
 
-std::string bench_text(const BenchResults& r) {
+std::string to_text(const BenchResults& r) {
   std::string out =
       fmt::format("{}: {} threads, kernels {}, weights {}, state {}\ndot peak {:.0f} GFLOP/s\n\n",
                   r.model, r.threads, r.kernels, r.weights, r.kv, r.dot_peak / 1e9);
@@ -107,7 +108,7 @@ std::string bench_text(const BenchResults& r) {
                            format_bytes(r.planned_bytes), r.context);
 }
 
-Json bench_json(const BenchResults& r) {
+std::string to_json(const BenchResults& r) {
   return Json::object({{"model", r.model},
                        {"threads", r.threads},
                        {"kernels", r.kernels},
@@ -120,7 +121,8 @@ Json bench_json(const BenchResults& r) {
                        {"decode", frontier_json(r)},
                        {"scratch_bytes", r.scratch_bytes},
                        {"peak_rss_bytes", r.peak_rss_bytes},
-                       {"planned_total_bytes", r.planned_bytes}});
+                       {"planned_total_bytes", r.planned_bytes}})
+      .dump(2);
 }
 
 }  // namespace longhaul

@@ -1,12 +1,12 @@
 #include <gmock/gmock.h>
 
-#include "api/bench_results.h"
+#include "base/json.h"
+#include "longhaul/bench.h"
 
 namespace longhaul {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 BenchResults results() {
   BenchResults r{.model = "a<b>&c",
@@ -29,25 +29,16 @@ BenchResults results() {
 }
 
 TEST(BenchReport, SharesFollowFromWhatWasMeasured) {
-  const std::string text = bench_text(results());
+  const std::string text = to_text(results());
   EXPECT_THAT(text, HasSubstr("256.0"));  // tokens/s of the prompt
   EXPECT_THAT(text, HasSubstr("50.0 %"));
   EXPECT_THAT(text, HasSubstr("128.0"));  // and at depth
-  const Json json = bench_json(results());
+  const Json json = *parse_json(to_json(results()), "bench");
   const Json& at_depth = (*json.find("decode")->as_array())[1];
   EXPECT_DOUBLE_EQ(*at_depth.find("share_of_bandwidth")->as_double(), 0.5);
   EXPECT_DOUBLE_EQ(*at_depth.find("bound_tokens_per_second")->as_double(), 10.0);
   EXPECT_EQ((*json.find("decode")->as_array())[0].find("prefill_tokens"),
             nullptr);  // nothing was read at depth 0
-}
-
-TEST(BenchReport, TheChartStandsAloneAndEscapesNames) {
-  const std::string svg = bench_chart(results());
-  EXPECT_TRUE(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>\n"));
-  EXPECT_THAT(svg, HasSubstr("a&lt;b&gt;&amp;c"));
-  EXPECT_THAT(svg, HasSubstr(">64k</text>"));
-  EXPECT_THAT(svg, Not(HasSubstr("nan")));
-  EXPECT_EQ(bench_chart({}), "");
 }
 
 }  // namespace

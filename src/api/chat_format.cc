@@ -1,22 +1,24 @@
 // Messages to a prompt, by the checkpoint's own format, with the reader that its answer needs.
 #include <algorithm>
 
-#include "api/model_impl.h"
+#include "api/access.h"
+#include "api/messages.h"
+#include "api/model_parts.h"
 #include "text/chat/reply_parser.h"
 
 namespace longhaul {
 
-struct ReplyReader::Impl {
-  ReplyParser parser;
-};
+ReplyReader Access::reader(std::unique_ptr<ReplyParser> parser) {
+  return ReplyReader(std::move(parser));
+}
 
-ReplyReader::ReplyReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ReplyReader::ReplyReader(std::unique_ptr<ReplyParser> parser) : parser_(std::move(parser)) {}
 ReplyReader::ReplyReader(ReplyReader&&) noexcept = default;
 ReplyReader& ReplyReader::operator=(ReplyReader&&) noexcept = default;
 ReplyReader::~ReplyReader() = default;
-std::vector<ReplyPart> ReplyReader::push(std::string_view text) { return impl_->parser.push(text); }
-std::vector<ReplyPart> ReplyReader::finish() { return impl_->parser.finish(); }
-const Reply& ReplyReader::reply() const { return impl_->parser.reply(); }
+std::vector<ReplyPart> ReplyReader::push(std::string_view text) { return parser_->push(text); }
+std::vector<ReplyPart> ReplyReader::finish() { return parser_->finish(); }
+const Reply& ReplyReader::reply() const { return parser_->reply(); }
 
 namespace {
 
@@ -76,48 +78,45 @@ Result<std::string> render_dsml(const DsmlEncoder& encoder, Json messages, const
 
 }  // namespace
 
-Result<ChatPrompt> Model::chat_prompt(const std::string& messages_json,
+Result<ChatPrompt> Model::chat_prompt(std::span<const Message> messages,
                                       const ChatOptions& options) const {
+  const ModelParts& m = *parts_;
   const ChatTemplate* chosen = nullptr;
   std::optional<ChatTemplate> own;
   if (options.template_source.empty()) {
-    LH_TRY(chosen, impl_->templates.choose(/*has_tools=*/!options.tools.empty()));
+    LH_TRY(chosen, m.templates.choose(/*has_tools=*/!options.tools.empty()));
   } else {
     LH_TRY(own, ChatTemplate::parse(options.template_source, "--chat-template"));
     chosen = &*own;
   }
-  if (chosen == nullptr && !impl_->dsml) {
+  if (chosen == nullptr && !m.dsml) {
     return make_error(ErrorCode::kNotFound,
                       "{}: the checkpoint has no chat template; give one with --chat-template FILE",
-                      impl_->folder);
+                      m.loaded.folder);
   }
-  LH_TRY(Json messages, parse_json(messages_json, "messages"));
-  Tools tools;
-  if (!options.tools.empty()) {
-    LH_TRY(tools, Tools::parse(options.tools, "tools"));
-  }
+  LH_TRY(Json list, messages_json(messages));
+  LH_TRY(Tools tools, tools_of(options.tools));
   std::string text;
   if (chosen != nullptr) {
-    LH_TRY(text,
-           render_template(*chosen, impl_->special_tokens, std::move(messages), tools, options));
+    LH_TRY(text, render_template(*chosen, m.special_tokens, std::move(list), tools, options));
   } else {
-    LH_TRY(text, render_dsml(*impl_->dsml, std::move(messages), tools, options));
+    LH_TRY(text, render_dsml(*m.dsml, std::move(list), tools, options));
   }
   // A rendered prompt brings its special tokens; what the tokenizer would put around a plain text
   // would stand there twice.
   LH_TRY(std::vector<int32_t> tokens, encode(text, /*with_bos=*/false));
-  const auto bos = impl_->defaults.bos_token_id;
-  if (impl_->arch.requires_bos && bos && (tokens.empty() || tokens.front() != *bos))
+  const auto bos = m.defaults.bos_token_id;
+  if (m.loaded.arch->requires_bos && bos && (tokens.empty() || tokens.front() != *bos))
     tokens.insert(tokens.begin(), *bos);
 
-  const Tokenizer& tokenizer = *impl_->tokenizer;  // encode() has asked for it
+  const Tokenizer& tokenizer = *m.tokenizer;  // encode() has asked for it
   ReplyFormat format =
       find_reply_format(chosen == nullptr ? std::string_view() : chosen->source(), &tokenizer);
   std::vector<int32_t> visible = marker_tokens(format, tokenizer);
   const bool inside = ends_inside_reasoning(format, text);
-  ReplyReader reader(std::make_unique<ReplyReader::Impl>(
-      ReplyReader::Impl{{std::move(format), std::move(tools), inside}}));
-  return ChatPrompt{std::move(text), std::move(tokens), std::move(visible), std::move(reader)};
+  auto parser = std::make_unique<ReplyParser>(std::move(format), std::move(tools), inside);
+  return ChatPrompt{std::move(text), std::move(tokens), std::move(visible),
+                    Access::reader(std::move(parser))};
 }
 
 }  // namespace longhaul

@@ -5,9 +5,9 @@
 
 #include <cmath>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "formats/formats_testing.h"
-#include "longhaul/tools.h"
+#include "longhaul/checkpoint.h"
 #include "mechanisms/compressed_attention.h"
 
 namespace longhaul {
@@ -24,18 +24,19 @@ class DeepseekV4Model : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_.write("tiny.json", kConfig);
-    const Status status = synthesize(folder_.path() + "/tiny.json", checkpoint(), {.dtype = "f32"});
+    const Status status =
+        synthesize(folder_.path() + "/tiny.json", checkpoint(), {.dtype = WeightPrecision::kF32});
     ASSERT_TRUE(status.ok()) << status.error().text();
   }
   std::string checkpoint() const { return folder_.path() + "/tiny"; }
 
-  Model load(std::vector<std::string> overrides = {}) const {
-    auto model = Model::load(checkpoint(), {.weights = "f32",
-                                            .kv = "f32",
-                                            .threads = 2,
-                                            .context = 400,
-                                            .all_logits = true,
-                                            .config_overrides = std::move(overrides)});
+  LoadedModel load(std::vector<std::string> overrides = {}) const {
+    auto model = LoadedModel::load(checkpoint(), {.weights = WeightPrecision::kF32,
+                                                  .kv = CachePrecision::kF32,
+                                                  .threads = 2,
+                                                  .context = 400,
+                                                  .all_logits = true,
+                                                  .config = {std::move(overrides)}});
     if (!model.ok()) throw std::runtime_error(model.error().text());
     return std::move(*model);
   }
@@ -49,23 +50,37 @@ class DeepseekV4Model : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-void append(Session& session, const std::vector<int32_t>& tokens, std::vector<float>& out,
+// A sequence that is read with the logits of every token.
+struct Reading {
+  explicit Reading(const LoadedModel& m)
+      : model(&m), sequence(std::move(*m.new_sequence(m.context))) {}
+  Reading(const LoadedModel& m, Sequence s) : model(&m), sequence(std::move(s)) {}
+
+  const LoadedModel* model;
+  Sequence sequence;
+};
+
+void append(Reading& reading, std::span<const int32_t> tokens, std::vector<float>& out,
             int64_t chunk = 0) {
-  const Status status = session.logits(
-      tokens,
-      [&](int64_t, int64_t n, const float* logits) {
-        out.insert(out.end(), logits, logits + n * 40);
-        return true;
-      },
-      chunk);
-  ASSERT_TRUE(status.ok()) << status.error().text();
+  while (!tokens.empty()) {
+    const size_t n =
+        chunk > 0 ? std::min(static_cast<size_t>(chunk), tokens.size()) : tokens.size();
+    const SequenceInput input{&reading.sequence, tokens.first(n), LogitsWanted::kAll};
+    const Status status = reading.model->step(
+        std::span(&input, 1), [&](size_t, int64_t, int64_t n_rows, const float* logits) {
+          out.insert(out.end(), logits, logits + n_rows * 40);
+          return true;
+        });
+    ASSERT_TRUE(status.ok()) << status.error().text();
+    tokens = tokens.subspan(n);
+  }
 }
 
-std::vector<float> logits(const Model& model, const std::vector<int32_t>& tokens,
+std::vector<float> logits(const LoadedModel& model, const std::vector<int32_t>& tokens,
                           int64_t chunk = 0) {
-  auto session = Session::create(model);
+  Reading reading(model);
   std::vector<float> out;
-  append(*session, tokens, out, chunk);
+  append(reading, tokens, out, chunk);
   return out;
 }
 
@@ -81,7 +96,7 @@ double max_difference(std::span<const float> a, std::span<const float> b) {
 constexpr double kTolerance = 2e-5;
 
 TEST_F(DeepseekV4Model, EverySplitOfAPromptGivesTheSameLogits) {
-  const Model model = load();
+  const LoadedModel model = load();
   const std::vector<int32_t> prompt = tokens(150);
   const std::vector<float> whole = logits(model, prompt);
   ASSERT_EQ(whole.size(), 150u * 40u);
@@ -89,31 +104,32 @@ TEST_F(DeepseekV4Model, EverySplitOfAPromptGivesTheSameLogits) {
   std::vector<int64_t> cuts = {126, 127, 128, 129, 130, 131, 149};
   for (int64_t cut = 1; cut <= 16; ++cut) cuts.push_back(cut);
   for (int64_t cut : cuts) {
-    auto session = Session::create(model);
+    Reading reading(model);
     std::vector<float> out;
-    append(*session, {prompt.begin(), prompt.begin() + cut}, out);
-    append(*session, {prompt.begin() + cut, prompt.end()}, out);
+    append(reading, {prompt.begin(), prompt.begin() + cut}, out);
+    append(reading, {prompt.begin() + cut, prompt.end()}, out);
     EXPECT_LE(max_difference(out, whole), kTolerance) << "cut at " << cut;
   }
   EXPECT_LE(max_difference(logits(model, prompt, 1), whole), kTolerance) << "token by token";
 }
 
 TEST_F(DeepseekV4Model, SavedStatesGoOnWhereTheyStopped) {
-  const Model model = load();
+  const LoadedModel model = load();
   const std::vector<int32_t> prompt = tokens(140);
   const std::string path = folder_.path() + "/state";
   for (int64_t cut : {1, 3, 4, 5, 7, 8, 9, 127, 128, 129, 131}) {
-    auto session = Session::create(model);
+    Reading reading(model);
     std::vector<float> head, expected, forked, restored;
-    append(*session, {prompt.begin(), prompt.begin() + cut}, head);
-    ASSERT_TRUE(session->save(path).ok());
-    auto fork = session->fork();
+    append(reading, {prompt.begin(), prompt.begin() + cut}, head);
+    ASSERT_TRUE(reading.sequence.save(path).ok());
+    Reading fork(model, std::move(*reading.sequence.fork()));
     const std::vector<int32_t> rest(prompt.begin() + cut, prompt.end());
-    append(*session, rest, expected);
-    append(*fork, rest, forked);
-    auto from_file = Session::restore(model, path);
+    append(reading, rest, expected);
+    append(fork, rest, forked);
+    auto from_file = Sequence::restore(*model.arch, path, model.context);
     ASSERT_TRUE(from_file.ok()) << from_file.error().text();
-    append(*from_file, rest, restored);
+    Reading from(model, std::move(*from_file));
+    append(from, rest, restored);
     EXPECT_EQ(max_difference(forked, expected), 0.0) << cut;
     EXPECT_EQ(max_difference(restored, expected), 0.0) << cut;
   }
@@ -121,7 +137,7 @@ TEST_F(DeepseekV4Model, SavedStatesGoOnWhereTheyStopped) {
 
 // A prompt must not see what another one left in windows that were still open.
 TEST_F(DeepseekV4Model, AShortPromptAfterALongOneIsAsIfItWereTheFirst) {
-  const Model model = load();
+  const LoadedModel model = load();
   const std::vector<float> alone = logits(model, tokens(6));
   (void)logits(model, tokens(131));
   EXPECT_EQ(max_difference(logits(model, tokens(6)), alone), 0.0);
@@ -131,13 +147,13 @@ TEST_F(DeepseekV4Model, AShortPromptAfterALongOneIsAsIfItWereTheFirst) {
 // has no indexer.
 TEST_F(DeepseekV4Model, KeepingEveryEntryIsSeeingEveryEntry) {
   const std::vector<int32_t> prompt = tokens(150);
-  const Model few = load(), all = load({"index_topk=37"});
+  const LoadedModel few = load(), all = load({"index_topk=37"});
   const std::vector<float> kept = logits(all, prompt);
   EXPECT_GT(max_difference(logits(few, prompt), kept), 1e-3) << "three entries are not enough";
   EXPECT_EQ(max_difference(logits(load({"index_topk=1000"}), prompt), kept), 0.0);
 
-  Model::Impl& m = all.impl();
-  Architecture dense = m.arch;
+  const LoadedModel& m = all;
+  Architecture dense = *m.arch;
   for (Block& block : dense.blocks) {
     if (auto* s = block.mixer.as<CompressedAttentionSpec>()) s->indexer.reset();
   }
@@ -157,9 +173,9 @@ TEST_F(DeepseekV4Model, KeepingEveryEntryIsSeeingEveryEntry) {
 }
 
 TEST_F(DeepseekV4Model, ChoicesAreOfWhatIsThere) {
-  const Model model = load();
+  const LoadedModel model = load();
   int64_t entries = 0, experts = 0;
-  model.impl().executor->watch_choices([&](const Choice& c) {
+  model.executor->watch_choices([&](const Choice& c) {
     const bool of_entries = std::string(c.what) == "entries";
     for (int64_t row = 0; row < c.chosen.n; ++row) {
       // Row t of this prompt's one step sees floor((t + 1) / 4) entries; behind them stands -1.
@@ -172,7 +188,7 @@ TEST_F(DeepseekV4Model, ChoicesAreOfWhatIsThere) {
     ++(of_entries ? entries : experts);
   });
   (void)logits(model, tokens(60));
-  model.impl().executor->watch_choices({});
+  model.executor->watch_choices({});
   EXPECT_EQ(entries, 2);
   EXPECT_EQ(experts, 4);
 }

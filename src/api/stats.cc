@@ -1,5 +1,8 @@
+#include "api/access.h"
+#include "api/timeline.h"
 #include "base/json.h"
-#include "longhaul/model.h"
+#include "base/system.h"
+#include "longhaul/generate.h"
 #include "longhaul/units.h"
 
 namespace longhaul {
@@ -13,26 +16,41 @@ static Json experts_json(const ExpertStats& e) {
                        {"read_bytes", e.read_bytes}});
 }
 
-std::string Stats::to_json() const {
-  const auto n = [](uint64_t v) { return Json(v); };
-  return Json::object({{"prompt_tokens", prompt_tokens},
-                       {"generated_tokens", generated_tokens},
-                       {"load_seconds", load_seconds},
-                       {"prefill_seconds", prefill_seconds},
-                       {"decode_seconds", decode_seconds},
-                       {"prefill_tokens_per_second", prefill_tokens_per_second()},
-                       {"decode_tokens_per_second", decode_tokens_per_second()},
-                       {"state_bytes", n(state_bytes)},
-                       {"weight_bytes_resident", n(weight_bytes_resident)},
-                       {"weight_bytes_mapped", n(weight_bytes_mapped)},
-                       {"scratch_bytes", n(scratch_bytes)},
-                       {"peak_rss_bytes", n(peak_rss_bytes)},
-                       {"flops", n(flops)},
-                       {"expert_cache", experts ? experts_json(*experts) : Json()},
-                       {"planned", Json::object({{"state_bytes", n(planned_state_bytes)},
-                                                 {"weight_bytes", n(planned_weight_bytes)},
-                                                 {"scratch_bytes", n(planned_scratch_bytes)},
-                                                 {"total_bytes", n(planned_total_bytes)}})}})
+RunStats run_stats(const Session& session, const Timings& timings) {
+  const Model& model = *session.model();
+  const Plan& plan = model.plan();
+  return {.load = model.load_stats(),
+          .work = model.work_stats(),
+          .timings = timings,
+          .state_bytes = session.state_bytes(),
+          .peak_rss_bytes = peak_resident_bytes(),
+          .planned_state_bytes = plan.state_bytes,
+          .planned_weight_bytes = plan.weight_bytes,
+          .planned_scratch_bytes = plan.scratch_bytes,
+          .planned_total_bytes = plan.total_bytes};
+}
+
+std::string to_json(const RunStats& s) {
+  const Timings& t = s.timings;
+  return Json::object({{"prompt_tokens", t.prompt_tokens},
+                       {"reused_tokens", t.reused_tokens},
+                       {"generated_tokens", t.generated_tokens},
+                       {"load_seconds", s.load.seconds},
+                       {"prefill_seconds", t.prefill_seconds},
+                       {"decode_seconds", t.decode_seconds},
+                       {"prefill_tokens_per_second", t.prefill_tokens_per_second()},
+                       {"decode_tokens_per_second", t.decode_tokens_per_second()},
+                       {"state_bytes", s.state_bytes},
+                       {"weight_bytes_resident", s.load.weight_bytes_resident},
+                       {"weight_bytes_mapped", s.load.weight_bytes_mapped},
+                       {"scratch_bytes", s.load.scratch_bytes},
+                       {"peak_rss_bytes", s.peak_rss_bytes},
+                       {"flops", s.work.flops},
+                       {"expert_cache", s.work.experts ? experts_json(*s.work.experts) : Json()},
+                       {"planned", Json::object({{"state_bytes", s.planned_state_bytes},
+                                                 {"weight_bytes", s.planned_weight_bytes},
+                                                 {"scratch_bytes", s.planned_scratch_bytes},
+                                                 {"total_bytes", s.planned_total_bytes}})}})
       .dump(2);
 }
 
@@ -44,19 +62,22 @@ static std::string speed_line(const char* name, int64_t tokens, double seconds,
   return fmt::format("{:8} {:>6} tokens  {:8.3f} s{}\n", name, tokens, seconds, speed);
 }
 
-std::string Stats::to_text() const {
+std::string to_text(const RunStats& s) {
+  const Timings& t = s.timings;
+  const std::optional<ExpertStats>& experts = s.work.experts;
   std::string out =
-      speed_line("prompt", prompt_tokens, prefill_seconds, prefill_tokens_per_second());
-  out += speed_line("decode", generated_tokens, decode_seconds, decode_tokens_per_second());
-  out += fmt::format("load     {:8.3f} s\n", load_seconds);
+      speed_line("prompt", t.prompt_tokens, t.prefill_seconds, t.prefill_tokens_per_second());
+  out += speed_line("decode", t.generated_tokens, t.decode_seconds, t.decode_tokens_per_second());
+  out += fmt::format("load     {:8.3f} s\n", s.load.seconds);
   const auto row = [&](const char* name, uint64_t measured, uint64_t planned) {
     out += fmt::format("{:8} {:>14} bytes   planned {:>14}   ({})\n", name, measured, planned,
                        format_bytes(measured));
   };
-  row("weights", weight_bytes_resident, planned_weight_bytes);
-  row("state", state_bytes, planned_state_bytes);
-  row("scratch", scratch_bytes, planned_scratch_bytes);
-  row("total", weight_bytes_resident + state_bytes + scratch_bytes, planned_total_bytes);
+  row("weights", s.load.weight_bytes_resident, s.planned_weight_bytes);
+  row("state", s.state_bytes, s.planned_state_bytes);
+  row("scratch", s.load.scratch_bytes, s.planned_scratch_bytes);
+  row("total", s.load.weight_bytes_resident + s.state_bytes + s.load.scratch_bytes,
+      s.planned_total_bytes);
   if (experts) {
     out += fmt::format(
         "experts  {:>13.1f} % hits   {} hits, {} misses in {} slots of {} experts; {} read from "
@@ -64,9 +85,10 @@ std::string Stats::to_text() const {
         100 * experts->hit_rate(), experts->hits, experts->misses, experts->n_slots,
         experts->n_experts, format_bytes(experts->read_bytes));
   }
-  out += fmt::format("mapped   {:>14} bytes   (read by row, not loaded)\n", weight_bytes_mapped);
-  out +=
-      fmt::format("peak RSS {:>14} bytes   ({})\n", peak_rss_bytes, format_bytes(peak_rss_bytes));
+  out += fmt::format("mapped   {:>14} bytes   (read by row, not loaded)\n",
+                     s.load.weight_bytes_mapped);
+  out += fmt::format("peak RSS {:>14} bytes   ({})\n", s.peak_rss_bytes,
+                     format_bytes(s.peak_rss_bytes));
   return out;
 }
 

@@ -1,33 +1,19 @@
 #include "base/notice.h"
 
-#include <mutex>
 #include <utility>
 
-#include "longhaul/process.h"
-
 namespace longhaul {
-namespace {
 
-struct Notices {
-  std::mutex mutex;
-  std::function<void(std::string_view)> handler;
-};
+static thread_local NoticeHandler handler_of_thread;
 
-Notices& notices() {
-  static Notices all;
-  return all;
+NoticeScope::NoticeScope(NoticeHandler handler) : before_(handler_of_thread) {
+  if (handler) handler_of_thread = std::move(handler);
 }
 
-}  // namespace
-
-void set_notice_handler(std::function<void(std::string_view line)> handler) {
-  const std::lock_guard lock(notices().mutex);
-  notices().handler = std::move(handler);
-}
+NoticeScope::~NoticeScope() { handler_of_thread = std::move(before_); }
 
 void give_notice(const std::string& line) {
-  const std::lock_guard lock(notices().mutex);
-  if (notices().handler) notices().handler(line);
+  if (handler_of_thread) handler_of_thread(line);
 }
 
 }  // namespace longhaul

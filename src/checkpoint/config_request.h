@@ -7,6 +7,7 @@
 #include "arch/architecture.h"
 #include "base/errors.h"
 #include "base/json.h"
+#include "longhaul/options.h"
 #include "models/family.h"
 
 namespace longhaul {
@@ -18,9 +19,8 @@ struct ConfigRequest {
 };
 
 // What public options say of it; they must outlive the request.
-template <class Options>
-ConfigRequest config_request(const Options& options) {
-  return {options.config_overrides, options.ignore_unknown_fields};
+inline ConfigRequest config_request(const ConfigOptions& options) {
+  return {options.overrides, options.ignore_unknown_fields};
 }
 
 // The description of a config whose fields were changed already. A notice names the fields that

@@ -21,7 +21,7 @@
 #include "base/buffer.h"
 #include "base/thread_pool.h"
 #include "checkpoint/weight_source.h"
-#include "longhaul/model.h"
+#include "longhaul/planner.h"
 #include "mechanisms/expert_source.h"
 #include "mechanisms/resident_weights.h"
 

@@ -1,11 +1,14 @@
 // A checkpoint into a folder of packed weights, a piece at a time: some megabytes of panels are in
 // memory, whatever its size.
+#include "checkpoint/quantize.h"
+
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <unordered_set>
 
 #include "base/atomic_folder.h"
+#include "base/notice.h"
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "checkpoint/compute_dtype.h"
@@ -13,7 +16,6 @@
 #include "checkpoint/pack.h"
 #include "checkpoint/packed_folder.h"
 #include "formats/safetensors_writer.h"
-#include "longhaul/tools.h"
 #include "longhaul/units.h"
 #include "mechanisms/resident_weights.h"
 
@@ -152,76 +154,63 @@ double relative_error(const QuantError& e) {
   return e.squared_weights > 0 ? std::sqrt(e.squared_error / e.squared_weights) : 0;
 }
 
-struct KindRow {
-  std::string kind, format;
-  int64_t matrices = 0;
-  uint64_t bytes = 0;
-  QuantError error;
-};
-
 uint64_t bytes_of(const Item& item) {
   if (item.weight == nullptr) return item.source->bytes.size();
   return static_cast<uint64_t>(item.weight->n_experts) *
          item.codec->bytes(item.weight->rows, item.weight->cols);
 }
 
-std::vector<KindRow> rows_of(std::span<const Item> items) {
-  std::vector<KindRow> rows;
+using Row = QuantizeReport::Row;
+
+Row row_of(std::string name, const Item& item, const QuantError& error) {
+  return {.name = std::move(name),
+          .format = item.codec->name,
+          .matrices = item.weight->n_experts,
+          .bytes = bytes_of(item),
+          .relative_rms_error = relative_error(error),
+          .is_zero = !(error.squared_weights > 0)};
+}
+
+// Tensors of one kind and format together.
+std::vector<Row> kinds_of(std::span<const Item> items) {
+  std::vector<Row> rows;
+  std::vector<QuantError> errors;
   for (const Item& item : items) {
     if (item.weight == nullptr) continue;
-    const std::string kind = kind_of(item.source->name), format = item.codec->name;
-    auto it = std::find_if(rows.begin(), rows.end(), [&](const KindRow& row) {
-      return row.kind == kind && row.format == format;
+    Row row = row_of(kind_of(item.source->name), item, item.error);
+    const auto it = std::find_if(rows.begin(), rows.end(), [&](const Row& r) {
+      return r.name == row.name && r.format == row.format;
     });
-    if (it == rows.end()) it = rows.insert(it, {kind, format});
-    it->matrices += item.weight->n_experts;
-    it->bytes += bytes_of(item);
-    it->error += item.error;
+    if (it == rows.end()) {
+      rows.push_back(std::move(row));
+      errors.push_back(item.error);
+      continue;
+    }
+    QuantError& error = errors[static_cast<size_t>(it - rows.begin())];
+    error += item.error;
+    row.matrices += it->matrices;
+    row.bytes += it->bytes;
+    row.relative_rms_error = relative_error(error);
+    row.is_zero = !(error.squared_weights > 0);
+    *it = std::move(row);
   }
   return rows;
 }
 
-Report report(const std::string& folder, const WeightFormat& format, std::span<const Item> items) {
+QuantizeReport report(const std::string& folder, const QuantizeOptions& options,
+                      std::span<const Item> items) {
+  QuantizeReport r{.folder = folder, .weights = options.weights};
   QuantError total;
-  uint64_t packed = 0, copied = 0;
-  Json weights{Json::Array{}}, kinds{Json::Array{}};
   for (const Item& item : items) {
-    (item.weight != nullptr ? packed : copied) += bytes_of(item);
+    (item.weight != nullptr ? r.packed_bytes : r.copied_bytes) += bytes_of(item);
     if (item.weight == nullptr) continue;
     total += item.error;
-    weights.push_back(Json::object({{"tensor", item.decl.name},
-                                    {"format", item.codec->name},
-                                    {"bytes", bytes_of(item)},
-                                    {"relative_rms_error", relative_error(item.error)}}));
+    r.tensors.push_back(row_of(item.decl.name, item, item.error));
   }
-  std::string text = fmt::format("{:<58} {:>6} {:>8} {:>11} {:>12}\n", "weights", "format",
-                                 "matrices", "bytes", "RMS error");
-  for (const KindRow& row : rows_of(items)) {
-    const std::string error = row.error.squared_weights > 0
-                                  ? fmt::format("{:.3f} %", 100 * relative_error(row.error))
-                                  : "-";
-    text += fmt::format("{:<58} {:>6} {:>8} {:>11} {:>12}\n", row.kind, row.format, row.matrices,
-                        format_bytes(row.bytes), error);
-    kinds.push_back(Json::object({{"kind", row.kind},
-                                  {"format", row.format},
-                                  {"matrices", row.matrices},
-                                  {"bytes", row.bytes},
-                                  {"relative_rms_error", relative_error(row.error)}}));
-  }
-  const std::string rounding =
-      total.squared_weights > 0 ? fmt::format(", rounded with an error of {:.3f} % of their size",
-                                              100 * relative_error(total))
-                                : "";
-  text += fmt::format("{}: {} of packed weights{}; {} of tables and vectors as they were", folder,
-                      format_bytes(packed), rounding, format_bytes(copied));
-  const Json json = Json::object({{"folder", folder},
-                                  {"format", option_name(format)},
-                                  {"packed_bytes", packed},
-                                  {"copied_bytes", copied},
-                                  {"relative_rms_error", relative_error(total)},
-                                  {"kinds", std::move(kinds)},
-                                  {"weights", std::move(weights)}});
-  return {std::move(text), json.dump(2)};
+  r.relative_rms_error = relative_error(total);
+  r.is_zero = !(total.squared_weights > 0);
+  r.kinds = kinds_of(items);
+  return r;
 }
 
 Result<WeightFormat> target_format(const std::string& option) {
@@ -234,10 +223,16 @@ Result<WeightFormat> target_format(const std::string& option) {
 
 }  // namespace
 
-Result<Report> quantize(const std::string& model, const std::string& out,
-                        const QuantizeOptions& options) {
-  LH_TRY(const WeightFormat target, target_format(options.weights));
-  LH_TRY(OpenedModel from, open_model(model, config_request(options)));
+Result<QuantizeReport> quantize(const std::string& model, const std::string& out,
+                                const QuantizeOptions& options) {
+  LH_TRY(const WeightFormat target, target_format(to_string(options.weights)));
+  return quantize(model, out, target, options);
+}
+
+Result<QuantizeReport> quantize(const std::string& model, const std::string& out,
+                                const WeightFormat& target, const QuantizeOptions& options) {
+  const NoticeScope notices(options.on_notice);
+  LH_TRY(OpenedModel from, open_model(model, config_request(options.config)));
   const WeightSource& source = *from.weights;
   if (source.formats().is_only)
     return invalid("{}: its weights are packed as {} already; give the original checkpoint", model,
@@ -258,7 +253,8 @@ Result<Report> quantize(const std::string& model, const std::string& out,
   ThreadPool pool(options.threads > 0 ? options.threads : default_thread_count());
   ItemWriter item_writer(source, writer, pool, [&](uint64_t bytes) {
     done += bytes;
-    if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(total));
+    if (options.on_progress)
+      options.on_progress("quantizing", static_cast<double>(done) / static_cast<double>(total));
   });
   for (Item& item : items) LH_RETURN_IF_ERROR(item_writer.write(item));
   for (const auto& file : source.tensors().files()) LH_RETURN_IF_ERROR(file->check_size());
@@ -267,7 +263,7 @@ Result<Report> quantize(const std::string& model, const std::string& out,
   // Last: without it nothing loads.
   LH_RETURN_IF_ERROR(write_model_config(folder.path().string(), from.config));
   LH_RETURN_IF_ERROR(folder.commit());
-  return report(out, format, items);
+  return report(out, options, items);
 }
 
 }  // namespace longhaul

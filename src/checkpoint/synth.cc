@@ -7,6 +7,7 @@
 
 #include "base/atomic_folder.h"
 #include "base/checked_math.h"
+#include "base/notice.h"
 #include "checkpoint/compute_dtype.h"
 #include "checkpoint/find_model.h"
 #include "checkpoint/packed_folder.h"
@@ -14,7 +15,7 @@
 #include "formats/safetensors_writer.h"
 #include "formats/scaled_tensor.h"
 #include "kernels/codecs/codecs.h"
-#include "longhaul/tools.h"
+#include "longhaul/checkpoint.h"
 #include "mechanisms/resident_weights.h"
 #include "models/registry.h"
 
@@ -217,8 +218,8 @@ class OutputWriter {
   Status put(const Output& o, std::span<const std::byte> piece) {
     LH_RETURN_IF_ERROR(out_.write(o.decl.name, piece));
     done_ += piece.size();
-    if (options_.progress)
-      options_.progress(static_cast<double>(done_) / static_cast<double>(total_));
+    if (options_.on_progress)
+      options_.on_progress("writing", static_cast<double>(done_) / static_cast<double>(total_));
     return {};
   }
 
@@ -231,11 +232,12 @@ class OutputWriter {
 };
 
 Result<std::optional<WeightFormat>> packed_format(const SynthOptions& options) {
-  if (options.weights.empty()) return std::optional<WeightFormat>();
-  const auto format = weight_format_from_option(options.weights);
+  if (!options.packed) return std::optional<WeightFormat>();
+  const std::string word = to_string(*options.packed);
+  const auto format = weight_format_from_option(word);
   if (!format || *format == WeightFormat::kF32 || *format == WeightFormat::kReleased)
-    return unknown_format("--weights", options.weights, packing_options());
-  if (options.dtype != "bf16")
+    return unknown_format("--weights", word, packing_options());
+  if (options.dtype != WeightPrecision::kBF16)
     return invalid("--weights and --dtype are two ways to say the same; give one");
   return format;
 }
@@ -244,18 +246,20 @@ Result<std::optional<WeightFormat>> packed_format(const SynthOptions& options) {
 
 Status synthesize(const std::string& model, const std::string& folder,
                   const SynthOptions& options) {
-  LH_TRY(ModelConfig found, find_config(model, options.config_overrides));
+  const NoticeScope notices(options.on_notice);
+  LH_TRY(ModelConfig found, find_config(model, options.config.overrides));
   LH_RETURN_IF_ERROR(
       take_packed_format(found.config, found.where));  // what is written has a format of its own
   LH_TRY(const std::optional<WeightFormat> packed, packed_format(options));
-  const bool as_released = options.dtype == "released";
-  const auto dtype = dtype_from_option(options.dtype);
+  const bool as_released = options.dtype == WeightPrecision::kNative;
+  const std::string dtype_word = to_string(options.dtype);
+  const auto dtype = dtype_from_option(dtype_word);
   if (!as_released && (!dtype || *dtype == DType::kF16))
-    return unknown_format("--dtype", options.dtype, {"f32", "bf16", "released"});
-  LH_RETURN_IF_ERROR(read_as_requested(found.config, found.where, config_request(options)));
+    return unknown_format("--dtype", dtype_word, {"f32", "bf16", "released"});
+  LH_RETURN_IF_ERROR(read_as_requested(found.config, found.where, config_request(options.config)));
   std::vector<std::string> told_of;  // fields that were ignored
   const ConfigFile original{found.config, found.where,
-                            options.ignore_unknown_fields ? &told_of : nullptr};
+                            options.config.ignore_unknown_fields ? &told_of : nullptr};
   LH_TRY(Json config,
          rewrite_config(original, options.layers, dtype == DType::kF32 ? "float32" : "bfloat16"));
   LH_TRY(const Architecture arch, read_architecture({config, found.where, original.ignored}));

@@ -16,7 +16,9 @@
 #include "cli/command.h"
 #include "cli/option_values.h"
 #include "cli/output.h"
-#include "longhaul/standard_streams.h"
+#include "cli/saved_session.h"
+#include "cli/standard_streams.h"
+#include "longhaul/generate.h"
 
 namespace longhaul::cli {
 namespace {
@@ -74,7 +76,7 @@ class LineReader {
 };
 
 struct Flags {
-  std::string model, system;
+  std::string model, system, session;
   LoadOptions load;
   SamplingFlags sampling;
   GenerateOptions generate{};
@@ -83,11 +85,11 @@ struct Flags {
   CLI::Option* max_tokens_set = nullptr;
 };
 
-// The conversation as the template sees it, and the state that already holds a beginning of it.
+// The conversation as the template sees it, and the session that holds a beginning of it.
 class Conversation {
  public:
-  Conversation(const Model& model, const Flags& flags, ChatOptions options)
-      : model_(model), flags_(flags), options_(std::move(options)) {
+  Conversation(SavedSession& saved, const Flags& flags, ChatOptions options)
+      : saved_(saved), flags_(flags), options_(std::move(options)) {
     reset();
   }
 
@@ -96,9 +98,28 @@ class Conversation {
     open_calls_.clear();
     answered_.clear();
     n_taken_ = 0;
-    if (!flags_.system.empty()) add("system", flags_.system);
-    session_.reset();
-    held_.clear();
+    if (!flags_.system.empty()) messages_.push_back({Role::kSystem, flags_.system});
+  }
+
+  // Takes up the messages that the session's file brought.
+  Status resume() {
+    const std::string& note = saved_.session().note();
+    if (note.empty() && saved_.session().tokens().empty()) {
+      saved_.session().set_note(to_json(messages_));
+      return {};
+    }
+    Result<std::vector<Message>> messages = parse_messages(note, saved_.path());
+    if (!messages.ok())
+      return Error{ErrorCode::kInvalidArgument,
+                   saved_.path() + ": holds a text and no conversation; give another file"};
+    if (messages->empty()) return {};
+    messages_ = std::move(*messages);
+    for (const Message& m : messages_) {
+      for (const ToolCall& call : m.tool_calls) open_calls_.push_back(call);
+      n_calls_ += static_cast<int64_t>(m.tool_calls.size());
+      if (m.role == Role::kTool && !open_calls_.empty()) open_calls_.pop_front();
+    }
+    return {};
   }
 
   // The call that waits for its result, or null.
@@ -111,111 +132,99 @@ class Conversation {
   bool take(const std::string& text) {
     ++n_taken_;
     if (open_calls_.empty()) {
-      add("user", text);
+      messages_.push_back({Role::kUser, text});
       return true;
     }
-    const OpenCall& call = answered_.emplace_back(std::move(open_calls_.front()));
+    const ToolCall& call = answered_.emplace_back(std::move(open_calls_.front()));
     open_calls_.pop_front();
-    add("tool", text,
-        fmt::format(", \"tool_call_id\": \"{}\", \"name\": {}", call.id, json_escape(call.name)));
+    messages_.push_back(
+        {.role = Role::kTool, .content = text, .tool_call_id = call.id, .name = call.name});
     return open_calls_.empty();
   }
 
   // Generates the answer to what was taken and keeps it; where that fails, nothing was taken.
-  Status respond(Stats& stats) {
-    Result<ChatPrompt> prompt =
-        model_.chat_prompt(fmt::format("[{}]", fmt::join(messages_, ", ")), options_);
-    Status done = prompt.ok() ? generate(*prompt, stats) : Status(prompt.take_error());
+  Result<Timings> respond() {
+    Result<ChatPrompt> prompt = saved_.session().model()->chat_prompt(messages_, options_);
+    Result<Timings> done = prompt.ok() ? answer(*prompt) : Result<Timings>(prompt.take_error());
     if (!done.ok()) {
       messages_.resize(messages_.size() - n_taken_);
       open_calls_ = std::move(answered_);
-      session_.reset();
     }
     answered_.clear();
     n_taken_ = 0;
+    if (const Status saved = save(); done.ok() && !saved.ok()) return saved.error();
     return done;
   }
 
- private:
-  struct OpenCall {
-    std::string id, name;
-  };
-
-  void add(const char* role, const std::string& content, const std::string& more = "") {
-    messages_.push_back(
-        fmt::format("{{\"role\": \"{}\", \"content\": {}{}}}", role, json_escape(content), more));
+  Status save() {
+    if (!saved_.is_kept()) return {};
+    saved_.session().set_note(to_json(messages_));
+    return saved_.save();
   }
 
+ private:
   // Reasoning is handed back in a field of its own: whether a later prompt shows it is for the
   // template to say.
   void add_answer(const Reply& reply) {
-    std::string more, calls;
-    if (!reply.reasoning.empty())
-      more += fmt::format(", \"reasoning_content\": {}", json_escape(reply.reasoning));
+    Message m{.role = Role::kAssistant, .content = reply.content, .reasoning = reply.reasoning};
     for (const ToolCall& call : reply.tool_calls) {
-      open_calls_.push_back({fmt::format("call_{}", ++n_calls_), call.name});
-      calls += fmt::format(
-          R"({}{{"id": "{}", "type": "function", "function": {{"name": {}, "arguments": {}}}}})",
-          calls.empty() ? "" : ", ", open_calls_.back().id, json_escape(call.name), call.arguments);
+      m.tool_calls.push_back({call.name, call.arguments, fmt::format("call_{}", ++n_calls_)});
+      open_calls_.push_back(m.tool_calls.back());
     }
-    if (!calls.empty()) more += fmt::format(", \"tool_calls\": [{}]", calls);
-    add("assistant", reply.content, more);
+    messages_.push_back(std::move(m));
   }
 
-  // Only what the state does not hold yet is taken in; where the template rewrote the past,
-  // everything is.
-  Status generate(ChatPrompt& prompt, Stats& stats) {
-    const std::vector<int32_t>& all = prompt.tokens;
-    const bool continues = session_ && held_.size() < all.size() &&
-                           std::equal(held_.begin(), held_.end(), all.begin());
-    if (!continues) {
-      Result<Session> fresh = Session::create(model_);
-      if (!fresh.ok()) return fresh.take_error();
-      session_.emplace(std::move(*fresh));
-      held_.clear();
-    }
-    const std::vector<int32_t> added(all.begin() + static_cast<int64_t>(held_.size()), all.end());
+  Result<Generation> stream(ChatPrompt& prompt, ReplyPrinter& printer) {
+    const Model& model = *saved_.session().model();
     GenerateOptions options = flags_.generate;
-    options.sampling = flags_.sampling.over(model_.default_sampling());
+    options.sampling = flags_.sampling.over(model.default_sampling());
     if (!*flags_.max_tokens_set)
       options.max_tokens =
-          model_.default_max_tokens(static_cast<int64_t>(all.size()), options.max_tokens);
+          model.default_max_tokens(static_cast<int64_t>(prompt.tokens.size()), options.max_tokens);
     options.visible_tokens = prompt.visible_tokens;
-    ReplyPrinter printer;
-    const OnText on_text = [&](std::string_view piece) {
-      printer.print(prompt.reader.push(piece));
+    Status saved;
+    const OnPrefill on_prefill = [&](int64_t, int64_t) {
+      saved = saved_.save_now_and_then();
+      return !interrupted.load() && saved.ok();
+    };
+    const OnPiece on_piece = [&](const Piece& piece) {
+      printer.print(prompt.reader.push(piece.text));
       return !interrupted.load() && !is_out_broken();
     };
-    Result<Generation> answer = session_->generate(added, options, on_text, stats);
+    Result<Generation> answer =
+        generate(saved_.session(), prompt.tokens, options, on_piece, on_prefill);
+    if (!saved.ok()) return saved.error();
+    return answer;
+  }
+
+  Result<Timings> answer(ChatPrompt& prompt) {
+    ReplyPrinter printer;
+    Result<Generation> answer = stream(prompt, printer);
     if (!answer.ok()) return answer.take_error();
+    if (answer->reason == StopReason::kCancelled && answer->tokens.empty())
+      return Error{ErrorCode::kCancelled, "stopped before the answer began; what was read is kept"};
     printer.print(prompt.reader.finish());
     printer.end();
     if (!is_out_broken()) {
-      tell_if_cut(answer->reason, model_.context(), &prompt.reader.reply(),
+      tell_if_cut(answer->reason, saved_.session().model()->info().context, &prompt.reader.reply(),
                   /*is_conversation=*/true);
       tell_lost_calls(prompt.reader.reply());
     }
-    held_ = all;
-    held_.insert(held_.end(), answer->tokens.begin(), answer->tokens.end());
-    held_.resize(
-        static_cast<size_t>(session_->length()));  // the last token was chosen, not yet taken in
     add_answer(prompt.reader.reply());
-    return {};
+    return answer->timings;
   }
 
-  const Model& model_;
+  SavedSession& saved_;
   const Flags& flags_;
   ChatOptions options_;
-  std::vector<std::string> messages_;
-  std::deque<OpenCall> open_calls_, answered_;
+  std::vector<Message> messages_;
+  std::deque<ToolCall> open_calls_, answered_;
   size_t n_taken_ = 0;  // messages since the last answer
   int64_t n_calls_ = 0;
-  std::optional<Session> session_;
-  std::vector<int32_t> held_;
 };
 
 // One line of the user's after the other, until there are no more; the program's exit status.
-int converse(Conversation& conversation, const Model& model, const Flags& f) {
+int converse(Conversation& conversation, const Session& session, const Flags& f) {
   LineReader lines;
   while (const auto line = lines.next()) {
     if (*line == "/quit" || *line == "/exit") break;
@@ -226,18 +235,17 @@ int converse(Conversation& conversation, const Model& model, const Flags& f) {
     }
     if (conversation.take(*line)) {
       interrupted = false;
-      Stats stats = model.load_stats();
-      const Status answer = conversation.respond(stats);
+      const Result<Timings> answer = conversation.respond();
       if (!answer.ok()) {
         const bool is_full = answer.error().code == ErrorCode::kOverBudget;
         const int status =
             fail({answer.error().code,
                   answer.error().message + (is_full ? ", or begin anew with /reset" : "")});
-        if (!stdin_is_terminal()) return status;
+        if (!stdin_is_terminal()) return interrupted ? 130 : status;
         continue;
       }
       if (is_out_broken()) return 0;  // finish() tells, and makes it 2
-      if (f.stats) write_err(stats.to_text());
+      if (f.stats) write_err(to_text(run_stats(session, *answer)));
     }
     if (conversation.open_call() != nullptr && stdin_is_terminal())
       print("(the result of {}:)\n", *conversation.open_call());
@@ -253,24 +261,27 @@ int chat_command(Flags& f) {
   if (!options.ok()) return fail(options.error());
   options->keep_reasoning = f.keep_reasoning;
   std::optional<Progress> progress(std::in_place);
-  f.load.progress = [&](std::string_view what, double fraction) { (*progress)(what, fraction); };
-  const Result<Model> model = Model::load(f.model, f.load);
+  f.load.on_progress = [&](std::string_view what, double fraction) { (*progress)(what, fraction); };
+  const Result<std::shared_ptr<const Model>> model = Model::load(f.model, f.load);
   progress.reset();
   if (!model.ok()) return fail(model.error());
-  if (!model->has_chat_format() && options->template_source.empty())
+  if (!(*model)->info().has_chat_format && options->template_source.empty())
     return fail(
         {ErrorCode::kNotFound,
          f.model + ": the checkpoint has no chat template; give one with --chat-template FILE"});
 
-  for (const std::string& note : model->generation_notes()) tell(note);
+  Result<SavedSession> saved = SavedSession::open(*model, f.session);
+  if (!saved.ok()) return fail(saved.error());
+  for (const std::string& note : (*model)->generation_notes()) tell(note);
   struct sigaction on_interrupt{};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   ::sigaction(SIGINT, &on_interrupt, nullptr);
   if (stdin_is_terminal())
     print("{}: type a message; /reset begins anew, /quit or Ctrl-D ends, Ctrl-C stops an answer.\n",
-          model->name());
-  Conversation conversation(*model, f, std::move(*options));
-  return converse(conversation, *model, f);
+          (*model)->info().name);
+  Conversation conversation(*saved, f, std::move(*options));
+  if (const Status resumed = conversation.resume(); !resumed.ok()) return fail(resumed.error());
+  return converse(conversation, saved->session(), f);
 }
 
 }  // namespace
@@ -282,6 +293,7 @@ void add_chat(CLI::App& app, Run& run) {
   c->add_option("MODEL", f->model, "folder with config.json, *.safetensors and tokenizer.json")
       ->required();
   c->add_option("--system", f->system, "a system message");
+  add_session(*c, f->session);
   f->chat.add_to(*c);
   c->add_flag(
       "--keep-reasoning", f->keep_reasoning,

@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/option_values.h"
 #include "cli/output.h"
-#include "longhaul/standard_streams.h"
+#include "cli/standard_streams.h"
 
 namespace longhaul::cli {
 
@@ -30,9 +31,9 @@ Result<ChatOptions> ChatFlags::options() const {
   if (*think_set_ && *thinking_set_)
     return Error{ErrorCode::kInvalidArgument, "--think means --thinking on; give one of the two"};
   ChatOptions options;
-  if (think_ || thinking_ == "on") options.thinking = Thinking::kOn;
-  if (thinking_ == "off") options.thinking = Thinking::kOff;
-  if (thinking_ == "max") options.thinking = Thinking::kMax;
+  const Result<Thinking> thinking = parse_thinking(thinking_);
+  if (!thinking.ok()) return thinking.error();
+  options.thinking = think_ ? Thinking::kOn : *thinking;
   const auto read = [](const std::string& file, std::string& text) -> Status {
     if (file.empty()) return {};
     Result<std::string> content = read_text(file);
@@ -41,7 +42,12 @@ Result<ChatOptions> ChatFlags::options() const {
     return {};
   };
   if (Status s = read(template_file_, options.template_source); !s.ok()) return s.take_error();
-  if (Status s = read(tools_file_, options.tools); !s.ok()) return s.take_error();
+  std::string tools;
+  if (Status s = read(tools_file_, tools); !s.ok()) return s.take_error();
+  if (tools.empty()) return options;
+  Result<std::vector<Tool>> parsed = parse_tools(tools);
+  if (!parsed.ok()) return parsed.take_error();
+  options.tools = std::move(*parsed);
   return options;
 }
 

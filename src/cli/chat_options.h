@@ -6,7 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "longhaul/model.h"
+#include "longhaul/chat.h"
+#include "longhaul/generate.h"
 
 namespace longhaul::cli {
 

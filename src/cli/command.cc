@@ -1,35 +1,37 @@
 #include "cli/command.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "cli/option_values.h"
 #include "cli/output.h"
-#include "longhaul/standard_streams.h"
+#include "cli/standard_streams.h"
+#include "longhaul/nearest.h"
 
 namespace longhaul::cli {
 
 void add_load_options(CLI::App& command, LoadOptions& o) {
-  command
-      .add_option("--weights", o.weights,
-                  "how weights are kept: auto (as in the checkpoint), f32, bf16, q8, q4, or "
-                  "released: each in its type in the checkpoint")
-      ->capture_default_str();
-  command
-      .add_option("--kv", o.kv,
-                  "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector)")
-      ->capture_default_str();
+  add_weights(command, "--weights", o.weights,
+              "how weights are kept: auto (as in the checkpoint), f32, bf16, q8, q4, or "
+              "released: each in its type in the checkpoint",
+              {"auto", "f32", "bf16", "q8", "q4", "released"});
+  add_cache(command, o.kv,
+            "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector)");
   add_threads(command, o.threads);
   add_count(command, "--context", o.context,
             "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's "
             "maximum if less)",
             {.min = 1});
-  add_count(command, "--chunk", o.chunk, "tokens of a prompt per step (default 512)", {.min = 1});
+  add_count(command, "--chunk", o.max_batch_tokens, "tokens of a prompt per step (default 512)",
+            {.min = 1});
   add_bytes(command, "--memory", o.memory_limit,
             "memory the model may use, such as 8GiB (default: what is available)");
   add_expert_cache(command, o.expert_cache);
-  add_config_options(command, o.config_overrides, o.ignore_unknown_fields);
+  add_config_options(command, o.config);
+  o.on_notice = tell;
 }
 
 void add_threads(CLI::App& command, int& threads) {
@@ -43,17 +45,46 @@ void add_expert_cache(CLI::App& command, uint64_t& bytes) {
             "as tokens choose them (default: hold all)");
 }
 
-void add_config_options(CLI::App& command, std::vector<std::string>& overrides,
-                        bool& ignore_unknown_fields) {
+namespace {
+
+template <class Choice, class Parse>
+void add_precision(CLI::App& command, const std::string& name, Choice& value,
+                   const std::string& help, const std::vector<std::string>& words,
+                   const Parse& parse) {
+  const auto take = [&value, name, words, parse](const std::string& word) {
+    if (std::find(words.begin(), words.end(), word) == words.end()) {
+      throw CLI::ValidationError(fmt::format("{} '{}' is not known here; use one of {}{}", name,
+                                             shown(word), fmt::join(words, ", "),
+                                             did_you_mean(word, words)));
+    }
+    value = *parse(word);
+  };
+  command.add_option_function<std::string>(name, take, help)
+      ->default_str(to_string(value))
+      ->type_name("TEXT");
+}
+
+}  // namespace
+
+void add_weights(CLI::App& command, const std::string& name, WeightPrecision& value,
+                 const std::string& help, const std::vector<std::string>& words) {
+  add_precision(command, name, value, help, words, parse_weights);
+}
+
+void add_cache(CLI::App& command, CachePrecision& value, const std::string& help) {
+  add_precision(command, "--kv", value, help, {"f32", "bf16", "q8", "released"}, parse_cache);
+}
+
+void add_config_options(CLI::App& command, ConfigOptions& options) {
   command
-      .add_option("--set", overrides,
+      .add_option("--set", options.overrides,
                   "change a field of config.json before it is read: a dotted path and a JSON "
                   "value, such as "
                   "rope_parameters.full_attention.attention_factor=1.2; null takes it away (may be "
                   "given several times)")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
-  command.add_flag("--ignore-unknown-fields", ignore_unknown_fields,
+  command.add_flag("--ignore-unknown-fields", options.ignore_unknown_fields,
                    "go on where config.json has fields that are not known here, at your own risk: "
                    "they may change results");
 }
@@ -63,12 +94,6 @@ CLI::Option* add_output(CLI::App& command, const std::string& name, std::string&
   const auto take = [&path](const std::string& text) { path = text == "-" ? "/dev/stdout" : text; };
   return command.add_option_function<std::string>(name, take, help + "; - is standard output")
       ->type_name("FILE");
-}
-
-int print_report(const Result<Report>& report, bool json) {
-  if (!report.ok()) return fail(report.error());
-  print("{}\n", json ? report->json : report->text);
-  return 0;
 }
 
 void SamplingFlags::add_to(CLI::App& c) {

@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "longhaul/model.h"
-#include "longhaul/tools.h"
+#include "cli/output.h"
+#include "longhaul/options.h"
+#include "longhaul/sampling.h"
 
 namespace longhaul::cli {
 
@@ -42,15 +43,23 @@ void add_threads(CLI::App& command, int& threads);
 void add_expert_cache(CLI::App& command, uint64_t& bytes);
 // How config.json is read: --set FIELD=VALUE, may be given several times, and
 // --ignore-unknown-fields.
-void add_config_options(CLI::App& command, std::vector<std::string>& overrides,
-                        bool& ignore_unknown_fields);
+void add_config_options(CLI::App& command, ConfigOptions& options);
+// One of the words for how weights or caches are kept; the value given is the default.
+void add_weights(CLI::App& command, const std::string& name, WeightPrecision& value,
+                 const std::string& help, const std::vector<std::string>& words);
+void add_cache(CLI::App& command, CachePrecision& value, const std::string& help);
 
 // A file to write; - means standard output.
 CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path,
                         const std::string& help);
 
 // Prints one of the two faces of a report, or its error; the exit status.
-int print_report(const Result<Report>& report, bool json);
+template <class T>
+int print_report(const Result<T>& report, bool json) {
+  if (!report.ok()) return fail(report.error());
+  print("{}\n", json ? to_json(*report) : to_text(*report));
+  return 0;
+}
 
 // A bar on a terminal's standard error for waits longer than a second; nothing elsewhere.
 class Progress {

@@ -7,8 +7,9 @@
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/standard_streams.h"
+#include "longhaul/planner.h"
 #include "longhaul/process.h"
-#include "longhaul/standard_streams.h"
 
 namespace longhaul::cli {
 namespace {
@@ -49,7 +50,6 @@ std::string wrapped(const std::string& text) {
 }
 
 int run_program(const std::vector<std::string>& given) {
-  set_notice_handler(tell);
   if (const Status caught = end_when_files_shrink(exit_status(ErrorCode::kIo)); !caught.ok())
     return fail(caught.error());
   CLI::App app(
@@ -102,6 +102,6 @@ int run_caught(const std::vector<std::string>& given) {
 }  // namespace longhaul::cli
 
 int main(int argc, char** argv) {
-  longhaul::claim_standard_streams();
+  longhaul::cli::claim_standard_streams();
   return longhaul::cli::finish(longhaul::cli::run_caught({argv + std::min(argc, 1), argv + argc}));
 }

@@ -3,7 +3,7 @@
 #include <optional>
 #include <string>
 
-#include "longhaul/standard_streams.h"
+#include "cli/standard_streams.h"
 
 namespace longhaul::cli {
 namespace {

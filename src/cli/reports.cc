@@ -4,6 +4,8 @@
 #include "cli/command.h"
 #include "cli/option_values.h"
 #include "cli/output.h"
+#include "longhaul/checkpoint.h"
+#include "longhaul/planner.h"
 
 namespace longhaul::cli {
 namespace {
@@ -25,16 +27,16 @@ void add_inspect(CLI::App& app, Run& run) {
   c->add_option("MODEL", f->model,
                 "a model folder, a config.json, or one of: " + join(bundled_model_names()))
       ->required();
-  add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
+  add_config_options(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON");
-  c->callback([f, &run] {
-    run = [f] { return print_report(inspect_model(f->model, f->options), f->json); };
-  });
+  f->options.on_notice = tell;
+  c->callback(
+      [f, &run] { run = [f] { return print_report(inspect(f->model, f->options), f->json); }; });
 }
 
 void add_plan(CLI::App& app, Run& run) {
   struct Flags {
-    std::string model;
+    std::string model, against;
     PlanOptions options;
     bool json = false;
   };
@@ -47,34 +49,39 @@ void add_plan(CLI::App& app, Run& run) {
   add_count(*c, "--context", f->options.context,
             "tokens of context, such as 128k (default: the model's maximum)", {.min = 1});
   add_count(*c, "--batch", f->options.batch, "sequences side by side (default 1)", {.min = 1});
-  c->add_option("--weights", f->options.weights,
-                "how weights are kept: auto (as loading the folder would; bf16 without weights), "
-                "f32, bf16, q8, q4, or released: as published")
-      ->capture_default_str();
-  c->add_option("--kv", f->options.kv,
-                "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or "
-                "released: as published")
-      ->capture_default_str();
-  c->add_option("--against", f->options.against, "another model to set beside it, figure by figure")
+  add_weights(*c, "--weights", f->options.weights,
+              "how weights are kept: auto (as loading the folder would; bf16 without weights), "
+              "f32, bf16, q8, q4, or released: as published",
+              {"auto", "f32", "bf16", "q8", "q4", "released"});
+  add_cache(*c, f->options.kv,
+            "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or "
+            "released: as published");
+  c->add_option("--against", f->against, "another model to set beside it, figure by figure")
       ->type_name("MODEL");
   add_texts(*c, "--what-if", f->options.what_if,
             "edit the model and price the result: " + join(what_if_edits()))
       ->type_name("NAME");
   add_bytes(*c, "--memory", f->options.memory,
             "memory that the largest context must fit, such as 24GiB (default: what is available)");
-  add_count(*c, "--chunk", f->options.chunk, "tokens of a prompt per step (default 512)",
+  add_count(*c, "--chunk", f->options.max_batch_tokens, "tokens of a prompt per step (default 512)",
             {.min = 1});
   add_threads(*c, f->options.threads);
   add_expert_cache(*c, f->options.expert_cache);
-  add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
+  add_config_options(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON");
-  c->callback(
-      [f, &run] { run = [f] { return print_report(plan_model(f->model, f->options), f->json); }; });
+  f->options.on_notice = tell;
+  c->callback([f, &run] {
+    run = [f] {
+      return f->against.empty() ? print_report(plan(f->model, f->options), f->json)
+                                : print_report(compare(f->model, f->against, f->options), f->json);
+    };
+  });
 }
 
 void add_synth(CLI::App& app, Run& run) {
   struct Flags {
     std::string model, out;
+    WeightPrecision packed = WeightPrecision::kAuto;  // not packed
     SynthOptions options;
   };
   auto f = std::make_shared<Flags>();
@@ -86,18 +93,24 @@ void add_synth(CLI::App& app, Run& run) {
   c->add_option("--out", f->out, "folder to write")->required();
   add_count(*c, "--layers", f->options.layers, "only so many layers (default, or 0: all)",
             {.max = 100000});
-  add_seed(*c, [f](uint64_t seed) { f->options.seed = seed; }, "random seed (default 0)");
-  c->add_option("--weights", f->options.weights,
-                "q4, q8 or bf16: a packed folder, as quantize writes it, of a model whose plain "
-                "checkpoint may be too large for this machine");
-  c->add_option("--dtype", f->options.dtype,
-                "bf16, f32, or released: FP8 and FP4 where the model was published so")
-      ->capture_default_str();
-  add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
+  add_seed(
+      *c, [f](uint64_t seed) { f->options.seed = seed; }, "random seed (default 0)");
+  add_weights(*c, "--weights", f->packed,
+              "q4, q8 or bf16: a packed folder, as quantize writes it, of a model whose plain "
+              "checkpoint may be too large for this machine",
+              {"q4", "q8", "bf16"});
+  add_weights(*c, "--dtype", f->options.dtype,
+              "bf16, f32, or released: FP8 and FP4 where the model was published so",
+              {"f32", "bf16", "released"});
+  add_config_options(*c, f->options.config);
   c->callback([f, &run] {
     run = [f] {
       Progress progress;
-      f->options.progress = [&](double fraction) { progress("writing", fraction); };
+      f->options.on_progress = [&](std::string_view what, double fraction) {
+        progress(what, fraction);
+      };
+      f->options.on_notice = tell;
+      if (f->packed != WeightPrecision::kAuto) f->options.packed = f->packed;
       const Status status = synthesize(f->model, f->out, f->options);
       return status.ok() ? 0 : fail(status.error());
     };
@@ -114,18 +127,21 @@ void add_quantize(CLI::App& app, Run& run) {
   CLI::App* c = app.add_subcommand(
       "quantize", "a checkpoint as a folder of packed weights, which loads without work");
   c->add_option("MODEL", f->model, "model folder")->required();
-  c->add_option("--weights", f->options.weights,
-                "q4, q8, bf16, or released: each in its type in the checkpoint")
-      ->capture_default_str();
+  add_weights(*c, "--weights", f->options.weights,
+              "q4, q8, bf16, or released: each in its type in the checkpoint",
+              {"q4", "q8", "bf16", "released"});
   c->add_option("--out", f->out, "folder to write")->required();
   add_threads(*c, f->options.threads);
-  add_config_options(*c, f->options.config_overrides, f->options.ignore_unknown_fields);
+  add_config_options(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON with the error of each weight");
   c->callback([f, &run] {
     run = [f] {
-      Result<Report> report = [&] {
+      const Result<QuantizeReport> report = [&] {
         Progress progress;
-        f->options.progress = [&](double fraction) { progress("quantizing", fraction); };
+        f->options.on_progress = [&](std::string_view what, double fraction) {
+          progress(what, fraction);
+        };
+        f->options.on_notice = tell;
         return quantize(f->model, f->out, f->options);
       }();
       return print_report(report, f->json);

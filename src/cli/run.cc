@@ -2,13 +2,18 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
+#include <span>
 
 #include "cli/chat_options.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/option_values.h"
 #include "cli/output.h"
+#include "cli/saved_session.h"
+#include "longhaul/generate.h"
 
 namespace longhaul::cli {
 namespace {
@@ -16,37 +21,100 @@ namespace {
 std::atomic<bool> interrupted{false};
 
 struct RunFlags {
-  std::string model, prompt, file;
+  std::string model, prompt, file, session;
   LoadOptions load;
   SamplingFlags sampling;
   GenerateOptions generate{};
   ChatFlags chat_flags;
   bool chat = false, stats = false, json = false;
   CLI::Option *prompt_set = nullptr, *file_set = nullptr, *max_tokens_set = nullptr;
+
+  bool has_prompt() const { return *prompt_set || !file.empty(); }
 };
+
+Error invalid(std::string message) { return {ErrorCode::kInvalidArgument, std::move(message)}; }
 
 Result<std::string> prompt_text(const RunFlags& f) {
   if (*f.prompt_set && *f.file_set) {
-    return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("the prompt is given twice, by -p '{}' and as the file '{}'; leave "
-                             "one out, and put a text of several words "
-                             "in quotes",
-                             shown(f.prompt), shown(f.file))};
+    return invalid(
+        fmt::format("the prompt is given twice, by -p '{}' and as the file '{}'; leave one out, "
+                    "and put a text of several words in quotes",
+                    shown(f.prompt), shown(f.file)));
   }
   if (*f.prompt_set) return f.prompt;
   if (!f.file.empty()) return read_text(f.file);
-  return Error{ErrorCode::kInvalidArgument,
-               "no prompt: give one with -p TEXT, -f FILE, or - for standard input"};
+  return invalid("no prompt: give one with -p TEXT, -f FILE, or - for standard input");
 }
 
-Result<ChatPrompt> chat_prompt(const RunFlags& f, const Model& model, const std::string& text) {
+// What is to be answered, and how its answer is read.
+struct Prompt {
+  std::vector<int32_t> tokens;
+  std::optional<ReplyReader> reader;
+};
+
+Result<Prompt> chat_prompt(RunFlags& f, const Model& model, const std::string& text) {
   Result<ChatOptions> options = f.chat_flags.options();
   if (!options.ok()) return options.take_error();
-  return model.chat_prompt("[{\"role\": \"user\", \"content\": " + json_escape(text) + "}]",
-                           *options);
+  const Message message{Role::kUser, text};
+  Result<ChatPrompt> chat = model.chat_prompt(std::span(&message, 1), *options);
+  if (!chat.ok()) return chat.take_error();
+  f.generate.visible_tokens = std::move(chat->visible_tokens);
+  return Prompt{std::move(chat->tokens), std::move(chat->reader)};
 }
 
-std::string json_result(const Generation& g, const Reply* reply, const Stats& stats) {
+bool begins_with(std::span<const int32_t> text, std::span<const int32_t> beginning) {
+  return beginning.size() <= text.size() &&
+         std::equal(beginning.begin(), beginning.end(), text.begin());
+}
+
+// A note in the file while a prompt is read, so that nothing is put behind half of it.
+constexpr const char* kReading = "reading a prompt";
+
+// The whole timeline that a text makes of what a session holds. A text that it begins with is read
+// on; one that stands at its beginning was read before; another one is put behind it.
+Result<std::vector<int32_t>> continued(const RunFlags& f, const SavedSession& saved,
+                                       const Session& session, std::vector<int32_t> tokens,
+                                       const std::string& text) {
+  const std::span held = session.tokens();
+  if (held.empty() || begins_with(tokens, held)) return tokens;
+  if (session.note() == kReading)
+    return invalid(
+        saved.path() +
+        ": was stopped while it read a prompt; give the same one again, or another file");
+  if (!session.note().empty())
+    return invalid(saved.path() +
+                   ": holds a conversation; `longhaul chat --session` goes on with it");
+  std::vector<int32_t> all(held.begin(), held.end());
+  if (text.empty() || begins_with(held, tokens)) return all;
+  if (f.chat)
+    return invalid(saved.path() +
+                   ": holds another text; `longhaul chat --session` goes on with a conversation");
+  Result<std::vector<int32_t>> added = session.model()->encode(text, /*with_bos=*/false);
+  if (!added.ok()) return added.take_error();
+  all.insert(all.end(), added->begin(), added->end());
+  return all;
+}
+
+Result<Prompt> make_prompt(RunFlags& f, const std::string& text, const SavedSession& saved,
+                           const Session& session) {
+  const Model& model = *session.model();
+  Prompt prompt;
+  if (f.chat) {
+    Result<Prompt> chat = chat_prompt(f, model, text);
+    if (!chat.ok()) return chat.take_error();
+    prompt = std::move(*chat);
+  } else if (f.has_prompt()) {
+    Result<std::vector<int32_t>> encoded = model.encode(text);
+    if (!encoded.ok()) return encoded.take_error();
+    prompt.tokens = std::move(*encoded);
+  }
+  Result<std::vector<int32_t>> whole = continued(f, saved, session, std::move(prompt.tokens), text);
+  if (!whole.ok()) return whole.take_error();
+  prompt.tokens = std::move(*whole);
+  return prompt;
+}
+
+std::string json_result(const Generation& g, const Reply* reply, const RunStats& stats) {
   std::string tokens, parts;
   for (int32_t t : g.tokens) tokens += (tokens.empty() ? "" : ", ") + std::to_string(t);
   if (reply != nullptr) {
@@ -57,7 +125,7 @@ std::string json_result(const Generation& g, const Reply* reply, const Stats& st
   }
   return fmt::format(
       "{{\n\"text\": {},\n{}\"tokens\": [{}],\n\"stop_reason\": \"{}\",\n\"stats\": {}\n}}\n",
-      json_escape(g.text), parts, tokens, to_string(g.reason), stats.to_json());
+      json_escape(g.text), parts, tokens, to_string(g.reason), to_json(stats));
 }
 
 // Writes what is generated to standard output: as it comes, or split into the parts of an answer.
@@ -73,7 +141,7 @@ class Output {
     }
   }
 
-  void end(const Generation& generation, const Stats& stats) {
+  void end(const Generation& generation, const RunStats& stats) {
     if (reader_) parts(reader_->finish());
     json_ ? (void)write_out(json_result(generation, reply(), stats)) : printer_.end();
     if (!json_ && reply() != nullptr) tell_lost_calls(*reply());
@@ -91,56 +159,80 @@ class Output {
   ReplyPrinter printer_;
 };
 
-int run_command(RunFlags& f) {
-  if (!f.chat && f.chat_flags.given()) {
-    return fail({ErrorCode::kInvalidArgument,
-                 "--chat-template, --thinking, --think and --tools go with --chat"});
-  }
-  Progress progress;
-  f.load.progress = [&](std::string_view what, double fraction) { progress(what, fraction); };
-  Result<std::string> text = prompt_text(f);
-  if (!text.ok()) return fail(text.error());
-  Result<Model> model = Model::load(f.model, f.load);
-  if (!model.ok()) return fail(model.error());
-  std::vector<int32_t> prompt;
-  std::optional<ReplyReader> reader;
-  if (f.chat) {
-    Result<ChatPrompt> chat = chat_prompt(f, *model, *text);
-    if (!chat.ok()) return fail(chat.error());
-    prompt = std::move(chat->tokens);
-    f.generate.visible_tokens = std::move(chat->visible_tokens);
-    reader = std::move(chat->reader);
-  } else {
-    Result<std::vector<int32_t>> encoded = model->encode(*text);
-    if (!encoded.ok()) return fail(encoded.error());
-    prompt = std::move(*encoded);
-  }
-  Result<Session> session = Session::create(*model);
-  if (!session.ok()) return fail(session.error());
-
-  for (const std::string& note : model->generation_notes()) tell(note);
-  f.generate.sampling = f.sampling.over(model->default_sampling());
-  if (!*f.max_tokens_set)
-    f.generate.max_tokens =
-        model->default_max_tokens(static_cast<int64_t>(prompt.size()), f.generate.max_tokens);
-  struct sigaction on_interrupt{};
+void catch_interrupt() {
+  struct sigaction on_interrupt {};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   on_interrupt.sa_flags =
       static_cast<int>(SA_RESETHAND);  // a second Ctrl-C ends the program at once
   ::sigaction(SIGINT, &on_interrupt, nullptr);
-  Stats stats = model->load_stats();
-  Output output(f.json, std::move(reader));
-  const OnText print = [&](std::string_view piece) {
-    output.text(piece);
+}
+
+// The last token was chosen, and is printed, but is not in the timeline: what goes on from there
+// must not choose it again.
+Status take_last_token(Session& session, const Generation& generation) {
+  if (generation.tokens.empty() || generation.reason == StopReason::kEndOfText) return {};
+  return session.append(std::span(generation.tokens).last(1));
+}
+
+// Reads the prompt and answers it; the session is saved whatever came of it.
+Result<Generation> answer(SavedSession& saved, const Prompt& prompt, const RunFlags& f,
+                          Output& output) {
+  Session& session = saved.session();
+  if (session.tokens().size() < prompt.tokens.size()) session.set_note(kReading);
+  Status saved_status;
+  const OnPrefill on_prefill = [&](int64_t, int64_t) {
+    saved_status = saved.save_now_and_then();
+    return !interrupted && saved_status.ok();
+  };
+  const OnPiece print = [&](const Piece& piece) {
+    output.text(piece.text);
     return !interrupted && !is_out_broken();
   };
-  const Result<Generation> result = session->generate(prompt, f.generate, print, stats);
+  Result<Generation> result = generate(session, prompt.tokens, f.generate, print, on_prefill);
+  if (!saved_status.ok()) return saved_status.error();
+  if (session.tokens().size() >= prompt.tokens.size()) session.set_note("");
+  if (!saved.is_kept()) return result;
+  Status kept = result.ok() ? take_last_token(session, *result) : Status();
+  if (kept.ok()) kept = saved.save();
+  if (!kept.ok() && result.ok()) return kept.error();
+  return result;
+}
+
+int run_command(RunFlags& f) {
+  if (!f.chat && f.chat_flags.given())
+    return fail(invalid("--chat-template, --thinking, --think and --tools go with --chat"));
+  Progress progress;
+  f.load.on_progress = [&](std::string_view what, double fraction) { progress(what, fraction); };
+  std::string text;
+  if (f.has_prompt() || f.session.empty()) {
+    Result<std::string> given = prompt_text(f);
+    if (!given.ok()) return fail(given.error());
+    text = std::move(*given);
+  }
+  const Result<std::shared_ptr<const Model>> model = Model::load(f.model, f.load);
+  if (!model.ok()) return fail(model.error());
+  Result<SavedSession> saved = SavedSession::open(*model, f.session);
+  if (!saved.ok()) return fail(saved.error());
+  Session& session = saved->session();
+  Result<Prompt> prompt = make_prompt(f, text, *saved, session);
+  if (!prompt.ok()) return fail(prompt.error());
+
+  for (const std::string& note : (*model)->generation_notes()) tell(note);
+  f.generate.sampling = f.sampling.over((*model)->default_sampling());
+  if (!*f.max_tokens_set)
+    f.generate.max_tokens = (*model)->default_max_tokens(
+        static_cast<int64_t>(prompt->tokens.size()), f.generate.max_tokens);
+  catch_interrupt();
+  Output output(f.json, std::move(prompt->reader));
+  const Result<Generation> result = answer(*saved, *prompt, f, output);
   if (!result.ok()) return fail(result.error());
+  const RunStats stats = run_stats(session, result->timings);
   output.end(*result, stats);
   if (is_out_broken()) return 0;  // finish() tells, and makes it 2
   if (!f.json)
-    tell_if_cut(result->reason, model->context(), output.reply(), /*is_conversation=*/false);
-  if (f.stats) write_err("\n" + stats.to_text());
+    tell_if_cut(result->reason, (*model)->info().context, output.reply(),
+                /*is_conversation=*/false);
+  if (f.stats) write_err("\n" + to_text(stats));
   return interrupted ? 130 : 0;
 }
 
@@ -155,6 +247,7 @@ void add_run(CLI::App& app, Run& run) {
   f->file_set =
       c->add_option("-f,--file,FILE", f->file,
                     "read the prompt from a file, a pipe or a device; - is standard input");
+  add_session(*c, f->session);
   c->add_flag("--chat", f->chat, "put the prompt into the model's chat template");
   f->chat_flags.add_to(*c);
   f->max_tokens_set = add_count(

@@ -220,6 +220,9 @@ Result<Plan> price(const Architecture& arch, const PlanRequest& r) {
          .weights = option_name(r.weights),
          .kv = state_name(r.kv),
          .what_if = r.what_if,
+         .max_batch_tokens = step_limits(r).max_rows,
+         .memory = r.memory,
+         .bandwidth = r.bandwidth,
          .params_total = total_parameters(pieces),
          .params_active = active_parameters(pieces)};
   LH_RETURN_IF_ERROR(price_experts(arch, r, p));
@@ -263,6 +266,24 @@ Result<Plan> make_plan(const Architecture& arch, const PlanRequest& request) {
   if (request.what_if.empty()) return price(arch, request);
   LH_TRY(const Architecture edited, apply_what_ifs(arch, request.what_if));
   return price(edited, request);
+}
+
+static WhatIf what_if_of(const Plan& p, const char* name, const char* meaning) {
+  return {name, meaning, p.state_bytes, p.decode_flops_per_token, p.decode_attention_flops};
+}
+
+void price_what_ifs(const Architecture& arch, const PlanRequest& request, Plan& plan) {
+  PlanRequest r = request;
+  r.what_if.clear();
+  const Result<Plan> shipped = make_plan(arch, r);
+  if (!shipped.ok()) return;
+  plan.shipped = what_if_of(*shipped, "as shipped", "");
+  if (!request.what_if.empty()) return;
+  for (const char* name : what_if_names()) {
+    r.what_if = {name};
+    const Result<Plan> edited = make_plan(arch, r);
+    if (edited.ok()) plan.edits.push_back(what_if_of(*edited, name, what_if_meaning(name)));
+  }
 }
 
 }  // namespace longhaul

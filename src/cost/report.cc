@@ -9,7 +9,6 @@
 
 #include "cost/exact_number.h"
 #include "longhaul/units.h"
-#include "mechanisms/what_if.h"
 
 namespace longhaul {
 namespace {
@@ -32,7 +31,7 @@ void add_bytes(Out out, const char* label, uint64_t bytes, std::string_view note
                  note.empty() ? "" : "   ", note);
 }
 
-void add_memory(Out out, const Plan& p, const PlanRequest& r) {
+void add_memory(Out out, const Plan& p) {
   fmt::format_to(out, "\nmemory\n");
   if (p.expert_cache) {
     add_bytes(out, "dense weights", p.weight_bytes - p.expert_cache->bytes(),
@@ -48,24 +47,24 @@ void add_memory(Out out, const Plan& p, const PlanRequest& r) {
             fmt::format("grows by {} bytes a token{}", exact_number(p.state_bytes_per_token),
                         p.batch > 1 ? " and sequence" : ""));
   add_bytes(out, "scratch", p.scratch_bytes,
-            fmt::format("steps of up to {} rows", step_limits(r).max_rows));
+            fmt::format("steps of up to {} rows", p.max_batch_tokens));
   add_bytes(out, "total", p.total_bytes, "");
   add_bytes(out, "tables on disk", p.weight_bytes_mapped, "read by row from the checkpoint");
   if (p.expert_cache) add_bytes(out, "experts on disk", p.expert_bytes, "read as they are chosen");
   if (!p.max_context) return;
   if (*p.max_context == 0) {
     fmt::format_to(out, "  no context fits {}: weights and scratch alone need {}\n",
-                   format_bytes(*r.memory), format_bytes(p.weight_bytes + p.scratch_bytes));
+                   format_bytes(*p.memory), format_bytes(p.weight_bytes + p.scratch_bytes));
   } else if (*p.max_context == kMaxPlannedContext) {
-    fmt::format_to(out, "  any context fits {}\n", format_bytes(*r.memory));
+    fmt::format_to(out, "  any context fits {}\n", format_bytes(*p.memory));
   } else {
     fmt::format_to(out, "  {} hold a context of {} tokens; the model was made for {}\n",
-                   format_bytes(*r.memory), format_exact(static_cast<uint64_t>(*p.max_context)),
+                   format_bytes(*p.memory), format_exact(static_cast<uint64_t>(*p.max_context)),
                    format_exact(static_cast<uint64_t>(p.max_positions)));
   }
 }
 
-void add_work(Out out, const Plan& p, const PlanRequest& r) {
+void add_work(Out out, const Plan& p) {
   const auto flops = [](uint64_t n) { return format_si(static_cast<double>(n), "FLOP"); };
   const auto percent = [](uint64_t part, uint64_t whole) {
     return 100.0 * static_cast<double>(part) / static_cast<double>(whole);
@@ -85,11 +84,11 @@ void add_work(Out out, const Plan& p, const PlanRequest& r) {
                    "from disk a step", format_bytes(p.expert_stream_bytes),
                    format_bytes(p.expert_stream_bytes_cold));
   }
-  if (!r.bandwidth) return;
+  if (!p.bandwidth) return;
   fmt::format_to(
       out, "  {:<16}{:>9.2f} t/s   at {:.1f} GB/s of memory\n", "at most",
-      *r.bandwidth * static_cast<double>(p.batch) / static_cast<double>(p.decode_read_bytes),
-      *r.bandwidth / 1e9);
+      *p.bandwidth * static_cast<double>(p.batch) / static_cast<double>(p.decode_read_bytes),
+      *p.bandwidth / 1e9);
 }
 
 // "0-3, 5-8, 10"
@@ -129,7 +128,7 @@ void add_layers(Out out, const Plan& p) {
       like.push_back(p.layers[j].layer);
     }
     const std::string source =
-        l.state_source == kNone ? "" : fmt::format(", reads the cache of layer {}", l.state_source);
+        l.state_source < 0 ? "" : fmt::format(", reads the cache of layer {}", l.state_source);
     fmt::format_to(out, "  {} x {}{}\n", like.size(), fmt::join(l.mixers, ", "), source);
     fmt::format_to(out, "  {:>15}{:>12}{:>12}{:>14}   layers {}\n",
                    format_count(static_cast<double>(l.params)), format_bytes(l.state_bytes),
@@ -145,16 +144,16 @@ std::string change(uint64_t from, uint64_t to) {
                      100.0 * (static_cast<double>(to) / static_cast<double>(from) - 1.0));
 }
 
-void add_comparison(Out out, const std::string& label, const Plan& shipped, const Plan& edited,
-                    std::string_view meaning) {
-  fmt::format_to(out, "  {:<20}{:>11} {:>10}{:>15} {:>9}   {}\n", label,
+void add_edit(Out out, const WhatIf& shipped, const WhatIf& edited) {
+  fmt::format_to(out, "  {:<20}{:>11} {:>10}{:>15} {:>9}   {}\n", edited.name,
                  format_bytes(edited.state_bytes), change(shipped.state_bytes, edited.state_bytes),
                  format_si(static_cast<double>(edited.decode_flops_per_token), "FLOP"),
-                 change(shipped.decode_flops_per_token, edited.decode_flops_per_token), meaning);
+                 change(shipped.decode_flops_per_token, edited.decode_flops_per_token),
+                 edited.meaning);
 }
 
 // What the idea that was taken out is worth: the shipped model measured against the edited one.
-void add_worth(Out out, const Plan& shipped, const Plan& edited) {
+void add_worth(Out out, const WhatIf& shipped, const WhatIf& edited) {
   const auto ratio = static_cast<double>(edited.state_bytes) /
                      static_cast<double>(std::max<uint64_t>(1, shipped.state_bytes));
   fmt::format_to(out,
@@ -165,25 +164,18 @@ void add_worth(Out out, const Plan& shipped, const Plan& edited) {
 }
 
 // The shipped model beside the edited one, or beside each edit that applies to it.
-void add_what_ifs(Out out, const Architecture& arch, const Plan& plan, const PlanRequest& request) {
-  PlanRequest r = request;
-  r.what_if.clear();
-  const Result<Plan> shipped = make_plan(arch, r);
-  if (!shipped.ok()) return;
+void add_what_ifs(Out out, const Plan& p) {
+  if (!p.shipped) return;
   fmt::format_to(out, "\nwhat if{:>26}{:>26}\n", "state", "next token");
-  fmt::format_to(out, "  {:<20}{:>11}{:>26}\n", "as shipped", format_bytes(shipped->state_bytes),
-                 format_si(static_cast<double>(shipped->decode_flops_per_token), "FLOP"));
-  if (!request.what_if.empty()) {
-    add_comparison(out, "as asked", *shipped, plan,
-                   fmt::format("{}", fmt::join(request.what_if, ", ")));
-    add_worth(out, *shipped, plan);
-    return;
+  fmt::format_to(out, "  {:<20}{:>11}{:>26}\n", "as shipped", format_bytes(p.shipped->state_bytes),
+                 format_si(static_cast<double>(p.shipped->decode_flops_per_token), "FLOP"));
+  if (!p.what_if.empty()) {
+    const WhatIf asked{"as asked", fmt::format("{}", fmt::join(p.what_if, ", ")), p.state_bytes,
+                       p.decode_flops_per_token, p.decode_attention_flops};
+    add_edit(out, *p.shipped, asked);
+    add_worth(out, *p.shipped, asked);
   }
-  for (const char* name : what_if_names()) {
-    r.what_if = {name};
-    const Result<Plan> edited = make_plan(arch, r);
-    if (edited.ok()) add_comparison(out, name, *shipped, *edited, what_if_meaning(name));
-  }
+  for (const WhatIf& edit : p.edits) add_edit(out, *p.shipped, edit);
 }
 
 Json expert_cache_json(const Plan& p) {
@@ -212,15 +204,21 @@ Json layer_json(const LayerPlan& l) {
 
 }  // namespace
 
-std::string plan_report(const Architecture& arch, const Plan& plan, const PlanRequest& request) {
+std::string plan_report(const Plan& plan) {
   std::string text;
   const Out out(text);
   add_header(out, plan);
-  add_memory(out, plan, request);
-  add_work(out, plan, request);
+  add_memory(out, plan);
+  add_work(out, plan);
   add_layers(out, plan);
-  add_what_ifs(out, arch, plan, request);
+  add_what_ifs(out, plan);
   return text;
+}
+
+std::string plan_report(const Architecture& arch, const Plan& plan, const PlanRequest& request) {
+  Plan compared = plan;
+  price_what_ifs(arch, request, compared);
+  return plan_report(compared);
 }
 
 Json plan_json(const Plan& p) {

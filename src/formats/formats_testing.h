@@ -10,20 +10,17 @@
 #include <string_view>
 #include <vector>
 
-#include "longhaul/process.h"
+#include "base/notice.h"
 
 namespace longhaul {
 
 // The notices given while it lives.
 class Notices {
  public:
-  Notices() {
-    set_notice_handler([this](std::string_view line) { lines.emplace_back(line); });
-  }
-  ~Notices() { set_notice_handler({}); }
-  Notices(const Notices&) = delete;
-
   std::vector<std::string> lines;
+
+ private:
+  NoticeScope scope_{[this](std::string_view line) { lines.emplace_back(line); }};
 };
 
 // A safetensors file with this header and as many bytes of data, counting up from 0.

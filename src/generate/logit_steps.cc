@@ -163,6 +163,11 @@ class Builder {
     }
     if (o_.presence_penalty != 0.0 || o_.frequency_penalty != 0.0)
       steps_.push_back(answer_penalties(o_));
+    if (!o_.logit_bias.empty()) {
+      steps_.push_back([biases = o_.logit_bias](const TextSoFar&, std::span<float> logits) {
+        for (const TokenBias& b : biases) logits[static_cast<size_t>(b.token)] += b.bias;
+      });
+    }
   }
 
   void add_ends() {

@@ -3,6 +3,7 @@
 
 #include "arch/architecture.h"
 #include "base/errors.h"
+#include "longhaul/planner.h"
 #include "mechanisms/weight_format.h"
 
 namespace longhaul {
@@ -18,20 +19,6 @@ uint64_t resident_bytes(const WeightSpec& weight, const WeightFormat& format);
 uint64_t resident_weight_bytes(const Architecture& arch, const WeightFormat& format);
 // Of these, the experts.
 uint64_t expert_weight_bytes(const Architecture& arch, const WeightFormat& format);
-
-// A bounded cache of experts that stay in their files: slots of which each holds the matrices of
-// any one expert, of whatever layer.
-struct ExpertCacheLayout {
-  int64_t n_experts = 0;    // of all mixtures
-  int64_t n_slots = 0;      // no more than there are experts
-  uint64_t slot_bytes = 0;  // of the largest expert
-  // a panel of rows in f32 for every thread, to widen weights that are stored with scales
-  uint64_t widen_bytes = 0;
-  int64_t max_top_k = 0;  // the fewest slots that are of use: a token's experts of one layer
-  int64_t n_chosen = 0;   // experts that a token goes to, over all layers
-
-  uint64_t bytes() const { return static_cast<uint64_t>(n_slots) * slot_bytes + widen_bytes; }
-};
 
 // Of all matrices of one expert.
 uint64_t expert_bytes(const Architecture& arch, const Mixture& mixture, const WeightFormat& format);

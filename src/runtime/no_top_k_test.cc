@@ -9,7 +9,7 @@
 #include "cost/plan.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors.h"
-#include "longhaul/tools.h"
+#include "longhaul/checkpoint.h"
 #include "mechanisms/what_if.h"
 #include "models/registry.h"
 #include "runtime/executor.h"
@@ -88,7 +88,8 @@ TEST(NoTopK, AttendsToAllEntriesAndCostsWhatIsPlanned) {
   const std::string config_path = folder.path() + "/tiny.json",
                     checkpoint = folder.path() + "/tiny";
   folder.write("tiny.json", config(3).dump());
-  const Status written = synthesize(config_path, checkpoint, {.seed = 5, .dtype = "f32"});
+  const Status written =
+      synthesize(config_path, checkpoint, {.seed = 5, .dtype = WeightPrecision::kF32});
   ASSERT_TRUE(written.ok()) << written.error().text();
 
   auto edited = apply_what_if(architecture(3), "no-top-k");

@@ -127,8 +127,8 @@ Result<Page> Sequence::copy_of(const Page& page) const {
   return copy;
 }
 
-Result<Snapshot> Sequence::snapshot() const {
-  Snapshot s;
+Result<StateSnapshot> Sequence::snapshot() const {
+  StateSnapshot s;
   s.arch_ = arch_;
   s.format_ = format_;
   s.length_ = length_;
@@ -147,7 +147,7 @@ Result<Snapshot> Sequence::snapshot() const {
 }
 
 Result<Sequence> Sequence::fork() const {
-  LH_TRY(Snapshot now, snapshot());
+  LH_TRY(StateSnapshot now, snapshot());
   Sequence copy;
   copy.arch_ = arch_;
   copy.format_ = format_;
@@ -158,15 +158,16 @@ Result<Sequence> Sequence::fork() const {
   return copy;
 }
 
-Status Sequence::rewind(const Snapshot& snapshot) {
-  const auto refuse = [] {
+bool Sequence::can_rewind(const StateSnapshot& snapshot) const {
+  return snapshot.arch_ == arch_ && snapshot.format_ == format_ &&
+         snapshot.length_ <= max_tokens_ &&
+         std::equal(layers_.begin(), layers_.end(), snapshot.layers_.begin(),
+                    [](const Layer& a, const Layer& b) { return a.ring_slots == b.ring_slots; });
+}
+
+Status Sequence::rewind(const StateSnapshot& snapshot) {
+  if (!can_rewind(snapshot))
     return invalid("the snapshot is of a sequence of another kind; take one of this sequence");
-  };
-  if (snapshot.arch_ != arch_ || !(snapshot.format_ == format_)) return refuse();
-  if (snapshot.length_ > max_tokens_) return refuse();
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    if (snapshot.layers_[i].ring_slots != layers_[i].ring_slots) return refuse();
-  }
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& from = snapshot.layers_[i];
     Layer& layer = layers_[i];
@@ -228,13 +229,16 @@ Status Sequence::fill_random(int64_t n_tokens, uint64_t seed) {
   return {};
 }
 
-uint64_t Sequence::allocated_bytes() const {
+uint64_t Sequence::bytes_of(std::span<const Layer> layers) {
   uint64_t bytes = 0;
-  for (const Layer& layer : layers_) {
+  for (const Layer& layer : layers) {
     bytes += layer.ring.size() + layer.fixed.size();
     for (const Page& page : layer.pages) bytes += page.size();
   }
   return bytes;
 }
+
+uint64_t Sequence::allocated_bytes() const { return bytes_of(layers_); }
+uint64_t StateSnapshot::allocated_bytes() const { return Sequence::bytes_of(layers_); }
 
 }  // namespace longhaul

@@ -2,6 +2,7 @@
 // them, drawn from a pool as the sequence grows.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,7 +28,7 @@ uint64_t state_bytes(const Architecture& arch, int64_t n_tokens, const StateForm
 int64_t tokens_that_fit(const Architecture& arch, const StateFormat& format, int64_t max_tokens,
                         uint64_t free_bytes);
 
-class Snapshot;
+class StateSnapshot;
 
 // One thread at a time uses a sequence. Forks, snapshots and the sequence they were made of are
 // independent, and may be used by different threads.
@@ -50,16 +51,20 @@ class Sequence {
   Result<Sequence> fork() const;
 
   // What the sequence is now, to come back to; holds memory of the pool as a fork does.
-  Result<Snapshot> snapshot() const;
+  Result<StateSnapshot> snapshot() const;
   // Becomes again what the snapshot was made of: of this sequence, or of another of the same
-  // description, format and length of rings (else kInvalidArgument). Draws nothing. Rows of a step
-  // that wait to be accepted can no longer be.
-  Status rewind(const Snapshot& snapshot);
+  // description, format and length of rings, and not longer than this one may be (else
+  // kInvalidArgument). Draws nothing. Rows of a step that wait to be accepted can no longer be.
+  Status rewind(const StateSnapshot& snapshot);
+  bool can_rewind(const StateSnapshot& snapshot) const;
 
   // The whole state to a file (temporary name, then rename), and back. The file is bound to the
   // architecture by a fingerprint and checked by a checksum; a damaged or foreign one is
   // kCorruptFile.
   Status save(const std::string& path) const;
+  // What such a file holds, piece by piece.
+  using ByteSink = std::function<Status(std::span<const std::byte>)>;
+  Status write(const ByteSink& sink) const;
   static Result<Sequence> restore(const Architecture& arch, const std::string& path,
                                   int64_t max_tokens, PagePool pool = PagePool());
   // The same from a file's bytes; `where` names them in messages.
@@ -78,7 +83,7 @@ class Sequence {
   uint64_t allocated_bytes() const;
 
  private:
-  friend class Snapshot;
+  friend class StateSnapshot;
   friend class StepState;
   struct Layer {
     std::vector<Page> pages;          // append-only state
@@ -88,6 +93,7 @@ class Sequence {
     int64_t ring_slots = 0;
   };
 
+  static uint64_t bytes_of(std::span<const Layer> layers);
   // Rings as for a sequence of ring_tokens, room for max_tokens.
   static Result<Sequence> allocate(const Architecture& arch, const StateFormat& format,
                                    int64_t ring_tokens, int64_t max_tokens, PagePool pool);
@@ -115,9 +121,11 @@ class Sequence {
 
 // A sequence at some length: its pages, shared with it, and copies of its rings and fixed blocks.
 // A value: copies hold the same memory. Its architecture must outlive it.
-class Snapshot {
+class StateSnapshot {
  public:
   int64_t length() const { return length_; }
+  // Of all that it holds, what it shares with others too.
+  uint64_t allocated_bytes() const;
 
  private:
   friend class Sequence;

@@ -36,26 +36,25 @@ uint64_t fingerprint(const Architecture& arch) {
   return XXH3_64bits(text.data(), text.size());
 }
 
-class ChecksummedFile {
+class Checksummed {
  public:
-  ChecksummedFile(AtomicFile file) : file_(std::move(file)), state_(XXH3_createState()) {
+  explicit Checksummed(const Sequence::ByteSink& sink) : sink_(sink), state_(XXH3_createState()) {
     XXH3_64bits_reset(state_);
   }
-  ~ChecksummedFile() { XXH3_freeState(state_); }
-  ChecksummedFile(const ChecksummedFile&) = delete;
+  ~Checksummed() { XXH3_freeState(state_); }
+  Checksummed(const Checksummed&) = delete;
 
   Status write(std::span<const std::byte> bytes) {
     XXH3_64bits_update(state_, bytes.data(), bytes.size());
-    return file_.write(bytes);
+    return sink_(bytes);
   }
   Status finish() {
     const uint64_t sum = XXH3_64bits_digest(state_);
-    LH_RETURN_IF_ERROR(file_.write(std::as_bytes(std::span(&sum, 1))));
-    return file_.commit();
+    return sink_(std::as_bytes(std::span(&sum, 1)));
   }
 
  private:
-  AtomicFile file_;
+  const Sequence::ByteSink& sink_;
   XXH3_state_t* state_;
 };
 
@@ -102,7 +101,12 @@ uint64_t stored_bytes(const Architecture& arch, const Header& header, const Stat
 
 Status Sequence::save(const std::string& path) const {
   LH_TRY(AtomicFile file, AtomicFile::create(path));
-  ChecksummedFile out(std::move(file));
+  LH_RETURN_IF_ERROR(write([&](std::span<const std::byte> bytes) { return file.write(bytes); }));
+  return file.commit();
+}
+
+Status Sequence::write(const ByteSink& sink) const {
+  Checksummed out(sink);
   Header header{{},
                 fingerprint(*arch_),
                 static_cast<uint32_t>(format_.dtype),

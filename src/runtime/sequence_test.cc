@@ -81,7 +81,7 @@ TEST(Sequence, ForksDrawWhatTheyDoNotShare) {
     EXPECT_EQ(pool.used_bytes(), alone + small + open);
     EXPECT_EQ(fork.bytes_to_reserve(320), 0u);
     EXPECT_EQ(s.bytes_to_reserve(320), 0u) << "the others' pages are its own now";
-    const Snapshot kept = must(s.snapshot());
+    const StateSnapshot kept = must(s.snapshot());
     EXPECT_EQ(s.bytes_to_reserve(320), open);
     ASSERT_TRUE(s.rewind(kept).ok());
     EXPECT_EQ(s.bytes_to_reserve(320), open) << "the snapshot stays as it is";
@@ -92,7 +92,7 @@ TEST(Sequence, RewindsToSnapshotsOfItsKindAlone) {
   const Architecture arch = sharing_model(), other = mixture_model();
   Sequence s = must(Sequence::create(arch, DType::kF32, kMaxTokens));
   ASSERT_TRUE(s.fill_random(40, 1).ok());
-  const Snapshot at_40 = must(s.snapshot());
+  const StateSnapshot at_40 = must(s.snapshot());
   const auto refused = [&](Result<Sequence> sequence) {
     const Status status = sequence->rewind(at_40);
     return !status.ok() && status.error().code == ErrorCode::kInvalidArgument &&

@@ -9,10 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "counting_allocator.h"
 #include "generate/sampler.h"
-#include "longhaul/tools.h"
+#include "longhaul/checkpoint.h"
+#include "longhaul/planner.h"
 #include "runtime/rope_frequencies.h"
 
 namespace longhaul {
@@ -37,21 +38,25 @@ class Allocation : public ::testing::Test {
     std::ofstream(name + "/tiny.json") << kConfig;
     const Status written = synthesize(name + "/tiny.json", name + "/model", {.seed = 1});
     ASSERT_TRUE(written.ok()) << written.error().text();
-    auto model = Model::load(name + "/model", {.threads = 2, .context = 1024, .chunk = 64});
+    auto model =
+        LoadedModel::load(name + "/model", {.threads = 2, .context = 1024, .max_batch_tokens = 64});
     ASSERT_TRUE(model.ok()) << model.error().text();
-    model_ = new Model(std::move(*model));
+    model_ = new LoadedModel(std::move(*model));
     // A token's two experts of one layer and no more: each layer takes the slots of the one before.
-    auto streamed = Model::load(
-        name + "/model", {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
+    auto streamed = LoadedModel::load(
+        name + "/model",
+        {.threads = 2, .context = 1024, .max_batch_tokens = 64, .expert_cache = 10240});
     ASSERT_TRUE(streamed.ok()) << streamed.error().text();
-    streamed_ = new Model(std::move(*streamed));
+    streamed_ = new LoadedModel(std::move(*streamed));
     // The same read from packed weights.
-    const auto quantized = quantize(name + "/model", name + "/packed", {.weights = "bf16"});
+    const auto quantized =
+        quantize(name + "/model", name + "/packed", {.weights = WeightPrecision::kBF16});
     ASSERT_TRUE(quantized.ok()) << quantized.error().text();
-    auto packed = Model::load(name + "/packed",
-                              {.threads = 2, .context = 1024, .chunk = 64, .expert_cache = 10240});
+    auto packed = LoadedModel::load(
+        name + "/packed",
+        {.threads = 2, .context = 1024, .max_batch_tokens = 64, .expert_cache = 10240});
     ASSERT_TRUE(packed.ok()) << packed.error().text();
-    packed_ = new Model(std::move(*packed));
+    packed_ = new LoadedModel(std::move(*packed));
     std::filesystem::remove_all(name);
   }
   static void TearDownTestSuite() {
@@ -60,15 +65,15 @@ class Allocation : public ::testing::Test {
     delete packed_;
   }
 
-  static Model *model_, *streamed_, *packed_;
+  static LoadedModel *model_, *streamed_, *packed_;
 };
 
-Model* Allocation::model_ = nullptr;
-Model* Allocation::streamed_ = nullptr;
-Model* Allocation::packed_ = nullptr;
+LoadedModel* Allocation::model_ = nullptr;
+LoadedModel* Allocation::streamed_ = nullptr;
+LoadedModel* Allocation::packed_ = nullptr;
 
 // Allocations of n steps of one token each, the sequence being reserved for them.
-uint64_t allocations_of_steps(Model::Impl& m, Sequence& sequence, int n) {
+uint64_t allocations_of_steps(const LoadedModel& m, Sequence& sequence, int n) {
   float sum = 0;
   const LogitsSink sink = [&](size_t, int64_t, int64_t, const float* logits) {
     sum += logits[0];
@@ -93,8 +98,8 @@ TEST_F(Allocation, TheCounterCounts) {
 }
 
 TEST_F(Allocation, StepsOfOneTokenAllocateNothing) {
-  Model::Impl& m = model_->impl();
-  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  const LoadedModel& m = *model_;
+  auto sequence = Sequence::create(*m.arch, m.limits.kv, m.context);
   ASSERT_TRUE(sequence.ok() && sequence->reserve(600).ok());
   EXPECT_LT(allocations_of_steps(m, *sequence, 1), 1000u);  // the first may size its lists
   EXPECT_EQ(allocations_of_steps(m, *sequence, 10), 0u);
@@ -104,8 +109,8 @@ TEST_F(Allocation, StepsOfOneTokenAllocateNothing) {
 }
 
 TEST_F(Allocation, StepsAfterAPromptAllocateNothing) {
-  Model::Impl& m = model_->impl();
-  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  const LoadedModel& m = *model_;
+  auto sequence = Sequence::create(*m.arch, m.limits.kv, m.context);
   ASSERT_TRUE(sequence.ok() && sequence->reserve(300).ok());
   const std::vector<int32_t> prompt(64, 5);
   const SequenceInput input{&*sequence, prompt, LogitsWanted::kLast};
@@ -120,8 +125,8 @@ TEST_F(Allocation, StepsAfterAPromptAllocateNothing) {
 // Of a sequence that was not reserved, pages are drawn where it comes to their borders, and there
 // alone.
 TEST_F(Allocation, GrowingAllocatesAtTheBordersOfPagesAlone) {
-  Model::Impl& m = model_->impl();
-  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  const LoadedModel& m = *model_;
+  auto sequence = Sequence::create(*m.arch, m.limits.kv, m.context);
   ASSERT_TRUE(sequence.ok());
   EXPECT_LT(allocations_of_steps(m, *sequence, 2), 1000u);
   for (int page = 0; page < 2; ++page) {
@@ -134,8 +139,8 @@ TEST_F(Allocation, GrowingAllocatesAtTheBordersOfPagesAlone) {
 
 // Rows that are proposed and accepted in part, and those that are dropped.
 TEST_F(Allocation, CommitsAllocateNothing) {
-  Model::Impl& m = model_->impl();
-  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  const LoadedModel& m = *model_;
+  auto sequence = Sequence::create(*m.arch, m.limits.kv, m.context);
   ASSERT_TRUE(sequence.ok() && sequence->reserve(600).ok());
   EXPECT_LT(allocations_of_steps(m, *sequence, 1), 1000u);
   const std::vector<int32_t> proposed(8, 5);
@@ -152,9 +157,9 @@ TEST_F(Allocation, CommitsAllocateNothing) {
 }
 
 TEST_F(Allocation, BringingExpertsAllocatesNothing) {
-  for (const Model* model : {streamed_, packed_}) {
-    Model::Impl& m = model->impl();
-    auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  for (const LoadedModel* model : {streamed_, packed_}) {
+    const LoadedModel& m = *model;
+    auto sequence = Sequence::create(*m.arch, m.limits.kv, m.context);
     ASSERT_TRUE(sequence.ok() && sequence->reserve(600).ok());
     EXPECT_LT(allocations_of_steps(m, *sequence, 1), 1000u);
     const int64_t before = m.weights->experts->stats().misses;

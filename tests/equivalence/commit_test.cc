@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "testing/steps.h"
 
 namespace longhaul::testing {
@@ -18,7 +18,7 @@ constexpr size_t kRead = 300;   // beyond a page, a hundred turns of the windows
 
 class Commits : public ::testing::TestWithParam<std::string> {
  protected:
-  static std::vector<int32_t> text(const Model& model, size_t n = kRead) {
+  static std::vector<int32_t> text(const LoadedModel& model, size_t n = kRead) {
     std::vector<int32_t> tokens;
     for (size_t t = 0; t < n; ++t) {
       tokens.push_back(
@@ -26,7 +26,7 @@ class Commits : public ::testing::TestWithParam<std::string> {
     }
     return tokens;
   }
-  static std::vector<float> straight(const Model& model, std::span<const int32_t> tokens) {
+  static std::vector<float> straight(const LoadedModel& model, std::span<const int32_t> tokens) {
     Sequence s = new_sequence(model);
     return step(model, {{&s, tokens, LogitsWanted::kAll, kText}})[0];
   }
@@ -38,7 +38,7 @@ class Commits : public ::testing::TestWithParam<std::string> {
 
   // Proposes m rows of which the first n are the text's, and accepts those. Empty, or what is
   // wrong with their logits.
-  static std::string round(const Model& model, Sequence& s, std::span<const int32_t> tokens,
+  static std::string round(const LoadedModel& model, Sequence& s, std::span<const int32_t> tokens,
                            const std::vector<float>& whole, int64_t m, int64_t n) {
     const int64_t at = s.length();
     std::vector<int32_t> rows;
@@ -49,7 +49,7 @@ class Commits : public ::testing::TestWithParam<std::string> {
     }
     const std::vector<float> logits = propose(model, {{&s, rows, LogitsWanted::kAll, kText}})[0];
     EXPECT_EQ(s.length(), at);
-    EXPECT_TRUE(model.impl().executor->commit(0, n).ok());
+    EXPECT_TRUE(model.executor->commit(0, n).ok());
     EXPECT_EQ(s.length(), at + n);
     const int64_t v = model.vocab_size();
     return difference(rows_of(logits, 0, static_cast<size_t>(n), v),
@@ -62,7 +62,7 @@ class Commits : public ::testing::TestWithParam<std::string> {
 TEST_P(Commits, AnyFirstRowsOfAStep) {
   const std::string path = state_path();
   for (const Format& format : formats_in_depth(GetParam())) {
-    const Model model = load(GetParam(), format);
+    const LoadedModel model = load(GetParam(), format);
     const std::vector<int32_t> tokens = text(model);
     const std::vector<float> whole = straight(model, tokens);
     for (uint64_t seed = 0; seed < (is_full_grid() ? 16 : 2); ++seed) {
@@ -83,7 +83,7 @@ TEST_P(Commits, AnyFirstRowsOfAStep) {
         }
         if (i % 29 == 17) {
           ASSERT_TRUE(s.save(path).ok());
-          auto restored = Sequence::restore(model.impl().arch, path, model.context());
+          auto restored = Sequence::restore(*model.arch, path, model.context);
           ASSERT_TRUE(restored.ok()) << restored.error().text();
           s = std::move(*restored);
         }
@@ -96,14 +96,14 @@ TEST_P(Commits, AnyFirstRowsOfAStep) {
 // From every position of a window of 128 tokens: a round, and the rest of the text behind it, so
 // that the entry of the open window is seen.
 TEST_P(Commits, EveryAlignmentWithCompressedWindows) {
-  const Model first = load(GetParam(), {"f32", "f32"});
-  const auto& states = first.impl().arch.states;
+  const LoadedModel first = load(GetParam(), {"f32", "f32"});
+  const auto& states = first.arch->states;
   if (std::none_of(states.begin(), states.end(), [](const StateSpec& s) { return s.ratio > 1; })) {
     return;  // nothing is compressed
   }
   for (const Format& format :
        is_full_grid() ? formats_in_depth(GetParam()) : std::vector<Format>{{"f32", "f32"}}) {
-    const Model model = load(GetParam(), format);
+    const LoadedModel model = load(GetParam(), format);
     const std::vector<int32_t> tokens = text(model, 280);
     const std::vector<float> whole = straight(model, tokens);
     const int64_t v = model.vocab_size(), per_position = is_full_grid() ? 16 : 2;
@@ -130,9 +130,9 @@ TEST_P(Commits, EveryAlignmentWithCompressedWindows) {
 
 TEST_P(Commits, WhatCannotBeAcceptedIsRefusedAndChangesNothing) {
   LoadOptions options;
-  options.sequences = 2;
-  const Model model = load(GetParam(), {"f32", "f32"}, options);
-  Executor& executor = *model.impl().executor;
+  options.max_batch_sequences = 2;
+  const LoadedModel model = load(GetParam(), {"f32", "f32"}, options);
+  Executor& executor = *model.executor;
   const std::vector<int32_t> tokens = text(model);
   const std::vector<float> whole = straight(model, tokens);
   Sequence a = new_sequence(model), b = new_sequence(model);
@@ -171,7 +171,7 @@ TEST_P(Commits, WhatCannotBeAcceptedIsRefusedAndChangesNothing) {
 // follows is what follows where nothing else was ever read.
 TEST_P(Commits, SnapshotsAreComeBackTo) {
   for (const Format& format : formats_in_depth(GetParam())) {
-    const Model model = load(GetParam(), format);
+    const LoadedModel model = load(GetParam(), format);
     const std::vector<int32_t> tokens = text(model), wrong(tokens.rbegin(), tokens.rend());
     const std::vector<float> whole = straight(model, tokens);
     const int64_t v = model.vocab_size();
@@ -188,7 +188,7 @@ TEST_P(Commits, SnapshotsAreComeBackTo) {
         step(model, {{&s, std::span(wrong).first(n), LogitsWanted::kNone, kText}});
         propose(model, {{&s, std::span(wrong).first(n), LogitsWanted::kNone, kText}});
         ASSERT_TRUE(s.rewind(*snapshot).ok() && other.rewind(*snapshot).ok());
-        EXPECT_FALSE(model.impl().executor->commit().ok()) << "rows of what it was";
+        EXPECT_FALSE(model.executor->commit().ok()) << "rows of what it was";
         EXPECT_TRUE(s.length() == static_cast<int64_t>(at) && other.length() == s.length());
         for (Sequence* each : {&other, &s}) {
           const auto rest = std::span(tokens).subspan(at, each == &s ? 45 : 30);

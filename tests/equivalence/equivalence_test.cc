@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "testing/steps.h"
 
 namespace longhaul::testing {
@@ -28,10 +28,10 @@ class Equivalence : public ::testing::TestWithParam<std::string> {
     }
     return best;
   }
-  static std::vector<int64_t> chunks_for(const Model& model, bool in_depth) {
+  static std::vector<int64_t> chunks_for(const LoadedModel& model, bool in_depth) {
     std::vector<int64_t> chunks =
         in_depth ? std::vector<int64_t>{1, 2, 3, 7, 15, 16, 17} : std::vector<int64_t>{7};
-    for (const StateSpec& s : model.impl().arch.states) {
+    for (const StateSpec& s : model.arch->states) {
       if (!s.is_ring()) continue;
       chunks.push_back(s.window + 1);
       if (in_depth) chunks.insert(chunks.end(), {std::max<int64_t>(1, s.window - 1), s.window});
@@ -51,7 +51,7 @@ TEST_P(Equivalence, AnyChunksGiveTheSameBits) {
   const std::vector<int32_t> prompt = long_prompt();
   const std::vector<Format> in_depth = formats_in_depth(GetParam());
   for (const Format& format : formats_of(GetParam())) {
-    const Model model = load(GetParam(), format);
+    const LoadedModel model = load(GetParam(), format);
     const std::vector<float> whole = run_logits(model, prompt, 0);
     const bool is_in_depth = std::any_of(in_depth.begin(), in_depth.end(), [&](const Format& f) {
       return f.name() == format.name();
@@ -66,8 +66,8 @@ TEST_P(Equivalence, ABatchIsItsSequencesAlone) {
   const std::vector<int32_t> prompt = long_prompt();
   for (const Format& format : formats_in_depth(GetParam())) {
     LoadOptions options;
-    options.sequences = 3;
-    const Model model = load(GetParam(), format, options);
+    options.max_batch_sequences = 3;
+    const LoadedModel model = load(GetParam(), format, options);
     const std::vector<float> whole = run_logits(model, prompt, 0);
     // Three sequences of unequal pasts take three, one and five tokens in the same step, in any
     // order.
@@ -99,10 +99,10 @@ TEST_P(Equivalence, ForkedAndRestoredGoOnAsIfNothingHappened) {
   const std::string path = state_path();
   std::vector<size_t> cuts = {1, prompt.size() / 3, prompt.size() - 1};
   for (const Format& format : formats_in_depth(GetParam())) {
-    const Model model = load(GetParam(), format);
+    const LoadedModel model = load(GetParam(), format);
     const int64_t v = model.vocab_size();
     const std::vector<float> whole = run_logits(model, prompt, 0);
-    const auto logits_of = [&](Session& session, const std::vector<int32_t>& tokens) {
+    const auto logits_of = [&](TestSession& session, const std::vector<int32_t>& tokens) {
       std::vector<float> logits;
       const Status status = session.logits(tokens, [&](int64_t, int64_t n, const float* l) {
         logits.insert(logits.end(), l, l + n * v);
@@ -114,14 +114,14 @@ TEST_P(Equivalence, ForkedAndRestoredGoOnAsIfNothingHappened) {
     for (const size_t cut : cuts) {
       const std::vector<int32_t> head(prompt.begin(), prompt.begin() + static_cast<int64_t>(cut)),
           tail(prompt.begin() + static_cast<int64_t>(cut), prompt.end());
-      auto session = Session::create(model);
+      auto session = TestSession::create(model);
       logits_of(*session, head);
       auto fork = session->fork();
       ASSERT_TRUE(fork.ok());
       ASSERT_TRUE(session->save(path).ok());
       // The original moves on with other tokens; its copies must not notice.
       logits_of(*session, {tail.rbegin(), tail.rend()});
-      auto restored = Session::restore(model, path);
+      auto restored = TestSession::restore(model, path);
       ASSERT_TRUE(restored.ok()) << restored.error().text();
       const std::vector<float> expected = rows_of(whole, cut, tail.size(), v);
       EXPECT_EQ(difference(logits_of(*fork, tail), expected, v), "")
@@ -140,7 +140,7 @@ TEST_P(Equivalence, TheRoomOfASequenceChangesNothing) {
   const std::vector<int32_t> prompt = long_prompt();
   const std::string path = state_path();
   for (const Format& format : formats_in_depth(GetParam())) {
-    const Model model = load(GetParam(), format);
+    const LoadedModel model = load(GetParam(), format);
     const int64_t v = model.vocab_size();
     const std::vector<float> whole = run_logits(model, prompt, 0);
     const auto n = static_cast<int64_t>(prompt.size());
@@ -150,7 +150,7 @@ TEST_P(Equivalence, TheRoomOfASequenceChangesNothing) {
       std::vector<float> logits =
           in_steps(model, sequence, std::span(prompt).first(cut), {5, 1, 13});
       ASSERT_TRUE(sequence.save(path).ok());
-      auto restored = Sequence::restore(model.impl().arch, path, model.context());
+      auto restored = Sequence::restore(*model.arch, path, model.context);
       ASSERT_TRUE(restored.ok()) << restored.error().text();
       const std::vector<float> rest =
           in_steps(model, *restored, std::span(prompt).subspan(cut), {1, 4});
@@ -164,13 +164,12 @@ TEST_P(Equivalence, TheRoomOfASequenceChangesNothing) {
 TEST_P(Equivalence, RowsThatNobodyNeedsChangeNothing) {
   const std::vector<int32_t> prompt = long_prompt();
   for (const Format& format : formats_in_depth(GetParam())) {
-    LoadOptions all;
-    all.skip_unneeded_rows = false;
-    const Model skipping = load(GetParam(), format), forced = load(GetParam(), format, all);
+    const LoadedModel skipping = load(GetParam(), format),
+                      forced = load(GetParam(), format, {}, {.skip_unneeded_rows = false});
     const int64_t v = skipping.vocab_size();
     const std::vector<float> whole = run_logits(skipping, prompt, 0);
     EXPECT_EQ(difference(run_logits(forced, prompt, 0), whole, v), "") << format.name();
-    for (const Model* model : {&skipping, &forced}) {
+    for (const LoadedModel* model : {&skipping, &forced}) {
       Sequence s = new_sequence(*model);
       const std::span tokens(prompt);
       const size_t cut = prompt.size() / 2;
@@ -190,7 +189,7 @@ TEST_P(Equivalence, ThreadsChangeNothing) {
     for (int threads : {1, 2, 3}) {
       LoadOptions options;
       options.threads = threads;
-      const Model model = load(GetParam(), format, options);
+      const LoadedModel model = load(GetParam(), format, options);
       const std::vector<float> logits = run_logits(model, prompt, 9);
       if (threads == 1) one = logits;
       EXPECT_EQ(difference(logits, one, model.vocab_size()), "")
@@ -207,8 +206,8 @@ TEST_P(Equivalence, EveryKernelSetHoldsTheBits) {
   for (const KernelSet* set : all_kernel_sets()) {
     ::setenv("LONGHAUL_KERNELS", set->name, 1);
     for (const Format& format : {Format{"bf16", "bf16"}, {"q4", "q8"}}) {
-      const Model model = load(GetParam(), format);
-      ASSERT_EQ(model.impl().kernels, set);
+      const LoadedModel model = load(GetParam(), format);
+      ASSERT_EQ(model.kernels, set);
       const std::vector<float> whole = run_logits(model, prompt, 0);
       for (int64_t chunk : {1, 7})
         EXPECT_EQ(difference(run_logits(model, prompt, chunk), whole, model.vocab_size()), "")
@@ -219,14 +218,14 @@ TEST_P(Equivalence, EveryKernelSetHoldsTheBits) {
 }
 
 TEST_P(Equivalence, AllocatedBytesAreThePlannedOnes) {
-  const Model model = load_f32(GetParam());
-  Model::Impl& m = model.impl();
+  const LoadedModel model = load_f32(GetParam());
+  const LoadedModel& m = model;
   for (int64_t n : {int64_t{1}, int64_t{7}, int64_t{16}, int64_t{255}, m.context}) {
-    auto s = Sequence::create(m.arch, m.limits.kv, n);
+    auto s = Sequence::create(*m.arch, m.limits.kv, n);
     ASSERT_TRUE(s.ok() && s->reserve(n).ok());
-    EXPECT_EQ(s->allocated_bytes(), state_bytes(m.arch, n, m.limits.kv)) << n << " tokens";
+    EXPECT_EQ(s->allocated_bytes(), state_bytes(*m.arch, n, m.limits.kv)) << n << " tokens";
   }
-  EXPECT_EQ(m.plan.state_bytes, state_bytes(m.arch, m.context, m.limits.kv));
+  EXPECT_EQ(m.plan.state_bytes, state_bytes(*m.arch, m.context, m.limits.kv));
   EXPECT_EQ(m.plan.scratch_bytes, m.executor->scratch_bytes());
   EXPECT_EQ(m.plan.weight_bytes, m.weights->resident_bytes());
 }

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "checkpoint/find_model.h"
 #include "formats/formats_testing.h"
-#include "longhaul/tools.h"
+#include "longhaul/checkpoint.h"
+#include "longhaul/planner.h"
 #include "mechanisms/moe.h"
 #include "runtime/executor.h"
 #include "testing/steps.h"
@@ -39,9 +40,9 @@ class ExpertCacheOf : public ::testing::TestWithParam<std::string> {
     options.expert_cache = static_cast<uint64_t>(n_slots) * layout.slot_bytes + layout.widen_bytes;
     return options;
   }
-  static ExpertCacheLayout layout_of(const Model& resident,
+  static ExpertCacheLayout layout_of(const LoadedModel& resident,
                                      WeightFormat format = WeightFormat::kF32) {
-    const auto layout = expert_cache_layout(resident.impl().arch, format, 2, UINT64_MAX);
+    const auto layout = expert_cache_layout(*resident.arch, format, 2, UINT64_MAX);
     EXPECT_TRUE(layout.ok());
     return *layout;
   }
@@ -53,8 +54,8 @@ class ExpertCacheOf : public ::testing::TestWithParam<std::string> {
       sizes.push_back(std::clamp(n, layout.max_top_k, layout.n_experts));
     return sizes;
   }
-  static const ExpertStats& stats(const Model& model) {
-    return model.impl().weights->experts->stats();
+  static const ExpertStats& stats(const LoadedModel& model) {
+    return model.weights->experts->stats();
   }
 
   std::vector<int32_t> prompt_;
@@ -63,12 +64,12 @@ class ExpertCacheOf : public ::testing::TestWithParam<std::string> {
 TEST_P(ExpertCacheOf, LogitsAreThoseOfResidentExperts) {
   LoadOptions two;
   two.threads = 2;
-  const Model resident = load_f32(GetParam(), two);
+  const LoadedModel resident = load_f32(GetParam(), two);
   const ExpertCacheLayout layout = layout_of(resident);
   const std::vector<float> expected = run_logits(resident, prompt_, 0);
   for (const int64_t chunk : {0, 5, 1}) {
     for (const int64_t n_slots : sizes(layout)) {
-      const Model model = load_f32(GetParam(), with_slots(layout, n_slots));
+      const LoadedModel model = load_f32(GetParam(), with_slots(layout, n_slots));
       ASSERT_EQ(stats(model).n_slots, n_slots);
       EXPECT_EQ(run_logits(model, prompt_, chunk), expected)
           << n_slots << " slots, chunks of " << chunk;
@@ -80,11 +81,11 @@ TEST_P(ExpertCacheOf, LogitsInAnyFormatAreThoseOfResidentExperts) {
   const std::tuple<WeightFormat, std::string, std::string> formats[] = {
       {WeightFormat::kBF16, "bf16", "bf16"}, {kQ8Codec, "q8", "q8"}, {kQ4Codec, "q4", "bf16"}};
   for (const auto& [format, weights, kv] : formats) {
-    const Model resident = load(GetParam(), {weights, kv});
+    const LoadedModel resident = load(GetParam(), {weights, kv});
     const ExpertCacheLayout layout = layout_of(resident, format);
     LoadOptions options;
     options.expert_cache = with_slots(layout, layout.max_top_k).expert_cache;
-    const Model cached = load(GetParam(), {weights, kv}, options);
+    const LoadedModel cached = load(GetParam(), {weights, kv}, options);
     const std::vector<float> whole = run_logits(resident, prompt_, 0);
     for (int64_t chunk : {1, 7})
       EXPECT_EQ(difference(run_logits(cached, prompt_, chunk), whole, resident.vocab_size()), "")
@@ -93,28 +94,28 @@ TEST_P(ExpertCacheOf, LogitsInAnyFormatAreThoseOfResidentExperts) {
 }
 
 TEST_P(ExpertCacheOf, AllocatedBytesAreThePlannedOnes) {
-  const Model resident = load_f32(GetParam());
+  const LoadedModel resident = load_f32(GetParam());
   const ExpertCacheLayout layout = layout_of(resident);
   for (const int64_t n_slots : sizes(layout)) {
     LoadOptions options = with_slots(layout, n_slots);
     options.expert_cache += n_slots < layout.n_experts
                                 ? layout.slot_bytes - 1
                                 : uint64_t{1} << 40;  // what does not fill a slot is not taken
-    const Model model = load_f32(GetParam(), options);
-    const Plan& plan = model.impl().plan;
-    EXPECT_EQ(plan.weight_bytes, model.impl().weights->resident_bytes());
-    EXPECT_EQ(plan.expert_cache->bytes(), model.impl().weights->experts->bytes());
+    const LoadedModel model = load_f32(GetParam(), options);
+    const Plan& plan = model.plan;
+    EXPECT_EQ(plan.weight_bytes, model.weights->resident_bytes());
+    EXPECT_EQ(plan.expert_cache->bytes(), model.weights->experts->bytes());
     EXPECT_EQ(plan.expert_cache->n_slots, n_slots);
-    EXPECT_EQ(plan.scratch_bytes, model.impl().executor->scratch_bytes());
-    EXPECT_LE(model.impl().weights->experts->bytes(), options.expert_cache);
-    const uint64_t dense = resident.impl().weights->resident_bytes() - plan.expert_bytes;
+    EXPECT_EQ(plan.scratch_bytes, model.executor->scratch_bytes());
+    EXPECT_LE(model.weights->experts->bytes(), options.expert_cache);
+    const uint64_t dense = resident.weights->resident_bytes() - plan.expert_bytes;
     EXPECT_EQ(plan.weight_bytes,
               dense + static_cast<uint64_t>(n_slots) * layout.slot_bytes + layout.widen_bytes);
   }
 }
 
 // Distinct experts of every layer and step, as the choices themselves say.
-int64_t uses_of_experts(const Model& model, const std::vector<int32_t>& tokens) {
+int64_t uses_of_experts(const LoadedModel& model, const std::vector<int32_t>& tokens) {
   std::vector<std::vector<int32_t>> steps;
   for (int32_t t : tokens) steps.push_back({t});
   int64_t n = 0;
@@ -126,17 +127,17 @@ int64_t uses_of_experts(const Model& model, const std::vector<int32_t>& tokens) 
 }
 
 TEST_P(ExpertCacheOf, EveryUseIsAHitOrAMiss) {
-  const Model resident = load_f32(GetParam());
+  const LoadedModel resident = load_f32(GetParam());
   const ExpertCacheLayout layout = layout_of(resident);
   const int64_t uses = uses_of_experts(resident, prompt_);
   bool may_choose_none = false;
-  for (const Block& block : resident.impl().arch.blocks) {
+  for (const Block& block : resident.arch->blocks) {
     const auto* moe = block.mixer.as<MoeSpec>();
     may_choose_none |= moe != nullptr && std::holds_alternative<MlpRouterSpec>(moe->router);
   }
   int64_t misses_before = std::numeric_limits<int64_t>::max();
   for (const int64_t n_slots : {layout.max_top_k, layout.n_experts}) {
-    const Model model = load_f32(GetParam(), with_slots(layout, n_slots));
+    const LoadedModel model = load_f32(GetParam(), with_slots(layout, n_slots));
     run_logits(model, prompt_, 1);
     const ExpertStats first = stats(model);
     EXPECT_LE(first.hits + first.misses, uses);
@@ -162,12 +163,12 @@ TEST_P(ExpertCacheOf, EveryUseIsAHitOrAMiss) {
 TEST_P(ExpertCacheOf, TooSmallIsRefusedWithTheLeastThatWorks) {
   const ExpertCacheLayout layout = layout_of(load_f32(GetParam()));
   LoadOptions options = with_slots(layout, layout.max_top_k);
-  options.weights = "f32";
-  EXPECT_TRUE(Model::load(golden_folder(GetParam()), options).ok());
+  options.weights = WeightPrecision::kF32;
+  EXPECT_TRUE(LoadedModel::load(golden_folder(GetParam()), options).ok());
   const std::string least = std::to_string(options.expert_cache) + " bytes are the least";
   for (const uint64_t bytes : {options.expert_cache - 1, uint64_t{1}}) {
     options.expert_cache = bytes;
-    const auto model = Model::load(golden_folder(GetParam()), options);
+    const auto model = LoadedModel::load(golden_folder(GetParam()), options);
     ASSERT_FALSE(model.ok());
     EXPECT_EQ(model.error().code, ErrorCode::kOverBudget);
     EXPECT_NE(model.error().text().find(least), std::string::npos) << model.error().text();
@@ -179,14 +180,15 @@ TEST_P(ExpertCacheOf, TooSmallIsRefusedWithTheLeastThatWorks) {
 class PackedExperts : public ExpertCacheOf {
  protected:
   void write(const std::string& weights) {
-    const auto report = quantize(golden_folder(GetParam()), path(weights), {.weights = weights});
+    const auto report =
+        quantize(golden_folder(GetParam()), path(weights), {.weights = *parse_weights(weights)});
     ASSERT_TRUE(report.ok()) << report.error().text();
   }
   std::string path(const std::string& weights) const { return folder_.path() + "/" + weights; }
-  static Model load(const std::string& folder, LoadOptions options) {
+  static LoadedModel load(const std::string& folder, LoadOptions options) {
     options.context = 512;
     options.all_logits = true;
-    auto model = Model::load(folder, options);
+    auto model = LoadedModel::load(folder, options);
     LH_CHECK(model.ok());
     return std::move(*model);
   }
@@ -198,12 +200,12 @@ class PackedExperts : public ExpertCacheOf {
 TEST_P(PackedExperts, AreThoseOfTheFolderMappedWhole) {
   for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
     write(weights);
-    const Model resident = load(path(weights), {});
-    const ExpertCacheLayout layout = layout_of(resident, resident.impl().limits.weights);
+    const LoadedModel resident = load(path(weights), {});
+    const ExpertCacheLayout layout = layout_of(resident, resident.limits.weights);
     const std::vector<float> expected = run_logits(resident, prompt_, 0);
     for (const int64_t chunk : {0, 5, 1}) {
       for (const int64_t n_slots : sizes(layout)) {
-        const Model model = load(path(weights), with_slots(layout, n_slots));
+        const LoadedModel model = load(path(weights), with_slots(layout, n_slots));
         ASSERT_EQ(stats(model).n_slots, n_slots);
         EXPECT_EQ(run_logits(model, prompt_, chunk), expected)
             << weights << ", " << n_slots << " slots, chunks of " << chunk;
@@ -216,14 +218,14 @@ TEST_P(PackedExperts, AreHitMissedAndReadLikeTheOriginals) {
   for (const std::string weights : {"q4", "bf16", "released"}) {
     write(weights);
     LoadOptions options;
-    options.weights = weights;
-    const Model original = load(golden_folder(GetParam()), options);
-    const ExpertCacheLayout layout = layout_of(original, original.impl().limits.weights);
+    options.weights = *parse_weights(weights);
+    const LoadedModel original = load(golden_folder(GetParam()), options);
+    const ExpertCacheLayout layout = layout_of(original, original.limits.weights);
     for (const int64_t n_slots : {layout.max_top_k, layout.n_experts}) {
       options.expert_cache = with_slots(layout, n_slots).expert_cache;
       options.threads = 2;
-      const Model packing = load(golden_folder(GetParam()), options),
-                  reading = load(path(weights), options);
+      const LoadedModel packing = load(golden_folder(GetParam()), options),
+                        reading = load(path(weights), options);
       EXPECT_EQ(run_logits(reading, prompt_, 3), run_logits(packing, prompt_, 3));
       EXPECT_GT(stats(reading).misses, 0);
       EXPECT_EQ(stats(reading).misses, stats(packing).misses);
@@ -238,27 +240,25 @@ TEST_P(PackedExperts, AreHitMissedAndReadLikeTheOriginals) {
 TEST_P(PackedExperts, AllocatedBytesAreThePlannedOnes) {
   for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
     write(weights);
-    const Model resident = load(path(weights), {});
-    const ExpertCacheLayout layout = layout_of(resident, resident.impl().limits.weights);
+    const LoadedModel resident = load(path(weights), {});
+    const ExpertCacheLayout layout = layout_of(resident, resident.limits.weights);
     for (const int64_t n_slots : sizes(layout)) {
       const LoadOptions options = with_slots(layout, n_slots);
-      const Model model = load(path(weights), options);
-      const Plan& plan = model.impl().plan;
-      const LoadedWeights& loaded = *model.impl().weights;
+      const LoadedModel model = load(path(weights), options);
+      const Plan& plan = model.plan;
+      const LoadedWeights& loaded = *model.weights;
       EXPECT_EQ(plan.weight_bytes, loaded.resident_bytes());
-      EXPECT_EQ(plan.weight_bytes, resident.impl().weights->resident_bytes() - plan.expert_bytes +
-                                       loaded.experts->bytes());
+      EXPECT_EQ(plan.weight_bytes,
+                resident.weights->resident_bytes() - plan.expert_bytes + loaded.experts->bytes());
       EXPECT_EQ(plan.expert_cache->bytes(), loaded.experts->bytes());
       EXPECT_EQ(loaded.packed.size(), 0u) << "what is not behind the cache stays mapped";
       PlanOptions asked;
       asked.context = 512;
       asked.threads = options.threads;
       asked.expert_cache = options.expert_cache;
-      const auto report = plan_model(path(weights), asked);
-      ASSERT_TRUE(report.ok()) << report.error().text();
-      EXPECT_NE(report->json.find(fmt::format("\"weight_bytes\": {},", loaded.resident_bytes())),
-                std::string::npos)
-          << report->json;
+      const auto priced = longhaul::plan(path(weights), asked);
+      ASSERT_TRUE(priced.ok()) << priced.error().text();
+      EXPECT_EQ(priced->weight_bytes, loaded.resident_bytes());
     }
   }
 }

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "testing/steps.h"
 
 namespace longhaul::testing {
@@ -22,7 +22,7 @@ class DamagedExperts final : public ExpertSource {
     for (size_t id = 0; id < arch.weights.size(); ++id) {
       if (arch.weights[id].use != WeightUse::kExpert) continue;
       const PackedMatrix& m = weights.matrices[id];
-      most = std::max(most, packed_bytes(m.dtype, m.n, m.k));
+      most = std::max(most, m.codec->bytes(m.n, m.k));
     }
     memory_ = std::move(*Buffer::allocate(most));
     std::memset(memory_.data(), 0xff, memory_.size());
@@ -54,9 +54,9 @@ struct Stop : std::runtime_error {
 // Two sequences of one text, the first further on, and steps of wrong tokens that fail.
 class FailedSteps {
  public:
-  FailedSteps(const Model& model, const std::vector<int32_t>& tokens)
+  FailedSteps(const LoadedModel& model, const std::vector<int32_t>& tokens)
       : model_(model),
-        executor_(*model.impl().executor),
+        executor_(*model.executor),
         tokens_(tokens),
         wrong_(tokens.rbegin(), tokens.rbegin() + 19) {
     Sequence s = new_sequence(model);
@@ -163,14 +163,14 @@ class FailedSteps {
   }
 
   void fail_by_damaged_experts() {
-    DamagedExperts experts(model_.impl().arch, model_.impl().weights->weights);
+    DamagedExperts experts(*model_.arch, model_.weights->weights);
     experts.damage(true);
     expect_failure(wrong_inputs(), sink_, ErrorCode::kCorruptFile, "damaged experts");
     experts.damage(false);
     expect_unchanged({2, 3}, "damaged experts");
   }
 
-  const Model& model_;
+  const LoadedModel& model_;
   Executor& executor_;
   const std::vector<int32_t>& tokens_;
   const std::vector<int32_t> wrong_;
@@ -185,8 +185,8 @@ TEST_P(FailedStep, CommitsNothing) {
   for (const Format& format : formats_in_depth(GetParam())) {
     SCOPED_TRACE(format.name());
     LoadOptions options;
-    options.sequences = 2;
-    const Model model = load(GetParam(), format, options);
+    options.max_batch_sequences = 2;
+    const LoadedModel model = load(GetParam(), format, options);
     std::vector<int32_t> tokens;
     for (size_t t = 0; t < kRead; ++t) {
       tokens.push_back(

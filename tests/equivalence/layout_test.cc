@@ -10,12 +10,13 @@
 #include <functional>
 #include <map>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "base/numbers.h"
 #include "formats/config_reader.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors_writer.h"
-#include "longhaul/tools.h"
+#include "longhaul/checkpoint.h"
+#include "longhaul/planner.h"
 #include "tensor/float_at.h"
 #include "testing/checkpoint.h"
 
@@ -120,8 +121,8 @@ struct Checkpoint {
 
 LoadOptions options(const std::string& weights) {
   LoadOptions o;
-  o.weights = weights;
-  o.kv = "f32";
+  o.weights = *parse_weights(weights);
+  o.kv = CachePrecision::kF32;
   o.context = 384;
   o.all_logits = true;
   return o;
@@ -129,19 +130,16 @@ LoadOptions options(const std::string& weights) {
 
 std::vector<float> logits_of(const std::string& folder, const std::vector<int32_t>& prompt,
                              const LoadOptions& load = options("f32")) {
-  const auto model = Model::load(folder, load);
+  const auto model = LoadedModel::load(folder, load);
   EXPECT_TRUE(model.ok()) << folder << ": " << (model.ok() ? "" : model.error().text());
   if (!model.ok()) return {};
   // The plan is what was allocated.
-  EXPECT_EQ(model->load_stats().weight_bytes_resident, model->load_stats().planned_weight_bytes);
-  const auto plan =
-      plan_model(folder, {.context = load.context, .weights = load.weights, .kv = load.kv});
-  EXPECT_TRUE(plan.ok());
-  const auto json = parse_json(plan.ok() ? plan->json : "{}", "plan");
-  const Json* bytes = json->find("weight_bytes");
-  EXPECT_NE(bytes, nullptr);
-  if (bytes != nullptr && load.expert_cache == 0) {
-    EXPECT_EQ(static_cast<uint64_t>(*bytes->as_int()), model->load_stats().weight_bytes_resident);
+  EXPECT_EQ(model->weights->resident_bytes(), model->plan.weight_bytes);
+  const auto priced =
+      plan(folder, {.context = load.context, .weights = load.weights, .kv = load.kv});
+  EXPECT_TRUE(priced.ok());
+  if (priced.ok() && load.expert_cache == 0) {
+    EXPECT_EQ(priced->weight_bytes, model->weights->resident_bytes());
   }
   return run_logits(*model, prompt, 0);
 }
@@ -161,7 +159,7 @@ class Layouts : public ::testing::Test {
       EXPECT_FALSE(expected.empty());
       EXPECT_EQ(logits_of(folder, prompt, options(weights)), expected) << weights;
     }
-    const auto report = quantize(folder, folder + "-q8", {.weights = "q8"});
+    const auto report = quantize(folder, folder + "-q8", {.weights = WeightPrecision::kQ8});
     ASSERT_TRUE(report.ok()) << report.error().text();
     EXPECT_EQ(logits_of(folder + "-q8", prompt, options("auto")),
               logits_of(golden_folder(golden), prompt, options("q8")))
@@ -172,7 +170,7 @@ class Layouts : public ::testing::Test {
   std::string problem(const Checkpoint& changed) {
     const std::string folder = folder_.path() + "/" + std::to_string(++n_);
     changed.write(folder);
-    const auto model = Model::load(folder, options("f32"));
+    const auto model = LoadedModel::load(folder, options("f32"));
     return model.ok() ? "loaded" : model.error().text();
   }
 
@@ -221,7 +219,7 @@ class Heads : public Layouts, public ::testing::WithParamInterface<std::string> 
     c.write(folder);
     std::vector<float> all = logits_of(folder, prompt, options("f32"));
     EXPECT_FALSE(all.empty());
-    const auto packed = quantize(folder, folder + "-q8", {.weights = "q8"});
+    const auto packed = quantize(folder, folder + "-q8", {.weights = WeightPrecision::kQ8});
     EXPECT_TRUE(packed.ok());
     EXPECT_EQ(logits_of(folder + "-q8", prompt, options("auto")),
               logits_of(folder, prompt, options("q8")))
@@ -285,11 +283,10 @@ TEST_F(Layouts, AnEqualHeadInF32DoesNotMakeAModelOfBf16Larger) {
   const std::string folder = folder_.path() + "/f32-head";
   c.tensors["lm_head.weight"] = c.tensors[embedding_of(c)].as_f32();
   c.write(folder);
-  const auto plain = Model::load(golden_folder("gemma/bf16"), options("auto")),
-             with_head = Model::load(folder, options("auto"));
+  const auto plain = LoadedModel::load(golden_folder("gemma/bf16"), options("auto")),
+             with_head = LoadedModel::load(folder, options("auto"));
   ASSERT_TRUE(plain.ok() && with_head.ok());
-  EXPECT_EQ(with_head->load_stats().weight_bytes_resident,
-            plain->load_stats().weight_bytes_resident);
+  EXPECT_EQ(with_head->weights->resident_bytes(), plain->weights->resident_bytes());
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Heads,
@@ -483,9 +480,9 @@ TEST_F(Layouts, ExpertsOneByOneBehindACache) {
   c.write(folder);
   LoadOptions cached = options("f32");
   cached.threads = 1;
-  const auto resident = Model::load(golden_folder(kGolden), options("f32"));
+  const auto resident = LoadedModel::load(golden_folder(kGolden), options("f32"));
   ASSERT_TRUE(resident.ok());
-  const auto layout = expert_cache_layout(resident->impl().arch, WeightFormat::kF32, 1, UINT64_MAX);
+  const auto layout = expert_cache_layout(*resident->arch, WeightFormat::kF32, 1, UINT64_MAX);
   ASSERT_TRUE(layout.ok());
   cached.expert_cache =
       static_cast<uint64_t>(layout->max_top_k) * layout->slot_bytes + layout->widen_bytes;

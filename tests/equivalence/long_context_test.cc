@@ -2,7 +2,7 @@
 // steps of one token, of a few, of a whole prompt, in a batch, and on any number of threads.
 #include <fmt/format.h>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "testing/steps.h"
 
 namespace longhaul::testing {
@@ -33,7 +33,7 @@ std::vector<Case> cases() {
   };
 }
 
-std::vector<int32_t> tokens_for(const Model& model) {
+std::vector<int32_t> tokens_for(const LoadedModel& model) {
   std::vector<int32_t> tokens;
   uint32_t state = 1;
   for (int64_t i = 0; i < kTokens; ++i) {
@@ -44,12 +44,12 @@ std::vector<int32_t> tokens_for(const Model& model) {
   return tokens;
 }
 
-Model load(const Case& c, const Format& format, int threads) {
+LoadedModel load(const Case& c, const Format& format, int threads) {
   LoadOptions options;
-  options.config_overrides = c.overrides;
-  options.context = options.chunk = kTokens;
+  options.config.overrides = c.overrides;
+  options.context = options.max_batch_tokens = kTokens;
   options.threads = threads;
-  options.sequences = 2;
+  options.max_batch_sequences = 2;
   return load(c.checkpoint, format, options);
 }
 
@@ -57,7 +57,7 @@ class LongContext : public ::testing::TestWithParam<Case> {};
 
 TEST_P(LongContext, AnyStepsGiveTheSameBits) {
   for (const Format& format : GetParam().formats) {
-    const Model model = load(GetParam(), format, 1), shared = load(GetParam(), format, 3);
+    const LoadedModel model = load(GetParam(), format, 1), shared = load(GetParam(), format, 3);
     const std::vector<int32_t> tokens = tokens_for(model);
     const int64_t v = model.vocab_size();
     Sequence at_once = new_sequence(model);

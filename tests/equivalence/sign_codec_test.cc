@@ -6,24 +6,28 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
+#include "checkpoint/quantize.h"
 #include "formats/formats_testing.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/kernels_testing.h"
-#include "longhaul/tools.h"
+#include "mechanisms/resident_weights.h"
 #include "testing/checkpoint.h"
 
 namespace longhaul::testing {
 namespace {
 
+using ::testing::Contains;
+using ::testing::Field;
 using ::testing::HasSubstr;
 
-LoadOptions options(const std::string& weights) {
-  LoadOptions o;
-  o.weights = weights;
-  o.context = 512;
-  o.all_logits = true;
-  return o;
+LoadOptions options() { return {.context = 512, .all_logits = true}; }
+
+// Loaded in a format that the public options do not name.
+Result<LoadedModel> load_as(const std::string& folder, const std::string& weights) {
+  LH_TRY(PricedModel priced, open_and_price(folder, options()));
+  LH_TRY(priced.limits.weights, priced.opened.weights->formats().choose(weights, folder));
+  return LoadedModel::load(std::move(priced), options());
 }
 
 TEST(SignCodec, EveryTierMultipliesByWhatIsUnpacked) {
@@ -64,16 +68,15 @@ TEST(SignCodec, AFolderPackedInItGivesTheLogitsOfPackingWhileLoading) {
   for (const char* golden : {"gemma/e2b", "laguna/xs2"}) {
     const TemporaryFolder folder;
     const std::string out = folder.path() + "/packed";
-    const auto report = quantize(golden_folder(golden), out, {.weights = "sign"});
+    const auto report = quantize(golden_folder(golden), out, kSignCodec, {});
     ASSERT_TRUE(report.ok()) << report.error().text();
-    EXPECT_THAT(report->json, HasSubstr(".sign.0-"));
-    const auto packed = Model::load(out, options("auto")),
-               plain = Model::load(golden_folder(golden), options("sign"));
+    EXPECT_THAT(report->tensors, Contains(Field(&QuantizeReport::Row::name, HasSubstr(".sign.0-"))));
+    const auto packed = load_as(out, "auto"), plain = load_as(golden_folder(golden), "sign");
     ASSERT_TRUE(packed.ok()) << packed.error().text();
     ASSERT_TRUE(plain.ok()) << plain.error().text();
-    for (const Model* model : {&*packed, &*plain}) {
-      EXPECT_EQ(model->load_stats().weight_bytes_resident,
-                model->load_stats().planned_weight_bytes);
+    for (const LoadedModel* model : {&*packed, &*plain}) {
+      EXPECT_EQ(model->weights->resident_bytes(),
+                resident_weight_bytes(*model->arch, model->limits.weights));
     }
     const std::vector<int32_t> prompt = golden_cases(golden).front().prompt;
     const std::vector<float> logits = run_logits(*packed, prompt, 0);
@@ -83,7 +86,7 @@ TEST(SignCodec, AFolderPackedInItGivesTheLogitsOfPackingWhileLoading) {
 }
 
 TEST(SignCodec, IsUnknownWhereItHasNoRow) {
-  const auto model = Model::load(golden_folder("gemma/e2b"), options("sign"));
+  const auto model = load_as(golden_folder("gemma/e2b"), "sign");
   ASSERT_FALSE(model.ok());
   EXPECT_THAT(model.error().text(), HasSubstr("--weights 'sign' is not known here; use one of "
                                               "auto, f32, bf16, q8, q4, released"));

@@ -13,7 +13,7 @@ class Golden : public ::testing::TestWithParam<std::string> {};
 constexpr double kTolerance = 2e-4;
 
 TEST_P(Golden, LogitsEqualTheReference) {
-  const Model model = load_f32(GetParam());
+  const LoadedModel model = load_f32(GetParam());
   const auto cases = golden_cases(GetParam());
   ASSERT_FALSE(cases.empty());
   for (const GoldenCase& c : cases) {
@@ -23,9 +23,9 @@ TEST_P(Golden, LogitsEqualTheReference) {
 }
 
 TEST_P(Golden, GreedyContinuationIsTheReferences) {
-  const Model model = load_f32(GetParam());
+  const LoadedModel model = load_f32(GetParam());
   for (const GoldenCase& c : golden_cases(GetParam())) {
-    auto session = Session::create(model);
+    auto session = TestSession::create(model);
     std::vector<int32_t> next = c.prompt, chosen;
     while (chosen.size() < c.greedy.size()) {
       int32_t best = 0;
@@ -45,7 +45,7 @@ TEST_P(Golden, GreedyContinuationIsTheReferences) {
 // Where a token goes to another expert or attends to another entry than the reference's, its logits
 // may still be close. The prompt in one step, what follows token by token.
 TEST_P(Golden, ChoicesAtEveryTokenAreTheReferences) {
-  const Model model = load_f32(GetParam());
+  const LoadedModel model = load_f32(GetParam());
   for (const GoldenCase& c : golden_cases(GetParam())) {
     std::vector<std::vector<int32_t>> steps{c.prompt};
     for (size_t i = 0; i + 1 < c.greedy.size(); ++i) steps.push_back({c.greedy[i]});

@@ -4,10 +4,11 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/mapped_file.h"
 #include "base/numbers.h"
 #include "formats/safetensors.h"
 #include "kernels/codecs/codecs.h"
-#include "longhaul/tools.h"
+#include "longhaul/session.h"
 #include "testing/checkpoint.h"
 
 namespace longhaul::testing {
@@ -16,11 +17,14 @@ namespace {
 const std::string kDemo = std::string(LH_SOURCE_DIR) + "/models/demo";
 
 double perplexity(const std::string& weights, const std::string& kv) {
-  LoadOptions options{.weights = weights, .kv = kv, .context = 512, .all_logits = true};
+  const LoadOptions options{.weights = *parse_weights(weights),
+                            .kv = *parse_cache(kv),
+                            .context = 512,
+                            .all_logits = true};
   const auto model = Model::load(kDemo, options);
-  const auto text = read_text(kDemo + "/heldout.txt");
+  const auto text = read_file(kDemo + "/heldout.txt", size_t{1} << 24);
   EXPECT_TRUE(model.ok() && text.ok());
-  const auto tokens = model->encode(*text, /*with_bos=*/false);
+  const auto tokens = (*model)->encode(*text, /*with_bos=*/false);
   EXPECT_TRUE(tokens.ok());
   const auto result = score(*model, *tokens, 512);
   EXPECT_TRUE(result.ok());

@@ -5,10 +5,11 @@
 #include <filesystem>
 #include <fstream>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "base/json.h"
 #include "formats/formats_testing.h"
-#include "longhaul/tools.h"
+#include "longhaul/checkpoint.h"
+#include "longhaul/planner.h"
 #include "testing/checkpoint.h"
 
 namespace longhaul::testing {
@@ -29,14 +30,14 @@ uint64_t integer(const Json& json, const char* key) {
 PlanOptions plan_options(const std::string& weights = "auto") {
   PlanOptions o;
   o.context = kContext;
-  o.weights = weights;
+  o.weights = *parse_weights(weights);
   return o;
 }
 
 Json plan_of(const std::string& model, const PlanOptions& options = plan_options()) {
-  const auto report = plan_model(model, options);
-  EXPECT_TRUE(report.ok()) << report.error().text();
-  auto json = parse_json(report.ok() ? report->json : "{}", "plan");
+  const auto priced = plan(model, options);
+  EXPECT_TRUE(priced.ok()) << priced.error().text();
+  auto json = parse_json(priced.ok() ? to_json(*priced) : "{}", "plan");
   EXPECT_TRUE(json.ok());
   return std::move(*json);
 }
@@ -44,8 +45,8 @@ Json plan_of(const std::string& model, const PlanOptions& options = plan_options
 std::string weights_of(const Json& plan) { return *plan.find("weights")->as_string(); }
 
 std::string problem(const std::string& model, const PlanOptions& options = plan_options()) {
-  const auto report = plan_model(model, options);
-  return report.ok() ? "priced" : report.error().text();
+  const auto priced = plan(model, options);
+  return priced.ok() ? "priced" : priced.error().text();
 }
 
 // Loads as the plan was asked and compares what was allocated.
@@ -54,10 +55,10 @@ void expect_allocated(const Json& plan, const std::string& folder, const PlanOpt
   options.weights = asked.weights;
   options.context = asked.context;
   options.expert_cache = asked.expert_cache;
-  const auto model = Model::load(folder, options);
+  const auto model = LoadedModel::load(folder, options);
   ASSERT_TRUE(model.ok()) << model.error().text();
-  const Model::Impl& m = model->impl();
-  auto sequence = Sequence::create(m.arch, m.limits.kv, m.context);
+  const LoadedModel& m = *model;
+  auto sequence = Sequence::create(*m.arch, m.limits.kv, m.context);
   ASSERT_TRUE(sequence.ok() && sequence->reserve(m.context).ok());
   EXPECT_EQ(weights_of(plan), option_name(m.limits.weights));
   EXPECT_EQ(integer(plan, "weight_bytes"), m.weights->resident_bytes());
@@ -82,7 +83,8 @@ TEST_P(PlanOfFolder, OfPackedWeightsIsWhatMappingThemTakes) {
   for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
     SCOPED_TRACE(weights);
     const std::string packed = folder.path() + "/" + weights;
-    ASSERT_TRUE(quantize(golden_folder(GetParam()), packed, {.weights = weights}).ok());
+    ASSERT_TRUE(
+        quantize(golden_folder(GetParam()), packed, {.weights = *parse_weights(weights)}).ok());
     const Json plan = plan_of(packed);
     EXPECT_EQ(weights_of(plan), weights);
     expect_allocated(plan, packed, plan_options());
@@ -99,7 +101,8 @@ TEST_P(PlanOfFolder, OfMadeUpPackedWeightsIsThatOfPackedOnes) {
   for (const std::string weights : {"q4", "q8", "bf16"}) {
     SCOPED_TRACE(weights);
     const std::string made_up = folder.path() + "/" + weights;
-    const Status status = synthesize(golden_folder(GetParam()), made_up, {.weights = weights});
+    const Status status =
+        synthesize(golden_folder(GetParam()), made_up, {.packed = *parse_weights(weights)});
     ASSERT_TRUE(status.ok()) << status.error().text();
     const Json plan = plan_of(made_up),
                original = plan_of(golden_folder(GetParam()), plan_options(weights));
@@ -112,12 +115,14 @@ TEST_P(PlanOfFolder, OfMadeUpPackedWeightsIsThatOfPackedOnes) {
 TEST(SynthPacked, RefusesWhatIsNoPackedFormat) {
   const TemporaryFolder folder;
   const std::string model = golden_folder(golden_checkpoints().front());
-  for (const std::string weights : {"f32", "released", "q5"}) {
-    const Status status = synthesize(model, folder.path() + "/out", {.weights = weights});
+  for (const std::string weights : {"f32", "released", "auto"}) {
+    const Status status =
+        synthesize(model, folder.path() + "/out", {.packed = *parse_weights(weights)});
     ASSERT_FALSE(status.ok()) << weights;
     EXPECT_THAT(status.error().text(), HasSubstr("use one of q4, q8, bf16"));
   }
-  const Status both = synthesize(model, folder.path() + "/out", {.dtype = "f32", .weights = "q4"});
+  const Status both = synthesize(model, folder.path() + "/out",
+                                 {.dtype = WeightPrecision::kF32, .packed = WeightPrecision::kQ4});
   ASSERT_FALSE(both.ok());
   EXPECT_THAT(both.error().text(), HasSubstr("give one"));
   EXPECT_FALSE(fs::exists(folder.path() + "/out"));
@@ -132,7 +137,9 @@ TEST(PlanOfFolder, ReleasedAsFp8IsPricedSo) {
   EXPECT_EQ(weights_of(plan_of(golden_folder("deepseek_v4/odd"))), "f32");
   const TemporaryFolder folder;
   const std::string packed = folder.path() + "/packed";
-  ASSERT_TRUE(quantize(golden_folder("deepseek_v4/fp8_fp4"), packed, {.weights = "released"}).ok());
+  ASSERT_TRUE(
+      quantize(golden_folder("deepseek_v4/fp8_fp4"), packed, {.weights = WeightPrecision::kNative})
+          .ok());
   EXPECT_EQ(weights_of(plan_of(packed)), "released");
   EXPECT_THAT(problem(packed, plan_options("bf16")),
               HasSubstr("packed as released; --weights bf16 needs the checkpoint"));
@@ -148,7 +155,9 @@ TEST(PlanOfFolder, WithoutWeightsIsThatOfTheDescription) {
   EXPECT_EQ(weights_of(plan_of(folder.path())), "bf16");
   EXPECT_EQ(weights_of(plan_of(folder.path(), plan_options("q8"))), "q8");
 
-  ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), folder.path() + "/q8", {.weights = "q8"}).ok());
+  ASSERT_TRUE(
+      quantize(golden_folder("gemma/e2b"), folder.path() + "/q8", {.weights = WeightPrecision::kQ8})
+          .ok());
   const std::string packed_config = folder.path() + "/q8/config.json";
   EXPECT_EQ(weights_of(plan_of(packed_config)), "q8");
   EXPECT_EQ(integer(plan_of(packed_config), "weight_bytes"),
@@ -159,29 +168,27 @@ TEST(PlanOfFolder, WithoutWeightsIsThatOfTheDescription) {
 TEST(PlanOfFolder, PackedWeightsArePricedInTheirOwnFormatAlone) {
   const TemporaryFolder folder;
   const std::string packed = folder.path() + "/q4";
-  ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), packed, {.weights = "q4"}).ok());
+  ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), packed, {.weights = WeightPrecision::kQ4}).ok());
   EXPECT_EQ(problem(packed, plan_options("q4")), "priced");
   for (const std::string weights : {"bf16", "f32", "q8", "released"})
     EXPECT_THAT(problem(packed, plan_options(weights)),
                 HasSubstr("packed as q4; --weights " + weights + " needs the checkpoint"));
-  PlanOptions against = plan_options("bf16");
-  against.against = packed;
-  EXPECT_THAT(problem("gemma-4-E2B", against), HasSubstr("packed as q4"));
-  EXPECT_THAT(problem(packed, plan_options("q5")), HasSubstr("'q5' is not known"));
+  const auto compared = compare("gemma-4-E2B", packed, plan_options("bf16"));
+  ASSERT_FALSE(compared.ok());
+  EXPECT_THAT(compared.error().text(), HasSubstr("packed as q4"));
+  EXPECT_THAT(parse_weights("q5").error().text(), HasSubstr("'q5' is not known"));
 }
 
 // Side by side, each as it would be loaded.
 TEST(PlanOfFolder, ComparedModelsAreEachKeptAsTheyAre) {
   const TemporaryFolder folder;
   const std::string packed = folder.path() + "/q4";
-  ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), packed, {.weights = "q4"}).ok());
-  PlanOptions options = plan_options();
-  options.against = packed;
-  const auto report = plan_model("gemma-4-E2B", options);
-  ASSERT_TRUE(report.ok()) << report.error().text();
-  EXPECT_THAT(report->text, HasSubstr("weights bf16 and q4"));
-  EXPECT_THAT(report->text, HasSubstr("weights in bf16 and in q4"));
-  const auto json = parse_json(report->json, "plan");
+  ASSERT_TRUE(quantize(golden_folder("gemma/e2b"), packed, {.weights = WeightPrecision::kQ4}).ok());
+  const auto compared = compare("gemma-4-E2B", packed, plan_options());
+  ASSERT_TRUE(compared.ok()) << compared.error().text();
+  EXPECT_THAT(to_text(*compared), HasSubstr("weights bf16 and q4"));
+  EXPECT_THAT(to_text(*compared), HasSubstr("weights in bf16 and in q4"));
+  const auto json = parse_json(to_json(*compared), "plan");
   ASSERT_TRUE(json.ok());
   EXPECT_EQ(*json->find("weights")->as_string(), "bf16");
   EXPECT_EQ(*json->find("against_weights")->as_string(), "q4");
@@ -197,7 +204,7 @@ TEST(PlanOfFolder, WhatCouldNotBeLoadedIsNotPriced) {
   EXPECT_THAT(problem(folder.path()), HasSubstr("model-00003-of-00003.safetensors"));
   EXPECT_EQ(problem(folder.path() + "/config.json"), "priced");
   PlanOptions options = plan_options();
-  options.config_overrides = {"intermediate_size=32"};
+  options.config.overrides = {"intermediate_size=32"};
   EXPECT_THAT(problem(golden_folder("gemma/e2b"), options), HasSubstr("does not fit its config"));
 }
 

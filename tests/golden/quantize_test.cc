@@ -9,7 +9,8 @@
 #include "checkpoint/packed_folder.h"
 #include "formats/formats_testing.h"
 #include "formats/safetensors_writer.h"
-#include "longhaul/tools.h"
+#include "longhaul/checkpoint.h"
+#include "longhaul/planner.h"
 #include "testing/checkpoint.h"
 
 namespace longhaul::testing {
@@ -21,7 +22,7 @@ namespace fs = std::filesystem;
 
 LoadOptions options(const std::string& weights) {
   LoadOptions o;
-  o.weights = weights;
+  o.weights = *parse_weights(weights);
   o.context = 512;
   o.all_logits = true;
   return o;
@@ -39,17 +40,16 @@ TEST_P(Quantize, GivesTheLogitsOfPackingWhileLoading) {
   const TemporaryFolder folder;
   for (const std::string weights : {"q4", "q8", "bf16", "released"}) {
     const std::string out = folder.path() + "/" + weights;
-    const auto report = quantize(golden_folder(GetParam()), out, {.weights = weights});
+    const auto report =
+        quantize(golden_folder(GetParam()), out, {.weights = *parse_weights(weights)});
     ASSERT_TRUE(report.ok()) << report.error().text();
-    const auto packed = Model::load(out, options("auto")),
-               plain = Model::load(golden_folder(GetParam()), options(weights));
+    const auto packed = LoadedModel::load(out, options("auto")),
+               plain = LoadedModel::load(golden_folder(GetParam()), options(weights));
     ASSERT_TRUE(packed.ok()) << packed.error().text();
     ASSERT_TRUE(plain.ok()) << plain.error().text();
-    EXPECT_EQ(packed->load_stats().weight_bytes_resident,
-              packed->load_stats().planned_weight_bytes);
-    EXPECT_EQ(packed->load_stats().weight_bytes_resident,
-              plain->load_stats().weight_bytes_resident);
-    EXPECT_EQ(packed->load_stats().weight_bytes_mapped, plain->load_stats().weight_bytes_mapped);
+    EXPECT_EQ(packed->weights->resident_bytes(), packed->plan.weight_bytes);
+    EXPECT_EQ(packed->weights->resident_bytes(), plain->weights->resident_bytes());
+    EXPECT_EQ(packed->weights->mapped_bytes, plain->weights->mapped_bytes);
     for (const GoldenCase& c : golden_cases(GetParam()))
       EXPECT_EQ(run_logits(*packed, c.prompt, 0), run_logits(*plain, c.prompt, 0)) << weights;
   }
@@ -63,12 +63,13 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, Quantize, ::testing::ValuesIn(golden_check
 class PackedFolder : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto report = quantize(golden_folder("gemma/e2b"), path(), {.weights = "q4"});
+    const auto report =
+        quantize(golden_folder("gemma/e2b"), path(), {.weights = WeightPrecision::kQ4});
     ASSERT_TRUE(report.ok()) << report.error().text();
   }
   std::string path() const { return folder_.path() + "/packed"; }
   std::string problem(const LoadOptions& o = options("auto")) const {
-    const auto model = Model::load(path(), o);
+    const auto model = LoadedModel::load(path(), o);
     return model.ok() ? "loaded" : model.error().text();
   }
   // Writes the tensors again, edited.
@@ -175,10 +176,10 @@ TEST_F(PackedFolder, IsNotQuantisedAgainAndNotOverwritten) {
 class ReleasedFolder : public PackedFolder {
  protected:
   void SetUp() override {
-    const auto report =
-        quantize(golden_folder("deepseek_v4/fp8_fp4"), path(), {.weights = "released"});
+    const auto report = quantize(golden_folder("deepseek_v4/fp8_fp4"), path(),
+                                 {.weights = WeightPrecision::kNative});
     ASSERT_TRUE(report.ok()) << report.error().text();
-    text_ = report->text;
+    text_ = to_text(*report);
   }
   // The first weight of this type.
   static size_t find(const std::vector<TensorDecl>& decls, const std::string& type) {
@@ -267,7 +268,7 @@ TEST(QuantizeFails, LeavesNothing) {
   file.seekp(static_cast<std::streamoff>(at));
   file.write("\xff\xff\xff\xff", 4);
   file.close();
-  const auto report = quantize(model, out, {.weights = "q4"});
+  const auto report = quantize(model, out, {.weights = WeightPrecision::kQ4});
   ASSERT_FALSE(report.ok());
   EXPECT_THAT(report.error().text(), HasSubstr("down_proj"));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);

@@ -42,7 +42,7 @@ std::vector<Text> texts(const std::string& variant) {
 class RopeByLength : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(RopeByLength, APromptIsTurnedAsOneTextHoweverItIsCut) {
-  const Model model = load_f32("rope_by_length/" + GetParam());
+  const LoadedModel model = load_f32("rope_by_length/" + GetParam());
   ASSERT_FALSE(texts(GetParam()).empty());
   for (const Text& t : texts(GetParam())) {
     const std::vector<float> whole = run_logits(model, t.prompt, 0);
@@ -54,9 +54,9 @@ TEST_P(RopeByLength, APromptIsTurnedAsOneTextHoweverItIsCut) {
 }
 
 TEST_P(RopeByLength, WhatIsDecodedIsTurnedByTheLengthSoFar) {
-  const Model model = load_f32("rope_by_length/" + GetParam());
+  const LoadedModel model = load_f32("rope_by_length/" + GetParam());
   for (const Text& t : texts(GetParam())) {
-    auto session = Session::create(model);
+    auto session = TestSession::create(model);
     std::vector<float> logits;
     const auto take = [&](std::vector<int32_t> tokens) {
       const Status status = session->logits(tokens, [&](int64_t, int64_t n, const float* l) {

@@ -12,7 +12,7 @@
 
 #include "formats/config_reader.h"
 #include "generate/sampler.h"
-#include "longhaul/model.h"
+#include "longhaul/generate.h"
 
 namespace longhaul {
 namespace {
@@ -102,14 +102,16 @@ TEST(SamplingGolden, TheDemoWritesWhatTheReferenceWrites) {
   for (const Json& c : cases("demo.json")) {
     const Json& generation = *c.find("generation_config");
     std::ofstream(name + "/generation_config.json") << generation.dump();
-    auto model = Model::load(name, {.weights = "f32", .kv = "f32", .threads = 1, .context = 64});
+    auto model = Model::load(name, {.weights = WeightPrecision::kF32,
+                                    .kv = CachePrecision::kF32,
+                                    .threads = 1,
+                                    .context = 64});
     ASSERT_TRUE(model.ok()) << model.error().text();
     auto session = Session::create(*model);
     GenerateOptions options;
-    options.sampling = model->default_sampling();
+    options.sampling = (*model)->default_sampling();
     options.max_tokens = *c.find("max_tokens")->as_int();
-    Stats stats;
-    const auto made = session->generate(ids(*c.find("prompt")), options, {}, stats);
+    const auto made = generate(*session, ids(*c.find("prompt")), options);
     ASSERT_TRUE(made.ok()) << made.error().text();
     EXPECT_EQ(made->tokens, ids(*c.find("tokens"))) << generation.dump();
   }

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <set>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 #include "checkpoint/tensor_names.h"
 #include "formats/formats_testing.h"
 #include "mechanisms/parallel.h"
@@ -60,10 +60,10 @@ std::string reference_name(const Tap& tap, const Architecture& arch) {
 }
 
 // In the order in which they are computed; every row's.
-std::vector<NamedRows> taps_of(const Model& model, const std::vector<int32_t>& prompt) {
+std::vector<NamedRows> taps_of(const LoadedModel& model, const std::vector<int32_t>& prompt) {
   std::vector<NamedRows> taps;
-  model.impl().executor->watch_taps([&](const Tap& tap) {
-    const std::string name = reference_name(tap, model.impl().arch);
+  model.executor->watch_taps([&](const Tap& tap) {
+    const std::string name = reference_name(tap, *model.arch);
     // The head's input comes in pieces.
     if (taps.empty() || taps.back().name != name) taps.push_back({name, {}});
     for (int64_t row = 0; row < tap.values.n; ++row) {
@@ -72,7 +72,7 @@ std::vector<NamedRows> taps_of(const Model& model, const std::vector<int32_t>& p
     }
   });
   run_logits(model, prompt, 0);
-  model.impl().executor->watch_taps({});
+  model.executor->watch_taps({});
   return taps;
 }
 
@@ -88,7 +88,7 @@ bool is_close(const std::vector<float>& found, const std::vector<float>& golden)
 // The first that differs, "" where none does; `compared` are those that the reference has.
 std::string first_difference(const std::string& folder, const GoldenTaps& golden,
                              const std::vector<int32_t>& prompt, std::set<std::string>& compared) {
-  const Model model = load_f32_from(folder);
+  const LoadedModel model = load_f32_from(folder);
   for (const NamedRows& tap : taps_of(model, prompt)) {
     const auto it = golden.taps.find(tap.name);
     if (it == golden.taps.end()) continue;
@@ -144,8 +144,8 @@ void copy_with_fault(const std::string& name, const Architecture& arch, const Mi
 
 // One fault in each kind of mixer, in the last block of the kind.
 TEST_P(GoldenTapsOf, NameTheBlockOfAFault) {
-  const Model model = load_f32(GetParam());
-  const Architecture& arch = model.impl().arch;
+  const LoadedModel model = load_f32(GetParam());
+  const Architecture& arch = *model.arch;
   std::map<std::string, const Block*> kinds;
   for (const Block& block : arch.blocks) kinds[block.mixer.words(arch).name] = &block;
   if (golden_.taps.empty()) return;

@@ -13,11 +13,11 @@ class Formats : public ::testing::TestWithParam<std::string> {
   // taken out, over all prompts.
   static double error(const std::string& weights, const std::string& kv) {
     LoadOptions options;
-    options.weights = weights;
-    options.kv = kv;
+    options.weights = *parse_weights(weights);
+    options.kv = *parse_cache(kv);
     options.context = 512;
     options.all_logits = true;
-    auto model = Model::load(golden_folder(GetParam()), options);
+    auto model = LoadedModel::load(golden_folder(GetParam()), options);
     EXPECT_TRUE(model.ok()) << (model.ok() ? "" : model.error().text());
     if (!model.ok()) return INFINITY;
     double difference = 0, energy = 0;

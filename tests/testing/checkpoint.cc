@@ -5,7 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 
 namespace longhaul::testing {
 namespace {
@@ -79,23 +79,23 @@ std::vector<GoldenCase> golden_cases(const std::string& name) {
   }
 }
 
-Model load_f32(const std::string& name, LoadOptions options) {
+LoadedModel load_f32(const std::string& name, LoadOptions options) {
   return load_f32_from(golden_folder(name), std::move(options));
 }
 
-Model load_f32_from(const std::string& folder, LoadOptions options) {
-  options.weights = "f32";
-  options.kv = "f32";
+LoadedModel load_f32_from(const std::string& folder, LoadOptions options) {
+  options.weights = WeightPrecision::kF32;
+  options.kv = CachePrecision::kF32;
   if (options.context == 0) options.context = 512;
   options.all_logits = true;
-  auto model = Model::load(folder, options);
+  auto model = LoadedModel::load(folder, options);
   if (!model.ok()) throw std::runtime_error(model.error().text());
   return std::move(*model);
 }
 
-std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& tokens,
+std::vector<float> run_logits(const LoadedModel& model, const std::vector<int32_t>& tokens,
                               int64_t chunk) {
-  auto session = Session::create(model);
+  auto session = TestSession::create(model);
   std::vector<float> out;
   const Status status = session->logits(
       tokens,
@@ -108,19 +108,19 @@ std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& to
   return out;
 }
 
-Choices run_choices(const Model& model, const std::vector<std::vector<int32_t>>& steps) {
+Choices run_choices(const LoadedModel& model, const std::vector<std::vector<int32_t>>& steps) {
   Choices choices;
-  model.impl().executor->watch_choices([&](const Choice& c) {
+  model.executor->watch_choices([&](const Choice& c) {
     add_rows(choices["layers." + std::to_string(c.layer) + "." + c.what], c.chosen.data, c.chosen.n,
              c.chosen.width);
   });
-  auto session = Session::create(model);
+  auto session = TestSession::create(model);
   for (const std::vector<int32_t>& step : steps) {
     const Status status =
         session->logits(step, [](int64_t, int64_t, const float*) { return true; });
     EXPECT_TRUE(status.ok()) << status.error().text();
   }
-  model.impl().executor->watch_choices({});
+  model.executor->watch_choices({});
   return choices;
 }
 

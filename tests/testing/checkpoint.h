@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "formats/safetensors.h"
-#include "longhaul/model.h"
+#include "testing/test_session.h"
 
 namespace longhaul::testing {
 
@@ -29,14 +29,14 @@ struct GoldenCase {
 std::vector<GoldenCase> golden_cases(const std::string& name);
 
 // Loads in f32, so that what differs from the reference is the order of sums alone.
-Model load_f32(const std::string& name, LoadOptions options = {});
-Model load_f32_from(const std::string& folder, LoadOptions options = {});
+LoadedModel load_f32(const std::string& name, LoadOptions options = {});
+LoadedModel load_f32_from(const std::string& folder, LoadOptions options = {});
 
 // Logits of all positions [T, V] of a new session.
-std::vector<float> run_logits(const Model& model, const std::vector<int32_t>& tokens,
+std::vector<float> run_logits(const LoadedModel& model, const std::vector<int32_t>& tokens,
                               int64_t chunk);
 // Runs `steps` one after the other and notes what is chosen on the way.
-Choices run_choices(const Model& model, const std::vector<std::vector<int32_t>>& steps);
+Choices run_choices(const LoadedModel& model, const std::vector<std::vector<int32_t>>& steps);
 double max_difference(const std::vector<float>& a, const std::vector<float>& b);
 
 inline std::string test_name(const ::testing::TestParamInfo<std::string>& info) {

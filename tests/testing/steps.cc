@@ -6,15 +6,15 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "api/model_impl.h"
+#include "api/loaded_model.h"
 
 namespace longhaul::testing {
 
 std::vector<Format> formats_of(const std::string& checkpoint) {
-  const Model model = load(checkpoint, {"auto", "bf16"});
-  const auto& states = model.impl().arch.states;
+  const LoadedModel model = load(checkpoint, {"auto", "bf16"});
+  const auto& states = model.arch->states;
   std::vector<std::string> weights = {"f32", "bf16", "q8", "q4"}, kv = {"f32", "bf16", "q8"};
-  if (model.impl().limits.weights == WeightFormat::kReleased) weights.push_back("released");
+  if (model.limits.weights == WeightFormat::kReleased) weights.push_back("released");
   if (std::any_of(states.begin(), states.end(),
                   [](const StateSpec& s) { return s.released.coding != RowCoding::kPlain; }))
     kv.push_back("released");
@@ -25,29 +25,30 @@ std::vector<Format> formats_of(const std::string& checkpoint) {
   return formats;
 }
 
-Model load(const std::string& checkpoint, const Format& format, LoadOptions options) {
-  options.weights = format.weights;
-  options.kv = format.kv;
+LoadedModel load(const std::string& checkpoint, const Format& format, LoadOptions options,
+                 ExecutorOptions executor_options) {
+  options.weights = *parse_weights(format.weights);
+  options.kv = *parse_cache(format.kv);
   if (options.context == 0) options.context = 512;
   if (options.threads == 0) options.threads = 1;
   options.all_logits = true;
-  auto model = Model::load(golden_folder(checkpoint), options);
+  auto model = LoadedModel::load(golden_folder(checkpoint), options, executor_options);
   if (!model.ok()) throw std::runtime_error(model.error().text());
   return std::move(*model);
 }
 
-Sequence new_sequence(const Model& model, int64_t max_tokens) {
-  const Model::Impl& m = model.impl();
-  auto s = Sequence::create(m.arch, m.limits.kv, max_tokens == 0 ? m.context : max_tokens);
+Sequence new_sequence(const LoadedModel& model, int64_t max_tokens) {
+  const LoadedModel& m = model;
+  auto s = Sequence::create(*m.arch, m.limits.kv, max_tokens == 0 ? m.context : max_tokens);
   if (!s.ok()) throw std::runtime_error(s.error().text());
   return std::move(*s);
 }
 
-std::vector<std::vector<float>> propose(const Model& model,
+std::vector<std::vector<float>> propose(const LoadedModel& model,
                                         const std::vector<SequenceInput>& inputs) {
   std::vector<std::vector<float>> out(inputs.size());
-  const Status status = model.impl().executor->step(
-      inputs, [&](size_t sequence, int64_t, int64_t n, const float* logits) {
+  const Status status =
+      model.executor->step(inputs, [&](size_t sequence, int64_t, int64_t n, const float* logits) {
         out[sequence].insert(out[sequence].end(), logits, logits + n * model.vocab_size());
         return true;
       });
@@ -55,9 +56,10 @@ std::vector<std::vector<float>> propose(const Model& model,
   return out;
 }
 
-std::vector<std::vector<float>> step(const Model& model, const std::vector<SequenceInput>& inputs) {
+std::vector<std::vector<float>> step(const LoadedModel& model,
+                                     const std::vector<SequenceInput>& inputs) {
   std::vector<std::vector<float>> out = propose(model, inputs);
-  EXPECT_TRUE(model.impl().executor->commit().ok());
+  EXPECT_TRUE(model.executor->commit().ok());
   return out;
 }
 
@@ -74,8 +76,8 @@ std::vector<Format> formats_in_depth(const std::string& checkpoint) {
   return some;
 }
 
-std::vector<float> in_steps(const Model& model, Sequence& sequence, std::span<const int32_t> tokens,
-                            const std::vector<size_t>& sizes) {
+std::vector<float> in_steps(const LoadedModel& model, Sequence& sequence,
+                            std::span<const int32_t> tokens, const std::vector<size_t>& sizes) {
   std::vector<float> out;
   const int64_t text_length = sequence.length() + static_cast<int64_t>(tokens.size());
   for (size_t i = 0; !tokens.empty(); ++i) {

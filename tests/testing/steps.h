@@ -20,16 +20,18 @@ std::vector<Format> formats_of(const std::string& checkpoint);
 
 // A golden checkpoint with room for all logits; one thread and 512 tokens of context unless the
 // options say otherwise.
-Model load(const std::string& checkpoint, const Format& format, LoadOptions options = {});
+LoadedModel load(const std::string& checkpoint, const Format& format, LoadOptions options = {},
+                 ExecutorOptions executor_options = {});
 
 // Of max_tokens, or of the model's context.
-Sequence new_sequence(const Model& model, int64_t max_tokens = 0);
+Sequence new_sequence(const LoadedModel& model, int64_t max_tokens = 0);
 
 // One step of several sequences; the logits of each. Its rows wait to be accepted.
-std::vector<std::vector<float>> propose(const Model& model,
+std::vector<std::vector<float>> propose(const LoadedModel& model,
                                         const std::vector<SequenceInput>& inputs);
 // The same, all rows accepted.
-std::vector<std::vector<float>> step(const Model& model, const std::vector<SequenceInput>& inputs);
+std::vector<std::vector<float>> step(const LoadedModel& model,
+                                     const std::vector<SequenceInput>& inputs);
 
 // Formats that between them use every kernel: each of weights, and each of state. All of them where
 // the environment asks for it.
@@ -38,8 +40,8 @@ bool is_full_grid();  // LONGHAUL_FULL_GRID is set
 
 // All logits of steps of the given sizes, over and over, until the tokens are through; the text
 // ends with them.
-std::vector<float> in_steps(const Model& model, Sequence& sequence, std::span<const int32_t> tokens,
-                            const std::vector<size_t>& sizes);
+std::vector<float> in_steps(const LoadedModel& model, Sequence& sequence,
+                            std::span<const int32_t> tokens, const std::vector<size_t>& sizes);
 
 std::vector<float> rows_of(const std::vector<float>& logits, size_t first, size_t n, int64_t vocab);
 

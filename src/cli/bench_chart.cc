@@ -1,10 +1,13 @@
+#include "cli/bench_chart.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
-#include "api/bench_results.h"
 #include "longhaul/units.h"
 
-namespace longhaul {
+namespace longhaul::cli {
 namespace {
 
 constexpr double kWidth = 720, kPanelHeight = 220, kLeft = 90, kRight = 30, kTop = 46, kGap = 40;
@@ -157,4 +160,4 @@ std::string bench_chart(const BenchResults& r) {
   return out + "</svg>\n";
 }
 
-}  // namespace longhaul
+}  // namespace longhaul::cli

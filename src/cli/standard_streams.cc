@@ -1,4 +1,4 @@
-#include "longhaul/standard_streams.h"
+#include "cli/standard_streams.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <ctime>
 
-#include "base/descriptor_io.h"
+#include "longhaul/files.h"
 
-namespace longhaul {
+namespace longhaul::cli {
 namespace {
 
 // Keeps a write to a pipe without a reader from ending the program: SIGPIPE is held back, and taken
@@ -54,19 +54,17 @@ void claim_standard_streams() {
 }
 
 Status write_standard_output(std::string_view text) {
-  const int error = write_all(STDOUT_FILENO, std::as_bytes(std::span(text)));
-  if (error != 0) return io_error("", error);
-  return {};
+  return write_descriptor(STDOUT_FILENO, text);
 }
 
 Status close_standard_output() {
-  if (::close(STDOUT_FILENO) != 0 && errno != EINTR) return io_error("", errno);
+  if (::close(STDOUT_FILENO) != 0 && errno != EINTR) return system_error("", errno);
   return {};
 }
 
 void write_standard_error(std::string_view text) {
   const WithoutSigpipe guard;
-  write_all(STDERR_FILENO, std::as_bytes(std::span(text)));
+  (void)write_descriptor(STDERR_FILENO, text);
 }
 
-}  // namespace longhaul
+}  // namespace longhaul::cli

@@ -1,4 +1,4 @@
-#include "longhaul/standard_streams.h"
+#include "cli/standard_streams.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <functional>
 
-namespace longhaul {
+namespace longhaul::cli {
 namespace {
 
 // Runs a function in a process of its own; its exit status, or 1000 and the signal that ended it.
@@ -90,4 +90,4 @@ TEST(StandardStreams, ReadersThatGoAway) {
 }
 
 }  // namespace
-}  // namespace longhaul
+}  // namespace longhaul::cli

@@ -1,14 +1,33 @@
-// What `bench` measures, apart from how it is shown.
+// Speeds of a model beside the limits of the machine, measured in the same run.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "base/json.h"
-#include "kernels/roofline.h"
+#include "longhaul/options.h"
+#include "longhaul/result.h"
 
 namespace longhaul {
+
+struct BenchOptions {
+  std::vector<int64_t> prompts = {512};  // prompt lengths whose prefill is timed
+  // context depths at which the last chunk's prefill and decode are timed, in one growing sequence
+  std::vector<int64_t> depths = {0};
+  int64_t generate = 64;  // tokens decoded at each depth
+  int repeats = 3;
+  bool compare_row_skip = false;  // time prefill with all rows forced through all blocks too
+  // reach a depth by filling the state with random values instead of reading so many tokens
+  bool fill_state = false;
+  LoadOptions load;  // its on_progress is told of measuring too
+};
+
+// Of all threads together. One multiply-add counts as 2 FLOPs.
+struct MachineSpeeds {
+  double read_bytes_per_second = 0;  // over memory far larger than the caches
+  double bf16_flops_per_second = 0, f32_flops_per_second = 0, int8_flops_per_second = 0;
+};
 
 // Of experts that stay in their files, while something was timed.
 struct ExpertUse {
@@ -19,8 +38,8 @@ struct ExpertUse {
 // A prompt from an empty context.
 struct PrefillResult {
   int64_t tokens = 0;
-  double seconds = 0,
-         all_rows_seconds = 0;  // the second with every row in every block, 0: not asked for
+  double seconds = 0;
+  double all_rows_seconds = 0;  // with every row in every block; 0: not asked for
   double flops_per_second = 0;
   std::optional<ExpertUse> experts = {};
 
@@ -53,16 +72,17 @@ struct BenchResults {
   std::string model, kernels, weights, kv;
   int threads = 0;
   int64_t context = 0;
-  Roofline before, after;
+  MachineSpeeds before, after;
   double dot_peak = 0;  // FLOP/s of the weights' dot instruction
   std::vector<PrefillResult> prefills;
   std::vector<FrontierResult> frontiers;
   uint64_t scratch_bytes = 0, peak_rss_bytes = 0, planned_bytes = 0;
 };
+std::string to_text(const BenchResults& results);
+std::string to_json(const BenchResults& results);  // keys are stable
 
-std::string bench_text(const BenchResults& results);
-Json bench_json(const BenchResults& results);
-// Speeds and state over depth as one SVG picture that needs nothing else; empty without frontiers.
-std::string bench_chart(const BenchResults& results);
+// Loads the model and measures. It takes 512 MiB for a look at the machine. One at a time in a
+// process, with nothing beside it: it resets the system's count of peak memory.
+Result<BenchResults> bench(const std::string& folder, const BenchOptions& options = {});
 
 }  // namespace longhaul

@@ -1,11 +1,11 @@
-// A program's standard streams: for the command line, not for the library's users.
+// The program's standard streams.
 #pragma once
 
 #include <string_view>
 
 #include "longhaul/result.h"
 
-namespace longhaul {
+namespace longhaul::cli {
 
 // Whether a person sits at the other end.
 bool stdin_is_terminal();
@@ -27,4 +27,4 @@ Status close_standard_output();
 // away, changes nothing else.
 void write_standard_error(std::string_view text);
 
-}  // namespace longhaul
+}  // namespace longhaul::cli

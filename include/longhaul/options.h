@@ -1,0 +1,76 @@
+// Choices made when a model is loaded, priced or written.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "longhaul/result.h"
+
+namespace longhaul {
+
+// How weights are kept in memory.
+enum class WeightPrecision {
+  kAuto,  // as the checkpoint holds them
+  kF32,
+  kBF16,
+  kQ8,      // 8 bits, a scale for each block
+  kQ4,      // 4 bits for most matrices, 8 for those that need them
+  kNative,  // each matrix in its type in the checkpoint
+};
+
+// How the rows of the KV cache are kept.
+enum class CachePrecision {
+  kBF16,
+  kF32,
+  kQ8,      // 8 bits, a scale for each vector
+  kNative,  // in the cache format that the model was released with
+};
+
+// The words of the command line: auto, f32, bf16, q8, q4, released. kInvalidArgument names the
+// choices. Any thread.
+Result<WeightPrecision> parse_weights(std::string_view word);
+Result<CachePrecision> parse_cache(std::string_view word);
+const char* to_string(WeightPrecision weights);
+const char* to_string(CachePrecision cache);
+
+// Called during long waits, on the calling thread. fraction: 0 to 1.
+using OnProgress = std::function<void(std::string_view what, double fraction)>;
+// One line, without its end, that a user should read although nothing failed: a tied tensor that
+// differs, a context beyond the model's. Called on the calling thread.
+using OnNotice = std::function<void(std::string_view line)>;
+
+// How config.json is read.
+struct ConfigOptions {
+  // Fields to change first, each FIELD=VALUE: a dotted path and a JSON value, as in
+  // "rope_parameters.full_attention.attention_factor=1.2"; null takes the field away.
+  std::vector<std::string> overrides = {};
+  // A field that could change results and is not known is an error, or with this a notice.
+  bool ignore_unknown_fields = false;
+};
+
+struct LoadOptions {
+  WeightPrecision weights = WeightPrecision::kAuto;
+  CachePrecision kv = CachePrecision::kBF16;
+  int threads = 0;      // 0: the processors that this process may use
+  int64_t context = 0;  // tokens of a sequence at most; 0: 4096, or the model's maximum if less
+  int64_t max_batch_tokens = 512;   // tokens of a step, such as a chunk of a prompt
+  int64_t max_batch_sequences = 1;  // sequences of a step: how many an Engine serves side by side
+  // Room for logits of many rows at a time, where those of every position will be asked for
+  // (Session::evaluate, score).
+  bool all_logits = false;
+  // Bytes of experts held at a time; the others stay in their files until tokens choose them. 0:
+  // all are held.
+  uint64_t expert_cache = 0;
+  uint64_t memory_limit = 0;  // bytes; 0: what the system has available
+  // Bytes that sessions and snapshots hold together at most; 0: no limit but the system's. They
+  // draw as they grow; who asks for more is kOverBudget, and requests of an Engine wait.
+  uint64_t session_memory = 0;
+  ConfigOptions config = {};
+  OnProgress on_progress = {};
+  OnNotice on_notice = {};
+};
+
+}  // namespace longhaul
