@@ -2,14 +2,22 @@
 // microkernels.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "kernels/kernels.h"
 
 namespace longhaul {
 
+// A sanitizer's compiler takes minutes for each file of many shapes. What a shape computes does not
+// depend on it, so that there a few of them stand for all.
+#ifdef LONGHAUL_FEW_TILE_SHAPES
+inline constexpr int kMaxTileRows = 2;
+inline constexpr int kMaxTilePanels = 2;
+#else
 inline constexpr int kMaxTileRows = 8;
 inline constexpr int kMaxTilePanels = 4;
+#endif
 
 // Computes rows [row, row + R) of panels [panel, panel + P), with k in order and one accumulator an
 // output.
@@ -45,7 +53,10 @@ template <class Kernels>
 constexpr RegisterTiles make_register_tiles(int best_rows) {
   RegisterTiles tiles;
   add_microkernels<Kernels>(tiles);
-  while (tiles.best_rows < best_rows && Kernels::fits(tiles.best_rows + 1, 1)) ++tiles.best_rows;
+  while (tiles.best_rows < std::min(best_rows, kMaxTileRows) &&
+         Kernels::fits(tiles.best_rows + 1, 1)) {
+    ++tiles.best_rows;
+  }
   return tiles;
 }
 
