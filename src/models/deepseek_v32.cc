@@ -17,6 +17,7 @@
 #include "formats/config_reader.h"
 #include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
+#include "models/presets.h"
 
 namespace longhaul {
 namespace {
@@ -271,43 +272,13 @@ Result<Architecture> read(const ConfigFile& config, const ShapeOf&) {
   return Builder(c).build();
 }
 
-Json release_config() {
-  return Json::object({{"architectures", Json(Json::Array{Json("DeepseekV32ForCausalLM")})},
-                       {"model_type", "deepseek_v32"},
-                       {"vocab_size", 129280},
-                       {"hidden_size", 7168},
-                       {"intermediate_size", 18432},
-                       {"moe_intermediate_size", 2048},
-                       {"num_hidden_layers", 61},
-                       {"first_k_dense_replace", 3},
-                       {"num_attention_heads", 128},
-                       {"q_lora_rank", 1536},
-                       {"kv_lora_rank", 512},
-                       {"qk_nope_head_dim", 128},
-                       {"qk_rope_head_dim", 64},
-                       {"v_head_dim", 128},
-                       {"index_n_heads", 64},
-                       {"index_head_dim", 128},
-                       {"index_topk", 2048},
-                       {"n_routed_experts", 256},
-                       {"n_shared_experts", 1},
-                       {"num_experts_per_tok", 8},
-                       {"routed_scaling_factor", 2.5},
-                       {"rms_norm_eps", 1e-6},
-                       {"rope_theta", 10000.0},
-                       {"max_position_embeddings", 163840},
-                       {"num_nextn_predict_layers", 1},
-                       {"tie_word_embeddings", false},
-                       {"hidden_act", "silu"}});
-}
-
 }  // namespace
 
 const Family& deepseek_v32_family() {
   static const Family family{.model_types = {"deepseek_v32"},
                              .read = read,
                              .rewrite = nullptr,
-                             .presets = {{"deepseek-v3.2", release_config()}},
+                             .presets = read_presets({"deepseek-v3.2"}),
                              .planner_only = true};
   return family;
 }

@@ -18,6 +18,7 @@
 #include "formats/config_reader.h"
 #include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
+#include "models/presets.h"
 #include "models/rope_config.h"
 
 namespace longhaul {
@@ -564,61 +565,6 @@ Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::stri
   return out;
 }
 
-Json release_config(int64_t hidden, int64_t layers, int64_t heads, int64_t q_rank, int64_t groups,
-                    int64_t top_k, int64_t experts, int64_t expert_width, double scale,
-                    std::initializer_list<int> first_ratios) {
-  Json ratios{Json::Array{}};
-  for (int ratio : first_ratios) ratios.push_back(ratio);
-  for (int64_t l = static_cast<int64_t>(first_ratios.size()); l < layers; ++l)
-    ratios.push_back(l % 2 == 0 ? 4 : 128);
-  ratios.push_back(0);  // the draft layer's
-  return Json::object({{"architectures", Json(Json::Array{Json("DeepseekV4ForCausalLM")})},
-                       {"model_type", "deepseek_v4"},
-                       {"vocab_size", 129280},
-                       {"hidden_size", hidden},
-                       {"num_hidden_layers", layers},
-                       {"num_attention_heads", heads},
-                       {"num_key_value_heads", 1},
-                       {"head_dim", 512},
-                       {"qk_rope_head_dim", 64},
-                       {"q_lora_rank", q_rank},
-                       {"o_groups", groups},
-                       {"o_lora_rank", 1024},
-                       {"sliding_window", 128},
-                       {"index_n_heads", 64},
-                       {"index_head_dim", 128},
-                       {"index_topk", top_k},
-                       {"compress_ratios", ratios},
-                       {"num_hash_layers", 3},
-                       {"n_routed_experts", experts},
-                       {"num_experts_per_tok", 6},
-                       {"n_shared_experts", 1},
-                       {"moe_intermediate_size", expert_width},
-                       {"scoring_func", "sqrtsoftplus"},
-                       {"topk_method", "noaux_tc"},
-                       {"norm_topk_prob", true},
-                       {"routed_scaling_factor", scale},
-                       {"swiglu_limit", 10.0},
-                       {"hc_mult", 4},
-                       {"hc_sinkhorn_iters", 20},
-                       {"hc_eps", 1e-6},
-                       {"rms_norm_eps", 1e-6},
-                       {"rope_theta", 10000.0},
-                       {"compress_rope_theta", 160000.0},
-                       {"rope_scaling", Json::object({{"type", "yarn"},
-                                                      {"factor", 16.0},
-                                                      {"original_max_position_embeddings", 65536},
-                                                      {"beta_fast", 32.0},
-                                                      {"beta_slow", 1.0}})},
-                       {"max_position_embeddings", 1048576},
-                       {"num_nextn_predict_layers", 1},
-                       {"tie_word_embeddings", false},
-                       {"attention_bias", false},
-                       {"hidden_act", "silu"},
-                       {"bos_token_id", 0},
-                       {"eos_token_id", 1}});
-}
-
 // It reads index keys from the compressed rows, and those rows from other layers.
 constexpr const char* kV41 =
     "DeepSeek V4.1 is another architecture than V4: rows shared across layers, selection in two "
@@ -628,14 +574,9 @@ constexpr const char* kV41 =
 
 const Family& deepseek_v4_family() {
   static const Family family{
-      {"deepseek_v4"},
-      read,
-      rewrite,
-      {{"deepseek-v4-flash", release_config(4096, 43, 64, 1024, 8, 512, 256, 2048, 1.5, {0, 0})},
-       {"deepseek-v4-pro",
-        release_config(7168, 61, 128, 1536, 16, 1024, 384, 3072, 2.5, {128, 128})}},
-      false,
-      {{"deepseek_v41", kV41}, {"deepseek_v41_text", kV41}}};
+      {"deepseek_v4"}, read,
+      rewrite,         read_presets({"deepseek-v4-flash", "deepseek-v4-pro"}),
+      false,           {{"deepseek_v41", kV41}, {"deepseek_v41_text", kV41}}};
   return family;
 }
 

@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include "models/checkpoint_layout.h"
+#include "models/presets.h"
 
 namespace longhaul {
 namespace {
@@ -26,8 +27,8 @@ class Builder {
 
   Architecture build() {
     const int64_t d = c_.hidden_size;
-    a_.family = c_.generation == 3 ? "Gemma 3" : "Gemma 4";
     a_.name = c_.name;
+    a_.family = c_.generation == 3 ? "Gemma 3" : "Gemma 4";
     a_.vocab_size = c_.vocab_size;
     a_.hidden_size = d;
     a_.n_layers = static_cast<int64_t>(c_.layers.size());
@@ -258,13 +259,6 @@ Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::stri
   return gemma_config_json(c, dtype);
 }
 
-std::vector<Preset> presets() {
-  std::vector<Preset> all;
-  for (const GemmaConfig& c : gemma_presets())
-    all.push_back({c.name, gemma_config_json(c, "bfloat16")});
-  return all;
-}
-
 }  // namespace
 
 const Family& gemma_family() {
@@ -272,7 +266,8 @@ const Family& gemma_family() {
       {"gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text", "gemma3", "gemma3_text"},
       read,
       rewrite,
-      presets()};
+      read_presets(
+          {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B", "gemma-4-26B-A4B", "gemma-4-31B"})};
   return family;
 }
 

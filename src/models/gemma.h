@@ -39,8 +39,6 @@ Result<GemmaConfig> read_gemma_config(const ConfigFile& config);
 // shape_of: tells how a checkpoint lays out its experts, where there is one.
 Architecture gemma_architecture(const GemmaConfig& config, const ShapeOf& shape_of = {});
 
-// Published sizes: gemma-4-E2B, gemma-4-E4B, gemma-4-12B, gemma-4-26B-A4B, gemma-4-31B.
-const std::vector<GemmaConfig>& gemma_presets();
 // The config.json that describes this model, nested as the published ones are; dtype in the
 // reference's spelling ("bfloat16").
 Json gemma_config_json(const GemmaConfig& config, const std::string& dtype);

@@ -14,6 +14,7 @@
 #include "formats/config_reader.h"
 #include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
+#include "models/presets.h"
 #include "models/rope_config.h"
 
 namespace longhaul {
@@ -339,56 +340,10 @@ Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::stri
   return out;
 }
 
-Json xs2_config() {
-  Json types{Json::Array{}}, heads{Json::Array{}}, mlps{Json::Array{}};
-  for (int l = 0; l < 40; ++l) {
-    types.push_back(l % 4 == 0 ? "full_attention" : "sliding_attention");
-    heads.push_back(l % 4 == 0 ? 48 : 64);
-    mlps.push_back(l == 0 ? "dense" : "sparse");
-  }
-  return Json::object(
-      {{"architectures", Json(Json::Array{Json("LagunaForCausalLM")})},
-       {"model_type", "laguna"},
-       {"vocab_size", 100352},
-       {"hidden_size", 2048},
-       {"intermediate_size", 8192},
-       {"num_hidden_layers", 40},
-       {"num_attention_heads", 48},
-       {"num_attention_heads_per_layer", heads},
-       {"num_key_value_heads", 8},
-       {"head_dim", 128},
-       {"layer_types", types},
-       {"sliding_window", 512},
-       {"mlp_layer_types", mlps},
-       {"num_experts", 256},
-       {"num_experts_per_tok", 8},
-       {"moe_intermediate_size", 512},
-       {"shared_expert_intermediate_size", 512},
-       {"moe_routed_scaling_factor", 2.5},
-       {"gating", true},
-       {"rms_norm_eps", 1e-6},
-       {"max_position_embeddings", 262144},
-       {"rope_parameters",
-        Json::object({{"full_attention", Json::object({{"rope_type", "yarn"},
-                                                       {"rope_theta", 500000.0},
-                                                       {"factor", 64.0},
-                                                       {"original_max_position_embeddings", 4096},
-                                                       {"beta_fast", 64.0},
-                                                       {"beta_slow", 1.0},
-                                                       {"attention_factor", 1.0},
-                                                       {"partial_rotary_factor", 0.5}})},
-                      {"sliding_attention", Json::object({{"rope_type", "default"},
-                                                          {"rope_theta", 10000.0},
-                                                          {"partial_rotary_factor", 1.0}})}})},
-       {"tie_word_embeddings", false},
-       {"bos_token_id", 2},
-       {"eos_token_id", Json(Json::Array{Json(2), Json(24)})}});
-}
-
 }  // namespace
 
 const Family& laguna_family() {
-  static const Family family{{"laguna"}, read, rewrite, {{"laguna-xs.2", xs2_config()}}};
+  static const Family family{{"laguna"}, read, rewrite, read_presets({"laguna-xs.2"})};
   return family;
 }
 

@@ -17,6 +17,7 @@
 #include "formats/config_reader.h"
 #include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
+#include "models/presets.h"
 #include "models/rope_config.h"
 
 namespace longhaul {
@@ -548,26 +549,10 @@ Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::stri
   return native_config(c, dtype);
 }
 
-Json preset_8b() {
-  Config c;
-  c.vocab_size = 262272;
-  c.hidden_size = 2048;
-  c.n_blocks = 40;
-  c.num_attention_heads = 8;
-  c.num_key_value_heads = 2;
-  c.head_dim = 128;
-  c.max_position_embeddings = 131072;
-  c.num_experts = 16;
-  c.moe_intermediate_size = 2048;
-  c.router_hidden_size = 256;
-  c.sliding.assign(40, false);
-  return native_config(c, "bfloat16");
-}
-
 }  // namespace
 
 const Family& zaya_family() {
-  static const Family family{{"zaya"}, read, rewrite, {{"zaya1-8b", preset_8b()}}};
+  static const Family family{{"zaya"}, read, rewrite, read_presets({"zaya1-8b"})};
   return family;
 }
 

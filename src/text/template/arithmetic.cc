@@ -1,14 +1,11 @@
 #include "text/template/arithmetic.h"
 
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
 
 #include "text/template/code_points.h"
 #include "text/template/operators.h"
-#include "text/template/printing.h"
 #include "text/template/rendering.h"
-#include "text/template/text_format.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -30,19 +27,6 @@ Result<Value> floor_divide(int64_t x, int64_t y, bool remainder) {
   return Value(remainder ? r : q);
 }
 
-Result<Value> int_power(int64_t base, int64_t exponent) {
-  if (exponent < 0) {
-    if (base == 0) return invalid("0.0 cannot be raised to a negative power");
-    return Value(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
-  }
-  int64_t result = 1;
-  for (; exponent > 0; exponent >>= 1) {
-    if ((exponent & 1) && __builtin_mul_overflow(result, base, &result)) return overflow();
-    if (exponent > 1 && __builtin_mul_overflow(base, base, &base)) return overflow();
-  }
-  return Value(result);
-}
-
 Result<Value> int_binary(BinaryOp op, int64_t x, int64_t y) {
   int64_t out = 0;
   bool overflows = false;
@@ -55,48 +39,23 @@ Result<Value> int_binary(BinaryOp op, int64_t x, int64_t y) {
       return Value(static_cast<double>(x) / static_cast<double>(y));
     case BinaryOp::kFloorDiv: return floor_divide(x, y, false);
     case BinaryOp::kMod: return floor_divide(x, y, true);
-    case BinaryOp::kPow: return int_power(x, y);
   }
   if (overflows) return overflow();
   return Value(out);
 }
 
-double python_mod(double x, double y) {
-  double r = std::fmod(x, y);
-  if (r == 0) return std::copysign(0.0, y);
-  return (r < 0) != (y < 0) ? r + y : r;
-}
-
-double python_floor_divide(double x, double y) {
-  const double quotient = (x - python_mod(x, y)) / y;
-  if (quotient == 0) return std::copysign(0.0, x / y);
-  const double floored = std::floor(quotient);
-  return quotient - floored > 0.5 ? floored + 1 : floored;
-}
-
-Result<Value> float_power(double x, double y) {
-  if (x == 0 && y < 0) return invalid("0.0 cannot be raised to a negative power");
-  if (x < 0 && std::isfinite(x) && std::isfinite(y) && y != std::floor(y))
-    return invalid("the power is a complex number");
-  const double out = std::pow(x, y);
-  if (std::isinf(out) && std::isfinite(x) && std::isfinite(y))
-    return invalid("a power is too large for a float");
-  return Value(out);
-}
-
 Result<Value> float_binary(BinaryOp op, double x, double y) {
-  const bool divides = op == BinaryOp::kDiv || op == BinaryOp::kFloorDiv || op == BinaryOp::kMod;
-  if (divides && y == 0) return invalid("division by zero");
   switch (op) {
     case BinaryOp::kAdd: return Value(x + y);
     case BinaryOp::kSub: return Value(x - y);
     case BinaryOp::kMul: return Value(x * y);
-    case BinaryOp::kDiv: return Value(x / y);
-    case BinaryOp::kFloorDiv: return Value(python_floor_divide(x, y));
-    case BinaryOp::kMod: return Value(python_mod(x, y));
-    case BinaryOp::kPow: return float_power(x, y);
+    case BinaryOp::kDiv:
+      if (y == 0) return invalid("division by zero");
+      return Value(x / y);
+    case BinaryOp::kFloorDiv:
+    case BinaryOp::kMod: break;
   }
-  return Value();
+  return unsupported("// and % of a float are not supported in chat templates");
 }
 
 bool can_repeat(const Value& v) {
@@ -139,21 +98,6 @@ Result<Value> join_two(Run& run, const Value& a, const Value& b) {
   return invalid("cannot add '{}' and '{}'", a.type_name(), b.type_name());
 }
 
-// Python's float() and int() allow underscores between digits and nowhere else.
-bool drop_underscores(std::string_view text, std::string& out) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '_') {
-      out += text[i];
-      continue;
-    }
-    const auto is_digit = [&](size_t at) {
-      return at < text.size() && std::isxdigit(static_cast<unsigned char>(text[at]));
-    };
-    if (i == 0 || !is_digit(i - 1) || !is_digit(i + 1)) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 Result<Value> number_binary(BinaryOp op, const Value& a, const Value& b) {
@@ -167,14 +111,15 @@ Result<Value> number_binary(BinaryOp op, const Value& a, const Value& b) {
 
 Result<Value> binary(Run& run, BinaryOp op, const Value& a, const Value& b) {
   if (a.is_number() && b.is_number()) return number_binary(op, a, b);
-  if (op == BinaryOp::kMod && a.as_string()) return percent_format(run, *a.as_string(), b);
+  if (op == BinaryOp::kMod && a.as_string())
+    return unsupported("'%' makes no text in chat templates, '~' joins the parts of one");
   if (a.is_undefined()) return undefined_error(a);
   if (b.is_undefined()) return undefined_error(b);
   if (op == BinaryOp::kAdd) return join_two(run, a, b);
   int64_t times = 0;
   if (op == BinaryOp::kMul && can_repeat(a) && b.to_integer(times)) return repeat(run, a, times);
   if (op == BinaryOp::kMul && can_repeat(b) && a.to_integer(times)) return repeat(run, b, times);
-  static constexpr const char* kNames[] = {"+", "-", "*", "/", "//", "%", "**"};
+  static constexpr const char* kNames[] = {"+", "-", "*", "/", "//", "%"};
   return invalid("unsupported operands for {}: '{}' and '{}'", kNames[static_cast<size_t>(op)],
                  a.type_name(), b.type_name());
 }
@@ -197,56 +142,23 @@ Result<Value> unary(UnaryOp op, const Value& v) {
   return Value(op == UnaryOp::kNegative ? -v.to_double() : v.to_double());
 }
 
-double round_decimal(double x, int64_t n_places) {
-  if (!std::isfinite(x) || n_places > 300) return x;
-  if (n_places < -308) return std::copysign(0.0, x);
-  if (n_places >= 0) {
-    // printf rounds the exact binary value, ties to even, which is what Python's round does.
-    return std::strtod(fmt::format("{:.{}f}", x, static_cast<int>(n_places)).c_str(), nullptr);
-  }
-  const double unit = std::pow(10.0, static_cast<double>(-n_places));
-  return std::nearbyint(x / unit) * unit;
-}
-
-bool parse_integer(std::string_view text, int base, Value& out) {
+bool parse_integer(std::string_view text, Value& out) {
   text = strip_right(strip_left(text));
-  std::string spelled;
-  const bool negative = !text.empty() && text[0] == '-';
-  if (!text.empty() && (text[0] == '-' || text[0] == '+')) text.remove_prefix(1);
-  const char prefix = text.size() > 2 && text[0] == '0' ? static_cast<char>(text[1] | 0x20) : 0;
-  const int named = prefix == 'x' ? 16 : prefix == 'o' ? 8 : prefix == 'b' ? 2 : 0;
-  if (named && (base == named || base == 0)) {
-    text.remove_prefix(text[2] == '_' ? 3 : 2);
-    base = named;
-  }
-  if (base == 0) base = 10;
-  if (text.empty() || text[0] == '-') return false;
-  if (negative) spelled += '-';
-  if (!drop_underscores(text, spelled)) return false;
-  int64_t small = 0;
-  const auto [end, failed] =
-      std::from_chars(spelled.data(), spelled.data() + spelled.size(), small, base);
-  if (end != spelled.data() + spelled.size() || failed == std::errc::invalid_argument) return false;
-  if (failed == std::errc()) {
-    out = Value(small);
-  } else if (base == 10) {
-    out = Value::integer(spelled);
-  } else {
-    return false;
-  }
+  std::string_view digits = text;
+  if (!digits.empty() && (digits[0] == '-' || digits[0] == '+')) digits.remove_prefix(1);
+  if (digits.empty() || digits.find_first_not_of("0123456789") != digits.npos) return false;
+  out = Value::integer(text);
   return true;
 }
 
-bool parse_int(std::string_view text, int base, int64_t& out) {
+bool parse_int(std::string_view text, int64_t& out) {
   Value value;
-  return parse_integer(text, base, value) && value.to_integer(out);
+  return parse_integer(text, value) && value.to_integer(out);
 }
 
 bool parse_float(std::string_view text, double& out) {
-  text = strip_right(strip_left(text));
-  std::string spelled;
-  if (!drop_underscores(text, spelled) || spelled.empty()) return false;
-  if (spelled.find_first_of("xXpP(") != spelled.npos)
+  const std::string spelled(strip_right(strip_left(text)));
+  if (spelled.empty() || spelled.find_first_of("xXpP(") != spelled.npos)
     return false;  // C reads hexadecimal floats and nan(...), Python does not
   char* end = nullptr;
   out = std::strtod(spelled.c_str(), &end);

@@ -8,13 +8,11 @@
 namespace longhaul::jinja {
 
 Result<Value> number_binary(BinaryOp op, const Value& a, const Value& b);  // both are numbers
-// round(), to n decimal places of the decimal expansion, ties to even.
-double round_decimal(double x, int64_t n_places);
-// The text of a number, as int() and float() read it.
-bool parse_int(std::string_view text, int base, int64_t& out);
+// The text of a number in base 10, as int() and float() read it.
+bool parse_int(std::string_view text, int64_t& out);
 bool parse_float(std::string_view text, double& out);
-// The same for an integer of any length, in base 10.
-bool parse_integer(std::string_view text, int base, Value& out);
+// The same for an integer of any length.
+bool parse_integer(std::string_view text, Value& out);
 // A finite float to an int, toward zero.
 Value truncated(double d);
 // Python's float() of a number: an integer beyond the doubles' range is an error.

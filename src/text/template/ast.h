@@ -21,7 +21,7 @@ struct CallArgs {
   ExprPtr double_star;  // **mapping
 };
 
-enum class BinaryOp { kAdd, kSub, kMul, kDiv, kFloorDiv, kMod, kPow };
+enum class BinaryOp { kAdd, kSub, kMul, kDiv, kFloorDiv, kMod };
 enum class UnaryOp { kNot, kNegative, kPositive };
 enum class CompareOp { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIn, kNotIn };
 
@@ -96,12 +96,11 @@ struct Expr {
       node;
 };
 
-// Where a value goes: a name, a namespace's attribute, or a tuple of targets.
+// Where a value goes: a name, a namespace's attribute, or a tuple of names.
 struct Target {
   std::string name;
-  std::string attribute;  // not empty: name.attribute
-  std::vector<Target> parts;
-  bool is_tuple = false;
+  std::string attribute;           // not empty: name.attribute
+  std::vector<std::string> names;  // not empty: the tuple
 };
 
 struct Stmt;
@@ -116,7 +115,6 @@ struct MacroDef {
   std::string name;
   std::vector<Parameter> parameters;
   Block body;
-  bool uses_varargs = false, uses_kwargs = false, uses_caller = false;
 };
 
 struct DataStmt {
@@ -133,7 +131,6 @@ struct ForStmt {
   Target target;
   ExprPtr iterable;
   ExprPtr condition;
-  bool recursive;
   Block body;
   Block otherwise;
 };
@@ -143,9 +140,8 @@ struct SetStmt {
 };
 struct SetBlockStmt {
   Target target;
-  ExprPtr filter;
   Block body;
-};  // filter may be null
+};
 struct MacroStmt {
   std::shared_ptr<MacroDef> macro;
 };
@@ -157,10 +153,6 @@ struct FilterStmt {
   ExprPtr filter;
   Block body;
 };
-struct WithStmt {
-  std::vector<std::pair<Target, ExprPtr>> bindings;
-  Block body;
-};
 struct ScopeStmt {
   Block body;
 };  // generation: a scope and nothing more
@@ -170,7 +162,7 @@ struct ContinueStmt {};
 struct Stmt {
   int line;
   std::variant<DataStmt, OutputStmt, IfStmt, ForStmt, SetStmt, SetBlockStmt, MacroStmt, CallStmt,
-               FilterStmt, WithStmt, ScopeStmt, BreakStmt, ContinueStmt>
+               FilterStmt, ScopeStmt, BreakStmt, ContinueStmt>
       node;
 };
 

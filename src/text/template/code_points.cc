@@ -15,65 +15,23 @@ utf8proc_category_t category(uint32_t cp) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(cp));
 }
 
-// Upper case by code point, except for the one expansion that turns up in prose.
-void append_upper(std::string& out, uint32_t cp) {
-  if (cp == 0xDF) {
-    out += "SS";
-  } else {
-    append_utf8(out, static_cast<uint32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(cp))));
-  }
+template <utf8proc_int32_t (*kChange)(utf8proc_int32_t)>
+void append_changed(std::string& out, uint32_t cp) {
+  append_utf8(out, static_cast<char32_t>(kChange(static_cast<utf8proc_int32_t>(cp))));
 }
 
 }  // namespace
 
-CodePoint decode_at(std::string_view s, size_t at) {
-  const auto lead = static_cast<unsigned char>(s[at]);
-  if (lead < 0x80) return {lead, 1};
-  utf8proc_int32_t cp = 0;
-  const auto rest = static_cast<utf8proc_ssize_t>(std::min<size_t>(s.size() - at, 4));
-  const auto n =
-      utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(s.data() + at), rest, &cp);
-  if (n <= 0) return {lead, 1};
-  return {static_cast<uint32_t>(cp), static_cast<uint32_t>(n)};
-}
-
-size_t previous_code_point(std::string_view s, size_t at) {
-  size_t begin = at - 1;
-  for (int back = 0; back < 3 && begin > 0 && (static_cast<unsigned char>(s[begin]) & 0xc0) == 0x80;
-       ++back)
-    --begin;
-  return begin + decode_at(s, begin).n_bytes == at ? begin : at - 1;
-}
-
-void append_utf8(std::string& out, uint32_t cp) {
-  if (cp < 0x80) {
-    out += static_cast<char>(cp);
-    return;
-  }
-  utf8proc_uint8_t bytes[4];
-  const auto n = utf8proc_encode_char(static_cast<utf8proc_int32_t>(cp), bytes);
-  out.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(n));
-}
-
-bool is_valid_utf8(std::string_view s) {
-  for (size_t at = 0; at < s.size();) {
-    const CodePoint c = decode_at(s, at);
-    if (c.n_bytes == 1 && c.value >= 0x80) return false;
-    at += c.n_bytes;
-  }
-  return true;
-}
-
 int64_t count_code_points(std::string_view s) {
   int64_t n = 0;
-  for (size_t at = 0; at < s.size(); at += decode_at(s, at).n_bytes) ++n;
+  for (size_t at = 0; at < s.size(); at += utf8_char_at(s, at).size) ++n;
   return n;
 }
 
 std::vector<size_t> code_point_offsets(std::string_view s) {
   std::vector<size_t> offsets;
   offsets.reserve(s.size() + 1);
-  for (size_t at = 0; at < s.size(); at += decode_at(s, at).n_bytes) offsets.push_back(at);
+  for (size_t at = 0; at < s.size(); at += utf8_char_at(s, at).size) offsets.push_back(at);
   offsets.push_back(s.size());
   return offsets;
 }
@@ -104,51 +62,23 @@ bool is_printable(uint32_t cp) {
   }
 }
 
-bool is_alphabetic(uint32_t cp) {
-  const auto c = category(cp);
-  return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO;
-}
-
-bool is_decimal(uint32_t cp) { return category(cp) == UTF8PROC_CATEGORY_ND; }
-
-bool is_word(uint32_t cp) {
-  const auto c = category(cp);
-  return cp == '_' || is_alphabetic(cp) || (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO);
-}
-
-bool is_upper(uint32_t cp) { return category(cp) == UTF8PROC_CATEGORY_LU; }
-bool is_lower(uint32_t cp) { return category(cp) == UTF8PROC_CATEGORY_LL; }
 bool is_cased(uint32_t cp) {
-  return is_upper(cp) || is_lower(cp) || category(cp) == UTF8PROC_CATEGORY_LT;
+  const auto c = category(cp);
+  return c == UTF8PROC_CATEGORY_LU || c == UTF8PROC_CATEGORY_LL || c == UTF8PROC_CATEGORY_LT;
 }
 
-bool is_upper_text(std::string_view s) {
-  bool some = false;
-  for (size_t at = 0; at < s.size(); at += decode_at(s, at).n_bytes) {
-    const uint32_t cp = decode_at(s, at).value;
-    if (is_cased(cp) && !is_upper(cp)) return false;
-    some = some || is_upper(cp);
-  }
-  return some;
-}
-
-bool is_lower_text(std::string_view s) {
-  bool some = false;
-  for (size_t at = 0; at < s.size(); at += decode_at(s, at).n_bytes) {
-    const uint32_t cp = decode_at(s, at).value;
-    if (is_cased(cp) && !is_lower(cp)) return false;
-    some = some || is_lower(cp);
-  }
-  return some;
-}
-
+// By code point, except for the one expansion that turns up in prose.
 std::string to_upper(std::string_view s) {
   std::string out;
   out.reserve(s.size());
   for (size_t at = 0; at < s.size();) {
-    const CodePoint c = decode_at(s, at);
-    append_upper(out, c.value);
-    at += c.n_bytes;
+    const Utf8Char c = utf8_char_at(s, at);
+    if (c.code_point == 0xDF) {
+      out += "SS";
+    } else {
+      append_changed<utf8proc_toupper>(out, c.code_point);
+    }
+    at += c.size;
   }
   return out;
 }
@@ -157,37 +87,35 @@ std::string to_lower(std::string_view s) {
   std::string out;
   out.reserve(s.size());
   for (size_t at = 0; at < s.size();) {
-    const CodePoint c = decode_at(s, at);
-    append_utf8(out,
-                static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c.value))));
-    at += c.n_bytes;
+    const Utf8Char c = utf8_char_at(s, at);
+    append_changed<utf8proc_tolower>(out, c.code_point);
+    at += c.size;
   }
   return out;
 }
 
 std::string capitalize(std::string_view s) {
   if (s.empty()) return {};
-  const CodePoint first = decode_at(s, 0);
+  const Utf8Char first = utf8_char_at(s, 0);
   std::string out;
-  append_utf8(out,
-              static_cast<uint32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(first.value))));
-  return out + to_lower(s.substr(first.n_bytes));
+  append_changed<utf8proc_totitle>(out, first.code_point);
+  return out + to_lower(s.substr(first.size));
 }
 
 std::string_view strip_left(std::string_view s, const std::vector<uint32_t>* set) {
   while (!s.empty()) {
-    const CodePoint c = decode_at(s, 0);
-    if (!in_set(c.value, set)) break;
-    s.remove_prefix(c.n_bytes);
+    const Utf8Char c = utf8_char_at(s, 0);
+    if (!in_set(c.code_point, set)) break;
+    s.remove_prefix(c.size);
   }
   return s;
 }
 
 std::string_view strip_right(std::string_view s, const std::vector<uint32_t>* set) {
   while (!s.empty()) {
-    const CodePoint c = decode_at(s, previous_code_point(s, s.size()));
-    if (!in_set(c.value, set)) break;
-    s.remove_suffix(c.n_bytes);
+    const Utf8Char c = utf8_last_char(s);
+    if (!in_set(c.code_point, set)) break;
+    s.remove_suffix(c.size);
   }
   return s;
 }

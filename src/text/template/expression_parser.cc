@@ -174,25 +174,16 @@ Result<ExprPtr> ExpressionParser::product() {
                                                                    {"/", BinaryOp::kDiv},
                                                                    {"//", BinaryOp::kFloorDiv},
                                                                    {"%", BinaryOp::kMod}};
-  LH_TRY(ExprPtr left, power());
+  LH_TRY(ExprPtr left, unary());
   while (true) {
     const auto* op = std::find_if(std::begin(kOps), std::end(kOps),
                                   [&](const auto& o) { return t_.is_op(o.first); });
+    if (t_.is_op("**")) return t_.not_supported("'**'");
     if (op == std::end(kOps)) return left;
     const int line = t_.take().line;
-    LH_TRY(ExprPtr right, power());
+    LH_TRY(ExprPtr right, unary());
     LH_TRY(left, make(line, BinaryExpr{op->second, std::move(left), std::move(right)}));
   }
-}
-
-Result<ExprPtr> ExpressionParser::power() {
-  LH_TRY(ExprPtr left, unary());
-  while (t_.is_op("**")) {  // from the left, unlike Python
-    const int line = t_.take().line;
-    LH_TRY(ExprPtr right, unary());
-    LH_TRY(left, make(line, BinaryExpr{BinaryOp::kPow, std::move(left), std::move(right)}));
-  }
-  return left;
 }
 
 Result<ExprPtr> ExpressionParser::unary(bool with_filter) {
@@ -231,7 +222,7 @@ Result<ExprPtr> ExpressionParser::primary() {
   if (t_.is_op("{")) return dict();
   if (!t_.skip_op("("))
     return t_.fail(fmt::format("expected an expression, found {}", t_.describe()));
-  LH_TRY(ExprPtr inner, tuple(true, {}, true));
+  LH_TRY(ExprPtr inner, tuple(true, true));
   LH_RETURN_IF_ERROR(t_.expect_op(")"));
   return inner;
 }
@@ -242,21 +233,21 @@ Result<ExprPtr> ExpressionParser::name() {
   if (name == "true" || name == "True") return make(line, ConstExpr{Value(true)});
   if (name == "false" || name == "False") return make(line, ConstExpr{Value(false)});
   if (name == "none" || name == "None") return make(line, ConstExpr{Value()});
-  if (names_read) names_read->push_back(name);
+  if (name == "varargs" || name == "kwargs")
+    return t_.fail(unsupported("'{}' of a macro is not supported, only its named parameters", name),
+                   line);
   return make(line, NameExpr{std::move(name)});
 }
 
-bool ExpressionParser::at_tuple_end(std::string_view end_name) const {
-  if (t_.is(TokenKind::kOutputEnd) || t_.is(TokenKind::kBlockEnd) || t_.is_op(")")) return true;
-  return !end_name.empty() && t_.is_name(end_name);
+bool ExpressionParser::at_tuple_end() const {
+  return t_.is(TokenKind::kOutputEnd) || t_.is(TokenKind::kBlockEnd) || t_.is_op(")");
 }
 
-Result<ExprPtr> ExpressionParser::tuple(bool with_conditional, std::string_view end_name,
-                                        bool in_parentheses) {
+Result<ExprPtr> ExpressionParser::tuple(bool with_conditional, bool in_parentheses) {
   const int line = t_.line();
   std::vector<ExprPtr> items;
   bool is_tuple = false;
-  while (!at_tuple_end(end_name)) {
+  while (!at_tuple_end()) {
     LH_TRY(ExprPtr item, expression(with_conditional));
     items.push_back(std::move(item));
     if (!t_.skip_op(",")) break;
@@ -423,42 +414,29 @@ Result<CallArgs> ExpressionParser::call_args() {
   return args;
 }
 
-Result<Target> ExpressionParser::single_target(bool with_attribute) {
-  Target target;
-  if (t_.skip_op("(")) {
-    LH_TRY(target, this->target(with_attribute));
-    LH_RETURN_IF_ERROR(t_.expect_op(")"));
-    return target;
-  }
+Result<std::string> ExpressionParser::assignable_name() {
   static constexpr std::string_view kConstants[] = {"true",  "True", "false",
                                                     "False", "none", "None"};
+  if (t_.is_op("(")) return t_.not_supported("a tuple of names in parentheses");
   const int line = t_.line();
-  LH_TRY(target.name, t_.expect_any_name());
-  if (std::find(std::begin(kConstants), std::end(kConstants), target.name) !=
-      std::end(kConstants)) {
-    return t_.fail(fmt::format("cannot assign to '{}'", target.name), line);
-  }
-  if (with_attribute && t_.skip_op(".")) {
-    LH_TRY(target.attribute, t_.expect_any_name());
-  }
-  return target;
+  LH_TRY(std::string name, t_.expect_any_name());
+  if (std::find(std::begin(kConstants), std::end(kConstants), name) != std::end(kConstants))
+    return t_.fail(fmt::format("cannot assign to '{}'", name), line);
+  return name;
 }
 
-Result<Target> ExpressionParser::target(bool with_attribute, std::string_view end_name) {
-  if (nesting_ >= kMaxSyntaxDepth) return t_.fail("an assignment is nested too deep");
-  Target tuple;
-  ++nesting_;
-  while (!at_tuple_end(end_name) && !t_.is_op("=")) {
-    auto part = single_target(with_attribute);
-    if (!part.ok()) return part;
-    tuple.parts.push_back(std::move(*part));
-    if (!t_.skip_op(",")) break;
-    tuple.is_tuple = true;
+Result<Target> ExpressionParser::target(bool with_attribute) {
+  Target target;
+  LH_TRY(target.name, assignable_name());
+  if (with_attribute && t_.skip_op(".")) {
+    LH_TRY(target.attribute, t_.expect_any_name());
+  } else if (t_.is_op(",")) {
+    target.names.push_back(std::move(target.name));
+    while (t_.skip_op(",")) {
+      LH_TRY(target.names.emplace_back(), assignable_name());
+    }
   }
-  --nesting_;
-  if (!tuple.is_tuple && !tuple.parts.empty()) return std::move(tuple.parts[0]);
-  if (!tuple.is_tuple) return t_.fail(fmt::format("expected a name, found {}", t_.describe()));
-  return tuple;
+  return target;
 }
 
 }  // namespace longhaul::jinja

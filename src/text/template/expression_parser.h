@@ -1,7 +1,6 @@
 // Expressions, by recursive descent. One function a level of precedence, loosest first.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,17 +14,12 @@ class ExpressionParser {
   explicit ExpressionParser(TokenStream& tokens) : t_(tokens) {}
 
   Result<ExprPtr> expression(bool with_conditional = true);
-  // An expression, or a tuple where commas follow. `end_name` is a keyword that ends it ("in",
-  // "recursive").
-  Result<ExprPtr> tuple(bool with_conditional, std::string_view end_name = {},
-                        bool in_parentheses = false);
-  Result<ExprPtr> filter(
-      ExprPtr input);  // the filters of a filter block, standing at the first name
-  Result<Target> target(bool with_attribute, std::string_view end_name = {});
-
-  // Names read since the macro around began: a macro's signature depends on whether it uses
-  // varargs, kwargs or caller.
-  std::vector<std::string>* names_read = nullptr;
+  // An expression, or a tuple where commas follow.
+  Result<ExprPtr> tuple(bool with_conditional, bool in_parentheses = false);
+  // The filters of a filter block, standing at the first name.
+  Result<ExprPtr> filter(ExprPtr input);
+  // A name, names with commas between them, or name.attribute.
+  Result<Target> target(bool with_attribute);
 
  private:
   Result<ExprPtr> conditional();
@@ -36,7 +30,6 @@ class ExpressionParser {
   Result<ExprPtr> sum();
   Result<ExprPtr> concat();
   Result<ExprPtr> product();
-  Result<ExprPtr> power();
   Result<ExprPtr> unary(bool with_filter = true);
   Result<ExprPtr> primary();
   Result<ExprPtr> name();
@@ -47,8 +40,8 @@ class ExpressionParser {
   Result<ExprPtr> test(ExprPtr input);
   Result<ExprPtr> subscript(ExprPtr object);
   Result<CallArgs> call_args();
-  Result<Target> single_target(bool with_attribute);
-  bool at_tuple_end(std::string_view end_name) const;
+  Result<std::string> assignable_name();
+  bool at_tuple_end() const;
 
   template <class Node>
   Result<ExprPtr> make(int line, Node node);

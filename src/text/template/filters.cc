@@ -1,28 +1,33 @@
 #include "text/template/filters.h"
 
+#include <algorithm>
+
 #include "text/template/arithmetic.h"
+#include "text/template/offered.h"
 #include "text/template/operators.h"
 #include "text/template/rendering.h"
 
 namespace longhaul::jinja {
 namespace {
 
-FilterFn find_filter(std::string_view name) {
-  for (const auto find :
-       {find_text_filter, find_sequence_filter, find_order_filter, find_number_filter}) {
-    if (const FilterFn fn = find(name)) return fn;
-  }
-  return nullptr;
+// All rows, in order of name.
+std::vector<FilterRow> all_filters() {
+  std::vector<FilterRow> all;
+  for (const auto rows : {text_filters(), sequence_filters(), order_filters()})
+    all.insert(all.end(), rows.begin(), rows.end());
+  std::sort(all.begin(), all.end(),
+            [](const FilterRow& a, const FilterRow& b) { return a.name < b.name; });
+  return all;
 }
 
 }  // namespace
 
-bool has_filter(std::string_view name) { return find_filter(name) != nullptr; }
-
 Result<Value> apply_filter(Run& run, std::string_view name, const Value& input, const Args& args) {
-  const FilterFn fn = find_filter(name);
-  if (!fn) return unsupported("no filter named '{}'", name);
-  return fn(run, input, args);
+  static const std::vector<FilterRow> kAll = all_filters();
+  for (const FilterRow& row : kAll) {
+    if (row.name == name) return row.fn(run, input, args);
+  }
+  return not_offered("filter", name, kAll);
 }
 
 Result<std::vector<Value>> attribute_path(const Value& path) {
@@ -36,7 +41,7 @@ Result<std::vector<Value>> attribute_path(const Value& path) {
     const std::string part = s->substr(begin, end - begin);
     int64_t index = 0;
     const bool is_index =
-        part.find_first_not_of("0123456789") == part.npos && parse_int(part, 10, index);
+        part.find_first_not_of("0123456789") == part.npos && parse_int(part, index);
     steps.push_back(is_index ? Value(index) : Value::constant(part));
     begin = end + 1;
   }

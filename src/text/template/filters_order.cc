@@ -1,5 +1,4 @@
-// Filters that compare: sorting, extremes, duplicates, groups. Strings compare without case unless
-// told otherwise.
+// Filters that compare: sorting and duplicates. Strings compare without case unless told otherwise.
 #include <algorithm>
 #include <unordered_set>
 
@@ -24,8 +23,7 @@ Value fold_case(Run& run, Value v, bool case_sensitive) {
 
 // Items with the key that `attribute` leads to. "a,b" sorts by two keys, which make a list.
 Result<std::vector<Keyed>> keyed(Run& run, const std::vector<Value>& items, const Value& attribute,
-                                 bool case_sensitive, bool several,
-                                 const Value* fallback = nullptr) {
+                                 bool case_sensitive, bool several) {
   std::vector<std::vector<Value>> paths;
   const auto* names = attribute.as_string();
   if (several && names) {
@@ -42,7 +40,7 @@ Result<std::vector<Keyed>> keyed(Run& run, const std::vector<Value>& items, cons
     std::vector<Value> keys;
     for (const auto& path : paths) {
       LH_RETURN_IF_ERROR(run.work());
-      LH_TRY(Value key, follow_path(run, item, path, fallback));
+      LH_TRY(Value key, follow_path(run, item, path));
       keys.push_back(fold_case(run, std::move(key), case_sensitive));
     }
     Value key = std::move(keys[0]);
@@ -103,22 +101,6 @@ Result<Value> dictsort(Run& run, const Value& v, const Args& args) {
   return list_of(run, std::move(pairs));
 }
 
-template <bool kMax>
-Result<Value> extreme(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("min or max", args, {"case_sensitive", "attribute"}));
-  LH_TRY(const auto items, iterate(run, v));
-  if (items.empty()) return undefined_because("No aggregated item, sequence was empty.");
-  LH_TRY(const auto pairs, keyed(run, items, a[1] ? *a[1] : Value(), a.truthy(0), false));
-  const Keyed* best = &pairs[0];
-  for (const Keyed& k : pairs) {
-    LH_RETURN_IF_ERROR(run.work(std::min(k.key.extent().weight, best->key.extent().weight)));
-    if (&k == best) continue;
-    LH_TRY(const bool better, kMax ? less(best->key, k.key) : less(k.key, best->key));
-    if (better) best = &k;
-  }
-  return best->item;
-}
-
 Result<Value> unique(Run& run, const Value& v, const Args& args) {
   LH_TRY(const Bound a, bind("unique", args, {"case_sensitive", "attribute"}));
   LH_TRY(const auto items, iterate(run, v));
@@ -133,34 +115,10 @@ Result<Value> unique(Run& run, const Value& v, const Args& args) {
   return run.generator(std::move(out));
 }
 
-Result<Value> groupby(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("groupby", args, {"attribute", "default", "case_sensitive"}, 1));
-  LH_TRY(const auto items, iterate(run, v));
-  LH_TRY(auto pairs, keyed(run, items, *a[0], a.truthy(2), false, a[1]));
-  LH_RETURN_IF_ERROR(sort_keyed(run, pairs, false));
-  LH_TRY(const auto path, attribute_path(*a[0]));
-  std::vector<Value> out;
-  for (size_t begin = 0, end = 0; begin < pairs.size(); begin = end) {
-    std::vector<Value> members;
-    for (end = begin; end < pairs.size() && equal(pairs[begin].key, pairs[end].key); ++end) {
-      LH_RETURN_IF_ERROR(run.work(pairs[end].key.extent().weight));
-      members.push_back(pairs[end].item);
-    }
-    // The group is named by its first member's own spelling.
-    LH_TRY(Value name, follow_path(run, members[0], path, a[1]));
-    LH_TRY(Value list, run.list(std::move(members)));
-    LH_TRY(Value group, run.seq(SeqKind::kTuple, {std::move(name), std::move(list)}, "group"));
-    out.push_back(std::move(group));
-  }
-  return run.list(std::move(out));
-}
-
-constexpr FilterRow kFilters[] = {{"sort", sort},          {"dictsort", dictsort},
-                                  {"min", extreme<false>}, {"max", extreme<true>},
-                                  {"unique", unique},      {"groupby", groupby}};
+constexpr FilterRow kFilters[] = {{"sort", sort}, {"dictsort", dictsort}, {"unique", unique}};
 
 }  // namespace
 
-FilterFn find_order_filter(std::string_view name) { return find_filter_row(kFilters, name); }
+std::span<const FilterRow> order_filters() { return kFilters; }
 
 }  // namespace longhaul::jinja

@@ -71,18 +71,6 @@ Result<Value> items(Run& run, const Value& v, const Args& args) {
   return run.generator(std::move(out));
 }
 
-Result<Value> attr(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("attr", args, {"name"}, 1));
-  LH_TRY(const std::string name, a.string(0, ""));
-  // Only what Python calls an attribute: a dict's entries are none.
-  if (v.as_dict()) {
-    LH_TRY(const Value empty, run.dict({}));
-    LH_TRY(const Value found, get_attribute(run, empty, name));
-    return found.is_undefined() ? found : get_attribute(run, v, name);
-  }
-  return get_attribute(run, v, name);
-}
-
 // The arguments behind the first n, for a filter or test that is called by name.
 Args rest_of(const Args& args, size_t n) {
   Args rest = args;
@@ -146,52 +134,6 @@ Result<Value> select(Run& run, const Value& v, const Args& args) {
   return run.generator(std::move(out));
 }
 
-Result<Value> batch(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("batch", args, {"linecount", "fill_with"}, 1));
-  LH_TRY(const int64_t size, a.integer(0, 1));
-  LH_TRY(const auto items, iterate(run, v));
-  std::vector<Value> out, row;
-  const auto flush = [&]() -> Status {
-    LH_TRY(Value made, run.list(std::move(row)));
-    out.push_back(std::move(made));
-    row.clear();
-    return {};
-  };
-  for (const Value& item : items) {
-    LH_RETURN_IF_ERROR(run.work());
-    if (static_cast<int64_t>(row.size()) == size) LH_RETURN_IF_ERROR(flush());
-    row.push_back(item);
-  }
-  if (!row.empty()) {
-    LH_RETURN_IF_ERROR(
-        run.check_size(a.has(1) && size > 0 ? static_cast<uint64_t>(size) * sizeof(Value) : 0));
-    while (a.has(1) && static_cast<int64_t>(row.size()) < size) row.push_back(*a[1]);
-    LH_RETURN_IF_ERROR(flush());
-  }
-  return run.generator(std::move(out));
-}
-
-Result<Value> slices(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("slice", args, {"slices", "fill_with"}, 1));
-  LH_TRY(const int64_t n_slices, a.integer(0, 1));
-  if (n_slices == 0) return invalid("slice: division by zero");
-  LH_TRY(const auto items, iterate(run, v));
-  const auto n = static_cast<int64_t>(items.size());
-  std::vector<Value> out;
-  int64_t at = 0;
-  for (int64_t i = 0; i < n_slices; ++i) {
-    LH_RETURN_IF_ERROR(run.work());
-    const bool longer = i < n % n_slices;
-    const int64_t size = n / n_slices + (longer ? 1 : 0);
-    std::vector<Value> row(items.begin() + at, items.begin() + at + size);
-    if (a.has(1) && !longer) row.push_back(*a[1]);
-    at += size;
-    LH_TRY(Value made, run.list(std::move(row)));
-    out.push_back(std::move(made));
-  }
-  return run.generator(std::move(out));
-}
-
 constexpr FilterRow kFilters[] = {
     {"default", get_default},
     {"d", get_default},
@@ -202,10 +144,7 @@ constexpr FilterRow kFilters[] = {
     {"last", last},
     {"reverse", reverse},
     {"items", items},
-    {"attr", attr},
     {"map", map},
-    {"batch", batch},
-    {"slice", slices},
     {"select", select<true, false>},
     {"reject", select<false, false>},
     {"selectattr", select<true, true>},
@@ -214,6 +153,6 @@ constexpr FilterRow kFilters[] = {
 
 }  // namespace
 
-FilterFn find_sequence_filter(std::string_view name) { return find_filter_row(kFilters, name); }
+std::span<const FilterRow> sequence_filters() { return kFilters; }
 
 }  // namespace longhaul::jinja

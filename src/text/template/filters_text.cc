@@ -1,13 +1,14 @@
-// Filters that make text.
+// Filters that make text, and `int`, which reads one.
 #include <algorithm>
+#include <cmath>
 
+#include "text/template/arithmetic.h"
 #include "text/template/bound_arguments.h"
 #include "text/template/code_points.h"
 #include "text/template/filters.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
 #include "text/template/rendering.h"
-#include "text/template/text_format.h"
 #include "text/template/text_ops.h"
 
 namespace longhaul::jinja {
@@ -34,29 +35,14 @@ std::string title(std::string_view s) {
   });
 }
 
-std::string escape_html(std::string_view s) {
-  std::string out;
-  for (const char c : s) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '\'': out += "&#39;"; break;
-      case '"': out += "&#34;"; break;
-      default: out += c;
-    }
-  }
-  return out;
-}
-
 Result<Value> trim(Run& run, const Value& v, const Args& args) {
   LH_TRY(const Bound a, bind("trim", args, {"chars"}));
   LH_TRY(const std::string chars, a.string(0, ""));
   LH_TRY(const std::string s, to_text(run, v));
   LH_RETURN_IF_ERROR(run.work(chars.size() * (1 + s.size() / 64)));
   std::vector<uint32_t> set;
-  for (size_t at = 0; at < chars.size(); at += decode_at(chars, at).n_bytes)
-    set.push_back(decode_at(chars, at).value);
+  for (size_t at = 0; at < chars.size(); at += utf8_char_at(chars, at).size)
+    set.push_back(utf8_char_at(chars, at).code_point);
   const auto* chosen = a.has(0) ? &set : nullptr;
   return run.text(std::string(strip_right(strip_left(s, chosen), chosen)));
 }
@@ -114,7 +100,7 @@ Result<Value> indent(Run& run, const Value& v, const Args& args) {
   s += '\n';  // so that a last, empty line counts as a line
   std::string out;
   bool first = true;
-  for (const std::string_view line : split_lines(s, false)) {
+  for (const std::string_view line : split_lines(s)) {
     LH_RETURN_IF_ERROR(run.work(1 + pad.size() / 64));
     LH_RETURN_IF_ERROR(run.check_size(out.size() + pad.size() + line.size()));
     if (!first) out += '\n';
@@ -123,80 +109,6 @@ Result<Value> indent(Run& run, const Value& v, const Args& args) {
     first = false;
   }
   return run.text(std::move(out));
-}
-
-Result<Value> center(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("center", args, {"width"}));
-  LH_TRY(const int64_t width, a.integer(0, 80));
-  LH_TRY(const std::string s, to_text(run, v));
-  LH_TRY(std::string out, pad_text(run, s, width, 'c'));
-  return run.text(std::move(out));
-}
-
-Result<Value> truncate(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("truncate", args, {"length", "killwords", "end", "leeway"}));
-  LH_TRY(const int64_t max_length, a.integer(0, 255));
-  LH_TRY(const std::string end, a.string(2, "..."));
-  LH_TRY(const int64_t leeway, a.integer(3, 5));
-  LH_TRY(const int64_t n, length(run, v));
-  const int64_t n_end = count_code_points(end);
-  if (max_length < n_end) return invalid("truncate: a length of at least {} is needed", n_end);
-  if (leeway < 0) return invalid("truncate: the leeway cannot be negative");
-  if (n <= max_length || n - max_length <= leeway) return v;
-  const auto* s = v.as_string();
-  if (!s) return invalid("truncate needs a string, not {}", v.type_name());
-  LH_RETURN_IF_ERROR(run.work(s->size() / 16));
-  const std::vector<size_t> offsets = code_point_offsets(*s);
-  std::string head = s->substr(0, offsets[static_cast<size_t>(max_length - n_end)]);
-  if (!a.truthy(1)) {
-    if (const size_t space = head.rfind(' '); space != head.npos) head.resize(space);
-  }
-  return run.text(head + end);
-}
-
-Result<Value> wordcount(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("wordcount", args, {}));
-  LH_TRY(const std::string s, to_text(run, v));
-  int64_t n = 0;
-  bool inside = false;
-  for (size_t at = 0; at < s.size(); at += decode_at(s, at).n_bytes) {
-    const bool word = is_word(decode_at(s, at).value);
-    n += word && !inside;
-    inside = word;
-  }
-  return Value(n);
-}
-
-Result<Value> format(Run& run, const Value& v, const Args& args) {
-  if (!args.positional.empty() && !args.named.empty())
-    return invalid("format: either positional or named arguments");
-  LH_TRY(const std::string s, to_text(run, v));
-  if (args.named.empty()) {
-    LH_TRY(const Value values, run.tuple(args.positional));
-    return percent_format(run, s, values);
-  }
-  std::vector<Dict::Item> items;
-  for (const auto& [name, value] : args.named) items.emplace_back(run.text(name), value);
-  LH_TRY(const Value values, run.dict(std::move(items)));
-  return percent_format(run, s, values);
-}
-
-std::string quote_url(std::string_view s, std::string_view safe) {
-  std::string out;
-  for (const char c : s) {
-    const bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-                       safe.find(c) != safe.npos;
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
-
-Result<Value> urlencode(Run& run, const Value& v, const Args& args) {
-  LH_TRY(const Bound a, bind("urlencode", args, {}));
-  if (v.as_dict() || v.as_seq())
-    return unsupported("urlencode of a {} is not supported", v.type_name());
-  LH_TRY(const std::string s, to_text(run, v));
-  return run.text(quote_url(s, "_.-~/"));
 }
 
 Result<Value> join(Run& run, const Value& v, const Args& args) {
@@ -219,6 +131,27 @@ Result<Value> join(Run& run, const Value& v, const Args& args) {
   return run.text(std::move(out));
 }
 
+Result<Value> to_int(Run&, const Value& v, const Args& args) {
+  LH_TRY(const Bound a, bind("int", args, {"default"}));
+  const Value fallback = a[0] ? *a[0] : Value(int64_t{0});
+  if (v.is_undefined()) return undefined_error(v);
+  int64_t i = 0;
+  if (v.to_integer(i)) return Value(i);
+  if (v.as_long_integer()) return v;
+  double d = 0;
+  if (const auto* s = v.as_string()) {
+    Value parsed;
+    if (s->find('_') != s->npos) return unsupported("int: '_' between digits is not supported");
+    if (parse_integer(*s, parsed)) return parsed;
+    if (!parse_float(*s, d)) return fallback;
+  } else if (v.as_float()) {
+    d = *v.as_float();
+  } else {
+    return fallback;
+  }
+  return std::isfinite(d) ? truncated(d) : fallback;
+}
+
 constexpr FilterRow kFilters[] = {
     {"string", string},
     {"safe", string},
@@ -226,23 +159,16 @@ constexpr FilterRow kFilters[] = {
     {"lower", change<to_lower>},
     {"title", change<title>},
     {"capitalize", change<capitalize>},
-    {"escape", change<escape_html>},
-    {"e", change<escape_html>},
-    {"forceescape", change<escape_html>},
     {"trim", trim},
     {"replace", replace},
     {"tojson", tojson},
     {"indent", indent},
-    {"center", center},
-    {"truncate", truncate},
-    {"wordcount", wordcount},
-    {"format", format},
-    {"urlencode", urlencode},
     {"join", join},
+    {"int", to_int},
 };
 
 }  // namespace
 
-FilterFn find_text_filter(std::string_view name) { return find_filter_row(kFilters, name); }
+std::span<const FilterRow> text_filters() { return kFilters; }
 
 }  // namespace longhaul::jinja

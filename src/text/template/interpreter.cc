@@ -64,7 +64,7 @@ Result<Flow> Interpreter::exec(const IfStmt& s) {
 
 Result<Flow> Interpreter::exec(const ForStmt& s) {
   LH_TRY(const Value iterable, eval(*s.iterable));
-  LH_RETURN_IF_ERROR(iterate_loop(s, iterable, 0));
+  LH_RETURN_IF_ERROR(iterate_loop(s, iterable));
   return Flow::kNext;
 }
 
@@ -86,20 +86,15 @@ Result<Value> Interpreter::loop_items(const ForStmt& s, const Value& iterable) {
   return run_.list(std::move(kept));
 }
 
-Status Interpreter::iterate_loop(const ForStmt& s, const Value& iterable, int64_t depth0) {
+Status Interpreter::iterate_loop(const ForStmt& s, const Value& iterable) {
   LH_TRY(const Value held, loop_items(s, iterable));
-  auto loop = std::make_shared<Loop>(held, depth0);
-  Value loop_value{std::shared_ptr<Object>(loop)};
-  if (s.recursive) {
-    loop->make_recursive(*this, s, scope_);
-    loop_value = run_.keep(loop);
-  }
+  const auto loop = std::make_shared<Loop>(held);
   const auto& list = held.as_seq()->items;
   for (size_t i = 0; i < list.size(); ++i) {
     LH_RETURN_IF_ERROR(run_.work());
     loop->go_to(i);
     const Enter enter(*this);
-    scope_->set("loop", loop_value);
+    scope_->set("loop", Value(std::shared_ptr<Object>(loop)));
     LH_RETURN_IF_ERROR(assign(s.target, list[i]));
     LH_TRY(const Flow flow, exec_block(s.body));
     if (flow == Flow::kBreak) break;
@@ -110,24 +105,12 @@ Status Interpreter::iterate_loop(const ForStmt& s, const Value& iterable, int64_
   return {};
 }
 
-Result<Value> Interpreter::run_loop(const ForStmt& loop, const std::shared_ptr<Scope>& outer,
-                                    const Value& iterable, int64_t depth0) {
-  Buffer buffer(run_.account());
-  Buffer* const saved = std::exchange(out_, &buffer);
-  const Enter enter(*this, outer);
-  const Status done = iterate_loop(loop, iterable, depth0);
-  out_ = saved;
-  if (!done.ok()) return done.error();
-  return run_.text(std::move(buffer.text));
-}
-
 Status Interpreter::assign(const Target& target, const Value& value) {
-  if (target.is_tuple) {
+  if (!target.names.empty()) {
     LH_TRY(const auto items, iterate(run_, value));
-    if (items.size() != target.parts.size()) {
-      return invalid("cannot unpack {} values into {} names", items.size(), target.parts.size());
-    }
-    for (size_t i = 0; i < items.size(); ++i) LH_RETURN_IF_ERROR(assign(target.parts[i], items[i]));
+    if (items.size() != target.names.size())
+      return invalid("cannot unpack {} values into {} names", items.size(), target.names.size());
+    for (size_t i = 0; i < items.size(); ++i) scope_->set(target.names[i], items[i]);
     return {};
   }
   if (target.attribute.empty()) {
@@ -159,25 +142,20 @@ Result<std::string> Interpreter::capture(const Block& body) {
   return std::move(buffer.text);
 }
 
-Result<Value> Interpreter::capture_filtered(const Block& body, const Expr* filter) {
-  LH_TRY(std::string text, capture(body));
-  const Value captured = run_.text(std::move(text));
-  if (!filter) return captured;
-  const Value* const saved = std::exchange(filter_input_, &captured);
-  auto result = eval(*filter);
-  filter_input_ = saved;
-  return result;
-}
-
 Result<Flow> Interpreter::exec(const SetBlockStmt& s) {
-  LH_TRY(const Value v, capture_filtered(s.body, s.filter.get()));
-  LH_RETURN_IF_ERROR(assign(s.target, v));
+  LH_TRY(std::string text, capture(s.body));
+  LH_RETURN_IF_ERROR(assign(s.target, run_.text(std::move(text))));
   return Flow::kNext;
 }
 
 Result<Flow> Interpreter::exec(const FilterStmt& s) {
-  LH_TRY(const Value v, capture_filtered(s.body, s.filter.get()));
-  LH_TRY(const std::string text, to_text(run_, v));
+  LH_TRY(std::string body, capture(s.body));
+  const Value captured = run_.text(std::move(body));
+  const Value* const saved = std::exchange(filter_input_, &captured);
+  const auto filtered = eval(*s.filter);
+  filter_input_ = saved;
+  if (!filtered.ok()) return filtered.error();
+  LH_TRY(const std::string text, to_text(run_, *filtered));
   LH_RETURN_IF_ERROR(write(text));
   return Flow::kNext;
 }
@@ -193,18 +171,6 @@ Result<Flow> Interpreter::exec(const CallStmt& s) {
   LH_TRY(const std::string text, to_text(run_, v));
   LH_RETURN_IF_ERROR(write(text));
   return Flow::kNext;
-}
-
-Result<Flow> Interpreter::exec(const WithStmt& s) {
-  std::vector<Value> values;  // all are evaluated outside
-  for (const auto& [target, expr] : s.bindings) {
-    LH_TRY(Value v, eval(*expr));
-    values.push_back(std::move(v));
-  }
-  const Enter enter(*this);
-  for (size_t i = 0; i < values.size(); ++i)
-    LH_RETURN_IF_ERROR(assign(s.bindings[i].first, values[i]));
-  return exec_block(s.body);
 }
 
 Result<Flow> Interpreter::exec(const ScopeStmt& s) {

@@ -21,11 +21,9 @@ class Interpreter {
   // Line of the innermost node that failed.
   int error_line() const { return error_line_; }
 
-  // For the objects that run template code: a macro's body, a recursive loop.
+  // For Macro, which runs template code.
   Result<Value> run_macro(const MacroDef& macro, const std::shared_ptr<Scope>& closure,
                           const Args& args);
-  Result<Value> run_loop(const ForStmt& loop, const std::shared_ptr<Scope>& outer,
-                         const Value& iterable, int64_t depth0);
 
  private:
   // Statements write to out_.
@@ -40,11 +38,10 @@ class Interpreter {
   Result<Flow> exec(const MacroStmt& s);
   Result<Flow> exec(const CallStmt& s);
   Result<Flow> exec(const FilterStmt& s);
-  Result<Flow> exec(const WithStmt& s);
   Result<Flow> exec(const ScopeStmt& s);
   Result<Flow> exec(const BreakStmt&) { return Flow::kBreak; }
   Result<Flow> exec(const ContinueStmt&) { return Flow::kContinue; }
-  Status iterate_loop(const ForStmt& s, const Value& iterable, int64_t depth0);
+  Status iterate_loop(const ForStmt& s, const Value& iterable);
   Result<Value> loop_items(const ForStmt& s, const Value& iterable);
 
   Result<Value> eval(const Expr& e);
@@ -66,12 +63,12 @@ class Interpreter {
   Result<Value> eval(const ConditionalExpr& e);
   Result<Args> eval_args(const CallArgs& a);
   Result<Value> call(const CallExpr& e, const Value* caller);
+  Result<Value> callee_of(const CallExpr& e);
 
   Status write(std::string_view text);
   Status assign(const Target& target, const Value& value);
   // Runs body in a scope of its own, with output into a string.
   Result<std::string> capture(const Block& body);
-  Result<Value> capture_filtered(const Block& body, const Expr* filter);
   void note_line(int line) {
     if (error_line_ == 0) error_line_ = line;
   }

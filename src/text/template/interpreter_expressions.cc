@@ -1,7 +1,9 @@
 // The interpreter's expressions.
 #include "text/template/filters.h"
 #include "text/template/interpreter.h"
+#include "text/template/methods.h"
 #include "text/template/objects.h"
+#include "text/template/offered.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
 
@@ -98,8 +100,28 @@ Result<Args> Interpreter::eval_args(const CallArgs& a) {
 
 Result<Value> Interpreter::eval(const CallExpr& e) { return call(e, nullptr); }
 
+// Tells of a function or method that Python has and this language has not.
+Result<Value> Interpreter::callee_of(const CallExpr& e) {
+  if (const auto* name = std::get_if<NameExpr>(&e.callee->node)) {
+    LH_TRY(Value found, eval(*e.callee));
+    if (found.is_undefined()) return no_function(name->name);
+    return found;
+  }
+  const auto* method = std::get_if<AttributeExpr>(&e.callee->node);
+  if (method == nullptr) return eval(*e.callee);
+  LH_TRY(const Value object, eval(*method->object));
+  LH_TRY(Value found, get_attribute(run_, object, method->name));
+  if (!found.is_undefined() || find_method(object, method->name)) return found;
+  std::vector<MethodRow> offered;
+  for (const MethodRow& row : methods_of(object)) {
+    if (row.fn != nullptr) offered.push_back(row);
+  }
+  if (offered.empty()) return found;
+  return not_offered("method of " + object.type_name(), method->name, offered);
+}
+
 Result<Value> Interpreter::call(const CallExpr& e, const Value* caller) {
-  LH_TRY(const Value callee, eval(*e.callee));
+  LH_TRY(const Value callee, callee_of(e));
   LH_TRY(Args args, eval_args(e.args));
   if (caller) args.named.emplace_back("caller", *caller);
   if (callee.is_undefined()) return undefined_error(callee);

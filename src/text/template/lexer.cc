@@ -1,6 +1,5 @@
 #include "text/template/lexer.h"
 
-#include <cctype>
 #include <charconv>
 #include <cstdlib>
 
@@ -61,9 +60,9 @@ class Lexer {
   bool at(size_t pos, std::string_view what) const { return s_.substr(pos, what.size()) == what; }
   size_t skip_space(size_t pos) const {
     while (pos < s_.size()) {
-      const CodePoint c = decode_at(s_, pos);
-      if (!is_space(c.value)) break;
-      pos += c.n_bytes;
+      const Utf8Char c = utf8_char_at(s_, pos);
+      if (!is_space(c.code_point)) break;
+      pos += c.size;
     }
     return pos;
   }
@@ -197,67 +196,32 @@ class Lexer {
     return {};
   }
 
-  // Digits of the base with single underscores between them, appended without the underscores.
-  size_t digits(size_t pos, bool (*is)(char), std::string& out) const {
-    while (pos < s_.size()) {
-      if (is(s_[pos])) {
-        out += s_[pos++];
-      } else if (s_[pos] == '_' && pos + 1 < s_.size() && is(s_[pos + 1]) && !out.empty()) {
-        ++pos;
-      } else {
-        break;
-      }
-    }
-    return pos;
-  }
-
+  // Digits, with a fraction behind them or none.
   Status number() {
-    std::string spelled;
-    const char prefix =
-        s_[pos_] == '0' && pos_ + 1 < s_.size() ? static_cast<char>(s_[pos_ + 1] | 0x20) : 0;
-    if (prefix == 'x')
-      return integer(16, pos_ + 2,
-                     [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; });
-    if (prefix == 'o') return integer(8, pos_ + 2, [](char c) { return c >= '0' && c <= '7'; });
-    if (prefix == 'b') return integer(2, pos_ + 2, [](char c) { return c == '0' || c == '1'; });
-    size_t end = digits(pos_, is_digit, spelled);
-    bool is_float = false;
-    // In a.0.1 the numbers are two subscripts.
-    if (pos_ > 0 && s_[pos_ - 1] == '.') return integer(10, pos_, is_digit);
-    if (end + 1 < s_.size() && s_[end] == '.' && is_digit(s_[end + 1])) {
-      is_float = true;
-      spelled += '.';
-      end = digits(end + 1, is_digit, spelled);
+    const auto digits_end = [&](size_t pos) {
+      while (pos < s_.size() && is_digit(s_[pos])) ++pos;
+      return pos;
+    };
+    size_t end = digits_end(pos_);
+    const bool is_subscript = pos_ > 0 && s_[pos_ - 1] == '.';  // a.0.1 has two
+    const bool is_float =
+        !is_subscript && end + 1 < s_.size() && s_[end] == '.' && is_digit(s_[end + 1]);
+    if (is_float) end = digits_end(end + 1);
+    const std::string spelled(s_.substr(pos_, end - pos_));
+    if (end < s_.size() && is_name_start(s_[end]))
+      return fail(
+          fmt::format("a number is digits, with a fraction or without, not '{}...'", spelled));
+    if (is_float) {
+      push(TokenKind::kFloat, spelled).real = std::strtod(spelled.c_str(), nullptr);
+    } else {
+      if (spelled[0] == '0' && spelled.find_first_not_of('0') != spelled.npos)
+        return fail("an integer starts with 0");
+      int64_t value = 0;
+      const char* const stop = spelled.data() + spelled.size();
+      if (std::from_chars(spelled.data(), stop, value).ec != std::errc())
+        return fail("an integer does not fit 64 bits");
+      push(TokenKind::kInteger, spelled).integer = value;
     }
-    if (end < s_.size() && (s_[end] | 0x20) == 'e') {
-      size_t exponent = end + 1;
-      if (exponent < s_.size() && (s_[exponent] == '+' || s_[exponent] == '-')) ++exponent;
-      if (exponent < s_.size() && is_digit(s_[exponent])) {
-        is_float = true;
-        spelled += s_.substr(end, exponent - end);
-        end = digits(exponent, is_digit, spelled);
-      }
-    }
-    if (!is_float) return integer(10, pos_, is_digit);
-    push(TokenKind::kFloat, std::string(s_.substr(pos_, end - pos_))).real =
-        std::strtod(spelled.c_str(), nullptr);
-    advance(end);
-    return {};
-  }
-
-  Status integer(int base, size_t begin, bool (*is)(char)) {
-    std::string spelled;
-    const size_t end = digits(begin, is, spelled);
-    if (base == 10 && spelled.size() > 1 && spelled[0] == '0' &&
-        spelled.find_first_not_of('0') != spelled.npos) {
-      return fail("an integer starts with 0");
-    }
-    int64_t value = 0;
-    const auto [stop, failed] =
-        std::from_chars(spelled.data(), spelled.data() + spelled.size(), value, base);
-    if (failed == std::errc::result_out_of_range) return fail("an integer does not fit 64 bits");
-    if (failed != std::errc()) return fail("an integer has no digits");
-    push(TokenKind::kInteger, std::string(s_.substr(pos_, end - pos_))).integer = value;
     advance(end);
     return {};
   }
@@ -298,7 +262,7 @@ Result<std::vector<Token>> tokenize(std::string_view source, std::string_view wh
     return make_error(ErrorCode::kOverBudget, "{}: a template of {} bytes; at most {} are read",
                       where, source.size(), kMaxSourceBytes);
   }
-  if (!is_valid_utf8(source)) return corrupt("{}: the template is not valid UTF-8", where);
+  if (find_invalid_utf8(source)) return corrupt("{}: the template is not valid UTF-8", where);
   return Lexer(source, where).run();
 }
 

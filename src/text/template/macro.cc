@@ -18,11 +18,6 @@ bool take_named(Args& args, std::string_view name, Value& out) {
 
 }  // namespace
 
-Value Macro::attribute(Run& run, std::string_view name) {
-  if (name == "name") return run.text(def_->name);
-  return undefined_attribute("Macro", name);
-}
-
 Result<Value> Interpreter::run_macro(const MacroDef& macro, const std::shared_ptr<Scope>& closure,
                                      const Args& given) {
   Args args = given;
@@ -40,25 +35,13 @@ Result<Value> Interpreter::run_macro(const MacroDef& macro, const std::shared_pt
   }
   Value caller = undefined_because("no caller defined");
   take_named(args, "caller", caller);
-  if (macro.uses_caller) scope_->set("caller", std::move(caller));
-  if (n_positional < args.positional.size() && !macro.uses_varargs) {
+  scope_->set("caller", std::move(caller));
+  if (n_positional < args.positional.size()) {
     return invalid("macro '{}' takes not more than {} arguments", macro.name,
                    macro.parameters.size());
   }
-  if (!args.named.empty() && !macro.uses_kwargs) {
+  if (!args.named.empty()) {
     return invalid("macro '{}' takes no keyword argument '{}'", macro.name, args.named[0].first);
-  }
-  if (macro.uses_varargs) {
-    args.positional.erase(args.positional.begin(),
-                          args.positional.begin() + static_cast<std::ptrdiff_t>(n_positional));
-    LH_TRY(Value rest, run_.tuple(std::move(args.positional)));
-    scope_->set("varargs", std::move(rest));
-  }
-  if (macro.uses_kwargs) {
-    std::vector<Dict::Item> items;
-    for (auto& [name, value] : args.named) items.emplace_back(run_.text(name), std::move(value));
-    LH_TRY(Value rest, run_.dict(std::move(items)));
-    scope_->set("kwargs", std::move(rest));
   }
   LH_TRY(std::string text, capture(macro.body));
   return run_.text(std::move(text));

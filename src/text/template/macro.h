@@ -18,7 +18,9 @@ class Macro : public Object {
   Result<Value> call(Run&, const Args& args) override {
     return interpreter_.run_macro(*def_, closure_, args);
   }
-  Value attribute(Run& run, std::string_view name) override;
+  Result<Value> attribute(Run&, std::string_view name) override {
+    return unsupported("'{}' of a macro is not supported in chat templates", name.substr(0, 80));
+  }
   void drop_references() override { closure_.reset(); }
 
  private:

@@ -1,9 +1,6 @@
 #include "text/template/methods.h"
 
-#include <algorithm>
-
 #include "text/template/bound_arguments.h"
-#include "text/template/method_table.h"
 #include "text/template/operators.h"
 #include "text/template/rendering.h"
 
@@ -12,7 +9,7 @@ namespace {
 
 class BoundMethod : public Object {
  public:
-  BoundMethod(Value self, const Method& method) : self_(std::move(self)), method_(method) {
+  BoundMethod(Value self, const MethodRow& method) : self_(std::move(self)), method_(method) {
     extent_.hold(self_.extent());
   }
   std::string describe() const override { return fmt::format("built-in method {}", method_.name); }
@@ -25,37 +22,9 @@ class BoundMethod : public Object {
 
  private:
   Value self_;
-  Method method_;
+  MethodRow method_;
   Extent extent_;
 };
-
-Result<Value> seq_count(Run& run, const Value& self, const Args& args) {
-  LH_TRY(const Bound a, bind("count()", args, {"value"}, 1));
-  LH_RETURN_IF_ERROR(run.work(self.extent().weight));
-  int64_t n = 0;
-  for (const Value& item : self.as_seq()->items) n += equal(item, *a[0]);
-  return Value(n);
-}
-
-Result<Value> seq_index(Run& run, const Value& self, const Args& args) {
-  LH_TRY(const Bound a, bind("index()", args, {"value", "start", "stop"}, 1));
-  LH_RETURN_IF_ERROR(run.work(self.extent().weight));
-  const auto& items = self.as_seq()->items;
-  const auto n = static_cast<int64_t>(items.size());
-  LH_TRY(int64_t start, a.integer(1, 0));
-  LH_TRY(int64_t stop, a.integer(2, n));
-  if (start < 0) start = std::max<int64_t>(0, start + n);
-  if (stop < 0) stop += n;
-  for (int64_t i = start; i < std::min(stop, n); ++i) {
-    if (equal(items[static_cast<size_t>(i)], *a[0])) return Value(i);
-  }
-  return invalid("index(): the value is not in the {}", self.type_name());
-}
-
-Result<Value> shallow_copy(Run&, const Value& self, const Args& args) {
-  LH_TRY(const Bound a, bind("copy()", args, {}));
-  return self;
-}
 
 template <class Pick>
 Result<Value> dict_view(Run& run, const Value& self, const Args& args, SeqKind kind, Pick pick) {
@@ -90,40 +59,33 @@ Result<Value> dict_get(Run& run, const Value& self, const Args& args) {
   return a[1] ? *a[1] : Value();
 }
 
-constexpr MethodRow kList[] = {{"count", seq_count}, {"index", seq_index}, {"copy", shallow_copy},
-                               {"append", nullptr},  {"clear", nullptr},   {"pop", nullptr},
-                               {"reverse", nullptr}, {"insert", nullptr},  {"sort", nullptr},
-                               {"extend", nullptr},  {"remove", nullptr}};
-constexpr MethodRow kTuple[] = {{"count", seq_count}, {"index", seq_index}};
+// A dict's own entries come behind these names, offered or not, as in Python.
+constexpr MethodRow kList[] = {{"append", nullptr},  {"clear", nullptr}, {"extend", nullptr},
+                               {"insert", nullptr},  {"pop", nullptr},   {"remove", nullptr},
+                               {"reverse", nullptr}, {"sort", nullptr}};
 constexpr MethodRow kDict[] = {
-    {"keys", dict_keys},     {"values", dict_values}, {"items", dict_items}, {"get", dict_get},
-    {"copy", shallow_copy},  {"clear", nullptr},      {"pop", nullptr},      {"popitem", nullptr},
-    {"setdefault", nullptr}, {"update", nullptr}};
+    {"get", dict_get},       {"items", dict_items},   {"keys", dict_keys},
+    {"values", dict_values}, {"clear", nullptr},      {"pop", nullptr},
+    {"popitem", nullptr},    {"setdefault", nullptr}, {"update", nullptr}};
 
 }  // namespace
 
-Method find_container_method(const Value& object, std::string_view name) {
-  if (object.as_dict()) return find_row(kDict, name);
-  const SeqKind kind = object.as_seq()->kind;
-  if (kind == SeqKind::kList) return find_row(kList, name);
-  if (kind == SeqKind::kTuple || kind == SeqKind::kRange) return find_row(kTuple, name);
+std::span<const MethodRow> methods_of(const Value& object) {
+  if (object.as_string()) return string_methods();
+  if (object.as_dict()) return kDict;
+  if (object.is_seq(SeqKind::kList)) return kList;
   return {};
 }
 
-Method find_method(const Value& object, std::string_view name) {
-  if (object.as_string()) return find_string_method(name);
-  if (object.as_dict() || object.as_seq()) return find_container_method(object, name);
-  return {};
+const MethodRow* find_method(const Value& object, std::string_view name) {
+  for (const MethodRow& row : methods_of(object)) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
 }
 
-Value bind_method(const Value& object, const Method& method) {
+Value bind_method(const Value& object, const MethodRow& method) {
   return Value(std::shared_ptr<Object>(std::make_shared<BoundMethod>(object, method)));
-}
-
-const Value* group_field(const Value& object, std::string_view name) {
-  const Seq* s = object.as_seq();
-  if (!s || s->label != "group") return nullptr;
-  return name == "grouper" ? &s->items[0] : name == "list" ? &s->items[1] : nullptr;
 }
 
 }  // namespace longhaul::jinja

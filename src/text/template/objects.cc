@@ -1,9 +1,7 @@
 #include "text/template/objects.h"
 
-#include <array>
-
 #include "text/template/bound_arguments.h"
-#include "text/template/filters.h"
+#include "text/template/offered.h"
 #include "text/template/operators.h"
 #include "text/template/printing.h"
 #include "text/template/rendering.h"
@@ -37,23 +35,15 @@ Result<Value> range(Run& run, const Args& args) {
   return run.seq(SeqKind::kRange, std::move(items), std::move(label));
 }
 
-// What dict() and namespace() share: a mapping or pairs, then names.
+// What dict() and namespace() share: a mapping, then names.
 Result<std::vector<Dict::Item>> mapping_items(Run& run, const Args& args) {
-  if (args.positional.size() > 1) return invalid("dict() takes at most one positional argument");
   std::vector<Dict::Item> items;
   if (!args.positional.empty()) {
-    const Value& from = args.positional[0];
-    if (from.as_dict()) {
-      LH_RETURN_IF_ERROR(run.work(from.as_dict()->items().size()));
-      items = from.as_dict()->items();
-    } else {
-      LH_TRY(const auto pairs, iterate(run, from));
-      for (const Value& pair : pairs) {
-        LH_TRY(auto two, iterate(run, pair));
-        if (two.size() != 2) return invalid("dict() needs pairs, an item has {} parts", two.size());
-        items.emplace_back(std::move(two[0]), std::move(two[1]));
-      }
-    }
+    const Dict* from = args.positional[0].as_dict();
+    if (from == nullptr || args.positional.size() > 1)
+      return unsupported("dict() and namespace() take one mapping and names, nothing else");
+    LH_RETURN_IF_ERROR(run.work(from->items().size()));
+    items = from->items();
   }
   for (const auto& [name, value] : args.named) items.emplace_back(run.text(name), value);
   return items;
@@ -71,81 +61,6 @@ Result<Value> make_namespace(Run& run, const Args& args) {
     if (key.as_string()) made->set(*key.as_string(), value);
   }
   return run.keep(std::move(made));
-}
-
-class Joiner : public Object {
- public:
-  explicit Joiner(Value separator) : separator_(std::move(separator)) {
-    extent_.hold(separator_.extent());
-  }
-  std::string describe() const override { return "Joiner"; }
-  bool callable() const override { return true; }
-  Result<Value> call(Run&, const Args&) override {
-    return std::exchange(used_, true) ? separator_ : Value::constant("");
-  }
-  Extent extent() const override { return extent_; }
-
- private:
-  Value separator_;
-  Extent extent_;
-  bool used_ = false;
-};
-
-class Cycler : public Object {
- public:
-  explicit Cycler(Value items) : items_(std::move(items)) { extent_.hold(items_.extent()); }
-  std::string describe() const override { return "Cycler"; }
-  Value attribute(Run&, std::string_view name) override;
-  const Value& current() const { return items_.as_seq()->items[at_]; }
-  void advance() { at_ = (at_ + 1) % items_.as_seq()->items.size(); }
-  void reset() { at_ = 0; }
-  Extent extent() const override { return extent_; }
-
- private:
-  Value items_;
-  Extent extent_;
-  size_t at_ = 0;
-};
-
-// next() and reset() of a cycler. Its use ends with the expression that calls it, or with the
-// cycler.
-class CyclerMethod : public Object {
- public:
-  CyclerMethod(Cycler& cycler, bool resets) : cycler_(cycler), resets_(resets) {}
-  std::string describe() const override { return "cycler method"; }
-  bool callable() const override { return true; }
-  Result<Value> call(Run&, const Args&) override {
-    if (resets_) {
-      cycler_.reset();
-      return Value();
-    }
-    Value item = cycler_.current();
-    cycler_.advance();
-    return item;
-  }
-
- private:
-  Cycler& cycler_;  // kept by the Run
-  bool resets_;
-};
-
-Value Cycler::attribute(Run&, std::string_view name) {
-  if (name == "current") return current();
-  if (name == "next" || name == "reset")
-    return Value(std::shared_ptr<Object>(std::make_shared<CyclerMethod>(*this, name == "reset")));
-  return undefined_attribute("Cycler", name);
-}
-
-Result<Value> make_joiner(Run&, const Args& args) {
-  LH_TRY(const Bound a, bind("joiner()", args, {"sep"}));
-  return Value(
-      std::shared_ptr<Object>(std::make_shared<Joiner>(a[0] ? *a[0] : Value::constant(", "))));
-}
-
-Result<Value> make_cycler(Run& run, const Args& args) {
-  if (args.positional.empty()) return invalid("cycler() needs at least one item");
-  LH_TRY(Value items, run.tuple(args.positional));
-  return run.keep(std::make_shared<Cycler>(std::move(items)));
 }
 
 Result<Value> raise_exception(Run& run, const Args& args) {
@@ -175,27 +90,32 @@ Result<Value> strftime_now(Run& run, const Args& args) {
   return run.text(std::move(out));
 }
 
-template <FunctionFn kFn>
-Value function(const char* name) {
-  return Value(std::shared_ptr<Object>(std::make_shared<Function>(name, kFn)));
-}
+struct FunctionRow {
+  const char* name;
+  FunctionFn fn;
+};
+
+constexpr FunctionRow kFunctions[] = {{"dict", make_dict},
+                                      {"namespace", make_namespace},
+                                      {"raise_exception", raise_exception},
+                                      {"range", range},
+                                      {"strftime_now", strftime_now}};
 
 }  // namespace
 
-Value Namespace::attribute(Run&, std::string_view name) {
+Result<Value> Namespace::attribute(Run&, std::string_view name) {
   const auto it = values_.find(name);
   return it == values_.end() ? undefined_attribute("Namespace", name) : it->second;
 }
 
 Value find_global(std::string_view name) {
-  if (name == "namespace") return function<make_namespace>("namespace");
-  if (name == "raise_exception") return function<raise_exception>("raise_exception");
-  if (name == "strftime_now") return function<strftime_now>("strftime_now");
-  if (name == "range") return function<range>("range");
-  if (name == "dict") return function<make_dict>("dict");
-  if (name == "joiner") return function<make_joiner>("joiner");
-  if (name == "cycler") return function<make_cycler>("cycler");
+  for (const FunctionRow& row : kFunctions) {
+    if (row.name == name)
+      return Value(std::shared_ptr<Object>(std::make_shared<Function>(row.name, row.fn)));
+  }
   return undefined_name(name);
 }
+
+Error no_function(std::string_view name) { return not_offered("function", name, kFunctions); }
 
 }  // namespace longhaul::jinja

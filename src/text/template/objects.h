@@ -1,7 +1,6 @@
 // The objects that builtins make, and the builtins themselves.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <string>
 
@@ -27,7 +26,7 @@ class Function : public Object {
 class Namespace : public Object {
  public:
   std::string describe() const override { return "Namespace"; }
-  Value attribute(Run& run, std::string_view name) override;
+  Result<Value> attribute(Run& run, std::string_view name) override;
   void set(std::string_view name, Value value) {
     values_.insert_or_assign(std::string(name), std::move(value));
   }
@@ -37,9 +36,10 @@ class Namespace : public Object {
   std::map<std::string, Value, std::less<>> values_;
 };
 
-// range, dict, namespace, joiner, cycler, raise_exception, strftime_now; undefined for another
-// name.
+// dict, namespace, raise_exception, range, strftime_now; undefined for another name.
 Value find_global(std::string_view name);
+// Where an undefined name is called.
+Error no_function(std::string_view name);
 
 // Set on the error that raise_exception() makes, so that its message reaches the caller as it is.
 inline constexpr std::string_view kRaisedMark = "\x01";

@@ -34,9 +34,9 @@ Result<Value> character_at(Run& run, const std::string& s, int64_t index) {
   int64_t at = from_start ? index : index + count_code_points(s);
   if (at < 0) return make_undefined("string index out of range");
   for (size_t byte = 0; byte < s.size(); --at) {
-    const CodePoint c = decode_at(s, byte);
-    if (at == 0) return run.text(s.substr(byte, c.n_bytes));
-    byte += c.n_bytes;
+    const Utf8Char c = utf8_char_at(s, byte);
+    if (at == 0) return run.text(s.substr(byte, c.size));
+    byte += c.size;
   }
   return make_undefined("string index out of range");
 }
@@ -76,9 +76,9 @@ Result<std::vector<Value>> characters(Run& run, const std::string& s) {
   std::vector<Value> out;
   for (size_t at = 0; at < s.size();) {
     LH_RETURN_IF_ERROR(run.work());
-    const CodePoint c = decode_at(s, at);
-    out.push_back(run.text(s.substr(at, c.n_bytes)));
-    at += c.n_bytes;
+    const Utf8Char c = utf8_char_at(s, at);
+    out.push_back(run.text(s.substr(at, c.size)));
+    at += c.size;
   }
   return out;
 }
@@ -144,15 +144,13 @@ Result<bool> contains(Run& run, const Value& container, const Value& item) {
 Result<Value> get_attribute(Run& run, const Value& object, std::string_view name) {
   if (object.is_undefined()) return undefined_error(object);
   if (auto* o = object.as_object()) return o->attribute(run, name);
-  Method found = find_method(object, name);
-  if (found.exists)
-    return found.safe
-               ? bind_method(object, found)
-               : make_undefined(fmt::format("'{}' may not change a {}", name, object.type_name()));
+  if (const MethodRow* found = find_method(object, name)) {
+    if (found->fn != nullptr) return bind_method(object, *found);
+    return make_undefined(fmt::format("'{}' may not change a {}", name, object.type_name()));
+  }
   if (const auto* d = object.as_dict()) {
     if (const Value* v = d->find(name)) return *v;
   }
-  if (const Value* field = group_field(object, name)) return *field;
   return undefined_attribute(object.type_name(), name);
 }
 
@@ -176,9 +174,9 @@ Result<Value> get_item(Run& run, const Value& object, const Value& key) {
     return make_undefined(
         fmt::format("'{}' has no element {}", object.type_name(), shown_key(key)));
   if (object.as_dict()) {
-    const Method found = find_method(object, *name);
-    return found.exists && found.safe ? bind_method(object, found)
-                                      : undefined_attribute("dict", *name);
+    const MethodRow* found = find_method(object, *name);
+    return found != nullptr && found->fn != nullptr ? bind_method(object, *found)
+                                                    : undefined_attribute("dict", *name);
   }
   return get_attribute(run, object, *name);
 }

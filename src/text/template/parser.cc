@@ -5,6 +5,7 @@
 
 #include "text/template/expression_parser.h"
 #include "text/template/limits.h"
+#include "text/template/offered.h"
 
 namespace longhaul::jinja {
 namespace {
@@ -68,7 +69,6 @@ class Parser {
     if (tag == "set") return set_statement(line, out);
     if (tag == "macro") return macro_statement(line, out);
     if (tag == "call") return call_statement(line, out);
-    if (tag == "with") return with_statement(line, out);
     if (tag == "filter") {
       LH_TRY(ExprPtr filter, e_.filter(nullptr));
       LH_TRY(Block body, body_until("endfilter"));
@@ -83,27 +83,19 @@ class Parser {
       out.push_back({line, ScopeStmt{std::move(body)}});
       return {};
     }
-    if (tag == "print") {
-      do {
-        LH_TRY(ExprPtr value, e_.expression());
-        out.push_back({line, OutputStmt{std::move(value)}});
-      } while (t_.skip_op(","));
-      return {};
-    }
     if (tag == "break" || tag == "continue") {
       if (loops_ == 0) return t_.fail(fmt::format("'{}' outside of a loop", tag), line);
       out.push_back(tag == "break" ? Stmt{line, BreakStmt{}} : Stmt{line, ContinueStmt{}});
       return {};
     }
-    static constexpr std::string_view kLeftOut[] = {"include", "import",     "from", "extends",
-                                                    "block",   "autoescape", "do",   "trans"};
-    if (std::find(std::begin(kLeftOut), std::end(kLeftOut), tag) != std::end(kLeftOut)) {
-      Error error =
-          t_.fail(fmt::format("the tag '{}' is not supported in chat templates", tag), line);
-      error.code = ErrorCode::kUnsupported;
-      return error;
-    }
-    return t_.fail(fmt::format("unknown tag '{}'", tag), line);
+    static constexpr std::string_view kTags[] = {"break",      "call", "continue", "filter", "for",
+                                                 "generation", "if",   "macro",    "raw",    "set"};
+    static constexpr std::string_view kInner[] = {"elif",   "else",         "endcall",  "endfilter",
+                                                  "endfor", "endif",        "endmacro", "endraw",
+                                                  "endset", "endgeneration"};
+    if (std::find(std::begin(kInner), std::end(kInner), tag) != std::end(kInner))
+      return t_.fail(fmt::format("'{}' without the tag that it belongs to", tag), line);
+    return t_.fail(not_offered("tag", tag, kTags), line);
   }
 
   Status if_statement(int line, Block& out) {
@@ -126,13 +118,13 @@ class Parser {
 
   Status for_statement(int line, Block& out) {
     ForStmt node;
-    LH_TRY(node.target, e_.target(false, "in"));
+    LH_TRY(node.target, e_.target(/*with_attribute=*/false));
     LH_RETURN_IF_ERROR(t_.expect_name("in"));
-    LH_TRY(node.iterable, e_.tuple(false, "recursive"));
+    LH_TRY(node.iterable, e_.tuple(false));
+    if (t_.is_name("recursive")) return t_.not_supported("a recursive loop");
     if (t_.skip_name("if")) {
       LH_TRY(node.condition, e_.expression());
     }
-    node.recursive = t_.skip_name("recursive");
     LH_RETURN_IF_ERROR(t_.expect_block_end());
     ++loops_;
     LH_TRY(node.body, block({"else", "endfor"}));
@@ -147,18 +139,15 @@ class Parser {
   }
 
   Status set_statement(int line, Block& out) {
-    LH_TRY(Target target, e_.target(true));
+    LH_TRY(Target target, e_.target(/*with_attribute=*/true));
     if (t_.skip_op("=")) {
       LH_TRY(ExprPtr value, e_.tuple(true));
       out.push_back({line, SetStmt{std::move(target), std::move(value)}});
       return {};
     }
-    ExprPtr filter;
-    if (t_.skip_op("|")) {
-      LH_TRY(filter, e_.filter(nullptr));
-    }
+    if (t_.is_op("|")) return t_.not_supported("a filter of a set block");
     LH_TRY(Block body, body_until("endset"));
-    out.push_back({line, SetBlockStmt{std::move(target), std::move(filter), std::move(body)}});
+    out.push_back({line, SetBlockStmt{std::move(target), std::move(body)}});
     return {};
   }
 
@@ -183,21 +172,11 @@ class Parser {
     return {};
   }
 
-  // The body of a macro, noting which of the special names it reads.
+  // break and continue do not reach out of it.
   Status macro_body(MacroDef& macro, std::string_view end) {
-    std::vector<std::string> names;
-    auto* outer = std::exchange(e_.names_read, &names);
     const int outer_loops = std::exchange(loops_, 0);
     LH_TRY(macro.body, body_until(end));
     loops_ = outer_loops;
-    e_.names_read = outer;
-    const auto reads = [&](std::string_view name) {
-      return std::find(names.begin(), names.end(), name) != names.end();
-    };
-    macro.uses_varargs = reads("varargs");
-    macro.uses_kwargs = reads("kwargs");
-    macro.uses_caller = reads("caller");
-    if (outer) outer->insert(outer->end(), names.begin(), names.end());
     return {};
   }
 
@@ -213,26 +192,12 @@ class Parser {
   Status call_statement(int line, Block& out) {
     auto caller = std::make_shared<MacroDef>();
     caller->name = "caller";
-    if (t_.is_op("(")) LH_RETURN_IF_ERROR(signature(*caller));
+    if (t_.is_op("(")) return t_.not_supported("a call block with parameters");
     LH_TRY(ExprPtr call, e_.expression());
     if (!std::holds_alternative<CallExpr>(call->node))
       return t_.fail("a call block needs a call", line);
     LH_RETURN_IF_ERROR(macro_body(*caller, "endcall"));
     out.push_back({line, CallStmt{std::move(caller), std::move(call)}});
-    return {};
-  }
-
-  Status with_statement(int line, Block& out) {
-    WithStmt node;
-    while (!t_.is(TokenKind::kBlockEnd)) {
-      if (!node.bindings.empty()) LH_RETURN_IF_ERROR(t_.expect_op(","));
-      LH_TRY(Target target, e_.target(false));
-      LH_RETURN_IF_ERROR(t_.expect_op("="));
-      LH_TRY(ExprPtr value, e_.expression());
-      node.bindings.emplace_back(std::move(target), std::move(value));
-    }
-    LH_TRY(node.body, body_until("endwith"));
-    out.push_back({line, std::move(node)});
     return {};
   }
 

@@ -19,26 +19,26 @@ void append_string_repr(std::string& out, const std::string& s) {
   const char quote = s.find('\'') != s.npos && s.find('"') == s.npos ? '"' : '\'';
   out += quote;
   for (size_t at = 0; at < s.size();) {
-    const CodePoint c = decode_at(s, at);
-    if (c.value == '\\' || c.value == static_cast<unsigned char>(quote)) {
+    const Utf8Char c = utf8_char_at(s, at);
+    if (c.code_point == '\\' || c.code_point == static_cast<unsigned char>(quote)) {
       out += '\\';
-      out += static_cast<char>(c.value);
-    } else if (c.value == '\n') {
+      out += static_cast<char>(c.code_point);
+    } else if (c.code_point == '\n') {
       out += "\\n";
-    } else if (c.value == '\r') {
+    } else if (c.code_point == '\r') {
       out += "\\r";
-    } else if (c.value == '\t') {
+    } else if (c.code_point == '\t') {
       out += "\\t";
-    } else if (is_printable(c.value)) {
-      out.append(s, at, c.n_bytes);
-    } else if (c.value < 0x100) {
-      append_hex(out, 'x', c.value, 2);
-    } else if (c.value < 0x10000) {
-      append_hex(out, 'u', c.value, 4);
+    } else if (is_printable(c.code_point)) {
+      out.append(s, at, c.size);
+    } else if (c.code_point < 0x100) {
+      append_hex(out, 'x', c.code_point, 2);
+    } else if (c.code_point < 0x10000) {
+      append_hex(out, 'u', c.code_point, 4);
     } else {
-      append_hex(out, 'U', c.value, 8);
+      append_hex(out, 'U', c.code_point, 8);
     }
-    at += c.n_bytes;
+    at += c.size;
   }
   out += quote;
 }
@@ -46,8 +46,8 @@ void append_string_repr(std::string& out, const std::string& s) {
 void append_json_string(std::string& out, const std::string& s, bool ascii) {
   out += '"';
   for (size_t at = 0; at < s.size();) {
-    const CodePoint c = decode_at(s, at);
-    switch (c.value) {
+    const Utf8Char c = utf8_char_at(s, at);
+    switch (c.code_point) {
       case '"': out += "\\\""; break;
       case '\\': out += "\\\\"; break;
       case '\n': out += "\\n"; break;
@@ -56,16 +56,16 @@ void append_json_string(std::string& out, const std::string& s, bool ascii) {
       case '\f': out += "\\f"; break;
       case '\b': out += "\\b"; break;
       default:
-        if (c.value < 0x20 || (ascii && c.value >= 0x7f && c.value < 0x10000)) {
-          append_hex(out, 'u', c.value, 4);
-        } else if (ascii && c.value >= 0x10000) {
-          append_hex(out, 'u', 0xd800 + ((c.value - 0x10000) >> 10), 4);
-          append_hex(out, 'u', 0xdc00 + ((c.value - 0x10000) & 0x3ff), 4);
+        if (c.code_point < 0x20 || (ascii && c.code_point >= 0x7f && c.code_point < 0x10000)) {
+          append_hex(out, 'u', c.code_point, 4);
+        } else if (ascii && c.code_point >= 0x10000) {
+          append_hex(out, 'u', 0xd800 + ((c.code_point - 0x10000) >> 10), 4);
+          append_hex(out, 'u', 0xdc00 + ((c.code_point - 0x10000) & 0x3ff), 4);
         } else {
-          out.append(s, at, c.n_bytes);
+          out.append(s, at, c.size);
         }
     }
-    at += c.n_bytes;
+    at += c.size;
   }
   out += '"';
 }

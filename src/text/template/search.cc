@@ -21,20 +21,6 @@ size_t TextFinder::next(std::string_view text, size_t from) const {
   return text.npos;
 }
 
-size_t TextFinder::last(std::string_view text) const {
-  if (needle_.size() <= 16) return text.rfind(needle_);
-  size_t found = text.npos;
-  for (size_t i = 0, k = 0; i < text.size(); ++i) {
-    while (k > 0 && text[i] != needle_[k]) k = border_[k - 1];
-    if (text[i] == needle_[k]) ++k;
-    if (k == needle_.size()) {
-      found = i + 1 - k;
-      k = border_[k - 1];
-    }
-  }
-  return found;
-}
-
 size_t find_text(std::string_view text, std::string_view needle, size_t from) {
   if (needle.empty()) return from <= text.size() ? from : text.npos;
   return TextFinder(needle).next(text, from);

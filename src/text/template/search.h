@@ -13,7 +13,6 @@ class TextFinder {
   // Byte position of the next occurrence at or behind `from`, npos where there is none. The needle
   // must not be empty.
   size_t next(std::string_view text, size_t from) const;
-  size_t last(std::string_view text) const;
 
  private:
   std::string_view needle_;

@@ -11,11 +11,7 @@ namespace longhaul::jinja {
 
 Result<std::string> replace_text(Run& run, std::string_view s, std::string_view from,
                                  std::string_view to, int64_t max_count);
-// Spaces (or another character) around s up to `width` code points. side: '<' pads on the right,
-// '>' on the left, '^' both.
-Result<std::string> pad_text(Run& run, std::string_view s, int64_t width, char side,
-                             std::string_view fill = " ");
-std::vector<std::string_view> split_lines(std::string_view s, bool keep_ends);
+std::vector<std::string_view> split_lines(std::string_view s);
 std::string title_words(std::string_view s, bool (*starts_word)(uint32_t before));
 
 }  // namespace longhaul::jinja

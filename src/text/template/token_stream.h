@@ -54,6 +54,15 @@ class TokenStream {
     return corrupt("{}:{}: {}", where_, line ? line : this->line(), message);
   }
 
+  // The same for an error that is made elsewhere.
+  Error fail(Error error, int line = 0) const {
+    return in_context(fmt::format("{}:{}", where_, line ? line : this->line()), std::move(error));
+  }
+
+  Error not_supported(std::string_view construct) const {
+    return fail(unsupported("{} is not supported in chat templates", construct));
+  }
+
   std::string describe() const {
     switch (current().kind) {
       case TokenKind::kData: return "text";

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "base/utf8.h"
 #include "text/template/limits.h"
 #include "text/template/operators.h"
 
@@ -107,7 +108,7 @@ bool dict_equal(const Dict& a, const Dict& b) {
 }  // namespace
 
 Result<Value> Object::call(Run&, const Args&) { return invalid("{} is not callable", describe()); }
-Value Object::attribute(Run&, std::string_view name) {
+Result<Value> Object::attribute(Run&, std::string_view name) {
   return undefined_attribute(describe(), name);
 }
 
@@ -315,7 +316,10 @@ Result<Value> from_json(const Json& json, int depth) {
   if (const auto* number = json.as_written(); number != nullptr && number->is_integer)
     return Value::integer(number->text);
   if (json.is_number()) return Value(json.number());
-  if (const auto* s = json.as_string()) return Value::constant(*s);
+  if (const auto* s = json.as_string()) {
+    if (find_invalid_utf8(*s)) return invalid("the context has text that is not valid UTF-8");
+    return Value::constant(*s);
+  }
   if (const auto* array = json.as_array()) {
     std::vector<Value> items;
     items.reserve(array->size());
@@ -329,6 +333,7 @@ Result<Value> from_json(const Json& json, int depth) {
     std::vector<Dict::Item> items;
     items.reserve(object->size());
     for (const auto& [key, member] : *object) {
+      if (find_invalid_utf8(key)) return invalid("the context has a key that is not valid UTF-8");
       LH_TRY(Value value, from_json(member, depth + 1));
       items.emplace_back(Value::constant(key), std::move(value));
     }

@@ -107,7 +107,8 @@ class Object {
   virtual std::string describe() const = 0;  // how it prints
   virtual bool callable() const { return false; }
   virtual Result<Value> call(Run& run, const Args& args);
-  virtual Value attribute(Run& run, std::string_view name);  // undefined where there is none
+  // Undefined where there is none.
+  virtual Result<Value> attribute(Run& run, std::string_view name);
   virtual Extent extent() const { return {}; }
   virtual void drop_references() {}  // a Run calls it at its end, to open cycles
 };
