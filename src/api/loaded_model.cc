@@ -106,8 +106,8 @@ Result<LoadedModel> LoadedModel::load(PricedModel priced, const LoadOptions& opt
     options.on_progress("loading weights",
                         total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total));
   };
-  LH_TRY(m.weights, load_weights(*m.arch, std::move(priced.opened.weights), m.limits.weights, *m.pool,
-                                 progress, m.plan.expert_cache));
+  LH_TRY(m.weights, load_weights(*m.arch, std::move(priced.opened.weights), m.limits.weights,
+                                 *m.pool, progress, m.plan.expert_cache));
   LH_TRY(Executor executor, Executor::create(*m.arch, m.weights->weights, *m.kernels, *m.pool,
                                              m.limits, executor_options));
   m.executor = std::make_unique<Executor>(std::move(executor));

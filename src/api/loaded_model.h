@@ -38,7 +38,7 @@ struct LoadedModel {
   const KernelSet* kernels = nullptr;
   std::unique_ptr<LoadedWeights> weights;
   std::unique_ptr<Executor> executor;
-  PagePool state_memory;  // of all sequences
+  PagePool state_memory;                                              // of all sequences
   std::unique_ptr<std::mutex> turn = std::make_unique<std::mutex>();  // of those who run steps
 
   static Result<LoadedModel> load(PricedModel priced, const LoadOptions& options,

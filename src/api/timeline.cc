@@ -20,7 +20,9 @@ Timeline::Timeline(std::shared_ptr<const Model> model, Sequence sequence,
       sequence_(std::move(sequence)),
       tokens_(std::move(tokens)),
       logits_(std::move(logits)),
-      note_(std::move(note)) {}
+      note_(std::move(note)) {
+  tokens_.reserve(static_cast<size_t>(max_tokens()));  // a step adds to them without allocating
+}
 
 Result<std::unique_ptr<Timeline>> Timeline::create(std::shared_ptr<const Model> model,
                                                    int64_t max_tokens) {
@@ -76,11 +78,7 @@ Status Timeline::keep_beginning(std::span<const int32_t> prompt,
   return {};
 }
 
-Status Timeline::reserve(int64_t n_tokens) {
-  LH_RETURN_IF_ERROR(sequence_.reserve(n_tokens));
-  tokens_.reserve(static_cast<size_t>(n_tokens));
-  return {};
-}
+Status Timeline::reserve(int64_t n_tokens) { return sequence_.reserve(n_tokens); }
 
 Result<std::shared_ptr<const Past>> Timeline::snapshot() const {
   LH_TRY(StateSnapshot state, sequence_.snapshot());

@@ -81,6 +81,14 @@ int64_t ExpertCache::acquire(WeightId of_mixture, std::span<ExpertRows> wanted) 
   return static_cast<int64_t>(n);
 }
 
+bool ExpertCache::take_damage() {
+  if (!damaged_.exchange(false, std::memory_order_relaxed)) return false;
+  // Rare enough that the sound ones may go with them.
+  std::fill(held_.begin(), held_.end(), kNone);
+  std::fill(slot_of_.begin(), slot_of_.end(), kNone);
+  return true;
+}
+
 PackedMatrix ExpertCache::expert(WeightId weight, int64_t e) const {
   const Place place = places_[static_cast<size_t>(weight)];
   const StoredMixture& mixture = mixtures_[static_cast<size_t>(place.mixture)];

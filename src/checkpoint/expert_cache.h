@@ -39,7 +39,7 @@ class ExpertCache final : public ExpertSource {
 
   int64_t acquire(WeightId of_mixture, std::span<ExpertRows> wanted) override;
   PackedMatrix expert(WeightId weight, int64_t e) const override;
-  bool is_damaged() const override { return damaged_.load(std::memory_order_relaxed); }
+  bool take_damage() override;
 
   uint64_t bytes() const { return slots_.size() + widened_.size(); }
   const ExpertStats& stats() const { return stats_; }

@@ -35,10 +35,12 @@ Architecture architecture(
   return std::move(*arch);
 }
 
-// A checkpoint of random bf16 values, loaded with a cache of so many slots, or none.
+// A checkpoint of random bf16 values, loaded with a cache of so many slots, or none. Of the damaged
+// expert, in all layers, a weight is no number.
 class Loaded {
  public:
-  explicit Loaded(int64_t n_slots, WeightFormat format = WeightFormat::kBF16)
+  explicit Loaded(int64_t n_slots, WeightFormat format = WeightFormat::kBF16,
+                  std::optional<int64_t> damaged = {})
       : arch_(architecture()) {
     std::vector<TensorDecl> decls;
     for (const TensorSpec& t : arch_.tensors)
@@ -49,6 +51,9 @@ class Loaded {
     for (const TensorSpec& t : arch_.tensors) {
       std::vector<bf16> values(static_cast<size_t>(t.n_elements()));
       for (bf16& v : values) v = to_bf16(std::uniform_real_distribution<float>(-1, 1)(random));
+      if (damaged && t.shape.size() == 3)
+        values[values.size() / kExperts * static_cast<size_t>(*damaged)] =
+            to_bf16(std::numeric_limits<float>::quiet_NaN());
       EXPECT_TRUE(writer->write("model." + t.name, std::as_bytes(std::span(values))).ok());
     }
     EXPECT_TRUE(writer->finish().ok());
@@ -137,6 +142,19 @@ TEST(ExpertCache, WhatIsHereComesFirstThenAsManyAsFit) {
   EXPECT_THAT(order, testing::ElementsAre(3, 7, 0, 1, 2, 4, 5, 6, 8, 9, 10, 11));
   EXPECT_EQ(model.stats().hits, 2);
   EXPECT_EQ(model.stats().misses, 2 + 10);
+}
+
+TEST(ExpertCache, ADamagedExpertIsToldOfWheneverItIsChosenAndNoOther) {
+  Loaded model(4, kQ8Codec, 5);
+  model.use(1, {3, 7});
+  EXPECT_FALSE(model.cache().take_damage());
+  for (int round = 0; round < 2; ++round) {
+    model.use(1, {3, 5});
+    EXPECT_TRUE(model.cache().take_damage());
+    EXPECT_FALSE(model.cache().take_damage());
+    model.use(1, {3, 7});
+    EXPECT_FALSE(model.cache().take_damage()) << "what is sound serves on";
+  }
 }
 
 TEST(ExpertCache, AnExpertOfOneLayerIsNotThatOfAnother) {

@@ -1,4 +1,5 @@
-// Products of the block formats: every set against ref, and the rules that hold for all products.
+// Products of the block formats, and of all formats together: every set against ref, and the rules
+// that hold for all products.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -13,6 +14,7 @@
 namespace longhaul {
 namespace {
 
+constexpr const Codec* kPlain[] = {&kF32Codec, &kBf16Codec};
 constexpr const Codec* kFormats[] = {&kQ8Codec, &kQ4Codec, &kMxfp4Codec, &kE4m3Codec};
 
 // Of one block, whose bytes are random.
@@ -37,6 +39,12 @@ void set_scales(const Codec* codec, std::span<const float> noise, std::byte* blo
 // of the size that they have.
 AlignedBytes random_weights(const Codec* codec, int64_t n, int64_t k, uint64_t seed) {
   AlignedBytes packed(codec->bytes(n, k));
+  if (codec->is_plain) {
+    EXPECT_TRUE(
+        pack_rows(random_floats(n * k, seed).data(), DType::kF32, n, k, *codec, packed.data())
+            .ok());
+    return packed;
+  }
   const auto noise = random_floats(static_cast<int64_t>(packed.span().size()), seed);
   for (size_t i = 0; i < noise.size(); ++i) {
     const auto byte = static_cast<uint8_t>(static_cast<int>(noise[i] * 128.0f) + 128);
@@ -283,18 +291,18 @@ GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k,
        .y_stride = 20,
        .m = m},
   };
-  const bool shares = first->inputs == InputCoding::kInt8 && second->inputs == InputCoding::kInt8;
+  const bool shares = first->inputs == second->inputs;
   AlignedBytes scratch(matmul_scratch_bytes(*first, m, k) + matmul_scratch_bytes(*first, 2, 33) +
                        (shares ? 0 : matmul_scratch_bytes(*second, m, k)));
   matmul({&set, &pool}, group, scratch.span());
   return result;
 }
 
-TEST(BlockMatmul, GroupMatchesRefForEverySetAndAnyThreads) {
-  const std::pair<const Codec*, const Codec*> formats[] = {{&kQ8Codec, &kQ8Codec},
-                                                           {&kQ4Codec, &kQ8Codec},
-                                                           {&kMxfp4Codec, &kE4m3Codec},
-                                                           {&kE4m3Codec, &kQ4Codec}};
+TEST(Matmul, GroupMatchesRefForEverySetAndAnyThreads) {
+  const std::pair<const Codec*, const Codec*> formats[] = {
+      {&kQ8Codec, &kQ8Codec},   {&kQ4Codec, &kQ8Codec},   {&kMxfp4Codec, &kE4m3Codec},
+      {&kE4m3Codec, &kQ4Codec}, {&kF32Codec, &kF32Codec}, {&kBf16Codec, &kBf16Codec},
+      {&kBf16Codec, &kQ4Codec}};
   for (const auto& [first, second] : formats) {
     for (int64_t m : {1, 2, 33, 70}) {
       for (int64_t k : {5, 451}) {
@@ -314,13 +322,19 @@ TEST(BlockMatmul, GroupMatchesRefForEverySetAndAnyThreads) {
   }
 }
 
-TEST(BlockMatmul, DecodeEqualsPrefillBitwise) {  // few rows and many rows are cut differently
+// Few rows and many rows are cut differently.
+void expect_decode_equals_prefill(const KernelSet& set, const Codec* codec) {
+  const auto many = run_group(set, 2, 70, 451, codec, codec),
+             one = run_group(set, 2, 1, 451, codec, codec);
+  EXPECT_TRUE(bitwise_equal(one.y1, std::span(many.y1).first(one.y1.size()))) << set.name;
+}
+
+TEST(Matmul, DecodeEqualsPrefillBitwise) {
+  for (const Codec* codec : kPlain) {
+    for (const KernelSet* set : all_kernel_sets()) expect_decode_equals_prefill(*set, codec);
+  }
   for (const Codec* codec : kFormats) {
-    for (const KernelSet* set : sets_but_ref()) {
-      const auto many = run_group(*set, 2, 70, 451, codec, codec),
-                 one = run_group(*set, 2, 1, 451, codec, codec);
-      EXPECT_TRUE(bitwise_equal(one.y1, std::span(many.y1).first(one.y1.size()))) << set->name;
-    }
+    for (const KernelSet* set : sets_but_ref()) expect_decode_equals_prefill(*set, codec);
   }
 }
 

@@ -22,9 +22,10 @@ class ExpertSource {
   // A matrix of an expert that the last call brought.
   virtual PackedMatrix expert(WeightId weight, int64_t e) const = 0;
 
-  // Whether some expert could not be packed: its weights or scales are no numbers. What was
-  // computed with it means nothing.
-  virtual bool is_damaged() const = 0;
+  // Whether some expert that was brought since the last call of this could not be packed: its
+  // weights or scales are no numbers. What was computed with it means nothing. It is held no
+  // longer: who chooses it again is told again, and the other experts serve on.
+  virtual bool take_damage() = 0;
 };
 
 }  // namespace longhaul

@@ -55,7 +55,12 @@ Status Executor::check(std::span<const SequenceInput> inputs) const {
     return invalid("a step takes 1 to {} sequences, given {}", limits_.max_sequences,
                    inputs.size());
   }
-  for (const SequenceInput& in : inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const SequenceInput& in = inputs[i];
+    for (const SequenceInput& before : inputs.first(i)) {
+      if (before.sequence == in.sequence)
+        return invalid("a sequence stands twice in a step; give its tokens as one input");
+    }
     if (in.tokens.empty()) return invalid("a step needs at least one token of each sequence");
     for (int32_t t : in.tokens) {
       if (t >= 0 && t < arch_->vocab_size) continue;
@@ -253,7 +258,7 @@ Status Executor::step(std::span<const SequenceInput> inputs, const LogitsSink& s
   fill_rope_tables();
   embed();
   run_blocks();
-  if (env_.weights->experts != nullptr && env_.weights->experts->is_damaged()) {
+  if (env_.weights->experts != nullptr && env_.weights->experts->take_damage()) {
     return corrupt(
         "the weights of an expert that was chosen are no numbers; the checkpoint is damaged");
   }

@@ -59,7 +59,9 @@ TEST(Sequence, FitsBesideOthers) {
   Sequence second = must(Sequence::create(arch, DType::kF32, kMaxTokens, pool));
   EXPECT_TRUE(second.reserve(most).ok());
   EXPECT_FALSE(second.reserve(most + 1).ok());
-  { const Sequence gone = std::move(first); }
+  {
+    const Sequence gone = std::move(first);
+  }
   EXPECT_TRUE(second.reserve(kMaxTokens).ok()) << "the first is gone";
 }
 

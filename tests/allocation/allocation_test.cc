@@ -13,6 +13,7 @@
 #include "counting_allocator.h"
 #include "generate/sampler.h"
 #include "longhaul/checkpoint.h"
+#include "longhaul/generate.h"
 #include "longhaul/planner.h"
 #include "runtime/rope_frequencies.h"
 
@@ -57,20 +58,27 @@ class Allocation : public ::testing::Test {
         {.threads = 2, .context = 1024, .max_batch_tokens = 64, .expert_cache = 10240});
     ASSERT_TRUE(packed.ok()) << packed.error().text();
     packed_ = new LoadedModel(std::move(*packed));
+    auto whole =
+        Model::load(name + "/model", {.threads = 2, .context = 1024, .max_batch_tokens = 64});
+    ASSERT_TRUE(whole.ok()) << whole.error().text();
+    whole_ = std::move(*whole);
     std::filesystem::remove_all(name);
   }
   static void TearDownTestSuite() {
     delete model_;
     delete streamed_;
     delete packed_;
+    whole_.reset();
   }
 
   static LoadedModel *model_, *streamed_, *packed_;
+  static std::shared_ptr<const Model> whole_;
 };
 
 LoadedModel* Allocation::model_ = nullptr;
 LoadedModel* Allocation::streamed_ = nullptr;
 LoadedModel* Allocation::packed_ = nullptr;
+std::shared_ptr<const Model> Allocation::whole_;
 
 // Allocations of n steps of one token each, the sequence being reserved for them.
 uint64_t allocations_of_steps(const LoadedModel& m, Sequence& sequence, int n) {
@@ -134,6 +142,33 @@ TEST_F(Allocation, GrowingAllocatesAtTheBordersOfPagesAlone) {
     EXPECT_EQ(allocations_of_steps(m, *sequence, left), 0u) << "up to the border";
     const uint64_t at_border = allocations_of_steps(m, *sequence, 1);
     EXPECT_TRUE(at_border > 0 && at_border < 50) << at_border;
+  }
+}
+
+// The loop that users run: choosing a token, telling of it, and the step that takes it in.
+TEST_F(Allocation, AnswersAllocateAtTheBordersOfPagesAlone) {
+  const std::vector<int32_t> prompt(40, 5);
+  GenerateOptions options{.max_tokens = 600, .ignore_eos = true};
+  options.sampling.temperature = 1.0;
+  options.sampling.top_k = 20;
+  auto session = Session::create(whole_);
+  ASSERT_TRUE(session.ok());
+  std::vector<uint64_t> counts;
+  counts.reserve(600);
+  const auto made = generate(*session, prompt, options, [&](const Piece&) {
+    counts.push_back(n_allocations());
+    return true;
+  });
+  ASSERT_TRUE(made.ok()) << made.error().text();
+  ASSERT_EQ(counts.size(), 600u);
+  // The first tokens size what is used over and over.
+  for (size_t i = 10; i < counts.size(); ++i) {
+    const auto position = static_cast<int64_t>(prompt.size() + i);
+    if ((position - 1) % kPageSlots == 0) {
+      EXPECT_LT(counts[i] - counts[i - 1], 50u) << "a page";
+    } else {
+      EXPECT_EQ(counts[i] - counts[i - 1], 0u) << "token " << i;
+    }
   }
 }
 

@@ -249,7 +249,8 @@ TEST_F(Engines, RequestsWaitForMemory) {
                   .ok());
   while (engine->step()) {
   }
-  EXPECT_EQ(code, to_string(ErrorCode::kOverBudget)) << "nobody runs whose memory it could wait for";
+  EXPECT_EQ(code, to_string(ErrorCode::kOverBudget))
+      << "nobody runs whose memory it could wait for";
 }
 
 TEST_F(Engines, WhatCannotBeAnsweredIsRefusedAtOnce) {

@@ -38,7 +38,7 @@ class DamagedExperts final : public ExpertSource {
     if (is_damaged_) m.data = memory_.data();
     return m;
   }
-  bool is_damaged() const override { return is_damaged_; }
+  bool take_damage() override { return is_damaged_; }
   void damage(bool is_damaged) { is_damaged_ = is_damaged; }
 
  private:
@@ -127,6 +127,9 @@ class FailedSteps {
     auto inputs = wrong_inputs();
     inputs.push_back(inputs.front());
     expect_failure(inputs, sink_, ErrorCode::kInvalidArgument, "too many sequences");
+    inputs.pop_back();
+    inputs[1].sequence = inputs[0].sequence;
+    expect_failure(inputs, sink_, ErrorCode::kInvalidArgument, "a sequence twice");
     expect_failure({}, sink_, ErrorCode::kInvalidArgument, "no sequences");
     fails(many, ErrorCode::kInvalidArgument, "too many rows");
     Sequence small = new_sequence(model_, 8);

@@ -70,7 +70,8 @@ TEST(SignCodec, AFolderPackedInItGivesTheLogitsOfPackingWhileLoading) {
     const std::string out = folder.path() + "/packed";
     const auto report = quantize(golden_folder(golden), out, kSignCodec, {});
     ASSERT_TRUE(report.ok()) << report.error().text();
-    EXPECT_THAT(report->tensors, Contains(Field(&QuantizeReport::Row::name, HasSubstr(".sign.0-"))));
+    EXPECT_THAT(report->tensors,
+                Contains(Field(&QuantizeReport::Row::name, HasSubstr(".sign.0-"))));
     const auto packed = load_as(out, "auto"), plain = load_as(golden_folder(golden), "sign");
     ASSERT_TRUE(packed.ok()) << packed.error().text();
     ASSERT_TRUE(plain.ok()) << plain.error().text();

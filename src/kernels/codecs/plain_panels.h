@@ -19,7 +19,7 @@ inline constexpr int64_t kStep = std::is_same_v<T, float> ? 1 : 2;  // inputs
 
 template <class T>
 inline constexpr PanelLayout kLayout = {
-    .block_inputs = kStep<T>, .block_bytes = kPanel* kStep<T>* static_cast<int64_t>(sizeof(T))};
+    .block_inputs = kStep<T>, .block_bytes = kPanel * kStep<T> * static_cast<int64_t>(sizeof(T))};
 
 template <class Out, class In>
 Out convert(In x) {
