@@ -9,7 +9,9 @@
 #include <numeric>
 
 #include "kernels/codecs/codecs.h"
+#include "kernels/codecs/quant_blocks.h"
 #include "kernels/kernels_testing.h"
+#include "kernels/kv/row_coding.h"
 
 namespace longhaul {
 namespace {
@@ -19,6 +21,7 @@ constexpr uint64_t kScratch = uint64_t{1} << 21;
 // What a call is given: a backend, scratch, and numbers that are the same for every backend.
 class Call {
  public:
+  // Each draw is a step of its own: in one call's arguments two of them come in either order.
   explicit Call(Ops& ops) : ops(ops), memory_(kScratch), scratch(memory_.span()) {}
 
   Rows<float> rows(int64_t n, int64_t width, int64_t gap = 0) {
@@ -346,26 +349,39 @@ TEST(Ops, SelectsTheBestEntries) {
     const EntrySelection spec{.n_heads = 3, .layout = keys.layout, .entry_ratio = 4, .top_k = 6};
     std::vector<int32_t>& memory = c.tokens(std::vector<int32_t>(36, -7));
     const Rows<int32_t> chosen(memory.data(), 6, 6);
-    c.ops.select_entries(spec, keys.step(), tokens.rows(), c.rows(6, 72), c.rows(6, 3), chosen,
-                         c.scratch);
+    const Rows<float> q = c.rows(6, 72), weights = c.rows(6, 3);
+    c.ops.select_entries(spec, keys.step(), tokens.rows(), q, weights, chosen, c.scratch);
     c.out(chosen);
   });
 }
 
+// Queries that MXFP4 holds without loss: after the rotation they are levels of its codes. The
+// largest of each group is 4, so that its scale is 1 whichever way the rotation rounds.
+Rows<float> coded_queries(Call& c, int64_t n, int64_t n_heads) {
+  const Rows<float> q = c.rows(n, n_heads * kQuantBlock);
+  for (int64_t i = 0; i < q.size(); ++i) {
+    const float level = e2m1_to_f32(static_cast<uint8_t>(8.0f * (q.data[i] + 1.0f)));
+    q.data[i] = i % kFp4Group == 0 ? 4.0f : std::clamp(level, -4.0f, 4.0f);
+  }
+  for (int64_t block = 0; block < q.size(); block += kQuantBlock)
+    hadamard(q.data + block, kQuantBlock);
+  return q;
+}
+
+// The backends code the query as well as the keys, ref_ops does not: where the code loses nothing
+// of it, both choose the same.
 TEST(Ops, SelectsByCodedKeysWhatTheirValuesSay) {
-  const std::vector<int64_t> lengths = {40}, n_entries = {40};
-  hold(0.05, [&](Call& c) {  // a code of 4 bits may swap neighbours: most of the choice is the same
+  const std::vector<int64_t> lengths = {70, 300}, n_entries = {70, 300};
+  hold(kExact, [&](Call& c) {
     const RowFormat format{RowCoding::kMxFp4};
-    const State keys(c, {1, 128, DType::kBF16, RowKind::kKeys, format}, n_entries);
-    const Tokens tokens(lengths, {1});
+    const State keys(c, {1, kQuantBlock, DType::kBF16, RowKind::kKeys, format}, n_entries);
+    const Tokens tokens(lengths, {3, 2});
     const EntrySelection spec{.n_heads = 2, .layout = keys.layout, .entry_ratio = 1, .top_k = 20};
-    std::vector<int32_t>& memory = c.tokens(std::vector<int32_t>(20, -7));
-    const Rows<int32_t> chosen(memory.data(), 1, 20);
-    c.ops.select_entries(spec, keys.step(), tokens.rows(), c.rows(1, 256), c.rows(1, 2), chosen,
-                         c.scratch);
-    std::vector<float> is_chosen(40, 1.0f);
-    for (int32_t e : memory) is_chosen[static_cast<size_t>(e)] = 2.0f;
-    c.out(Rows<const float>(is_chosen.data(), 1, 40));
+    std::vector<int32_t>& memory = c.tokens(std::vector<int32_t>(100, -7));
+    const Rows<int32_t> chosen(memory.data(), 5, 20);
+    const Rows<float> q = coded_queries(c, 5, 2), weights = c.rows(5, 2);
+    c.ops.select_entries(spec, keys.step(), tokens.rows(), q, weights, chosen, c.scratch);
+    c.out(chosen);
   });
 }
 
@@ -554,7 +570,8 @@ TEST(Ops, ResidualsOfOneStream) {
   hold(kF32, [](Call& c) {
     const Rows<float> x = c.rows(4, 90);
     c.ops.add_residual(c.rows(4, 90), {}, x);
-    c.ops.add_residual(c.rows(4, 90), c.vector(1), x);
+    const Rows<float> y = c.rows(4, 90);
+    c.ops.add_residual(y, c.vector(1), x);
     c.out(x);
     const ResidualScales s{c.vector(90), c.vector(90), c.vector(90), c.vector(90)};
     c.ops.add_scaled_residual(s, c.rows(4, 90), x);
@@ -595,13 +612,15 @@ TEST(Ops, CountingTakesWhatRunningTakes) {
       [&](Call& c) {
         const State state(c, {2, 20, DType::kBF16, RowKind::kKeysAndValues}, lengths);
         const Tokens tokens(lengths, {3, 0, 1});
-        c.ops.attend({.n_heads = 4, .layout = state.layout}, state.step(), tokens.rows(),
-                     c.rows(4, 80), c.rows(4, 80), c.scratch);
+        const Rows<float> q = c.rows(4, 80), found = c.rows(4, 80);
+        c.ops.attend({.n_heads = 4, .layout = state.layout}, state.step(), tokens.rows(), q, found,
+                     c.scratch);
       },
       [](Call& c) {
         const Rows<float> x = c.rows(9, 200);
-        std::array<Matmul, 2> group = {product(x, c.matrix(kQ8Codec, 48, 200), c.rows(9, 48)),
-                                       product(x, c.matrix(kBf16Codec, 20, 200), c.rows(9, 20))};
+        const Rows<float> a = c.rows(9, 48), b = c.rows(9, 20);
+        std::array<Matmul, 2> group = {product(x, c.matrix(kQ8Codec, 48, 200), a),
+                                       product(x, c.matrix(kBf16Codec, 20, 200), b)};
         c.ops.matmul(group, c.scratch);
       },
   };
