@@ -62,6 +62,11 @@ TEST(ChatTemplate, EachLimitStopsWhatItIsFor) {
   const std::string loop = "{% for i in range(1000) %}{{ i }}{% endfor %}";
   EXPECT_TRUE(render(loop).ok());
   EXPECT_EQ(code(loop, {.max_steps = 1000}), ErrorCode::kOverBudget);
+  // Each item has a scope of its own, whatever is done in it.
+  EXPECT_EQ(code("{% for i in range(1000) %}{% endfor %}", {.max_steps = 3000}),
+            ErrorCode::kOverBudget);
+  EXPECT_EQ(code("{% for i in range(1000) if 0 %}{% endfor %}", {.max_steps = 3000}),
+            ErrorCode::kOverBudget);
   EXPECT_EQ(code(loop, {.max_output_bytes = 2000}), ErrorCode::kOverBudget);
   EXPECT_EQ(code(loop, {.max_live_bytes = 5000}), ErrorCode::kOverBudget);
   EXPECT_EQ(code(loop, {.max_range = 999}), ErrorCode::kOverBudget);

@@ -7,6 +7,12 @@
 #include "text/template/printing.h"
 
 namespace longhaul::jinja {
+namespace {
+
+// A scope with its variables is made in the time of so many nodes.
+constexpr uint64_t kScopeSteps = 4;
+
+}  // namespace
 
 Result<std::string> Interpreter::render(const Block& block) {
   Buffer buffer(run_.account());
@@ -78,6 +84,7 @@ Result<Value> Interpreter::loop_items(const ForStmt& s, const Value& iterable) {
   if (!s.condition) return run_.list(std::move(items));
   std::vector<Value> kept;
   for (Value& item : items) {
+    LH_RETURN_IF_ERROR(run_.work(kScopeSteps));
     const Enter enter(*this);
     LH_RETURN_IF_ERROR(assign(s.target, item));
     LH_TRY(const Value v, eval(*s.condition));
@@ -91,7 +98,7 @@ Status Interpreter::iterate_loop(const ForStmt& s, const Value& iterable) {
   const auto loop = std::make_shared<Loop>(held);
   const auto& list = held.as_seq()->items;
   for (size_t i = 0; i < list.size(); ++i) {
-    LH_RETURN_IF_ERROR(run_.work());
+    LH_RETURN_IF_ERROR(run_.work(kScopeSteps));
     loop->go_to(i);
     const Enter enter(*this);
     scope_->set("loop", Value(std::shared_ptr<Object>(loop)));
