@@ -46,6 +46,9 @@ void claim_standard_streams() {
     const bool is_open = ::fcntl(fd, F_GETFD) >= 0 || errno != EBADF;
     if (!is_open && ::open("/", O_PATH) != fd) ::_exit(2);  // there is no stream to say it on
   }
+  // A file that grows beyond RLIMIT_FSIZE, as a disk that is full: the write fails, and what was
+  // begun is taken away.
+  ::signal(SIGXFSZ, SIG_IGN);
   ::signal(SIGPIPE, SIG_DFL);
   sigset_t pipe;
   sigemptyset(&pipe);

@@ -15,7 +15,8 @@ bool stderr_is_terminal();
 // To be called first in main. A standard stream that the parent closed would lend its number to the
 // next file that is opened, and what is printed would land in that file: each closed one is opened
 // so that using it fails as before. A reader that goes away (| head) ends the program by SIGPIPE,
-// whatever the parent made of that signal.
+// whatever the parent made of that signal. A file that may not grow (ulimit -f) does not: SIGXFSZ
+// is ignored, and the write is an error.
 void claim_standard_streams();
 
 // Writes all of `text` at once; nothing waits in a buffer. The message of an error is the system's

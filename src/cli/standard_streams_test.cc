@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <functional>
 
 namespace longhaul::cli {
@@ -59,6 +61,19 @@ TEST(StandardStreams, AFullDeviceIsAnErrorWithARemedy) {
                                          "No space left on device; free some space") != 0
                          ? 2
                          : 0;
+            }));
+}
+
+TEST(StandardStreams, AFileThatMayNotGrowIsAnErrorWithARemedy) {
+  EXPECT_EQ(0, in_child([] {
+              std::FILE* file = std::tmpfile();
+              const rlimit small{1, 1};
+              if (file == nullptr || ::dup2(::fileno(file), 1) != 1) return 1;
+              if (::setrlimit(RLIMIT_FSIZE, &small) != 0) return 1;
+              ::signal(SIGXFSZ, SIG_DFL);
+              claim_standard_streams();
+              const Status written = write_standard_output("text");
+              return written.ok() || written.error().text().find("File too large; ") != 0 ? 2 : 0;
             }));
 }
 
