@@ -11,6 +11,20 @@ failures=0
 status=0
 test_name=
 
+# A sanitizer makes the program some twenty times slower, and reserves terabytes of addresses for
+# itself. The build says that it has one.
+sanitized=${LONGHAUL_SANITIZED:-0}
+timeout() {
+  local seconds=$1
+  shift
+  command timeout $((sanitized ? 10 * seconds : seconds)) "$@"
+}
+can_limit_addresses() {
+  ((sanitized)) || return 0
+  echo "not run under a sanitizer, which needs the addresses itself: $test_name"
+  return 1
+}
+
 needs_demo() { [[ -f $demo/config.json ]] || { echo "skipped: no model at $demo"; exit 77; }; }
 
 fail() {
