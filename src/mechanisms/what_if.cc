@@ -392,22 +392,21 @@ const char* what_if_meaning(std::string_view name) {
   return edit == nullptr ? "" : edit->meaning;
 }
 
-Result<Architecture> apply_what_if(Architecture arch, std::string_view name) {
+Result<Architecture> apply_what_if(const Architecture& arch, std::string_view name) {
   const Edit* edit = find_edit(name);
   if (edit == nullptr) {
     return invalid("unknown what-if '{}'; there are {}{}", printable(name), fmt::join(kNames, ", "),
                    did_you_mean(name, {kNames.begin(), kNames.end()}));
   }
-  const std::vector<TensorSpec> before = arch.tensors;
-  LH_TRY(Architecture edited, edit->apply(std::move(arch), name));
+  LH_TRY(Architecture edited, edit->apply(Architecture(arch), name));
   drop_unused_weights(edited);
-  ignore_dropped_tensors(edited, before, name);
+  ignore_dropped_tensors(edited, arch.tensors, name);
   return edited;
 }
 
 Result<Architecture> apply_what_ifs(Architecture arch, std::span<const std::string> names) {
   for (const std::string& name : names) {
-    LH_TRY(arch, apply_what_if(std::move(arch), name));
+    LH_TRY(arch, apply_what_if(arch, name));
   }
   return arch;
 }

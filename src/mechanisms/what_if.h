@@ -24,7 +24,7 @@ const char* what_if_meaning(std::string_view name);  // a few words; empty for a
 
 // An unknown name, and an edit that would change nothing in this model, are errors. Tensors that
 // the edit leaves unread are ignored in a checkpoint.
-Result<Architecture> apply_what_if(Architecture arch, std::string_view name);
+Result<Architecture> apply_what_if(const Architecture& arch, std::string_view name);
 Result<Architecture> apply_what_ifs(Architecture arch, std::span<const std::string> names);
 
 }  // namespace longhaul
