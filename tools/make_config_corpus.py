@@ -163,12 +163,12 @@ GOOD = {
     "gemma3_4b": gemma3(hidden_size=2560, intermediate_size=10240, num_hidden_layers=34), "gemma3_12b": gemma3(hidden_size=3840, intermediate_size=15360, num_hidden_layers=48,
         num_attention_heads=16, num_key_value_heads=8), "gemma3_27b": gemma3(**LARGE, query_pre_attn_scalar=168),
     "gemma3_new_rope": json.dumps({"model_type": "gemma3_text", "rope_parameters": {F: {"rope_type": "linear", "factor": 8.0}, S: {"rope_type": "default", "rope_theta": 5e3}}}),
-    # the largest of everything: no sum over it may leave 64 bits
+    # the largest of everything: no sum over it may leave 64 bits, and no list of it take long
     "largest_dense": json.dumps({"model_type": "gemma4_text", "vocab_size": 2**22, "hidden_size": 2**17, "intermediate_size": 2**20, "num_hidden_layers": 256, "num_attention_heads": 1024,
         "num_key_value_heads": 1024, "head_dim": 4096, "global_head_dim": 4096, "sliding_window": 2**32, "max_position_embeddings": 2**32, "hidden_size_per_layer_input": 2**14,
         "vocab_size_per_layer_input": 2**22, "num_kv_shared_layers": 128, "use_double_wide_mlp": True}),
     "largest_moe": json.dumps({"model_type": "gemma4_text", "vocab_size": 2**22, "hidden_size": 2**17, "intermediate_size": 2**20, "num_hidden_layers": 256, "num_attention_heads": 1024,
-        "num_key_value_heads": 1024, "head_dim": 4096, "global_head_dim": 4096, "hidden_size_per_layer_input": 2**14, "enable_moe_block": True, "num_experts": 4096, "top_k_experts": 4096,
+        "num_key_value_heads": 1024, "head_dim": 4096, "global_head_dim": 4096, "hidden_size_per_layer_input": 2**14, "enable_moe_block": True, "num_experts": 256, "top_k_experts": 256,
         "moe_intermediate_size": 2**20}),
 }
 
@@ -271,6 +271,8 @@ MALFORMED |= {
     "v4_sinkhorn_huge": other(V4, hc_sinkhorn_iters=10**9), "v4_hc_eps_negative": other(V4, hc_eps=-1e-6), "v4_vocab_huge": other(V4, vocab_size=2**31), "v4_hidden_huge": other(V4, hidden_size=2**40),
     "v4_experts_huge": other(V4, n_routed_experts=2**20), "v4_experts_zero": other(V4, n_routed_experts=0), "v4_experts_string": other(V4, n_routed_experts="6"),
     "v4_experts_in_all_layers": other(V4, num_hidden_layers=65, compress_ratios=[0] * 65, n_routed_experts=1024),
+    "moe_experts_in_all_layers": json.dumps({**json.loads(GOOD["largest_moe"]), "num_experts": 4096, "top_k_experts": 4096}),
+    "zaya_experts_in_all_layers": other(ZAYA, num_hidden_layers=256, num_experts=1024), "zaya_legacy_experts_in_all_layers": other(LEGACY_ZAYA, num_hidden_layers=512, num_experts=1024),
     "laguna_experts_in_all_layers": other(LAGUNA, num_hidden_layers=256, layer_types=[F] * 256, num_attention_heads_per_layer=[4] * 256, num_experts=257),
     "v4_top_k_above_experts": other(V4, num_experts_per_tok=7), "v4_expert_width_huge": other(V4, moe_intermediate_size=2**40), "v4_no_shared_expert": other(V4, n_shared_experts=0),
     "v4_two_shared_experts": other(V4, n_shared_experts=2), "v4_kv_heads": other(V4, num_key_value_heads=2), "v4_heads_huge": other(V4, num_attention_heads=2**40),

@@ -38,6 +38,7 @@ class ExpertWeights {
 
  private:
   bool is_there(const std::string& pattern) const {
+    if (!shape_of_) return false;
     const auto stands = [&](const std::string& name) {
       return find_shape(shape_of_, arch_.prefixes, name) != nullptr;
     };

@@ -100,6 +100,7 @@ class Reader {
     c_.intermediate_size = t_.integer("intermediate_size", {1, 1 << 20}, 18432);
     c_.moe_intermediate_size = t_.integer("moe_intermediate_size", {1, 1 << 20}, 2048);
     c_.n_routed_experts = t_.integer("n_routed_experts", {1, 1024}, 256);
+    check_number_of_experts(t_, "n_routed_experts", n, c_.n_routed_experts);
     c_.n_shared_experts = t_.integer("n_shared_experts", {1, 64}, 1);
     c_.num_experts_per_tok = t_.integer("num_experts_per_tok", {1, 1024}, 8);
     c_.routed_scaling_factor = t_.number("routed_scaling_factor", {-1e6, 1e6}, 2.5);

@@ -100,6 +100,18 @@ TEST(DeepSeekV32, RefusesWhatItDoesNotKnow) {
               HasSubstr("n_shared_experts: is 0, expected an integer from 1"));
 }
 
+// A name is kept for each expert, without a file that has it.
+TEST(DeepSeekV32, HasAsManyExpertsAsCanBeNamed) {
+  Json config = (*find_preset("deepseek-v3.2"))->config;
+  config.set("num_hidden_layers", 65);
+  config.set("n_routed_experts", 1024);
+  const auto arch = read_architecture(config, "config");
+  ASSERT_FALSE(arch.ok());
+  EXPECT_THAT(
+      arch.error().text(),
+      HasSubstr("n_routed_experts: makes 66560 experts in all layers, supported are 65536"));
+}
+
 TEST(DeepSeekV32, IsForThePlannerOnly) {
   const auto preset = find_preset("DeepSeek-V3.2");
   ASSERT_TRUE(preset.ok());

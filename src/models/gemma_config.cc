@@ -214,6 +214,7 @@ class GemmaReader {
     if (top_k > experts)
       t_.fail("top_k_experts",
               fmt::format("must be at most num_experts ({}), found {}", experts, top_k));
+    check_number_of_experts(t_, "num_experts", c_.layers.size(), experts);
     c_.num_experts = experts;
     c_.top_k_experts = top_k;
     c_.moe_intermediate_size = expert_width;

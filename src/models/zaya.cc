@@ -72,6 +72,7 @@ class Reader {
     }
     if (c_.n_blocks == 0)
       return t_.status().take_error();  // what the other fields must be depends on the blocks
+    check_number_of_experts(t_, "num_experts", static_cast<size_t>(c_.n_blocks), c_.num_experts);
     if (c_.num_attention_heads % c_.num_key_value_heads != 0) {
       t_.fail("num_attention_heads",
               fmt::format("must be a multiple of num_key_value_heads ({}), found {}",
