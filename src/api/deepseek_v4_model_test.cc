@@ -15,9 +15,12 @@ namespace {
 
 constexpr const char* kConfig =
     R"({"model_type": "deepseek_v4", "vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 4,
-    "num_attention_heads": 4, "head_dim": 16, "qk_rope_head_dim": 4, "q_lora_rank": 16, "o_groups": 2, "o_lora_rank": 8,
-    "sliding_window": 8, "index_n_heads": 2, "index_head_dim": 16, "index_topk": 3, "compress_ratios": [0, 4, 128, 4, 0],
-    "num_hash_layers": 2, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "hc_mult": 4,
+    "num_attention_heads": 4, "head_dim": 16, "qk_rope_head_dim": 4, "q_lora_rank": 16,
+    "o_groups": 2, "o_lora_rank": 8,
+    "sliding_window": 8, "index_n_heads": 2, "index_head_dim": 16, "index_topk": 3,
+    "compress_ratios": [0, 4, 128, 4, 0],
+    "num_hash_layers": 2, "n_routed_experts": 4, "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16, "hc_mult": 4,
     "max_position_embeddings": 1024})";
 
 class DeepseekV4Model : public ::testing::Test {

@@ -17,8 +17,10 @@ namespace {
 
 // A window wider than the second context: the saved ring is longer than one made for it.
 constexpr const char* kConfig =
-    R"({"model_type": "gemma4_text", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
-    "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "global_head_dim": 16, "sliding_window": 128,
+    R"({"model_type": "gemma4_text", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24,
+        "num_hidden_layers": 2,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "global_head_dim": 16,
+    "sliding_window": 128,
     "hidden_size_per_layer_input": 0, "max_position_embeddings": 512})";
 
 std::vector<float> logits(Session& session, const std::vector<int32_t>& tokens) {

@@ -22,8 +22,10 @@ using ::testing::HasSubstr;
 
 constexpr const char* kConfig =
     R"({"model_type": "deepseek_v4", "vocab_size": 24, "hidden_size": 64, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "head_dim": 16, "qk_rope_head_dim": 4, "q_lora_rank": 32, "o_groups": 2, "o_lora_rank": 32,
-    "index_n_heads": 2, "index_head_dim": 16, "index_topk": 4, "compress_ratios": [0, 4], "num_hash_layers": 1, "n_routed_experts": 4,
+    "num_attention_heads": 4, "head_dim": 16, "qk_rope_head_dim": 4, "q_lora_rank": 32,
+    "o_groups": 2, "o_lora_rank": 32,
+    "index_n_heads": 2, "index_head_dim": 16, "index_topk": 4, "compress_ratios": [0, 4],
+    "num_hash_layers": 1, "n_routed_experts": 4,
     "num_experts_per_tok": 2, "moe_intermediate_size": 32, "hc_mult": 2 EXTRA})";
 
 Architecture architecture(const std::string& extra = "") {

@@ -21,14 +21,17 @@ constexpr int64_t kLayers = 3, kExperts = 12, kTopK = 2;
 
 Architecture architecture(
     const char* experts = R"("enable_moe_block": true, "num_experts": 12, "top_k_experts": 2)") {
-  const auto config = parse_json(
-      fmt::format(
-          R"({{"model_type": "gemma4_text", "vocab_size": 32, "hidden_size": 40, "intermediate_size": 12,
-      "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4, "global_head_dim": 8, "sliding_window": 4,
-      "layer_types": ["sliding_attention", "full_attention", "full_attention"], "moe_intermediate_size": 24,
+  const auto config =
+      parse_json(fmt::format(
+                     R"({{"model_type": "gemma4_text", "vocab_size": 32, "hidden_size": 40,
+              "intermediate_size": 12,
+      "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4,
+      "global_head_dim": 8, "sliding_window": 4,
+      "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+      "moe_intermediate_size": 24,
       "hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0, {}}})",
-          experts),
-      "config");
+                     experts),
+                 "config");
   EXPECT_TRUE(config.ok());
   auto arch = read_architecture(*config, "config");
   EXPECT_TRUE(arch.ok()) << arch.error().text();

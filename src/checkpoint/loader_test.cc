@@ -26,14 +26,17 @@ constexpr const char* kPrefix = "model.language_model.";
 
 // Layers 2 and 3 read the keys of 0 and 1.
 Architecture architecture(const char* extra = "") {
-  const auto config = parse_json(
-      fmt::format(
-          R"({{"model_type": "gemma4_text", "vocab_size": 32, "hidden_size": 8, "intermediate_size": 12,
-      "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4, "global_head_dim": 8, "sliding_window": 4,
-      "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"], "num_kv_shared_layers": 2,
+  const auto config =
+      parse_json(fmt::format(
+                     R"({{"model_type": "gemma4_text", "vocab_size": 32, "hidden_size": 8,
+              "intermediate_size": 12,
+      "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4,
+      "global_head_dim": 8, "sliding_window": 4,
+      "layer_types": ["sliding_attention", "full_attention", "sliding_attention",
+      "full_attention"], "num_kv_shared_layers": 2,
       "hidden_size_per_layer_input": 4, "vocab_size_per_layer_input": 32 {}}})",
-          extra),
-      "config");
+                     extra),
+                 "config");
   EXPECT_TRUE(config.ok());
   auto arch = read_architecture(*config, "config");
   EXPECT_TRUE(arch.ok()) << arch.error().text();

@@ -27,18 +27,18 @@ TEST(ConfigOverride, SetsFieldsAtAnyDepth) {
             edited(R"({"a": 2, "rope": {"full": {"theta": 5.0}, "list": [1, 2]}, "text": "x"})"));
   EXPECT_EQ(overridden({"rope.full.theta=1e6"}),
             edited(R"({"a": 1, "rope": {"full": {"theta": 1e6}, "list": [1, 2]}, "text": "x"})"));
-  EXPECT_EQ(
-      overridden({"rope.full.factor=1.25"}),
-      edited(
-          R"({"a": 1, "rope": {"full": {"theta": 5.0, "factor": 1.25}, "list": [1, 2]}, "text": "x"})"))
+  EXPECT_EQ(overridden({"rope.full.factor=1.25"}),
+            edited(
+                R"({"a": 1, "rope": {"full": {"theta": 5.0, "factor": 1.25}, "list": [1, 2]},
+              "text": "x"})"))
       << "a field that the config leaves out";
 }
 
 TEST(ConfigOverride, TakesAnyJsonValue) {
-  EXPECT_EQ(
-      overridden({"a=0.5", "text=\"y=z\"", "rope.list=[true, {\"b\": 1}, null]"}),
-      edited(
-          R"({"a": 0.5, "rope": {"full": {"theta": 5.0}, "list": [true, {"b": 1}, null]}, "text": "y=z"})"));
+  EXPECT_EQ(overridden({"a=0.5", "text=\"y=z\"", "rope.list=[true, {\"b\": 1}, null]"}),
+            edited(
+                R"({"a": 0.5, "rope": {"full": {"theta": 5.0}, "list": [true, {"b": 1}, null]},
+              "text": "y=z"})"));
 }
 
 TEST(ConfigOverride, NullTakesAFieldAway) {

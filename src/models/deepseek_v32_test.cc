@@ -11,9 +11,12 @@ using testing::HasSubstr;
 
 Result<Architecture> read(const std::string& extra) {
   const auto config = parse_json(
-      R"({"model_type": "deepseek_v32", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 96,
-      "moe_intermediate_size": 32, "num_hidden_layers": 5, "num_attention_heads": 4, "n_routed_experts": 16, "num_experts_per_tok": 2,
-      "kv_lora_rank": 32, "q_lora_rank": 48, "qk_rope_head_dim": 8, "v_head_dim": 16, "qk_nope_head_dim": 24, "index_n_heads": 2,
+      R"({"model_type": "deepseek_v32", "vocab_size": 100, "hidden_size": 64,
+          "intermediate_size": 96,
+      "moe_intermediate_size": 32, "num_hidden_layers": 5, "num_attention_heads": 4,
+      "n_routed_experts": 16, "num_experts_per_tok": 2,
+      "kv_lora_rank": 32, "q_lora_rank": 48, "qk_rope_head_dim": 8, "v_head_dim": 16,
+      "qk_nope_head_dim": 24, "index_n_heads": 2,
       "index_head_dim": 16, "first_k_dense_replace": 2)" +
           extra + "}",
       "config");
@@ -78,15 +81,19 @@ TEST(DeepSeekV32, KeepsALatentAndAnIndexKeyOfEveryToken) {
 TEST(DeepSeekV32, FieldsOfThePublishedConfigAreKnown) {
   EXPECT_EQ(
       problem(
-          R"(, "architectures": ["DeepseekV32ForCausalLM"], "aux_loss_alpha": 0.001, "ep_size": 1, "moe_layer_freq": 1, "n_group": 8,
-      "topk_group": 4, "n_shared_experts": 1, "norm_topk_prob": true, "num_key_value_heads": 128, "num_nextn_predict_layers": 1,
-      "quantization_config": {"fmt": "e4m3"}, "rope_scaling": {"type": "yarn", "factor": 40}, "rope_theta": 10000, "scoring_func": "sigmoid",
-      "seq_aux": true, "topk_method": "noaux_tc", "pretraining_tp": 1, "routed_scaling_factor": 2.5, "max_position_embeddings": 163840)"),
+          R"(, "architectures": ["DeepseekV32ForCausalLM"], "aux_loss_alpha": 0.001, "ep_size": 1,
+              "moe_layer_freq": 1, "n_group": 8,
+      "topk_group": 4, "n_shared_experts": 1, "norm_topk_prob": true, "num_key_value_heads": 128,
+      "num_nextn_predict_layers": 1,
+      "quantization_config": {"fmt": "e4m3"}, "rope_scaling": {"type": "yarn", "factor": 40},
+      "rope_theta": 10000, "scoring_func": "sigmoid",
+      "seq_aux": true, "topk_method": "noaux_tc", "pretraining_tp": 1,
+      "routed_scaling_factor": 2.5, "max_position_embeddings": 163840)"),
       "read");
-  EXPECT_EQ(
-      problem(
-          R"(, "mlp_layer_types": ["dense", "sparse", "sparse", "sparse", "sparse"], "rope_parameters": {"rope_type": "yarn"})"),
-      "read");
+  EXPECT_EQ(problem(
+                R"(, "mlp_layer_types": ["dense", "sparse", "sparse", "sparse", "sparse"],
+              "rope_parameters": {"rope_type": "yarn"})"),
+            "read");
 }
 
 TEST(DeepSeekV32, RefusesWhatItDoesNotKnow) {

@@ -38,7 +38,8 @@ void expect_frequencies(const RopeSpec& spec, const std::vector<double>& expecte
 }
 
 constexpr const char* kReleasedV4 =
-    R"({"type": "yarn", "factor": 16, "beta_fast": 32, "beta_slow": 1, "original_max_position_embeddings": 65536, "rope_theta": 160000})";
+    R"({"type": "yarn", "factor": 16, "beta_fast": 32, "beta_slow": 1,
+        "original_max_position_embeddings": 65536, "rope_theta": 160000})";
 
 TEST(Yarn, RampOfTheReleasedDeepSeekV4) {
   EXPECT_EQ(std::get<RopeRamp>(spec(kReleasedV4, 64).stretch), (RopeRamp{15, 25}));
@@ -67,11 +68,11 @@ TEST(Yarn, TheRampStaysWithinTheChannels) {
   EXPECT_EQ(
       ramp(R"("beta_fast": 1e6, "beta_slow": 1e6, "original_max_position_embeddings": 10)").low,
       0.0);
-  EXPECT_EQ(
-      ramp(
-          R"("rope_theta": 10, "beta_fast": 1, "beta_slow": 1e-6, "original_max_position_embeddings": 1048576)")
-          .high,
-      7.0);
+  EXPECT_EQ(ramp(
+                R"("rope_theta": 10, "beta_fast": 1, "beta_slow": 1e-6,
+              "original_max_position_embeddings": 1048576)")
+                .high,
+            7.0);
   const RopeRamp point =
       ramp(R"("beta_fast": 1e6, "beta_slow": 1e-6, "original_max_position_embeddings": 1)", 2);
   EXPECT_LT(point.low, point.high);
@@ -79,7 +80,8 @@ TEST(Yarn, TheRampStaysWithinTheChannels) {
 
 TEST(Yarn, RampIsOfWholePairsUnlessTheConfigSaysOtherwise) {
   const std::string yarn =
-      R"({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "beta_fast": 4, "rope_theta": 1e4})";
+      R"({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "beta_fast": 4,
+          "rope_theta": 1e4})";
   const RopeRamp whole = std::get<RopeRamp>(spec(yarn, 32).stretch);
   EXPECT_EQ(whole.low, std::floor(whole.low));
   EXPECT_EQ(whole.high, std::ceil(whole.high));
@@ -127,10 +129,10 @@ TEST(RopeConfig, FrequenciesOfEveryType) {
                      scaled({1, 1, 1, 1}));
   expect_frequencies(spec(R"({"rope_type": "linear", "rope_theta": 100, "factor": 8})"),
                      scaled({.125, .125, .125, .125}));
-  expect_frequencies(
-      spec(
-          R"({"rope_type": "proportional", "rope_theta": 100, "factor": 2, "partial_rotary_factor": 0.5})"),
-      scaled({.5, .5, 0, 0}));
+  expect_frequencies(spec(
+                         R"({"rope_type": "proportional", "rope_theta": 100, "factor": 2,
+              "partial_rotary_factor": 0.5})"),
+                     scaled({.5, .5, 0, 0}));
   // Waves of 6.3, 19.9, 62.8 and 199 positions, of which those below 16 are left and those above 64
   // are stretched.
   const double a = (64 / 19.869 - 1) / 3, b = (64 / 62.832 - 1) / 3;
@@ -155,7 +157,8 @@ TEST(RopeConfig, FrequenciesThatFollowTheLength) {
                      {1, std::pow(grown, -.25), std::pow(grown, -.5), std::pow(grown, -.75)}, 32);
 
   const RopeSpec longrope = spec(
-      R"({"rope_type": "longrope", "rope_theta": 100, "factor": 4, "original_max_position_embeddings": 10,
+      R"({"rope_type": "longrope", "rope_theta": 100, "factor": 4,
+          "original_max_position_embeddings": 10,
       "short_factor": [1, 1, 2, 2], "long_factor": [2, 3, 4, 5]})");
   const double t = std::pow(100.0, -.25);
   expect_frequencies(longrope, {1, t, t * t / 2, t * t * t / 2}, 10);
@@ -178,14 +181,14 @@ TEST(RopeConfig, TheOlderSpellingOfTheTypeCountsWhereThereIsNoOther) {
 // modelscope/ms-swift #4844.
 TEST(RopeConfig, FieldsOfOtherTypesAndOtherPeople) {
   EXPECT_TRUE(read(R"({"rope_type": "default", "rope_theta": 1e6})").ok()) << "no factor";
-  EXPECT_TRUE(
-      read(
-          R"({"rope_type": "default", "factor": 8, "beta_fast": "x", "original_max_position_embeddings": -1})")
-          .ok());
-  EXPECT_TRUE(
-      read(
-          R"({"type": "yarn", "factor": 32, "original_max_position_embeddings": 4096, "finetuned": true})")
-          .ok());
+  EXPECT_TRUE(read(
+                  R"({"rope_type": "default", "factor": 8, "beta_fast": "x",
+              "original_max_position_embeddings": -1})")
+                  .ok());
+  EXPECT_TRUE(read(
+                  R"({"type": "yarn", "factor": 32, "original_max_position_embeddings": 4096,
+              "finetuned": true})")
+                  .ok());
   EXPECT_TRUE(
       read(R"({"rope_type": "default", "mrope_section": [1, 1, 2], "mrope_interleaved": true})")
           .ok());
@@ -217,7 +220,8 @@ TEST(RopeConfig, RefusesWhatHasNoAngles) {
        "short_factor: has 1 elements, expected 4"},
       {R"({"rope_type": "longrope", "short_factor": [1, 1, 1, 0], "long_factor": [1, 1, 1, 1]})",
        "short_factor[3]: is 0"},
-      {R"({"rope_type": "longrope", "original_max_position_embeddings": 1, "short_factor": [1, 1, 1, 1], "long_factor": [1, 1, 1, 1]})",
+      {R"({"rope_type": "longrope", "original_max_position_embeddings": 1,
+          "short_factor": [1, 1, 1, 1], "long_factor": [1, 1, 1, 1]})",
        "must be at least 2 for longrope"},
       {R"({"partial_rotary_factor": 0.4})",
        "must turn an even number of channels, at least 2, turns 3"},
@@ -240,22 +244,24 @@ TEST(RopeConfig, ReachIsWhatTheStretchedAnglesWereMadeFor) {
       << "a context that was not raised";
   EXPECT_EQ(reach(R"({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 4})"),
             4096);
-  EXPECT_EQ(
-      reach(
-          R"({"rope_type": "yarn", "factor": 1e6, "original_max_position_embeddings": 4294967296})"),
-      int64_t{1} << 32);
+  EXPECT_EQ(reach(
+                R"({"rope_type": "yarn", "factor": 1e6,
+              "original_max_position_embeddings": 4294967296})"),
+            int64_t{1} << 32);
 }
 
 TEST(RopeConfig, WhatIsWrittenReadsAsTheSame) {
-  for (
-      const char* object :
-      {R"({"rope_type": "default", "rope_theta": 1e6})", R"({"rope_type": "linear", "factor": 8})",
-       R"({"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1e6})",
-       R"({"rope_type": "dynamic", "factor": 2})",
-       R"({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "mscale": 0.5, "mscale_all_dim": 0.2, "beta_fast": 9})",
-       R"({"rope_type": "yarn", "attention_factor": 0.9, "original_max_position_embeddings": 64, "partial_rotary_factor": 0.5})",
-       R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4})",
-       R"({"rope_type": "longrope", "short_factor": [1, 1, 2, 2], "long_factor": [2, 3, 4, 5], "original_max_position_embeddings": 9})"}) {
+  for (const char* object :
+       {R"({"rope_type": "default", "rope_theta": 1e6})", R"({"rope_type": "linear", "factor": 8})",
+        R"({"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1e6})",
+        R"({"rope_type": "dynamic", "factor": 2})",
+        R"({"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "mscale": 0.5,
+           "mscale_all_dim": 0.2, "beta_fast": 9})",
+        R"({"rope_type": "yarn", "attention_factor": 0.9, "original_max_position_embeddings": 64,
+           "partial_rotary_factor": 0.5})",
+        R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4})",
+        R"({"rope_type": "longrope", "short_factor": [1, 1, 2, 2], "long_factor": [2, 3, 4, 5],
+           "original_max_position_embeddings": 9})"}) {
     const auto fields = read(object);
     ASSERT_TRUE(fields.ok()) << fields.error().text();
     EXPECT_EQ(spec(rope_json(*fields).dump()), rope_spec(*fields, 8)) << object;

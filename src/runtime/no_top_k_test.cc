@@ -22,10 +22,13 @@ constexpr int64_t kTokens = 90;  // 22 entries of 4 tokens, 2 of 32
 Json config(int64_t index_topk) {
   auto json = parse_json(
       R"({"model_type": "deepseek_v4", "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3,
-      "num_attention_heads": 4, "head_dim": 16, "qk_rope_head_dim": 8, "q_lora_rank": 16, "o_groups": 2, "o_lora_rank": 8,
-      "sliding_window": 8, "index_n_heads": 2, "index_head_dim": 16, "num_hash_layers": 0, "n_routed_experts": 4,
+      "num_attention_heads": 4, "head_dim": 16, "qk_rope_head_dim": 8, "q_lora_rank": 16,
+      "o_groups": 2, "o_lora_rank": 8,
+      "sliding_window": 8, "index_n_heads": 2, "index_head_dim": 16, "num_hash_layers": 0,
+      "n_routed_experts": 4,
       "num_experts_per_tok": 2, "moe_intermediate_size": 16, "compress_rate_hca": 32,
-      "layer_types": ["sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"]})",
+      "layer_types": ["sliding_attention", "compressed_sparse_attention",
+      "heavily_compressed_attention"]})",
       "config");
   EXPECT_TRUE(json.ok());
   json->set("index_topk", index_topk);

@@ -21,8 +21,10 @@ class SequenceFile : public ::testing::Test {
  protected:
   void SetUp() override {
     const auto config = parse_json(
-        R"({"model_type": "gemma3_text", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 1,
-        "num_key_value_heads": 1, "head_dim": 2, "sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]})",
+        R"({"model_type": "gemma3_text", "hidden_size": 16, "num_hidden_layers": 2,
+            "num_attention_heads": 1,
+        "num_key_value_heads": 1, "head_dim": 2, "sliding_window": 16,
+        "layer_types": ["sliding_attention", "full_attention"]})",
         "config");
     auto arch = read_architecture(*config, "config");
     ASSERT_TRUE(arch.ok()) << arch.error().text();

@@ -26,9 +26,12 @@ using testing::n_allocations;
 // mechanism is in the loop.
 constexpr const char* kConfig =
     R"({"model_type": "gemma4_text", "vocab_size": 128, "hidden_size": 32, "intermediate_size": 48,
-  "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "global_head_dim": 32, "sliding_window": 24,
-  "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"], "num_kv_shared_layers": 2,
-  "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 128, "final_logit_softcapping": 30.0,
+  "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16,
+  "global_head_dim": 32, "sliding_window": 24,
+  "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+  "num_kv_shared_layers": 2,
+  "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 128,
+  "final_logit_softcapping": 30.0,
   "enable_moe_block": true, "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 16})";
 
 class Allocation : public ::testing::Test {

@@ -24,7 +24,8 @@ namespace {
 constexpr const char* kConfig =
     R"({"model_type": "gemma4_text", "vocab_size": 96, "hidden_size": 32, "intermediate_size": 48,
   "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16,
-  "global_head_dim": 16, "sliding_window": 24, "layer_types": ["sliding_attention", "full_attention"],
+  "global_head_dim": 16, "sliding_window": 24, "layer_types": ["sliding_attention",
+  "full_attention"],
   "hidden_size_per_layer_input": 0, "enable_moe_block": true, "num_experts": 4, "top_k_experts": 2,
   "moe_intermediate_size": 16, "max_position_embeddings": 512})";
 

@@ -24,7 +24,7 @@ class DamagedExperts final : public ExpertSource {
       const PackedMatrix& m = weights.matrices[id];
       most = std::max(most, m.codec->bytes(m.n, m.k));
     }
-    memory_ = std::move(*Buffer::allocate(most));
+    memory_ = std::move(*Buffer::allocate(std::max<uint64_t>(most, 1)));  // or no experts at all
     std::memset(memory_.data(), 0xff, memory_.size());
     weights_.experts = this;
   }

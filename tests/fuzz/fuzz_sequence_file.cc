@@ -23,10 +23,13 @@ constexpr int64_t kContext = 300;
 
 // A ring and pages; and rings, compressed rows of two ratios, keys alone and open windows.
 constexpr const char* kConfigs[] = {
-    R"({"model_type": "gemma3_text", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 2,
+    R"({"model_type": "gemma3_text", "hidden_size": 16, "num_hidden_layers": 2,
+        "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 2,
         "sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]})",
-    R"({"model_type": "deepseek_v4", "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 1, "head_dim": 16, "qk_rope_head_dim": 2,
-        "o_groups": 1, "index_head_dim": 16, "sliding_window": 16, "compress_ratios": [0, 4, 128]})"};
+    R"({"model_type": "deepseek_v4", "hidden_size": 16, "num_hidden_layers": 3,
+        "num_attention_heads": 1, "head_dim": 16, "qk_rope_head_dim": 2,
+        "o_groups": 1, "index_head_dim": 16, "sliding_window": 16,
+        "compress_ratios": [0, 4, 128]})"};
 
 std::vector<std::byte> prefix(const Architecture& arch) {
   const auto path = std::filesystem::temp_directory_path() /

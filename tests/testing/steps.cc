@@ -63,11 +63,16 @@ std::vector<std::vector<float>> step(const LoadedModel& model,
   return out;
 }
 
-bool is_full_grid() { return std::getenv("LONGHAUL_FULL_GRID") != nullptr; }
+Grid grid() {
+  const char* asked = std::getenv("LONGHAUL_GRID");
+  const std::string_view name = asked == nullptr ? "" : asked;
+  return name == "full" ? Grid::kFull : name == "small" ? Grid::kSmall : Grid::kUsual;
+}
 
 std::vector<Format> formats_in_depth(const std::string& checkpoint) {
   std::vector<Format> formats = formats_of(checkpoint), some;
-  if (is_full_grid()) return formats;
+  if (grid() == Grid::kFull) return formats;
+  if (grid() == Grid::kSmall) return {formats.front(), formats.back()};
   const auto n_kv =
       static_cast<size_t>(std::count_if(formats.begin(), formats.end(), [&](const Format& f) {
         return f.weights == formats.front().weights;

@@ -33,10 +33,15 @@ std::vector<std::vector<float>> propose(const LoadedModel& model,
 std::vector<std::vector<float>> step(const LoadedModel& model,
                                      const std::vector<SequenceInput>& inputs);
 
-// Formats that between them use every kernel: each of weights, and each of state. All of them where
-// the environment asks for it.
+// How many formats, sizes and seeds a test goes through. LONGHAUL_GRID is "full" where everything
+// is wanted, "small" under sanitizers, which take ten times as long: what a test does to memory is
+// the same for most of its formats.
+enum class Grid { kSmall, kUsual, kFull };
+Grid grid();
+
+// Formats that between them use every kernel: each of weights, and each of state. All of them in
+// the full grid, the first and the last in the small one.
 std::vector<Format> formats_in_depth(const std::string& checkpoint);
-bool is_full_grid();  // LONGHAUL_FULL_GRID is set
 
 // All logits of steps of the given sizes, over and over, until the tokens are through; the text
 // ends with them.
