@@ -9,7 +9,7 @@ namespace {
 TEST(GgufTypes, AreListedOnceByNumber) {
   for (size_t i = 0; i < gguf_types().size(); ++i) {
     const GgufTypeInfo& row = gguf_types()[i];
-    if (i > 0) EXPECT_LT(gguf_types()[i - 1].type, row.type);
+    EXPECT_TRUE(i == 0 || gguf_types()[i - 1].type < row.type);
     EXPECT_EQ(&info_of(row.type), &row);
     const auto type = gguf_type_of(static_cast<uint32_t>(row.type), "m");
     ASSERT_TRUE(type.ok()) << type.error().text();
