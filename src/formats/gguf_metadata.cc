@@ -21,6 +21,14 @@ std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+bool is_float(GgufValueType type) {
+  return type == GgufValueType::kF32 || type == GgufValueType::kF64;
+}
+
+bool is_integer(GgufValueType type) {
+  return !is_float(type) && type != GgufValueType::kBool && type != GgufValueType::kString;
+}
+
 // Elements as a vector, or nothing where `at` gives nothing for one.
 template <class T, class At>
 std::optional<std::vector<T>> collect(uint64_t n, At at) {
@@ -119,17 +127,17 @@ std::optional<std::string_view> GgufValue::as_string() const {
 }
 
 std::optional<std::vector<int64_t>> GgufValue::as_ints() const {
-  if (!is_array_) return std::nullopt;
+  if (!is_array_ || !is_integer(type_)) return std::nullopt;
   return collect<int64_t>(size_, [&](uint64_t i) { return int_at(i); });
 }
 
 std::optional<std::vector<double>> GgufValue::as_floats() const {
-  if (!is_array_) return std::nullopt;
+  if (!is_array_ || !is_float(type_)) return std::nullopt;
   return collect<double>(size_, [&](uint64_t i) { return float_at(i); });
 }
 
 std::optional<std::vector<bool>> GgufValue::as_bools() const {
-  if (!is_array_) return std::nullopt;
+  if (!is_array_ || !(type_ == GgufValueType::kBool || is_integer(type_))) return std::nullopt;
   return collect<bool>(size_, [&](uint64_t i) { return bool_at(i); });
 }
 

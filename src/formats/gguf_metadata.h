@@ -53,7 +53,8 @@ class GgufValue {
   std::optional<bool> as_bool() const;
   std::optional<std::string_view> as_string() const;
 
-  // Of arrays alone: nothing where an element is not of the kind. One allocation each.
+  // Of arrays alone: nothing where they are of another kind or an element does not fit. One
+  // allocation each.
   std::optional<std::vector<int64_t>> as_ints() const;
   std::optional<std::vector<double>> as_floats() const;
   std::optional<std::vector<bool>> as_bools() const;
