@@ -121,12 +121,13 @@ Result<uint64_t> read_count(Cursor& cursor, const char* of, int64_t max) {
 }
 
 // Both counts stand before what they count: each is checked when its turn comes.
-Status check_count_fits(const Cursor& cursor, uint64_t n, const char* of, uint64_t min_bytes) {
+Status check_count_fits(const Cursor& cursor, uint64_t n, const char* of, uint64_t min_bytes,
+                        std::string_view where) {
   if (n * min_bytes <= cursor.left()) return {};
   return corrupt(
       "{}: {} {} take at least {} bytes, but the file ends after {}; incomplete download? fetch it "
       "again",
-      cursor.here(), n, of, n * min_bytes, cursor.left());
+      where, n, of, n * min_bytes, cursor.left());
 }
 
 Result<GgufValueType> value_type_of(uint32_t number, const Cursor& cursor) {
@@ -183,7 +184,7 @@ Result<GgufValue> read_value(Cursor& cursor) {
 }
 
 Result<std::vector<GgufKeyValue>> read_values(Cursor& cursor, uint64_t n, std::string_view where) {
-  LH_RETURN_IF_ERROR(check_count_fits(cursor, n, "keys", kMinValueBytes));
+  LH_RETURN_IF_ERROR(check_count_fits(cursor, n, "keys", kMinValueBytes, where));
   std::vector<GgufKeyValue> values;
   values.reserve(n);
   for (uint64_t i = 0; i < n; ++i) {
@@ -245,7 +246,7 @@ Result<Entry> read_tensor(Cursor& cursor) {
 }
 
 Result<std::vector<Entry>> read_tensors(Cursor& cursor, uint64_t n, std::string_view where) {
-  LH_RETURN_IF_ERROR(check_count_fits(cursor, n, "tensors", kMinTensorBytes));
+  LH_RETURN_IF_ERROR(check_count_fits(cursor, n, "tensors", kMinTensorBytes, where));
   std::vector<Entry> entries;
   std::vector<std::string_view> names;
   entries.reserve(n);

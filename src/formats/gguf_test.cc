@@ -139,10 +139,10 @@ TEST(Gguf, CountsNothingThatTheFileDoesNotHold) {
   GgufTestFile file = good_file();
   file.n_values = 100'000;
   EXPECT_THAT(refusal(file),
-              HasSubstr("100000 keys take at least 1400000 bytes, but the file ends"));
+              HasSubstr("m: 100000 keys take at least 1400000 bytes, but the file ends"));
   file = good_file();
   file.n_tensors = 1'000'000;
-  EXPECT_THAT(refusal(file), HasSubstr("1000000 tensors take at least 33000000 bytes, but the"));
+  EXPECT_THAT(refusal(file), HasSubstr("m: 1000000 tensors take at least 33000000 bytes, but the"));
   file = good_file();
   file.n_values = 3;  // the first tensor is read as a key, and the rest of it as another tensor
   EXPECT_THAT(refusal(file), HasSubstr("m: tensor number 0: the name at byte 121 takes"));
