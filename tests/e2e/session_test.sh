@@ -49,10 +49,11 @@ expect_json
 [[ $(number "$work/out" reused_tokens) == "$tokens" ]] || fail "the book was read again"
 [[ $(number "$work/out" prompt_tokens) -lt 20 ]] || fail "more than the question was read"
 
-# Steps of one token take some seconds for this.
-head -c 40000 "$demo/heldout.txt" >"$work/long"
-slow=("${run[@]}" -f "$work/long" --context 16k --chunk 1 --threads 1)
-longhaul "${run[@]}" -f "$work/long" --context 16k -n 5
+# Steps of one token take some seconds for this, on a fast machine too: a first part is kept after
+# one.
+cat "$demo/heldout.txt" "$demo/heldout.txt" >"$work/long"
+slow=("${run[@]}" -f "$work/long" --context 32k --chunk 1 --threads 1)
+longhaul "${run[@]}" -f "$work/long" --context 32k -n 5
 cp "$work/out" "$work/whole"
 
 # stopped SIGNAL: begins to read the long text and is stopped when a first part is in the file.
@@ -60,22 +61,22 @@ stopped() {
   rm -f "$session"
   "$program" "${slow[@]}" -n 5 --session "$session" >"$work/out" 2>"$work/err" &
   local process=$! before after i
-  for ((i = 0; i < 600; ++i)); do
+  for ((i = 0; i < 3000; ++i)); do
     [[ -f $session ]] && break
-    sleep 0.05
+    sleep 0.01
   done
   before=$(stat -c %Y%i "$session")
-  for ((i = 0; i < 600; ++i)); do
+  for ((i = 0; i < 3000; ++i)); do
     after=$(stat -c %Y%i "$session")
     [[ $after != "$before" ]] && break
-    sleep 0.05
+    sleep 0.01
   done
   kill "-$1" "$process"
   wait "$process"
   status=$?
 }
 resumed() {
-  longhaul "${run[@]}" -f "$work/long" --context 16k -n 5 --session "$session"
+  longhaul "${run[@]}" -f "$work/long" --context 32k -n 5 --session "$session"
   expect_status 0
   [[ $(kept) -gt 0 ]] || fail "'$(kept)' tokens kept"
   cmp -s "$work/whole" "$work/out" || fail "another text than without a stop"
@@ -91,13 +92,13 @@ begin "stopped by Ctrl-C while it reads"
 stopped INT
 expect_status 130
 begin "half a prompt takes nothing behind it"
-longhaul "${run[@]}" -p "Another text" --context 16k -n 5 --session "$session"
+longhaul "${run[@]}" -p "Another text" --context 32k -n 5 --session "$session"
 expect_one_clear_error_after_kept() {
   expect_status 2
   says "was stopped while it read a prompt"
 }
 expect_one_clear_error_after_kept
-longhaul "${run[@]}" --context 16k -n 5 --session "$session"
+longhaul "${run[@]}" --context 32k -n 5 --session "$session"
 expect_one_clear_error_after_kept
 begin "and resumed behind Ctrl-C"
 resumed
