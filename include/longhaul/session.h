@@ -93,9 +93,9 @@ class Session {
 
   // kOverBudget without memory.
   Result<Snapshot> snapshot() const;
-  // Makes the timeline what it was. The snapshot may be of another session on the same model, whose
-  // max_tokens hold as many sliding windows: of the same number, or both of whole windows.
-  // kInvalidArgument otherwise, kOverBudget if it is longer than max_tokens.
+  // Makes the timeline what it was. The snapshot may be of another session on the same model, if
+  // both may hold equally many tokens, or both more than the longest sliding window. Otherwise
+  // kInvalidArgument; kOverBudget if it is longer than max_tokens.
   Status rewind(const Snapshot& snapshot);
   // A second session with the same past, which goes its own way.
   Result<Session> fork() const;

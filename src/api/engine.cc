@@ -74,6 +74,7 @@ class EngineLoop {
   void take_commands();
   void end_all();
   void admit();
+  bool has_memory(const Job& job) const;
   Status begin(Job& job);
   void run_step();
   void after_step(Job& job, const Status& status);
@@ -107,12 +108,7 @@ Status EngineLoop::check(const Request& request) const {
   const auto n = static_cast<int64_t>(request.prompt.size());
   if (n == 0) return invalid("the prompt is empty; give at least one token");
   LH_RETURN_IF_ERROR(check_options(m.answer_model(), request.options));
-  const int64_t vocab_size = m.loaded.vocab_size();
-  for (const int32_t t : request.prompt) {
-    if (t < 0 || t >= vocab_size)
-      return invalid("token id {} is outside of the vocabulary of {}: expected 0 to {}", t,
-                     vocab_size, vocab_size - 1);
-  }
+  LH_RETURN_IF_ERROR(m.loaded.check_tokens(request.prompt));
   if (request.session && request.session->model() != model_)
     return invalid("the session is on another model; give one on the engine's");
   const int64_t room = request.session ? request.session->max_tokens() : m.loaded.context;
@@ -196,6 +192,15 @@ void EngineLoop::end_all() {
   running_.clear();
 }
 
+// Whether there is memory for a session of its own, prompt and answer. A session that was brought
+// may hold what it needs: begin() finds out.
+bool EngineLoop::has_memory(const Job& job) const {
+  if (job.session) return true;
+  const LoadedModel& m = Access::of(*model_).loaded;
+  const int64_t most = total_of(job) + std::min(job.options.max_tokens, m.context - total_of(job));
+  return state_bytes(*m.arch, most, m.limits.kv) <= m.state_memory.free_bytes();
+}
+
 // Makes the timeline a beginning of the prompt, with the memory of all that may follow: a step of
 // many requests is not to fail for one. Nothing is read yet.
 Status EngineLoop::begin(Job& job) {
@@ -217,11 +222,13 @@ Status EngineLoop::begin(Job& job) {
 
 void EngineLoop::admit() {
   while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < max_sequences_) {
+    // Those that run will leave memory.
+    if (!running_.empty() && !has_memory(*waiting_.front())) return;
     std::unique_ptr<Job> job = std::move(waiting_.front());
     waiting_.pop_front();
     const Status begun = begin(*job);
     if (!begun.ok() && begun.error().code == ErrorCode::kOverBudget && !running_.empty()) {
-      // Those that run will leave memory.
+      // Somebody else on the model was quicker, or the session brought needs more.
       if (!job->brought_session) job->session.reset();
       waiting_.push_front(std::move(job));
       return;

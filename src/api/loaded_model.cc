@@ -121,6 +121,15 @@ Result<LoadedModel> LoadedModel::load(const std::string& folder, const LoadOptio
   return load(std::move(priced), options, executor_options);
 }
 
+Status LoadedModel::check_tokens(std::span<const int32_t> tokens) const {
+  for (const int32_t t : tokens) {
+    if (t >= 0 && t < vocab_size()) continue;
+    return invalid("token id {} is outside of the vocabulary of {}: expected 0 to {}", t,
+                   vocab_size(), vocab_size() - 1);
+  }
+  return {};
+}
+
 Result<Sequence> LoadedModel::new_sequence(int64_t max_tokens) const {
   return Sequence::create(*arch, limits.kv, max_tokens, state_memory);
 }

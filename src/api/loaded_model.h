@@ -47,6 +47,7 @@ struct LoadedModel {
                                   ExecutorOptions executor_options = {});
 
   int64_t vocab_size() const { return arch->vocab_size; }
+  Status check_tokens(std::span<const int32_t> tokens) const;  // all in the vocabulary
   // An empty sequence that may grow to max_tokens, its memory drawn from the model's pool.
   Result<Sequence> new_sequence(int64_t max_tokens) const;
   // Runs one step and accepts all its rows; whoever else wants one waits. Every step of api/ and

@@ -1,7 +1,6 @@
 #include "longhaul/model.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "api/access.h"
 #include "api/model_parts.h"
@@ -135,12 +134,7 @@ Result<std::vector<int32_t>> Model::encode(std::string_view text, bool with_bos)
 
 Result<std::string> Model::decode(std::span<const int32_t> tokens) const {
   if (!parts_->tokenizer) return no_tokenizer(parts_->loaded.folder);
-  const int64_t vocab_size = parts_->loaded.vocab_size();
-  for (const int32_t t : tokens) {
-    if (t < 0 || t >= vocab_size)
-      return invalid("token id {} is outside of the vocabulary of {}: expected 0 to {}", t,
-                     vocab_size, vocab_size - 1);
-  }
+  LH_RETURN_IF_ERROR(parts_->loaded.check_tokens(tokens));
   return parts_->tokenizer->decode(tokens, /*skip_special=*/true);
 }
 

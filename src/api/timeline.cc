@@ -43,12 +43,7 @@ Result<std::unique_ptr<Timeline>> Timeline::fork() const {
 const LoadedModel& Timeline::loaded() const { return Access::of(*model_).loaded; }
 
 Status Timeline::check(std::span<const int32_t> tokens, int64_t n_before) const {
-  const int64_t vocab_size = loaded().vocab_size();
-  for (const int32_t t : tokens) {
-    if (t >= 0 && t < vocab_size) continue;
-    return invalid("token id {} is outside of the vocabulary of {}: expected 0 to {}", t,
-                   vocab_size, vocab_size - 1);
-  }
+  LH_RETURN_IF_ERROR(loaded().check_tokens(tokens));
   if (n_before + static_cast<int64_t>(tokens.size()) <= max_tokens()) return {};
   return make_error(
       ErrorCode::kOverBudget,

@@ -119,8 +119,6 @@ inline Panels PackedMatrix::panels(int64_t first_output) const {
   return {data + first_output / kPanel * panel_bytes(), panel_bytes(), codec->layout.block_bytes};
 }
 
-inline uint64_t packed_bytes(const Codec& codec, int64_t n, int64_t k) { return codec.bytes(n, k); }
-
 // Rows of floats (F32, F16 or BF16, at any byte) into a codec that has an option.
 inline Result<QuantError> pack_rows(const void* rows, DType dtype, int64_t n_rows, int64_t k,
                                     const Codec& codec, std::byte* out) {

@@ -47,7 +47,7 @@ void CpuOps::grouped_matmul(const PackedMatrix& first, int64_t n_groups, Rows<co
   LH_DCHECK(x.is_dense() && y.is_dense());
   const ArenaScope scope(scratch);
   const GroupScratch group = take_group(scratch, first, n_groups, x.n);
-  const uint64_t matrix_bytes = packed_bytes(*first.codec, first.n, first.k);
+  const uint64_t matrix_bytes = first.codec->bytes(first.n, first.k);
   for (int64_t g = 0; g < n_groups; ++g) {
     PackedMatrix w = first;
     w.data += static_cast<uint64_t>(g) * matrix_bytes;

@@ -194,7 +194,7 @@ class RefOps final : public Ops {
                       Rows<float> y, Arena&) override {
     for (int64_t g = 0; g < n_groups; ++g) {
       PackedMatrix w = first;
-      w.data += static_cast<uint64_t>(g) * packed_bytes(*w.codec, w.n, w.k);
+      w.data += static_cast<uint64_t>(g) * w.codec->bytes(w.n, w.k);
       multiply(product(x.columns(g * w.k, w.k), w, y.columns(g * w.n, w.n)));
     }
   }
