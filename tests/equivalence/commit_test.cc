@@ -206,7 +206,7 @@ TEST_P(Commits, SnapshotsAreComeBackTo) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Commits);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, Commits, ::testing::ValuesIn(golden_checkpoints()),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Commits, ::testing::ValuesIn(checkpoints_in_depth()),
                          test_name);
 
 }  // namespace

@@ -233,7 +233,7 @@ TEST_P(Equivalence, AllocatedBytesAreThePlannedOnes) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Equivalence);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, Equivalence, ::testing::ValuesIn(golden_checkpoints()),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Equivalence, ::testing::ValuesIn(checkpoints_in_depth()),
                          test_name);
 
 }  // namespace

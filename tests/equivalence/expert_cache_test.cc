@@ -18,7 +18,7 @@ namespace {
 
 std::vector<std::string> checkpoints_of_experts() {
   std::vector<std::string> names;
-  for (const std::string& name : golden_checkpoints()) {
+  for (const std::string& name : checkpoints_in_depth()) {
     const auto arch = find_architecture(golden_folder(name), {});
     if (arch.ok() && !mixtures(*arch).empty()) names.push_back(name);
   }

@@ -207,7 +207,7 @@ TEST_P(FailedStep, CommitsNothing) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(FailedStep);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, FailedStep, ::testing::ValuesIn(golden_checkpoints()),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, FailedStep, ::testing::ValuesIn(checkpoints_in_depth()),
                          test_name);
 
 }  // namespace

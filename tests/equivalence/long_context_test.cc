@@ -53,10 +53,16 @@ LoadedModel load(const Case& c, const Format& format, int threads) {
   return load(c.checkpoint, format, options);
 }
 
-class LongContext : public ::testing::TestWithParam<Case> {};
+class LongContext : public ::testing::TestWithParam<Case> {
+ protected:
+  static std::vector<Format> formats() {
+    if (grid() == Grid::kSmall) return {GetParam().formats.back()};
+    return GetParam().formats;
+  }
+};
 
 TEST_P(LongContext, AnyStepsGiveTheSameBits) {
-  for (const Format& format : GetParam().formats) {
+  for (const Format& format : formats()) {
     const LoadedModel model = load(GetParam(), format, 1), shared = load(GetParam(), format, 3);
     const std::vector<int32_t> tokens = tokens_for(model);
     const int64_t v = model.vocab_size();
@@ -89,6 +95,42 @@ TEST_P(LongContext, AnyStepsGiveTheSameBits) {
                                         {&second, all.subspan(700, 30), LogitsWanted::kAll}});
     EXPECT_EQ(difference(together[0], rows_of(whole, 2200, 2, v), v), "") << format.name();
     EXPECT_EQ(difference(together[1], rows_of(whole, 700, 30, v), v), "") << format.name();
+  }
+}
+
+// Steps of which the first rows are right and accepted, around borders of pages: of keys, and of
+// entries that stand for 4 and more tokens each.
+TEST_P(LongContext, FirstRowsAreAcceptedAcrossBordersOfPages) {
+  constexpr int64_t kRows = 16, kBefore = 8, kBehind = 24;
+  const Format& format = GetParam().formats.back();
+  const LoadedModel model = load(GetParam(), format, 1);
+  const std::vector<int32_t> tokens = tokens_for(model);
+  const int64_t v = model.vocab_size();
+  const std::span all(tokens);
+  Sequence at_once = new_sequence(model), base = new_sequence(model);
+  const std::vector<float> whole = in_steps(model, at_once, tokens, {static_cast<size_t>(kTokens)});
+  for (const int64_t border : {128, 512, 1024, 2048}) {
+    const int64_t at = border - kBefore;
+    in_steps(
+        model, base,
+        all.subspan(static_cast<size_t>(base.length()), static_cast<size_t>(at - base.length())),
+        {512});
+    for (const int64_t n : {0, 1, 7, 8, 9, 15}) {
+      std::vector<int32_t> rows(all.begin() + at, all.begin() + at + kRows);
+      for (int64_t i = n; i < kRows; ++i) {
+        auto& wrong = rows[static_cast<size_t>(i)];
+        wrong = static_cast<int32_t>((wrong + 1 + i) % v);
+      }
+      auto s = base.fork();
+      ASSERT_TRUE(s.ok());
+      propose(model, {{&*s, rows, LogitsWanted::kAll}});
+      ASSERT_TRUE(model.executor->commit(0, n).ok());
+      const auto rest = all.subspan(static_cast<size_t>(at + n), kBehind);
+      EXPECT_EQ(difference(step(model, {{&*s, rest, LogitsWanted::kAll}})[0],
+                           rows_of(whole, static_cast<size_t>(at + n), kBehind, v), v),
+                "")
+          << format.name() << ", " << n << " rows accepted behind " << at;
+    }
   }
 }
 

@@ -10,7 +10,7 @@
 #include "formats/formats_testing.h"
 #include "longhaul/checkpoint.h"
 #include "longhaul/planner.h"
-#include "testing/checkpoint.h"
+#include "testing/steps.h"
 
 namespace longhaul::testing {
 namespace {
@@ -129,7 +129,7 @@ TEST(SynthPacked, RefusesWhatIsNoPackedFormat) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PlanOfFolder);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, PlanOfFolder, ::testing::ValuesIn(golden_checkpoints()),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, PlanOfFolder, ::testing::ValuesIn(checkpoints_in_depth()),
                          test_name);
 
 TEST(PlanOfFolder, ReleasedAsFp8IsPricedSo) {

@@ -59,7 +59,7 @@ TEST_P(Quantize, GivesTheLogitsOfPackingWhileLoading) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Quantize);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, Quantize, ::testing::ValuesIn(golden_checkpoints()),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Quantize, ::testing::ValuesIn(checkpoints_in_depth()),
                          test_name);
 
 // A packed folder that each test damages.

@@ -2,7 +2,7 @@
 // checkpoint under tests/golden.
 #include <cmath>
 
-#include "testing/checkpoint.h"
+#include "testing/steps.h"
 
 namespace longhaul::testing {
 namespace {
@@ -46,7 +46,7 @@ TEST_P(Formats, StateAsReleasedStaysClose) { EXPECT_LE(error("f32", "released"),
 TEST_P(Formats, WeightsKeptAsStoredStayClose) { EXPECT_LE(error("released", "f32"), 2e-3); }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Formats);
-INSTANTIATE_TEST_SUITE_P(Checkpoints, Formats, ::testing::ValuesIn(golden_checkpoints()),
+INSTANTIATE_TEST_SUITE_P(Checkpoints, Formats, ::testing::ValuesIn(checkpoints_in_depth()),
                          test_name);
 
 }  // namespace

@@ -277,6 +277,34 @@ TEST(Structure, OnlyModelsNameAFamily) {
   }
 }
 
+std::string text_of(const char* path) {
+  std::ifstream in(fs::path(LH_SOURCE_DIR) / path);
+  EXPECT_TRUE(in) << path;
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// Code alone: no comments, no blanks.
+std::string squeezed(const std::string& source) {
+  std::string code = without_comments(source);
+  std::erase_if(code, [](unsigned char c) { return std::isspace(c) != 0; });
+  return code;
+}
+
+TEST(Structure, ThePageOnMixersShowsTheCodeThatIsTested) {
+  const std::string page = text_of("docs/add-a-mixer.md"), fence = "```cpp\n";
+  const std::string code = squeezed(text_of("tests/testing/gated_mean.h") +
+                                    text_of("tests/equivalence/gated_mean_test.cc"));
+  int shown = 0;
+  for (size_t at = 0; (at = page.find(fence, at)) != std::string::npos; ++shown) {
+    const size_t begin = at + fence.size(), end = page.find("```", begin);
+    ASSERT_NE(end, std::string::npos);
+    const std::string block = page.substr(begin, end - begin);
+    EXPECT_NE(code.find(squeezed(block)), std::string::npos) << "not in the tests:\n" << block;
+    at = end + 3;
+  }
+  EXPECT_GE(shown, 7);
+}
+
 TEST(SourceText, StripsCommentsAndKeepsStrings) {
   EXPECT_EQ(without_comments("a // b\nc"), "a \nc");
   EXPECT_EQ(without_comments("a /* b\n */ c"), "a \n c");

@@ -69,6 +69,18 @@ Grid grid() {
   return name == "full" ? Grid::kFull : name == "small" ? Grid::kSmall : Grid::kUsual;
 }
 
+std::vector<std::string> checkpoints_in_depth() {
+  if (grid() != Grid::kSmall) return golden_checkpoints();
+  return {"deepseek_v4/fp8_fp4", "deepseek_v4/narrow_window",
+          "deepseek_v4/odd",     "deepseek_v4/released_original",
+          "gemma/26b",           "gemma/e2b",
+          "gemma/gemma3",        "gemma/sharing_odd",
+          "gemma/window1",       "laguna/m1",
+          "laguna/per_element",  "laguna/stacked",
+          "zaya/skip",           "zaya/sliding",
+          "zaya/time3_2"};
+}
+
 std::vector<Format> formats_in_depth(const std::string& checkpoint) {
   std::vector<Format> formats = formats_of(checkpoint), some;
   if (grid() == Grid::kFull) return formats;

@@ -39,6 +39,10 @@ std::vector<std::vector<float>> step(const LoadedModel& model,
 enum class Grid { kSmall, kUsual, kFull };
 Grid grid();
 
+// The golden checkpoints that a test of formats and steps goes through: all of them; in the small
+// grid those that between them have every mechanism, and sizes that are no multiple of anything.
+std::vector<std::string> checkpoints_in_depth();
+
 // Formats that between them use every kernel: each of weights, and each of state. All of them in
 // the full grid, the first and the last in the small one.
 std::vector<Format> formats_in_depth(const std::string& checkpoint);

@@ -369,6 +369,17 @@ TEST(ReplyParser, AMarkerInsideAStringEndsNothing) {
 }
 
 // Long answers of nothing but slips take no longer than others.
+// Of the processor, so that other work does not count.
+double seconds_to_read(const ReplyFormat& format, std::string text, const std::string& piece,
+                       size_t size) {
+  while (text.size() < size) text += piece;
+  ReplyParser parser(format, {}, false);
+  const std::clock_t begin = std::clock();
+  parser.push(text);
+  parser.finish();
+  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+}
+
 TEST(ReplyParser, HostileAnswersAreReadInLinearTime) {
   const std::vector<std::string> pieces = {
       "<|tool_call>",
@@ -405,16 +416,11 @@ TEST(ReplyParser, HostileAnswersAreReadInLinearTime) {
       "<|\"|>"};
   for (const std::string& piece : pieces) {
     for (const char* before : {"", "<|tool_call>call:f{a:<|\"|>"}) {
-      std::string text = before;
-      while (text.size() < 200'000) text += piece;
       for (const ReplyFormat& format : {tags(), channel(), dsml(), zyphra()}) {
-        ReplyParser parser(format, {}, false);
-        const std::clock_t begin = std::clock();  // the processor's: other work does not count
-        parser.push(text);
-        parser.finish();
-        const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-        EXPECT_LT(seconds, 10.0) << before
-                                 << piece;  // tenths are usual; a quadratic reading takes minutes
+        const double few = seconds_to_read(format, before, piece, 4'000);
+        const double many = seconds_to_read(format, before, piece, 32'000);
+        // Eight times the text; a quadratic reading takes 64 times as long.
+        EXPECT_LT(many, 24 * few + 0.05) << before << piece;
       }
     }
   }
