@@ -47,7 +47,7 @@ double best_seconds(const Body& body) {
 }
 
 double peak_of(const Roofline& roofline, InputCoding inputs) {
-  if (inputs == InputCoding::kInt8) return roofline.int8_flops_per_second;
+  if (is_int8(inputs)) return roofline.int8_flops_per_second;
   return inputs == InputCoding::kF32 ? roofline.f32_flops_per_second
                                      : roofline.bf16_flops_per_second;
 }

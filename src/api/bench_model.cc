@@ -229,7 +229,10 @@ class Bench {
     switch (codec == nullptr ? InputCoding::kInt8 : codec->inputs) {
       case InputCoding::kF32: r_.dot_peak = peak(&MachineSpeeds::f32_flops_per_second); break;
       case InputCoding::kBf16: r_.dot_peak = peak(&MachineSpeeds::bf16_flops_per_second); break;
-      case InputCoding::kInt8: r_.dot_peak = peak(&MachineSpeeds::int8_flops_per_second); break;
+      case InputCoding::kInt8:
+      case InputCoding::kRotatedInt8:
+        r_.dot_peak = peak(&MachineSpeeds::int8_flops_per_second);
+        break;
     }
     r_.model = m_.arch->name;
     r_.kernels = m_.kernels->name;

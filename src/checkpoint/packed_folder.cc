@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kMethod = "longhaul";
 // of the panels' insides (quant_blocks.h, panels.h) and the names here
-constexpr int64_t kLayoutVersion = 2;
+constexpr int64_t kLayoutVersion = 3;
 
 struct BlockFact {
   const char* key;

@@ -58,9 +58,10 @@ struct KernelSet {
   // formats that scale groups: group after group).
   Products products;
 
-  // Each group's largest magnitude becomes code 127; codes are rounded to nearest even. Writes
-  // blocks_of(k) blocks, zeros beyond k.
-  void (*quantise_inputs)(const float* x, int64_t k, InputBlock* out);
+  // Rounds x[k] to 8 bits. coding: kInt8, or kRotatedInt8, which rotates each block first. A
+  // block's largest magnitude becomes code 127; codes are rounded to nearest even. Writes
+  // blocks_of(k) blocks; inputs beyond k are zeros.
+  void (*quantise_inputs)(const float* x, int64_t k, InputCoding coding, InputBlock* out);
 
   void (*to_bf16)(const float* x, int64_t n, bf16* out);  // round to nearest even
   void (*to_f32)(const bf16* x, int64_t n, float* out);

@@ -9,8 +9,8 @@ namespace longhaul {
 // in order, whatever M and N are, and goes on from C as if it had not paused, where a product is
 // cut at a multiple of kPanel inputs (of whole blocks in block formats). B's codec says what A is
 // (InputCoding):
-//   kF32, kBf16   rows of that type, K padded to whole blocks of the codec with zeros
-//   kInt8         rows of InputBlock, K padded to whole blocks
+//   kF32, kBf16           rows of that type, K padded to whole blocks of the codec with zeros
+//   kInt8, kRotatedInt8   rows of InputBlock, K padded to whole blocks
 struct MatmulTile {
   const void* a = nullptr;
   int64_t a_stride = 0;  // elements from row to row; bytes where rows are of InputBlock

@@ -119,9 +119,10 @@ TEST_F(PackedFolder, LoadsInItsOwnFormatAlone) {
 }
 
 TEST_F(PackedFolder, OtherVersionsFormatsAndBlocksAreRefused) {
-  edit_config("\"layout_version\": 2", "\"layout_version\": 1");  // an older one
-  EXPECT_THAT(problem(), HasSubstr("quantization_config.layout_version is 1"));
-  edit_config("\"layout_version\": 1", "\"layout_version\": 2");
+  edit_config("\"layout_version\": 3", "\"layout_version\": 2");  // an older one
+  EXPECT_THAT(problem(), HasSubstr("quantization_config.layout_version is 2, this program reads 3; "
+                                   "quantize the original checkpoint again"));
+  edit_config("\"layout_version\": 2", "\"layout_version\": 3");
   edit_config("\"group\": 32", "\"group\": \"32\"");
   EXPECT_THAT(problem(), HasSubstr("quantization_config.group"));
   edit_config("\"group\": \"32\"", "\"group\": 32");

@@ -16,10 +16,14 @@ struct Codec;
 
 // To what the inputs of a product are rounded before they meet the weights.
 enum class InputCoding {
-  kF32,   // they stay as they are
-  kBf16,  // to nearest even
-  kInt8,  // rows of InputBlock (quant_blocks.h)
+  kF32,          // they stay as they are
+  kBf16,         // to nearest even
+  kInt8,         // rows of InputBlock (quant_blocks.h)
+  kRotatedInt8,  // the same of rotated inputs (rotation.h): of weights that are rotated too
 };
+inline constexpr bool is_int8(InputCoding inputs) {
+  return inputs == InputCoding::kInt8 || inputs == InputCoding::kRotatedInt8;
+}
 
 // A panel of 16 outputs: a header, then blocks of inputs one after another. K is padded with zeros
 // to whole blocks.

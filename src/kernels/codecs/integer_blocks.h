@@ -3,12 +3,17 @@
 //   code_at(o, i)             the byte among a block's codes that holds a code
 //   level(byte, i)            the integer that the code means
 //   group_scale(panel, block, o, g)   what a group's integers are multiplied by
-// Both of these are exact.
+//   kInputs                   how inputs are coded: kRotatedInt8 where weights are rotated
+// Sums of integers are exact; unpacking rotated weights rounds in the sums of the rotation.
 #pragma once
+
+#include <algorithm>
+#include <array>
 
 #include "base/check.h"
 #include "kernels/codecs/codec.h"
 #include "kernels/codecs/quant_blocks.h"
+#include "kernels/codecs/rotation.h"
 
 namespace longhaul::integer_blocks {
 
@@ -22,12 +27,16 @@ template <class Format>
 void unpack(const PackedMatrix& m, int64_t row, float* out) {
   const std::byte* panel = m.data + row / kPanel * m.panel_bytes();
   const int64_t output = row % kPanel;
-  for (int64_t i = 0; i < m.k; ++i) {
-    const int64_t in_block = i % kQuantBlock;
-    const uint8_t* block = block_of<Format>(panel, i / kQuantBlock);
-    const uint8_t byte = block[Format::kScaleBytes + Format::code_at(output, in_block)];
-    out[i] = Format::group_scale(panel, block, output, in_block / kQuantGroup) *
-             static_cast<float>(Format::level(byte, in_block));
+  for (int64_t first = 0; first < m.k; first += kQuantBlock) {
+    const uint8_t* block = block_of<Format>(panel, first / kQuantBlock);
+    std::array<float, kQuantBlock> w;
+    for (int64_t i = 0; i < kQuantBlock; ++i) {
+      const uint8_t byte = block[Format::kScaleBytes + Format::code_at(output, i)];
+      w[static_cast<size_t>(i)] = Format::group_scale(panel, block, output, i / kQuantGroup) *
+                                  static_cast<float>(Format::level(byte, i));
+    }
+    if constexpr (Format::kInputs == InputCoding::kRotatedInt8) rotate_back(w.data());
+    std::copy_n(w.begin(), std::min(kQuantBlock, m.k - first), out + first);
   }
 }
 

@@ -27,6 +27,7 @@ struct Mxfp4Blocks {
       .block_bytes = kScaleBytes + kNibbleCodes,
       .header_bytes = kPanel * static_cast<int64_t>(sizeof(float))};
   static constexpr const std::array<int8_t, 16>& kLevels = kMxfp4Levels;
+  static constexpr InputCoding kInputs = InputCoding::kInt8;
 
   static constexpr int64_t code_at(int64_t o, int64_t i) { return nibble_code_at(o, i); }
   static int level(uint8_t byte, int64_t i) { return kMxfp4Levels[nibble_of(byte, i)]; }

@@ -1,6 +1,7 @@
-// Q4: 4-bit codes of fixed levels; a block and output has one scale, its groups small multipliers.
+// Q4: 4-bit codes of fixed levels, of rotated weights (rotation.h); a block and output has one
+// scale, its groups small multipliers.
 //   block   16 bf16 scales, 16 words of multipliers, 1024 bytes
-//   weight = scale[o] * multiplier[o][g] * kQ4Levels[code]
+//   rotated weight = scale[o] * multiplier[o][g] * kQ4Levels[code]
 // Multipliers are 4 bits a group, 16 bits an output: multiplier times level is an integer of 8
 // bits, so a whole block has one scale, as in Q8, and exact sums run over all of it.
 #pragma once
@@ -33,6 +34,8 @@ struct Q4Blocks {
   static constexpr PanelLayout kLayout = {.block_inputs = kQuantBlock,
                                           .block_bytes = kScaleBytes + kNibbleCodes};
   static constexpr const std::array<int8_t, 16>& kLevels = kQ4Levels;
+
+  static constexpr InputCoding kInputs = InputCoding::kRotatedInt8;
 
   static constexpr int64_t code_at(int64_t o, int64_t i) { return nibble_code_at(o, i); }
   static int level(uint8_t byte, int64_t i) { return kQ4Levels[nibble_of(byte, i)]; }

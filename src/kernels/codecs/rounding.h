@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "kernels/codecs/codec.h"
-#include "kernels/codecs/quant_blocks.h"
+#include "kernels/codecs/rotation.h"
 #include "tensor/float_at.h"
 
 namespace longhaul::rounding {
@@ -68,8 +68,8 @@ inline Status read_block(const SourceRows& rows, int64_t r, int64_t first, int64
   return {};
 }
 
-// Packs rows as Codec::pack does, by round_block(weights, largest, output, block), which writes one
-// output's share of a block that was zero and returns the error it made.
+// Packs rows as Codec::pack does, rotated, by round_block(weights, largest, output, block), which
+// writes one output's share of a block that was zero and returns the error it made.
 template <class RoundBlock>
 Result<QuantError> round_rows(const PanelLayout& layout, const SourceRows& rows, int64_t n_rows,
                               int64_t k, std::byte* out, const RoundBlock& round_block) {
@@ -81,11 +81,15 @@ Result<QuantError> round_rows(const PanelLayout& layout, const SourceRows& rows,
     for (int64_t first = 0; first < k; first += kQuantBlock) {
       Block weights{};
       LH_RETURN_IF_ERROR(read_block(rows, r, first, k, weights));
+      rotate(weights.front().data());
       of_row += round_block(weights, largest_of(weights), r % kPanel,
                             block_of(layout, out, k, r, first / kQuantBlock));
     }
     error += of_row;
   }
+  // Of the weights themselves: H H = 128.
+  error.squared_error *= double{kRotationScale};
+  error.squared_weights *= double{kRotationScale};
   return error;
 }
 

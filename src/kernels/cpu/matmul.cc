@@ -68,13 +68,13 @@ bool rounds_inputs(const Codec& weights) { return weights.inputs != InputCoding:
 // sets of the cache.
 int64_t rounded_stride_bytes(const Codec& weights, int64_t k) {
   const int64_t bytes =
-      weights.inputs == InputCoding::kInt8
+      is_int8(weights.inputs)
           ? blocks_of(k) * static_cast<int64_t>(sizeof(InputBlock))
           : round_up(k, weights.layout.block_inputs) * static_cast<int64_t>(sizeof(bf16));
   return (ceil_div(bytes, kCacheLine) | 1) * kCacheLine;
 }
 
-// Weights that meet the same rounded inputs share them: all integer formats do.
+// Weights that meet the same rounded inputs share them.
 bool shares_input(const Matmul& a, const Matmul& b) {
   const bool same_rounding = a.w.codec->inputs == b.w.codec->inputs &&
                              a.w.codec->layout.block_inputs == b.w.codec->layout.block_inputs;
@@ -135,8 +135,8 @@ const Matmul& product_at(const Group& group, int64_t Matmul::Place::* first, int
 
 void round_row(const KernelSet& kernels, const float* x, const Codec& weights, int64_t k,
                std::byte* out) {
-  if (weights.inputs == InputCoding::kInt8)
-    return kernels.quantise_inputs(x, k, reinterpret_cast<InputBlock*>(out));
+  if (is_int8(weights.inputs))
+    return kernels.quantise_inputs(x, k, weights.inputs, reinterpret_cast<InputBlock*>(out));
   auto* to = reinterpret_cast<bf16*>(out);
   kernels.to_bf16(x, k, to);
   std::fill(to + k, to + round_up(k, weights.layout.block_inputs), bf16{0});
@@ -173,7 +173,8 @@ int64_t stride_unit_bytes(InputCoding inputs) {
   switch (inputs) {
     case InputCoding::kF32: return sizeof(float);
     case InputCoding::kBf16: return sizeof(bf16);
-    case InputCoding::kInt8: break;
+    case InputCoding::kInt8:
+    case InputCoding::kRotatedInt8: break;
   }
   return 1;
 }

@@ -14,6 +14,7 @@
 #include "kernels/codecs/mxfp4.h"
 #include "kernels/codecs/q4.h"
 #include "kernels/codecs/q8.h"
+#include "kernels/codecs/rotation.h"
 #include "kernels/highway/matmul-inl.h"
 #include "kernels/highway/vector-inl.h"
 #include "kernels/register_tiles.h"
@@ -26,8 +27,8 @@ namespace HWY_NAMESPACE {
 #if HWY_TARGET == HWY_SCALAR  // the last resort: no bytes to look up side by side
 
 constexpr Products products() { return {{&kF32Codec, matmul_f32}, {&kBf16Codec, matmul_bf16}}; }
-void quantise_inputs(const float* x, int64_t k, InputBlock* out) {
-  ref_kernels().quantise_inputs(x, k, out);
+void quantise_inputs(const float* x, int64_t k, InputCoding coding, InputBlock* out) {
+  ref_kernels().quantise_inputs(x, k, coding, out);
 }
 int64_t peak_int8(int64_t rounds) { return ref_kernels().peak_int8(rounds); }
 
@@ -385,12 +386,61 @@ HWY_INLINE void quantise_block(const float* x, InputBlock& out) {
   }
 }
 
-void quantise_inputs(const float* x, int64_t k, InputBlock* out) {
+constexpr int kBlockVectors = static_cast<int>(kQuantBlock / kLanes);
+
+// Sums and differences of inputs that stand kHalf apart in one vector.
+template <int64_t kHalf>
+HWY_INLINE V rotate_within(V x) {
+  HWY_ALIGN int32_t partner[kLanes];
+  HWY_ALIGN float sign[kLanes];
+  LH_UNROLL for (int64_t i = 0; i < kLanes; ++i) {
+    partner[i] = static_cast<int32_t>(i ^ kHalf);
+    sign[i] = (i & kHalf) == 0 ? 0.0f : -0.0f;
+  }
+  const V own = hn::Xor(x, hn::Load(F32(), sign));
+  return hn::Add(hn::TableLookupLanes(x, hn::SetTableIndices(F32(), partner)), own);
+}
+
+// The rounds of walsh_hadamard() from kHalf on.
+template <int64_t kHalf>
+HWY_INLINE void rotate_rounds(V (&x)[kBlockVectors]) {
+  if constexpr (kHalf >= kLanes) {
+    constexpr int kApart = static_cast<int>(kHalf / kLanes);
+    LH_UNROLL for (int first = 0; first < kBlockVectors; first += 2 * kApart) {
+      LH_UNROLL for (int i = first; i < first + kApart; ++i) {
+        const V a = x[i], b = x[i + kApart];
+        x[i] = hn::Add(a, b);
+        x[i + kApart] = hn::Sub(a, b);
+      }
+    }
+  } else {
+    LH_UNROLL for (V& inputs : x) inputs = rotate_within<kHalf>(inputs);
+  }
+  if constexpr (2 * kHalf < kQuantBlock) rotate_rounds<2 * kHalf>(x);
+}
+
+// rotate_back() to the bit.
+HWY_INLINE void rotate_back(const float* x, float* out) {
+  V inputs[kBlockVectors];
+  LH_UNROLL for (int i = 0; i < kBlockVectors; ++i) {
+    inputs[i] = hn::Mul(hn::LoadU(F32(), x + i * kLanes), hn::Set(F32(), kRotationScale));
+  }
+  rotate_rounds<1>(inputs);
+  LH_UNROLL for (int i = 0; i < kBlockVectors; ++i) hn::Store(inputs[i], F32(), out + i * kLanes);
+}
+
+void quantise_inputs(const float* x, int64_t k, InputCoding coding, InputBlock* out) {
   for (int64_t b = 0; b < blocks_of(k); ++b) {
     const int64_t first = b * kQuantBlock, count = std::min(k - first, kQuantBlock);
     float tail[kQuantBlock] = {};
     if (count < kQuantBlock) std::copy_n(x + first, count, tail);
-    quantise_block(count == kQuantBlock ? x + first : tail, out[b]);
+    const float* inputs = count == kQuantBlock ? x + first : tail;
+    HWY_ALIGN float rotated[kQuantBlock];
+    if (coding == InputCoding::kRotatedInt8) {
+      rotate_back(inputs, rotated);
+      inputs = rotated;
+    }
+    quantise_block(inputs, out[b]);
   }
 }
 

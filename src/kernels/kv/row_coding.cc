@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "kernels/walsh_hadamard.h"
 
 namespace longhaul {
 namespace {
@@ -111,15 +112,7 @@ Fp4Group encode_fp4_group(const float* x) {
 
 void hadamard(float* x, int64_t n) {
   LH_DCHECK(std::has_single_bit(static_cast<uint64_t>(n)));
-  for (int64_t half = 1; half < n; half *= 2) {
-    for (int64_t begin = 0; begin < n; begin += 2 * half) {
-      for (int64_t i = begin; i < begin + half; ++i) {
-        const float a = x[i], b = x[i + half];
-        x[i] = a + b;
-        x[i + half] = a - b;
-      }
-    }
-  }
+  walsh_hadamard(x, n);
   const float scale = 1.0f / std::sqrt(static_cast<float>(n));
   for (int64_t i = 0; i < n; ++i) x[i] *= scale;
 }

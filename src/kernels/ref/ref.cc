@@ -4,31 +4,36 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <span>
 
+#include "kernels/codecs/rotation.h"
 #include "kernels/kernels.h"
 
 namespace longhaul {
 namespace {
 
-void quantise_block(const float* x, int64_t n, InputBlock& out) {
+void quantise_block(std::span<const float, kQuantBlock> x, InputBlock& out) {
   float largest = 0.0f;
-  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  for (const float input : x) largest = std::max(largest, std::abs(input));
   const bool is_zero = largest < kLeastInput;
   const float to_code = is_zero ? 0.0f : 127.0f / largest;
   out.scale.fill(is_zero ? 0.0f : largest / 127.0f);
   out.correction.fill(0);
-  for (int64_t i = 0; i < kQuantBlock; ++i) {
-    const float code = i < n ? std::clamp(std::nearbyint(x[i] * to_code), -127.0f, 127.0f) : 0.0f;
-    out.codes[static_cast<size_t>(i)] = static_cast<int8_t>(code);
-    out.correction[static_cast<size_t>(i / kQuantGroup)] -=
-        kCodeOffset * static_cast<int32_t>(code);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float code = std::clamp(std::nearbyint(x[i] * to_code), -127.0f, 127.0f);
+    out.codes[i] = static_cast<int8_t>(code);
+    out.correction[i / kQuantGroup] -= kCodeOffset * static_cast<int32_t>(code);
   }
   out.block_correction = std::accumulate(out.correction.begin(), out.correction.end(), 0);
 }
 
-void quantise_inputs(const float* x, int64_t k, InputBlock* out) {
-  for (int64_t b = 0; b < blocks_of(k); ++b)
-    quantise_block(x + b * kQuantBlock, std::min(k - b * kQuantBlock, kQuantBlock), out[b]);
+void quantise_inputs(const float* x, int64_t k, InputCoding coding, InputBlock* out) {
+  for (int64_t first = 0; first < k; first += kQuantBlock) {
+    std::array<float, kQuantBlock> block{};
+    std::copy_n(x + first, std::min(k - first, kQuantBlock), block.begin());
+    if (coding == InputCoding::kRotatedInt8) rotate_back(block.data());
+    quantise_block(block, out[first / kQuantBlock]);
+  }
 }
 
 void round_to_bf16(const float* x, int64_t n, bf16* out) {
