@@ -8,9 +8,9 @@
 #include "checkpoint/packed_weights.h"
 #include "checkpoint/stored_weights.h"
 #include "checkpoint/tensor_names.h"
+#include "formats/widen.h"
 #include "kernels/codecs/codecs.h"
 #include "mechanisms/resident_weights.h"
-#include "tensor/float_at.h"
 
 namespace longhaul {
 namespace {
@@ -131,11 +131,24 @@ class TensorMatcher {
       if (t->dtype != DType::kI64 && t->dtype != DType::kI32)
         problems_.push_back(fmt::format("tensor '{}' has dtype {}, expected I64 or I32", t->name,
                                         to_string(t->dtype)));
-    } else if (!is_float(t->dtype)) {
+    } else if (!holds_weights(t->dtype)) {
       problems_.push_back(fmt::format("tensor '{}' has dtype {}, expected F32, F16 or BF16",
                                       t->name, to_string(t->dtype)));
     }
-    return {t};
+    return is_quantised(t->dtype) ? with_factor(*t, use) : ScaledTensor{t};
+  }
+
+  // What stands beside blocks as a factor of them all is multiplied in where they are packed, and
+  // nowhere else.
+  ScaledTensor with_factor(const TensorInfo& t, WeightUse use) {
+    const ScaledTensor scaled{&t, find_scales(t)};
+    const bool is_packed =
+        use == WeightUse::kMatrix || use == WeightUse::kExpert || use == WeightUse::kFine;
+    if (scaled.scales != nullptr && !is_packed)
+      problems_.push_back(fmt::format("tensor '{}' is no factor that is read here", scaled.scales->name));
+    else if (const Status status = check_factor(scaled); !status.ok())
+      problems_.push_back(status.error().text());
+    return scaled;
   }
 
   // The first codec in which the weight is there. Were it there in two, the other would be
@@ -221,12 +234,21 @@ std::shared_ptr<const StoredTypes> types_of(const Architecture& arch, const Matc
   return std::make_shared<const StoredTypes>(std::move(types));
 }
 
+bool is_any_quantised(const Architecture& arch, const Matched& matched) {
+  return std::any_of(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
+    const std::span<const ScaledTensor> tensors = tensors_of(matched, w);
+    return is_rounded(w) && std::any_of(tensors.begin(), tensors.end(), [](const ScaledTensor& t) {
+             return is_quantised(t.weight->dtype);
+           });
+  });
+}
+
 WeightFormat natural_format(const Architecture& arch, const Matched& matched) {
   const bool has_scales =
       std::any_of(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
         return is_rounded(w) && tensors_of(matched, w).front().scales != nullptr;
       });
-  if (has_scales) return WeightFormat::kReleased;
+  if (has_scales || is_any_quantised(arch, matched)) return WeightFormat::kReleased;
   return stored_codec(tensors_of(matched, arch.weight(arch.head.matrix)).front());
 }
 

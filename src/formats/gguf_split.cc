@@ -209,6 +209,17 @@ const GgufTensor* GgufSource::find(std::string_view name) const {
   return it != by_name_.end() && tensors_[*it].name == name ? &tensors_[*it] : nullptr;
 }
 
+std::vector<MappedFile> GgufSource::take_files() && {
+  std::vector<MappedFile> files;
+  for (const auto& file : files_) files.push_back(std::move(*file));
+  return files;
+}
+
+std::optional<std::string> first_gguf_part(std::string_view name) {
+  const auto part = parse_part_name(name);
+  return part ? std::optional(file_name(part->stem, 1, part->total)) : std::nullopt;
+}
+
 Result<GgufSource> open_gguf(const std::string& path) {
   LH_TRY(GgufPart named, open_part(path));
   LH_TRY(const auto keys, read_split_keys(named));

@@ -11,6 +11,7 @@
 namespace longhaul {
 
 bool is_aligned(const TensorInfo& tensor) {
+  if (is_quantised(tensor.dtype)) return true;  // read byte by byte
   return reinterpret_cast<uintptr_t>(tensor.bytes.data()) % bytes_per_element(tensor.dtype) == 0;
 }
 
@@ -26,10 +27,12 @@ bool same_values(const TensorInfo& a, const TensorInfo& b) {
   const bool is_widened = a.dtype != b.dtype;
   if (a.shape != b.shape || (is_widened && !(is_float(a.dtype) && is_float(b.dtype)))) return false;
   constexpr uint64_t kPiece = uint64_t{1} << 20;  // elements
-  const uint64_t n = a.bytes.size() * 8 / bits_per_element(a.dtype);
+  const ElementBlock block = block_of(a.dtype);
+  const uint64_t n = a.bytes.size() / static_cast<uint64_t>(block.bytes) *
+                     static_cast<uint64_t>(block.elements);
   const auto piece_of = [&](const TensorInfo& t, uint64_t from, uint64_t to) {
-    const uint64_t bits = bits_per_element(t.dtype);
-    return t.bytes.subspan(from * bits / 8, (to - from) * bits / 8);
+    return t.bytes.subspan(stored_bytes(t.dtype, static_cast<int64_t>(from)),
+                           stored_bytes(t.dtype, static_cast<int64_t>(to - from)));
   };
   bool same = true;
   for (uint64_t from = 0; same && from < n; from += kPiece) {

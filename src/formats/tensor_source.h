@@ -18,6 +18,9 @@ namespace longhaul {
 
 // A file may place a tensor at any byte: a reader that needs whole elements asks is_aligned() and
 // copies where it says no.
+//
+// Elements in blocks (is_quantised) lie row after row, a row being whole blocks. What unpacks them
+// is formats/widen.h.
 struct TensorInfo {
   std::string name;
   DType dtype = DType::kF32;
