@@ -77,13 +77,6 @@ std::string not_a_model(const Kind& kind) {
   return "";
 }
 
-Result<const GgufReading*> reading_of(const GgufSource& file, const std::string& where) {
-  LH_TRY(const Kind kind, kind_of(file.metadata(), where));
-  if (const std::string what = not_a_model(kind); !what.empty())
-    return unsupported("{}: holds no model of its own: {}; give the model's file", where, what);
-  return find_gguf_reading(kind.architecture, where);
-}
-
 class GgufModel final : public ModelFiles {
  public:
   GgufModel(std::string path, GgufSource file, const GgufReading& reading, ModelConfig config)
@@ -94,17 +87,15 @@ class GgufModel final : public ModelFiles {
 
   Result<TensorSource> open_tensors() const override {
     LH_TRY(GgufSource file, open_gguf(path_));
-    std::vector<std::vector<TensorInfo>> by_file(file.files().size());
-    for (const GgufTensor& tensor : file.all()) {
-      const auto is_its = [&](const auto& mapped) { return mapped.get() == tensor.file; };
-      const auto it = std::find_if(file.files().begin(), file.files().end(), is_its);
-      LH_TRY(std::optional<TensorInfo> info, tensor_info(tensor));
-      if (info) by_file[static_cast<size_t>(it - file.files().begin())].push_back(std::move(*info));
-    }
+    LH_TRY(std::vector<TensorInfo> tensors, tensors_of(file, reading_));
+    std::map<const MappedFile*, std::vector<TensorInfo>> by_file;
+    for (TensorInfo& tensor : tensors) by_file[tensor.file].push_back(std::move(tensor));
+    std::vector<std::vector<TensorInfo>> in_order;
+    for (const auto& mapped : file.files()) in_order.push_back(std::move(by_file[mapped.get()]));
     TensorSource source;
     std::vector<MappedFile> files = std::move(file).take_files();
     for (size_t i = 0; i < files.size(); ++i)
-      LH_RETURN_IF_ERROR(source.add(std::move(files[i]), std::move(by_file[i])));
+      LH_RETURN_IF_ERROR(source.add(std::move(files[i]), std::move(in_order[i])));
     return source;
   }
 
@@ -161,20 +152,6 @@ class GgufModel final : public ModelFiles {
   }
 
  private:
-  // Nothing where the config has what the tensor says.
-  Result<std::optional<TensorInfo>> tensor_info(const GgufTensor& tensor) const {
-    const auto name = reading_.tensor_name(tensor.name, file_);
-    if (name && name->empty()) return std::optional<TensorInfo>();
-    const auto dtype = dtype_of(tensor.type);
-    if (!dtype)
-      return unsupported("{}: tensor '{}' is {}, which is not read; get another quantisation",
-                         tensor.file->path(), printable(tensor.name), info_of(tensor.type).name);
-    return std::optional(TensorInfo{.name = name.value_or(std::string(tensor.name)),
-                                    .dtype = *dtype,
-                                    .shape = {tensor.shape().begin(), tensor.shape().end()},
-                                    .bytes = tensor.bytes});
-  }
-
   std::optional<std::string> file_beside(TextKind kind) const {
     const TextFile* text = text_file(kind);
     if (text == nullptr || !text->is_read_beside) return std::nullopt;
@@ -217,7 +194,40 @@ std::vector<std::string> list_files(const std::string& folder) {
   return files;
 }
 
+// Nothing where the config has what the tensor says.
+Result<std::optional<TensorInfo>> tensor_info(const GgufTensor& tensor, const GgufSource& file,
+                                              const GgufReading& reading) {
+  const auto name = reading.tensor_name(tensor.name, file);
+  if (name && name->empty()) return std::optional<TensorInfo>();
+  const auto dtype = dtype_of(tensor.type);
+  if (!dtype)
+    return unsupported("{}: tensor '{}' is {}, which is not read; get another quantisation",
+                       tensor.file == nullptr ? "memory" : tensor.file->path(),
+                       printable(tensor.name), info_of(tensor.type).name);
+  return std::optional(TensorInfo{.name = name.value_or(std::string(tensor.name)),
+                                  .dtype = *dtype,
+                                  .shape = {tensor.shape().begin(), tensor.shape().end()},
+                                  .bytes = tensor.bytes,
+                                  .file = tensor.file});
+}
+
 }  // namespace
+
+Result<const GgufReading*> find_reading(const GgufSource& file, const std::string& where) {
+  LH_TRY(const Kind kind, kind_of(file.metadata(), where));
+  if (const std::string what = not_a_model(kind); !what.empty())
+    return unsupported("{}: holds no model of its own: {}; give the model's file", where, what);
+  return find_gguf_reading(kind.architecture, where);
+}
+
+Result<std::vector<TensorInfo>> tensors_of(const GgufSource& file, const GgufReading& reading) {
+  std::vector<TensorInfo> tensors;
+  for (const GgufTensor& tensor : file.all()) {
+    LH_TRY(std::optional<TensorInfo> info, tensor_info(tensor, file, reading));
+    if (info) tensors.push_back(std::move(*info));
+  }
+  return tensors;
+}
 
 bool is_gguf(const std::string& path) {
   if (!is_there(path)) return false;
@@ -254,7 +264,7 @@ Result<std::optional<std::string>> find_gguf(const std::string& folder) {
 
 Result<std::unique_ptr<const ModelFiles>> open_gguf_model(const std::string& path) {
   LH_TRY(GgufSource file, open_gguf(path));
-  LH_TRY(const GgufReading* reading, reading_of(file, path));
+  LH_TRY(const GgufReading* reading, find_reading(file, path));
   LH_TRY(Json config, reading->config(file, path));
   std::unique_ptr<const ModelFiles> files = std::make_unique<GgufModel>(
       path, std::move(file), *reading, ModelConfig{std::move(config), path, name_of(path)});

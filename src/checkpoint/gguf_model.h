@@ -10,6 +10,8 @@
 
 #include "base/errors.h"
 #include "checkpoint/model_files.h"
+#include "formats/gguf.h"
+#include "models/gguf_reading.h"
 
 namespace longhaul {
 
@@ -20,6 +22,11 @@ bool is_gguf(const std::string& path);
 // folder has no GGUF file. Several models, and files that hold none, are errors that list them;
 // what lies beside the model (towers, draft models) is told in a notice.
 Result<std::optional<std::string>> find_gguf(const std::string& folder);
+
+// How the model of a file is read; an error where it holds none, or one that is not known.
+Result<const GgufReading*> find_reading(const GgufSource& file, const std::string& where);
+// The tensors under the names that the config's checkpoint has for them.
+Result<std::vector<TensorInfo>> tensors_of(const GgufSource& file, const GgufReading& reading);
 
 // A file, or any part of a split one.
 Result<std::unique_ptr<const ModelFiles>> open_gguf_model(const std::string& path);

@@ -1,6 +1,7 @@
 #include "checkpoint/match_tensors.h"
 
 #include <algorithm>
+#include <set>
 #include <unordered_set>
 
 #include "base/printable.h"
@@ -234,13 +235,22 @@ std::shared_ptr<const StoredTypes> types_of(const Architecture& arch, const Matc
   return std::make_shared<const StoredTypes>(std::move(types));
 }
 
-bool is_any_quantised(const Architecture& arch, const Matched& matched) {
-  return std::any_of(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
-    const std::span<const ScaledTensor> tensors = tensors_of(matched, w);
-    return is_rounded(w) && std::any_of(tensors.begin(), tensors.end(), [](const ScaledTensor& t) {
-             return is_quantised(t.weight->dtype);
-           });
-  });
+// The types of the matrices that stand in blocks: "Q4_K, Q6_K and Q8_0", in order of their numbers.
+std::string names_of_blocks(const Architecture& arch, const Matched& matched) {
+  std::set<DType> types;
+  for (const WeightSpec& w : arch.weights) {
+    if (!is_rounded(w)) continue;
+    for (const ScaledTensor& t : tensors_of(matched, w)) {
+      if (is_quantised(t.weight->dtype)) types.insert(t.weight->dtype);
+    }
+  }
+  std::string names;
+  for (const DType type : types) {
+    const bool is_last = type == *types.rbegin();
+    names += names.empty() ? "" : is_last ? " and " : ", ";
+    names += to_string(type);
+  }
+  return names;
 }
 
 WeightFormat natural_format(const Architecture& arch, const Matched& matched) {
@@ -248,7 +258,7 @@ WeightFormat natural_format(const Architecture& arch, const Matched& matched) {
       std::any_of(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
         return is_rounded(w) && tensors_of(matched, w).front().scales != nullptr;
       });
-  if (has_scales || is_any_quantised(arch, matched)) return WeightFormat::kReleased;
+  if (has_scales || !names_of_blocks(arch, matched).empty()) return WeightFormat::kReleased;
   return stored_codec(tensors_of(matched, arch.weight(arch.head.matrix)).front());
 }
 
@@ -273,7 +283,8 @@ Result<std::unique_ptr<WeightSource>> match_weights(const Architecture& arch, Te
         std::make_unique<PackedWeights>(std::move(tensors), FormatChoice{packed->over(types), true},
                                         items_of(arch, std::move(matched)));
   } else {
-    const FormatChoice formats{natural_format(arch, matched).over(types)};
+    const FormatChoice formats{.natural = natural_format(arch, matched).over(types),
+                               .blocks = names_of_blocks(arch, matched)};
     source = std::make_unique<StoredWeights>(std::move(tensors), formats, arch.weights,
                                              std::move(matched.tensors));
   }

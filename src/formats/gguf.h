@@ -60,6 +60,8 @@ class GgufSource {
  public:
   // The first part gives the metadata. A tensor that is in two parts is an error.
   static Result<GgufSource> of(std::vector<GgufPart> parts);
+  // Of one file in memory, which must outlive this.
+  static GgufSource of(GgufHeader header);
 
   const GgufMetadata& metadata() const { return metadata_; }
   const GgufTensor* find(std::string_view name) const;          // null where there is none
@@ -70,6 +72,8 @@ class GgufSource {
 
  private:
   GgufSource() = default;
+  void sort_names();
+
   std::vector<std::unique_ptr<MappedFile>> files_;
   GgufMetadata metadata_;
   std::vector<GgufTensor> tensors_;

@@ -188,11 +188,8 @@ Result<GgufSource> GgufSource::of(std::vector<GgufPart> parts) {
     }
   }
   source.metadata_ = std::move(parts.front().header.metadata);
-  source.by_name_.resize(source.tensors_.size());
-  std::iota(source.by_name_.begin(), source.by_name_.end(), 0u);
+  source.sort_names();
   const auto name_of = [&](uint32_t i) { return source.tensors_[i].name; };
-  std::stable_sort(source.by_name_.begin(), source.by_name_.end(),
-                   [&](uint32_t a, uint32_t b) { return name_of(a) < name_of(b); });
   const auto twice =
       std::adjacent_find(source.by_name_.begin(), source.by_name_.end(),
                          [&](uint32_t a, uint32_t b) { return name_of(a) == name_of(b); });
@@ -200,6 +197,22 @@ Result<GgufSource> GgufSource::of(std::vector<GgufPart> parts) {
   return corrupt("{}: tensor '{}' is in {} too; download all parts again",
                  source.tensors_[twice[1]].file->path(), printable(name_of(*twice)),
                  source.tensors_[*twice].file->path());
+}
+
+GgufSource GgufSource::of(GgufHeader header) {
+  GgufSource source;
+  source.metadata_ = std::move(header.metadata);
+  source.tensors_ = std::move(header.tensors);
+  source.sort_names();
+  return source;
+}
+
+void GgufSource::sort_names() {
+  by_name_.resize(tensors_.size());
+  std::iota(by_name_.begin(), by_name_.end(), 0u);
+  std::stable_sort(by_name_.begin(), by_name_.end(), [&](uint32_t a, uint32_t b) {
+    return tensors_[a].name < tensors_[b].name;
+  });
 }
 
 const GgufTensor* GgufSource::find(std::string_view name) const {

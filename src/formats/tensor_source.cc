@@ -10,6 +10,8 @@
 
 namespace longhaul {
 
+std::string TensorInfo::where() const { return file == nullptr ? "memory" : file->path(); }
+
 bool is_aligned(const TensorInfo& tensor) {
   if (is_quantised(tensor.dtype)) return true;  // read byte by byte
   return reinterpret_cast<uintptr_t>(tensor.bytes.data()) % bytes_per_element(tensor.dtype) == 0;
@@ -74,18 +76,33 @@ const TensorInfo* TensorSource::find(std::string_view name) const {
 
 Status TensorSource::add(MappedFile file, std::vector<TensorInfo> tensors) {
   files_.push_back(std::make_unique<MappedFile>(std::move(file)));
+  for (TensorInfo& tensor : tensors) tensor.file = files_.back().get();
+  return add(std::move(tensors));
+}
+
+Status TensorSource::add(std::vector<TensorInfo> tensors) {
   for (TensorInfo& tensor : tensors) {
-    tensor.file = files_.back().get();
     const auto [it, is_new] = index_.emplace(tensor.name, tensors_.size());
     if (!is_new) {
       const TensorInfo& first = tensors_[it->second];
       if (first.dtype == tensor.dtype && same_values(first, tensor)) continue;
       return corrupt(
           "{}: tensor '{}' is in {} too, and they differ; remove the file that is not the model's",
-          tensor.file->path(), printable(tensor.name), first.file->path());
+          tensor.where(), printable(tensor.name), first.where());
     }
     total_bytes_ += tensor.bytes.size();
     tensors_.push_back(std::move(tensor));
+  }
+  return {};
+}
+
+Status TensorSource::edit(const std::function<Status(TensorInfo&)>& change) {
+  index_.clear();
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    LH_RETURN_IF_ERROR(change(tensors_[i]));
+    if (!index_.emplace(tensors_[i].name, i).second)
+      return corrupt("{}: tensor '{}' is there twice; download the checkpoint again",
+                     tensors_[i].where(), printable(tensors_[i].name));
   }
   return {};
 }

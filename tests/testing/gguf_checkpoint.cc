@@ -504,6 +504,17 @@ Values split_values(int part, int n_parts, size_t n_tensors) {
           gguf_value("split.tensors.count", GgufValueType::kI32, static_cast<int32_t>(n_tensors))};
 }
 
+std::string key_of(const std::string& value) {
+  uint64_t length = 0;
+  std::memcpy(&length, value.data(), sizeof length);
+  return value.substr(0, sizeof length + length);
+}
+
+void replace_value(Values& values, const std::string& value) {
+  std::erase_if(values, [&](const std::string& v) { return key_of(v) == key_of(value); });
+  if (value != key_of(value)) values.push_back(value);
+}
+
 }  // namespace
 
 const Json& HfCheckpoint::text_config() const {
@@ -549,7 +560,7 @@ HfCheckpoint read_golden(const std::string& name) {
 }
 
 std::string write_gguf(const HfCheckpoint& checkpoint, const std::string& path, int n_parts,
-                       const std::vector<std::string>& values, GgufEdit edit) {
+                       const std::vector<std::string>& values) {
   const Converted converted = convert(checkpoint);
   const auto tensors = stored_tensors(checkpoint, converted);
   std::vector<GgufTestFile> parts(static_cast<size_t>(n_parts));
@@ -557,8 +568,7 @@ std::string write_gguf(const HfCheckpoint& checkpoint, const std::string& path, 
   for (const auto& [name, tensor] : tensors)
     parts[n++ * parts.size() / tensors.size()].tensors.push_back(test_tensor(name, tensor));
   parts.front().values = converted.keys.values;
-  if (edit != nullptr) edit(parts.front().values);
-  parts.front().values.insert(parts.front().values.end(), values.begin(), values.end());
+  for (const std::string& value : values) replace_value(parts.front().values, value);
   std::string first;
   for (int i = 0; i < n_parts; ++i) {
     GgufTestFile& part = parts[static_cast<size_t>(i)];

@@ -30,13 +30,11 @@ struct HfCheckpoint {
 };
 HfCheckpoint read_golden(const std::string& name);
 
-// Text in place of keys that a file would have: to leave some out, or to have others.
-using GgufEdit = void (*)(std::vector<std::string>& values);
-
 // Fails the test where a tensor has no place in such a file. With several parts `path` is what
 // stands before "-00001-of-0000N.gguf"; gives the path of the first file.
-//   values  keys besides those of the config, as formats/gguf_testing.h writes them
+//   values  keys besides those of the config or in their place, as formats/gguf_testing.h writes
+//           them; a name alone (raw_string) leaves one out
 std::string write_gguf(const HfCheckpoint& checkpoint, const std::string& path, int n_parts = 1,
-                       const std::vector<std::string>& values = {}, GgufEdit edit = nullptr);
+                       const std::vector<std::string>& values = {});
 
 }  // namespace longhaul::testing
