@@ -50,6 +50,11 @@ struct Matched {
   std::vector<PackedWeights::Item> panels;
 };
 
+std::vector<int64_t> without_ones(std::vector<int64_t> shape) {
+  std::erase(shape, 1);
+  return shape;
+}
+
 class TensorMatcher {
  public:
   TensorMatcher(const Architecture& arch, const TensorSource& source,
@@ -122,9 +127,8 @@ class TensorMatcher {
         problems_.push_back(status.error().text());
       return scaled;
     }
-    // A buffer of one element may be stored as a scalar.
-    const bool scalar = t->shape.empty() && spec.n_elements() == 1;
-    if (t->shape != spec.shape && !scalar) {
+    // A buffer of one element may be stored as a scalar, and extents of 1 are left out by some.
+    if (without_ones(t->shape) != without_ones(spec.shape)) {
       problems_.push_back(fmt::format("tensor '{}' is {}, expected {}", t->name,
                                       shape_text(t->shape), shape_text(spec.shape)));
     }

@@ -290,7 +290,7 @@ void add_chat(CLI::App& app, Run& run) {
   auto f = std::make_shared<Flags>();
   f->generate.max_tokens = 1024;
   CLI::App* c = app.add_subcommand("chat", "a conversation in the terminal");
-  c->add_option("MODEL", f->model, "folder with config.json, *.safetensors and tokenizer.json")
+  c->add_option("MODEL", f->model, "folder with config.json, *.safetensors and tokenizer.json, or a GGUF file")
       ->required();
   c->add_option("--system", f->system, "a system message");
   add_session(*c, f->session);

@@ -25,7 +25,7 @@ void add_inspect(CLI::App& app, Run& run) {
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand("inspect", "the architecture, block by block");
   c->add_option("MODEL", f->model,
-                "a model folder, a config.json, or one of: " + join(bundled_model_names()))
+                "a model folder, a GGUF file, a config.json, or one of: " + join(bundled_model_names()))
       ->required();
   add_config_options(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON");
@@ -44,7 +44,7 @@ void add_plan(CLI::App& app, Run& run) {
   CLI::App* c = app.add_subcommand(
       "plan", "what a context costs: memory, work and bytes moved, before anything is loaded");
   c->add_option("MODEL", f->model,
-                "a model folder, a config.json, or one of: " + join(bundled_model_names()))
+                "a model folder, a GGUF file, a config.json, or one of: " + join(bundled_model_names()))
       ->required();
   add_count(*c, "--context", f->options.context,
             "tokens of context, such as 128k (default: the model's maximum)", {.min = 1});
@@ -125,7 +125,7 @@ void add_quantize(CLI::App& app, Run& run) {
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand(
       "quantize", "a checkpoint as a folder of packed weights, which loads without work");
-  c->add_option("MODEL", f->model, "model folder")->required();
+  c->add_option("MODEL", f->model, "model folder or GGUF file")->required();
   add_weights(*c, "--weights", f->options.weights,
               "q4, q8, bf16, or released: each in its type in the checkpoint",
               {"q4", "q8", "bf16", "released"});

@@ -103,7 +103,8 @@ TEST_P(GgufCheckpoint, PacksIntoAFolderThatRunsAlone) {
 INSTANTIATE_TEST_SUITE_P(Families, GgufCheckpoint,
                          ::testing::Values("gemma/gemma3", "gemma/gemma3_linear", "gemma/e2b",
                                            "gemma/26b", "gemma/31b", "gemma/12b", "laguna/xs",
-                                           "laguna/m1", "deepseek_v4/flash"),
+                                           "laguna/per_element", "deepseek_v4/flash",
+                                           "zaya/full_legacy"),
                          test_name);
 
 // --- several files in a folder -------------------------------------------------------------------

@@ -309,7 +309,12 @@ Converted laguna(const Fields& f) {
   return c;
 }
 
-const Names kDeepSeekOutside = {{"embed.weight", "token_embd.weight"},
+// As the reference saves them, and as they were released.
+const Names kDeepSeekOutside = {{"embed_tokens.weight", "token_embd.weight"},
+                                {"embed.weight", "token_embd.weight"},
+                                {"hc_head.hc_fn", "output_hc_fn.weight"},
+                                {"hc_head.hc_base", "output_hc_base.weight"},
+                                {"hc_head.hc_scale", "output_hc_scale.weight"},
                                 {"norm.weight", "output_norm.weight"},
                                 {"head.weight", "output.weight"},
                                 {"hc_head_fn", "output_hc_fn.weight"},
@@ -323,6 +328,7 @@ const Names kDeepSeekLayer = {
     {"attn.wq_b.weight", "attn_q_b.weight"},
     {"attn.wkv.weight", "attn_kv.weight"},
     {"attn.kv_norm.weight", "attn_kv_a_norm.weight"},
+    {"attn.norm.weight", "attn_kv_a_norm.weight"},
     {"attn.attn_sink", "attn_sinks.weight"},
     {"attn.wo_a.weight", "attn_output_a.weight"},
     {"attn.wo_b.weight", "attn_output_b.weight"},
@@ -407,12 +413,69 @@ Converted deepseek(const Fields& f) {
   return c;
 }
 
+const Names kZayaOutside = {{"embed_tokens.weight", "token_embd.weight"},
+                            {"final_norm.weight", "output_norm.weight"},
+                            {"res_scale.hidden_states_scale", "res_scale_hs_final.weight"},
+                            {"res_scale.hidden_states_bias", "res_scale_hs_final.bias"},
+                            {"res_scale.residual_scale", "res_scale_res_final.weight"},
+                            {"res_scale.residual_bias", "res_scale_res_final.bias"}};
+
+const Names kZayaLayer = {
+    {"input_norm.weight", "attn_norm.weight"},
+    {"self_attn.qkv.linear_q.weight", "attn_q.weight"},
+    {"self_attn.qkv.linear_k.weight", "attn_k.weight"},
+    {"self_attn.qkv.val_proj1.weight", "cca_val_proj1.weight"},
+    {"self_attn.qkv.val_proj2.weight", "cca_val_proj2.weight"},
+    {"self_attn.o_proj.weight", "attn_output.weight"},
+    {"self_attn.qkv.conv_qk.0.weight", "ssm_conv1d.weight"},
+    {"self_attn.qkv.conv_qk.0.bias", "ssm_conv1d.bias"},
+    {"self_attn.qkv.conv_qk.1.weight", "cca_conv_grp.weight"},
+    {"self_attn.qkv.conv_qk.1.bias", "cca_conv_grp.bias"},
+    {"self_attn.qkv.temp", "cca_k_scale.weight"},
+    {"res_scale.hidden_states_scale", "res_scale_hs.weight"},
+    {"res_scale.hidden_states_bias", "res_scale_hs.bias"},
+    {"res_scale.residual_scale", "res_scale_res.weight"},
+    {"res_scale.residual_bias", "res_scale_res.bias"},
+    {"zaya_block.router.down_proj.weight", "ffn_gate_inp.weight"},
+    {"zaya_block.router.down_proj.bias", "ffn_gate_inp.bias"},
+    {"zaya_block.router.rmsnorm_eda.weight", "ffn_norm.weight"},
+    {"zaya_block.router.router_mlp.0.weight", "ffn_gate.weight"},
+    {"zaya_block.router.router_mlp.0.bias", "ffn_gate.bias"},
+    {"zaya_block.router.router_mlp.2.weight", "zaya_router_mlp2.weight"},
+    {"zaya_block.router.router_mlp.2.bias", "zaya_router_mlp2.bias"},
+    {"zaya_block.router.router_mlp.4.weight", "zaya_router_mlp4.weight"},
+    {"zaya_block.router.balancing_biases", "zaya_router_biases.weight"},
+    {"zaya_block.router.router_states_scale", "zaya_router_eda.weight"},
+    {"zaya_block.experts.local_experts.linear_fc1", "ffn_gate_up_exps.weight"},
+    {"zaya_block.experts.local_experts.linear_fc2", "ffn_down_exps.weight"}};
+
+Converted zaya(const Fields& f) {
+  Converted c{Keys("zaya"), kZayaOutside, kZayaLayer, {}};
+  Keys& k = c.keys;
+  common_keys(f, k);
+  k.integer("vocab_size", f.integer("vocab_size"));
+  k.integer("feed_forward_length", f.integer("ffn_hidden_size") / 2);
+  k.integer("attention.head_count", f.integer("num_attention_heads"));
+  k.integer("attention.head_count_kv", f.integer("num_key_value_heads"));
+  k.number("attention.layer_norm_rms_epsilon", f.number("norm_epsilon"));
+  k.integer("rope.dimension_count",
+            std::llround(f.number("partial_rotary_factor") *
+                         static_cast<double>(f.integer("head_dim"))));
+  k.number("rope.freq_base", f.number("rope_theta"));
+  k.integer("expert_count", f.integer("num_experts"));
+  k.integer("expert_used_count", 1);
+  k.integer("expert_feed_forward_length", f.integer("zaya_mlp_expansion"));
+  k.integer("ssm.conv_kernel", 2);
+  return c;
+}
+
 Converted convert(const HfCheckpoint& checkpoint) {
   const Fields f{checkpoint.text_config()};
   const std::string& type = *f.find("model_type")->as_string();
   if (type.starts_with("gemma3")) return gemma3(f);
   if (type.starts_with("gemma4")) return gemma4(f);
   if (type == "laguna") return laguna(f);
+  if (type == "zaya") return zaya(f);
   EXPECT_EQ(type, "deepseek_v4");
   return deepseek(f);
 }
@@ -434,7 +497,7 @@ std::optional<std::string> look_up(const Names& names, const std::string& name) 
 // "layers.3.mlp.experts.5.w1.weight" is part 5 of "layers.3.mlp.experts.w1".
 std::optional<int> take_expert(std::string& name) {
   constexpr std::string_view kExperts = "experts.";
-  const size_t at = name.find(kExperts);
+  const size_t at = name.rfind(kExperts);
   if (at == name.npos || !std::isdigit(static_cast<unsigned char>(name[at + kExperts.size()])))
     return std::nullopt;
   const size_t number = at + kExperts.size(), dot = name.find('.', number);
@@ -468,7 +531,9 @@ HfTensor as_stored(const std::string& name, const HfTensor& tensor, const Conver
     for (float& x : floats) x += 1.0f;
   }
   const bool is_wide = is_vector || tensor.dtype == DType::kF32;
+  // Converters leave extents of 1 out of convolutions, and have no scalars.
   std::vector<int64_t> shape = tensor.shape;
+  if (shape.size() == 3 && shape[1] == 1) shape.erase(shape.begin() + 1);
   if (shape.empty()) shape = {1};
   return tensor_of(floats, is_wide ? DType::kF32 : DType::kBF16, shape);
 }
