@@ -24,7 +24,7 @@ constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581, as vocabularies 
 enum class TokenType { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
 // What tokenizer.ggml.model and .pre call for.
-enum class Scheme { kScores, kGivenMerges, kLaguna, kDeepSeek };
+enum class Scheme { kScores, kGivenMerges, kByteLevel };
 
 std::string key_of(std::string_view name) { return fmt::format("tokenizer.ggml.{}", name); }
 
@@ -66,24 +66,29 @@ struct Tokens {
   std::vector<double> scores;  // empty where merges are given
 };
 
-Result<Scheme> read_scheme(const GgufMetadata& metadata, const std::string& where) {
+// A conversion that does not say how texts are split has none of the names.
+Status check_pre(std::string_view pre, const std::string& where, const GgufTokenRules& rules) {
+  if (std::find(rules.pre.begin(), rules.pre.end(), pre) != rules.pre.end()) return {};
+  if (rules.pre.empty())
+    return unsupported("{}: {} is 'gpt2', which no tokenizer of this architecture is; {}", where,
+                       key_of("model"), kRemedy);
+  return unsupported("{}: {} is '{}', expected {}; {}", where, key_of("pre"), printable(pre),
+                     fmt::join(rules.pre, " or "), kRemedy);
+}
+
+Result<Scheme> read_scheme(const GgufMetadata& metadata, const std::string& where,
+                           const GgufTokenRules& rules) {
   LH_TRY(const auto model, read(metadata, where, "model", &GgufValue::as_string, "a text"));
   LH_TRY(const auto pre, read(metadata, where, "pre", &GgufValue::as_string, "a text"));
-  const std::string_view name = pre.value_or("default");
   if (model == "llama") return Scheme::kScores;
-  if (model == "gemma4") return Scheme::kGivenMerges;
+  if (model && !model->empty() && *model == rules.merged_model) return Scheme::kGivenMerges;
   if (model == "gpt2") {
-    if (name == "laguna") return Scheme::kLaguna;
-    for (const char* known : {"joyai-llm", "deepseek-v3", "deepseek-v4"}) {
-      if (name == known) return Scheme::kDeepSeek;
-    }
-    return unsupported(
-        "{}: {} is '{}', which does not say how texts are split; known for 'gpt2' are laguna, "
-        "joyai-llm, deepseek-v3 and deepseek-v4; {}",
-        where, key_of("pre"), printable(name), kRemedy);
+    LH_RETURN_IF_ERROR(check_pre(pre.value_or("default"), where, rules));
+    return Scheme::kByteLevel;
   }
-  return unsupported("{}: {} is '{}', expected llama, gemma4 or gpt2; {}", where, key_of("model"),
-                     model ? printable(*model) : "missing", kRemedy);
+  return unsupported("{}: {} is '{}', expected llama{}{} or gpt2; {}", where, key_of("model"),
+                     model ? printable(*model) : "missing",
+                     rules.merged_model.empty() ? "" : ", ", rules.merged_model, kRemedy);
 }
 
 Result<std::vector<TokenType>> read_types(const GgufMetadata& metadata, const std::string& where,
@@ -153,7 +158,7 @@ void replace_blanks(std::string& text) {
 // Runs of blanks are written as such where users defined them, and with a score that would put
 // their merges last.
 void mend_user_defined(Tokens& tokens, Scheme scheme) {
-  if (scheme != Scheme::kScores && scheme != Scheme::kGivenMerges) return;
+  if (scheme == Scheme::kByteLevel) return;
   for (size_t i = 0; i < tokens.texts.size(); ++i) {
     if (tokens.types[i] != TokenType::kUserDefined) continue;
     replace_blanks(tokens.texts[i]);
@@ -232,10 +237,10 @@ Result<std::vector<TokenPair>> read_merges(const GgufMetadata& metadata, const s
   return merges;
 }
 
-Json split(const char* kind, std::string pattern, const char* behaviour) {
+Json split(const char* kind, std::string pattern, std::string behaviour) {
   return Json::object({{"type", "Split"},
                        {"pattern", Json::object({{kind, std::move(pattern)}})},
-                       {"behavior", behaviour},
+                       {"behavior", std::move(behaviour)},
                        {"invert", false}});
 }
 
@@ -250,31 +255,15 @@ Json sequence(const char* members, Json::Array of) {
   return Json::object({{"type", "Sequence"}, {members, Json(std::move(of))}});
 }
 
-// Files name how a text is split before it is merged; what the names stand for is in the released
-// tokenizer.json of the models.
-Json pre_tokenizer(Scheme scheme) {
-  constexpr const char* kRuns =
-      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  constexpr const char* kWords =
-      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}"
-      "\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-  switch (scheme) {
-    case Scheme::kLaguna:
-      return sequence("pretokenizers",
-                      {split("Regex", R"((?:\r?\n)+(?!\r?\n))", "MergedWithNext"),
-                       split("Regex", kRuns, "Isolated"), byte_level(false, true, false)});
-    case Scheme::kDeepSeek:
-      return sequence("pretokenizers",
-                      {split("Regex", R"(\p{N}{1,3})", "Isolated"),
-                       split("Regex", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+", "Isolated"),
-                       split("Regex", kWords, "Isolated"), byte_level(false, true, false)});
-    default: return split("String", " ", "MergedWithPrevious");
-  }
+Json pre_tokenizer(Scheme scheme, const GgufTokenRules& rules) {
+  if (scheme != Scheme::kByteLevel) return split("String", " ", "MergedWithPrevious");
+  Json::Array splits;
+  for (const GgufSplit& s : rules.splits) splits.push_back(split("Regex", s.regex, s.behaviour));
+  splits.push_back(byte_level(false, true, false));
+  return sequence("pretokenizers", std::move(splits));
 }
 
-bool is_byte_level(Scheme scheme) {
-  return scheme == Scheme::kLaguna || scheme == Scheme::kDeepSeek;
-}
+bool is_byte_level(Scheme scheme) { return scheme == Scheme::kByteLevel; }
 
 Json replacement(std::string_view from, std::string_view to) {
   return Json::object({{"type", "Replace"},
@@ -454,7 +443,7 @@ Result<std::optional<std::string>> gguf_tokenizer_json(const GgufMetadata& metad
   const bool has_none = model == nullptr ? find(metadata, "tokens") == nullptr
                                          : model->as_string() == "none";
   if (has_none) return std::optional<std::string>();
-  LH_TRY(const Scheme scheme, read_scheme(metadata, where));
+  LH_TRY(const Scheme scheme, read_scheme(metadata, where, rules));
   LH_TRY(const Tokens tokens, read_tokens(metadata, where, scheme, rules));
   const TokenIds ids = ids_of(tokens, where);
   std::vector<TokenPair> merges;
@@ -469,7 +458,7 @@ Result<std::optional<std::string>> gguf_tokenizer_json(const GgufMetadata& metad
       {{"version", "1.0"},
        {"added_tokens", added_tokens(tokens, ids)},
        {"normalizer", is_byte_level(scheme) ? Json() : replacement(" ", kBlank)},
-       {"pre_tokenizer", pre_tokenizer(scheme)},
+       {"pre_tokenizer", pre_tokenizer(scheme, rules)},
        {"post_processor", post_processor(tokens, ends)},
        {"decoder", decoder(scheme)}});
   return std::optional(

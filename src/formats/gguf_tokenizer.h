@@ -17,10 +17,21 @@
 
 namespace longhaul {
 
-// What the family knows of its tokens and files get wrong or leave out. By text: ids differ.
+// How a text is split before it is merged: by a regular expression, and what becomes of its matches
+// ("Isolated", "MergedWithNext").
+struct GgufSplit {
+  std::string regex, behaviour;
+};
+
+// What the family knows of its tokens, and files get wrong or leave out. Tokens by text: ids differ.
 struct GgufTokenRules {
-  std::vector<std::string> stops;    // end an answer, whatever the file names
-  std::vector<std::string> control;  // mark turns, though some files call them text
+  std::vector<std::string> stops = {};    // end an answer, whatever the file names
+  std::vector<std::string> control = {};  // mark turns, though some files call them text
+  // Of a vocabulary as sentencepiece has it, with merges in place of scores: tokenizer.ggml.model.
+  std::string merged_model = {};
+  // Of a byte-level vocabulary: what tokenizer.ggml.pre may be, and the splits that it stands for.
+  std::vector<std::string> pre = {};
+  std::vector<GgufSplit> splits = {};
 };
 
 // `where` names the file in messages; of the metadata's keys, an error names the one at fault.

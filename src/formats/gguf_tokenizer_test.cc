@@ -64,12 +64,15 @@ struct Tokens {
 // A key to be left out.
 std::string without(std::string_view key) { return raw_string(key); }
 
+const GgufTokenRules kRules = {
+    .merged_model = "merged", .pre = {"by_lines"}, .splits = {{R"(\n+)", "MergedWithNext"}}};
+
 class GgufTokenizer : public ::testing::Test {
  protected:
-  Result<std::optional<std::string>> rebuilt(const GgufTokenRules& rules = {}) {
+  Result<std::optional<std::string>> rebuilt(const GgufTokenRules& rules = kRules) {
     return gguf_tokenizer_json(metadata(), "m.gguf", rules);
   }
-  Json json(const GgufTokenRules& rules = {}) {
+  Json json(const GgufTokenRules& rules = kRules) {
     const auto text = rebuilt(rules);
     EXPECT_TRUE(text.ok()) << text.error().text();
     return text.ok() && *text ? *parse_json(**text, "rebuilt") : Json();
@@ -154,11 +157,13 @@ TEST_F(GgufTokenizer, CountsATokenThatStandsTwiceAtItsFirstId) {
 TEST_F(GgufTokenizer, TakesGivenMergesAndPreTokenizers) {
   file_.model = "gpt2";
   file_.more = {raw_array("tokenizer.ggml.merges", 8, 1, raw_string("a b"))};
-  file_.pre = "laguna";
+  file_.pre = "by_lines";
   EXPECT_THAT(merges_of(json()), ElementsAre("a|b"));
   EXPECT_THAT(json().find("pre_tokenizer")->dump(), HasSubstr("MergedWithNext"));
-  file_.pre = "joyai-llm";
-  EXPECT_THAT(json().find("pre_tokenizer")->dump(), HasSubstr("{1,3}"));
+  EXPECT_EQ(*json().find("decoder")->find("type")->as_string(), "ByteLevel");
+  file_.model = "merged";
+  EXPECT_THAT(merges_of(json()), ElementsAre("a|b"));
+  EXPECT_EQ(*json().find("decoder")->find("type")->as_string(), "Sequence");
 }
 
 TEST_F(GgufTokenizer, PrefersAWholeTokenizer) {
@@ -247,14 +252,14 @@ const Hostile kHostile[] = {
      "tokenizer.ggml.tokens[11] is '<0x0A>' for the second time"},
     {"MergeWithoutBlank",
      [](Tokens& f) {
-       f.model = "gemma4";
+       f.model = "merged";
        f.more = {raw_array("tokenizer.ggml.merges", 8, 1, raw_string("ab"))};
      },
      "tokenizer.ggml.merges[0] is 'ab', expected two texts with one blank between"},
-    {"MergesMissing", [](Tokens& f) { f.model = "gemma4"; }, "tokenizer.ggml.merges is missing"},
+    {"MergesMissing", [](Tokens& f) { f.model = "merged"; }, "tokenizer.ggml.merges is missing"},
     {"ModelUnknown", [](Tokens& f) { f.model = "bert"; },
-     "tokenizer.ggml.model is 'bert', expected llama, gemma4 or gpt2"},
-    {"SplitUnknown", [](Tokens& f) { f.model = "gpt2"; }, "tokenizer.ggml.pre is 'default'"},
+     "tokenizer.ggml.model is 'bert', expected llama, merged or gpt2"},
+    {"SplitUnknown", [](Tokens& f) { f.model = "gpt2"; }, "tokenizer.ggml.pre is 'default', expected by_lines"},
     {"BosBeyond",
      [](Tokens& f) {
        f.more = {gguf_value("tokenizer.ggml.bos_token_id", GgufValueType::kU32, uint32_t{11})};

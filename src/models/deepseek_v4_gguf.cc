@@ -277,10 +277,23 @@ std::optional<std::string> name_of(std::string_view name, const GgufSource& file
   return GgufNames{"", kOutside, kLayer}.find(name);
 }
 
+// Of the released tokenizer.json.
+constexpr const char* kDigits = R"(\p{N}{1,3})";
+constexpr const char* kIdeographs = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+";
+constexpr const char* kWords =
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}"
+    "\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
 }  // namespace
 
 GgufReading deepseek_v4_gguf() {
-  return {.architecture = "deepseek4", .config = config_of, .tensor_name = name_of, .tokens = {}};
+  return {.architecture = "deepseek4",
+          .config = config_of,
+          .tensor_name = name_of,
+          .tokens = {.pre = {"joyai-llm", "deepseek-v3", "deepseek-v4"},
+                     .splits = {{kDigits, "Isolated"},
+                                {kIdeographs, "Isolated"},
+                                {kWords, "Isolated"}}}};
 }
 
 }  // namespace longhaul

@@ -285,7 +285,8 @@ GgufReading gemma4_gguf() {
   return {.architecture = "gemma4",
           .config = gemma4_config,
           .tensor_name = name_of,
-          .tokens = {.stops = {"<turn|>", "<|tool_response>"}, .control = {"<|turn>", "<turn|>"}}};
+          .tokens = {.stops = {"<turn|>", "<|tool_response>"}, .control = {"<|turn>", "<turn|>"},
+                     .merged_model = "gemma4"}};
 }
 
 }  // namespace longhaul

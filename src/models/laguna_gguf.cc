@@ -179,13 +179,21 @@ std::optional<std::string> name_of(std::string_view name, const GgufSource&) {
   return GgufNames{"model.", kOutside, kLayer}.find(name);
 }
 
+// Of the released tokenizer.json.
+constexpr const char* kLineEnds = R"((?:\r?\n)+(?!\r?\n))";
+constexpr const char* kRuns =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 }  // namespace
 
 GgufReading laguna_gguf() {
   return {.architecture = "laguna",
           .config = config_of,
           .tensor_name = name_of,
-          .tokens = {.stops = {"</assistant>"}, .control = {"</assistant>"}}};
+          .tokens = {.stops = {"</assistant>"},
+                     .control = {"</assistant>"},
+                     .pre = {"laguna"},
+                     .splits = {{kLineEnds, "MergedWithNext"}, {kRuns, "Isolated"}}}};
 }
 
 }  // namespace longhaul

@@ -103,7 +103,7 @@ std::optional<std::string> name_of(std::string_view name, const GgufSource&) {
 }  // namespace
 
 GgufReading zaya_gguf() {
-  return {.architecture = "zaya", .config = config_of, .tensor_name = name_of, .tokens = {}};
+  return {.architecture = "zaya", .config = config_of, .tensor_name = name_of, .tokens = {.merged_model = "gemma4"}};
 }
 
 }  // namespace longhaul

@@ -30,7 +30,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const NoticeScope silent([](std::string_view) {});
   const auto header = parse_gguf_header(std::as_bytes(std::span(data, size)), "input");
   if (!header.ok()) return 0;
-  const GgufTokenRules rules{.stops = {"<end_of_turn>"}, .control = {"<start_of_turn>"}};
+  const GgufTokenRules rules{.stops = {"<end_of_turn>"},
+                             .control = {"<start_of_turn>"},
+                             .merged_model = "gemma4",
+                             .pre = {"laguna", "joyai-llm"},
+                             .splits = {{R"(\p{N}{1,3})", "Isolated"}}};
   const auto tokenizer = gguf_tokenizer_json(header->metadata, "input", rules);
   if (!tokenizer.ok()) {
     check_error(tokenizer.error());

@@ -11,6 +11,7 @@
 #include "base/mapped_file.h"
 #include "formats/gguf_testing.h"
 #include "formats/gguf_tokenizer.h"
+#include "models/registry.h"
 #include "text/tokenizer/tokenizer.h"
 
 namespace longhaul {
@@ -221,14 +222,16 @@ std::string gguf_of(const Json& tokenizer, const char* model, const char* pre) {
 }
 
 // The texts get the ids of the tokenizer.json that the file was made from, and come back.
-void compare_rebuilt(const std::string& name, const std::string& path, const char* model,
-                     const char* pre) {
+void compare_rebuilt(const std::string& name, const std::string& path,
+                     const char* architecture, const char* model, const char* pre) {
   const auto original = parse_json(*read_file(path, kMaxFile), path);
   ASSERT_TRUE(original.ok()) << original.error().text();
   const std::string file = gguf_of(*original, model, pre);
   const auto header = parse_gguf_header(std::as_bytes(std::span(file)), "file");
   ASSERT_TRUE(header.ok()) << header.error().text();
-  const auto rebuilt = gguf_tokenizer_json(header->metadata, "file", {});
+  const auto reading = find_gguf_reading(architecture, "file");
+  ASSERT_TRUE(reading.ok()) << reading.error().text();
+  const auto rebuilt = gguf_tokenizer_json(header->metadata, "file", (*reading)->tokens);
   ASSERT_TRUE(rebuilt.ok()) << rebuilt.error().text();
   const auto tokenizer = Tokenizer::parse(**rebuilt, "rebuilt");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().text();
@@ -247,15 +250,16 @@ TEST(TokenizerGolden, SmallLlama) {
   compare("small_llama", golden_path("small_llama.tokenizer.json"));
 }
 TEST(GgufTokenizerGolden, SmallGemmaByItsMerges) {
-  compare_rebuilt("small_gemma", golden_path("small_gemma.tokenizer.json"), "gemma4", "");
+  compare_rebuilt("small_gemma", golden_path("small_gemma.tokenizer.json"), "gemma4", "gemma4",
+                  "");
 }
 TEST(GgufTokenizerGolden, RealGemma3ByScores) {
   if (!std::filesystem::exists(real_path("gemma3"))) GTEST_SKIP() << "no real tokenizer here";
-  compare_rebuilt("gemma3", real_path("gemma3"), "llama", "default");
+  compare_rebuilt("gemma3", real_path("gemma3"), "gemma3", "llama", "default");
 }
 TEST(GgufTokenizerGolden, RealDeepSeekV3) {
   if (!std::filesystem::exists(real_path("deepseek_v3"))) GTEST_SKIP() << "no real tokenizer here";
-  compare_rebuilt("deepseek_v3", real_path("deepseek_v3"), "gpt2", "joyai-llm");
+  compare_rebuilt("deepseek_v3", real_path("deepseek_v3"), "deepseek4", "gpt2", "joyai-llm");
 }
 TEST(TokenizerGolden, RealGemma3) { compare_real("gemma3"); }
 TEST(TokenizerGolden, RealDeepSeekV3) { compare_real("deepseek_v3"); }
