@@ -108,15 +108,10 @@ class GgufModel final : public ModelFiles {
                                                       : kMaxTextBytes));
       return std::optional(std::move(text));
     }
-    switch (kind) {
-      case TextKind::kTokenizer:
-        return gguf_tokenizer_json(file_.metadata(), path_, reading_.tokens);
-      case TextKind::kTokenizerConfig:
-        return dumped(gguf_tokenizer_config(file_.metadata(), path_));
-      case TextKind::kGenerationConfig:
-        return dumped(gguf_generation_config(file_.metadata(), path_, reading_.tokens));
-      default: return std::optional<std::string>();
-    }
+    auto text = read_metadata(kind);
+    // A vocabulary is some megabytes, read once.
+    for (const auto& file : file_.files()) file->drop(file->bytes());
+    return text;
   }
 
   std::string where(TextKind kind) const override {
@@ -152,6 +147,18 @@ class GgufModel final : public ModelFiles {
   }
 
  private:
+  Result<std::optional<std::string>> read_metadata(TextKind kind) const {
+    switch (kind) {
+      case TextKind::kTokenizer:
+        return gguf_tokenizer_json(file_.metadata(), path_, reading_.tokens);
+      case TextKind::kTokenizerConfig:
+        return dumped(gguf_tokenizer_config(file_.metadata(), path_));
+      case TextKind::kGenerationConfig:
+        return dumped(gguf_generation_config(file_.metadata(), path_, reading_.tokens));
+      default: return std::optional<std::string>();
+    }
+  }
+
   std::optional<std::string> file_beside(TextKind kind) const {
     const TextFile* text = text_file(kind);
     if (text == nullptr || !text->is_read_beside) return std::nullopt;
