@@ -538,12 +538,21 @@ HfTensor as_stored(const std::string& name, const HfTensor& tensor, const Conver
   return tensor_of(floats, is_wide ? DType::kF32 : DType::kBF16, shape);
 }
 
+// Those go into a file of their own.
+bool is_of_a_tower(const std::string& name) {
+  for (const char* tower : {"embed_audio.", "embed_vision.", "vision_embedder."}) {
+    if (name.starts_with(tower)) return true;
+  }
+  return false;
+}
+
 // By the names of the file; experts of their own are stacked in order of their numbers.
 std::map<std::string, HfTensor> stored_tensors(const HfCheckpoint& checkpoint, const Converted& c) {
   std::map<std::string, HfTensor> stored = c.constants;
   std::map<std::string, std::map<int, HfTensor>> experts;
   for (const auto& [full, tensor] : checkpoint.tensors) {
     std::string name = without_prefix(full);
+    if (is_of_a_tower(name)) continue;
     const auto expert = take_expert(name);
     const HfTensor t = as_stored(name, tensor, c);
     (expert ? experts[file_name(name, c)][*expert] : stored[file_name(name, c)]) = t;
