@@ -109,7 +109,7 @@ const Json& added(const Json& tokenizer, size_t i) {
 }
 
 TEST_F(GgufTokenizer, RebuildsMergesFromScores) {
-  EXPECT_THAT(merges_of(json()), ElementsAre("a|b", "ab|b"));
+  EXPECT_THAT(merges_of(json()), ElementsAre("\u2581|\u2581", "a|b", "ab|b"));
 }
 
 TEST_F(GgufTokenizer, PutsMergesOfUsersTokensFirst) {
