@@ -103,9 +103,8 @@ class GgufModel final : public ModelFiles {
     if (const auto beside = file_beside(kind)) {
       if (kind == TextKind::kTokenizer)
         notice("{}: read in place of the tokenizer that {} holds", *beside, path_);
-      LH_TRY(std::string text, read_file(*beside, kind == TextKind::kTokenizer
-                                                      ? kMaxTokenizerBytes
-                                                      : kMaxTextBytes));
+      LH_TRY(std::string text,
+             read_file(*beside, kind == TextKind::kTokenizer ? kMaxTokenizerBytes : kMaxTextBytes));
       return std::optional(std::move(text));
     }
     auto text = read_metadata(kind);
@@ -181,7 +180,8 @@ std::string name_of(const std::string& path) {
   std::string name = fs::path(path).stem().string();
   constexpr std::string_view kPart = "-00001-of-00001";
   if (const auto first = first_gguf_part(fs::path(path).filename().string()))
-    name = fs::path(*first).stem().string().substr(0, first->size() - kExtension.size() - kPart.size());
+    name = fs::path(*first).stem().string().substr(
+        0, first->size() - kExtension.size() - kPart.size());
   return name;
 }
 
@@ -261,9 +261,10 @@ Result<std::optional<std::string>> find_gguf(const std::string& folder) {
     return invalid("{}: holds several models; give one of its files: {}", folder,
                    printable(fmt::format("{}", fmt::join(models, ", "))));
   if (models.empty() && !others.empty())
-    return unsupported("{}: no model that is read here among its GGUF files: {}; get the model's "
-                       "file",
-                       folder, fmt::join(others, ", "));
+    return unsupported(
+        "{}: no model that is read here among its GGUF files: {}; get the model's "
+        "file",
+        folder, fmt::join(others, ", "));
   if (models.empty()) return std::optional<std::string>();
   if (!others.empty()) notice("{}: left out: {}", folder, fmt::join(others, ", "));
   return std::optional((fs::path(folder) / models.front()).string());

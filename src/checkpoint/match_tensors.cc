@@ -150,7 +150,8 @@ class TensorMatcher {
     const bool is_packed =
         use == WeightUse::kMatrix || use == WeightUse::kExpert || use == WeightUse::kFine;
     if (scaled.scales != nullptr && !is_packed)
-      problems_.push_back(fmt::format("tensor '{}' is no factor that is read here", scaled.scales->name));
+      problems_.push_back(
+          fmt::format("tensor '{}' is no factor that is read here", scaled.scales->name));
     else if (const Status status = check_factor(scaled); !status.ok())
       problems_.push_back(status.error().text());
     return scaled;

@@ -48,10 +48,9 @@ static SourceRows source_rows(const StoredMatrix& m, int64_t first, int64_t n) {
 Result<QuantError> pack(const StoredMatrix& m, int64_t first, int64_t n, const Codec& codec,
                         std::byte* out, float* widened) {
   const bool is_kept = codec.keeps != nullptr && codec.keeps(stored_as(m.tensor));
-  if (m.tensor.is_plain() || is_kept)
-    return codec.pack(source_rows(m, first, n), n, m.cols, out);
-  LH_RETURN_IF_ERROR(check_scales(*m.tensor.weight, (m.first_row + first) * m.cols, n * m.cols,
-                                  "its blocks"));
+  if (m.tensor.is_plain() || is_kept) return codec.pack(source_rows(m, first, n), n, m.cols, out);
+  LH_RETURN_IF_ERROR(
+      check_scales(*m.tensor.weight, (m.first_row + first) * m.cols, n * m.cols, "its blocks"));
   // A panel at a time: the widened rows stay in cache until they are packed.
   QuantError error;
   for (int64_t done = 0; done < n; done += kPanel) {

@@ -124,16 +124,16 @@ TensorDecl copied_tensor(const TensorInfo& t) {
 Status restore_blocks(TensorSource& source) {
   return source.edit([](TensorInfo& t) -> Status {
     const size_t at = t.name.rfind(kBlocks);
-    const auto dtype = at == t.name.npos
-                           ? std::nullopt
-                           : dtype_of_blocks(std::string_view(t.name).substr(
-                                 at + std::string_view(kBlocks).size()));
+    const auto dtype = at == t.name.npos ? std::nullopt
+                                         : dtype_of_blocks(std::string_view(t.name).substr(
+                                               at + std::string_view(kBlocks).size()));
     if (!dtype || t.dtype != DType::kU8 || t.shape.empty()) return {};
     const ElementBlock block = block_of(*dtype);
     if (t.shape.back() % block.bytes != 0)
-      return corrupt("tensor '{}' has rows of {} bytes, expected whole blocks of {}; quantize the "
-                     "original checkpoint again",
-                     printable(t.name), t.shape.back(), block.bytes);
+      return corrupt(
+          "tensor '{}' has rows of {} bytes, expected whole blocks of {}; quantize the "
+          "original checkpoint again",
+          printable(t.name), t.shape.back(), block.bytes);
     t.name.resize(at);
     t.dtype = *dtype;
     t.shape.back() = t.shape.back() / block.bytes * block.elements;

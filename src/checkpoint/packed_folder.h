@@ -7,8 +7,8 @@
 // inside:
 //   model.layers.3.mlp.down_proj.weight.q4.0-1536x6144     rows 0 to 1536, 6144 columns
 // All other tensors stand as they were; elements in blocks (of a GGUF file) as rows of bytes whose
-// name tells the type: model.embed_tokens.weight.blocks-Q6_K. config.json tells the format and its version; in a folder
-// of weights as released, names alone tell their types.
+// name tells the type: model.embed_tokens.weight.blocks-Q6_K. config.json tells the format and its
+// version; in a folder of weights as released, names alone tell their types.
 #pragma once
 
 #include <map>

@@ -80,8 +80,8 @@ class GgufSource {
   std::vector<uint32_t> by_name_;  // into tensors_
 };
 
-// The name of the first part of a split file, of which `name` is a part; nothing where it is none by
-// its name.
+// The name of the first part of a split file, of which `name` is a part; nothing where it is none
+// by its name.
 std::optional<std::string> first_gguf_part(std::string_view name);
 
 // A file, or any part of a split one: NAME-00001-of-00003.gguf. The other parts are looked for

@@ -16,8 +16,9 @@ struct Merge {
 };
 
 uint32_t count_code_points(std::string_view text) {
-  return static_cast<uint32_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<uint32_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
 }
 
 // Those of one token, by the ids of their halves.
@@ -34,8 +35,12 @@ void add_merges_of(std::string_view text, double score, const TokenIds& ids,
     if (left == ids.end()) continue;
     const auto right = ids.find(text.substr(at));
     if (right == ids.end()) continue;
-    merges.push_back({{left->first, right->first}, score, left_length, length - left_length,
-                      left->second, right->second});
+    merges.push_back({{left->first, right->first},
+                      score,
+                      left_length,
+                      length - left_length,
+                      left->second,
+                      right->second});
   }
   std::sort(merges.begin() + static_cast<ptrdiff_t>(first), merges.end(),
             [](const Merge& a, const Merge& b) {

@@ -210,9 +210,8 @@ GgufSource GgufSource::of(GgufHeader header) {
 void GgufSource::sort_names() {
   by_name_.resize(tensors_.size());
   std::iota(by_name_.begin(), by_name_.end(), 0u);
-  std::stable_sort(by_name_.begin(), by_name_.end(), [&](uint32_t a, uint32_t b) {
-    return tensors_[a].name < tensors_[b].name;
-  });
+  std::stable_sort(by_name_.begin(), by_name_.end(),
+                   [&](uint32_t a, uint32_t b) { return tensors_[a].name < tensors_[b].name; });
 }
 
 const GgufTensor* GgufSource::find(std::string_view name) const {

@@ -87,8 +87,8 @@ Result<Scheme> read_scheme(const GgufMetadata& metadata, const std::string& wher
     return Scheme::kByteLevel;
   }
   return unsupported("{}: {} is '{}', expected llama{}{} or gpt2; {}", where, key_of("model"),
-                     model ? printable(*model) : "missing",
-                     rules.merged_model.empty() ? "" : ", ", rules.merged_model, kRemedy);
+                     model ? printable(*model) : "missing", rules.merged_model.empty() ? "" : ", ",
+                     rules.merged_model, kRemedy);
 }
 
 Result<std::vector<TokenType>> read_types(const GgufMetadata& metadata, const std::string& where,
@@ -136,8 +136,7 @@ Status check_bytes(const Tokens& tokens, const std::string& where) {
 
 Result<std::vector<double>> read_scores(const GgufMetadata& metadata, const std::string& where,
                                         size_t n) {
-  LH_TRY(auto scores,
-         read(metadata, where, "scores", &GgufValue::as_floats, "an array of floats"));
+  LH_TRY(auto scores, read(metadata, where, "scores", &GgufValue::as_floats, "an array of floats"));
   if (!scores) return wrong(where, "scores", "is missing");
   if (scores->size() != n)
     return wrong(where, "scores",
@@ -180,9 +179,9 @@ Result<Tokens> read_tokens(const GgufMetadata& metadata, const std::string& wher
   LH_TRY(const auto texts,
          read(metadata, where, "tokens", &GgufValue::as_strings, "an array of texts"));
   if (!texts || texts->empty() || texts->size() > kMaxTokens)
-    return wrong(where, "tokens",
-                 fmt::format("has {} elements, expected 1 to {}", texts ? texts->size() : 0,
-                             kMaxTokens));
+    return wrong(
+        where, "tokens",
+        fmt::format("has {} elements, expected 1 to {}", texts ? texts->size() : 0, kMaxTokens));
   Tokens tokens;
   for (const std::string_view text : *texts) {
     if (text.empty() || text.size() > kMaxTokenBytes)
@@ -229,9 +228,9 @@ Result<std::vector<TokenPair>> read_merges(const GgufMetadata& metadata, const s
     const size_t blank = text.find(' ', 1);
     if (text.empty() || blank == text.npos || blank + 1 == text.size() ||
         text.find(' ', blank + 1) != text.npos)
-      return wrong(where, fmt::format("merges[{}]", merges.size()),
-                   fmt::format("is '{}', expected two texts with one blank between",
-                               printable(text)));
+      return wrong(
+          where, fmt::format("merges[{}]", merges.size()),
+          fmt::format("is '{}', expected two texts with one blank between", printable(text)));
     merges.push_back({text.substr(0, blank), text.substr(blank + 1)});
   }
   return merges;
@@ -266,16 +265,14 @@ Json pre_tokenizer(Scheme scheme, const GgufTokenRules& rules) {
 bool is_byte_level(Scheme scheme) { return scheme == Scheme::kByteLevel; }
 
 Json replacement(std::string_view from, std::string_view to) {
-  return Json::object({{"type", "Replace"},
-                       {"pattern", Json::object({{"String", from}})},
-                       {"content", to}});
+  return Json::object(
+      {{"type", "Replace"}, {"pattern", Json::object({{"String", from}})}, {"content", to}});
 }
 
 Json decoder(Scheme scheme) {
   if (is_byte_level(scheme)) return byte_level(true, true, true);
-  return sequence("decoders",
-                  {replacement(kBlank, " "), Json::object({{"type", "ByteFallback"}}),
-                   Json::object({{"type", "Fuse"}})});
+  return sequence("decoders", {replacement(kBlank, " "), Json::object({{"type", "ByteFallback"}}),
+                               Json::object({{"type", "Fuse"}})});
 }
 
 struct Ends {
@@ -361,11 +358,11 @@ Result<Json> unknown_token(const GgufMetadata& metadata, const std::string& wher
 std::string write_model(const Tokens& tokens, const TokenIds& ids,
                         std::span<const TokenPair> merges, const Json& unknown, Scheme scheme) {
   const auto quoted = [](std::string_view text) { return Json(text).dump(); };
-  const bool has_bytes = std::find(tokens.types.begin(), tokens.types.end(), TokenType::kByte) !=
-                         tokens.types.end();
-  std::string out = fmt::format(
-      R"({{"type":"BPE","unk_token":{},"fuse_unk":{},"byte_fallback":{},"vocab":{{)",
-      unknown.dump(), !is_byte_level(scheme), has_bytes && !is_byte_level(scheme));
+  const bool has_bytes =
+      std::find(tokens.types.begin(), tokens.types.end(), TokenType::kByte) != tokens.types.end();
+  std::string out =
+      fmt::format(R"({{"type":"BPE","unk_token":{},"fuse_unk":{},"byte_fallback":{},"vocab":{{)",
+                  unknown.dump(), !is_byte_level(scheme), has_bytes && !is_byte_level(scheme));
   const char* comma = "";
   for (size_t i = 0; i < tokens.texts.size(); ++i) {
     if (ids.at(tokens.texts[i]) != static_cast<int32_t>(i)) continue;
@@ -440,8 +437,8 @@ Result<std::optional<std::string>> gguf_tokenizer_json(const GgufMetadata& metad
       whole != nullptr && whole->as_string() && parse_json(*whole->as_string(), where).ok())
     return std::optional(std::string(*whole->as_string()));
   const GgufValue* model = find(metadata, "model");
-  const bool has_none = model == nullptr ? find(metadata, "tokens") == nullptr
-                                         : model->as_string() == "none";
+  const bool has_none =
+      model == nullptr ? find(metadata, "tokens") == nullptr : model->as_string() == "none";
   if (has_none) return std::optional<std::string>();
   LH_TRY(const Scheme scheme, read_scheme(metadata, where, rules));
   LH_TRY(const Tokens tokens, read_tokens(metadata, where, scheme, rules));
@@ -454,15 +451,14 @@ Result<std::optional<std::string>> gguf_tokenizer_json(const GgufMetadata& metad
   }
   LH_TRY(const Ends ends, read_ends(metadata, where, scheme, tokens.texts.size()));
   LH_TRY(const Json unknown, unknown_token(metadata, where, tokens, scheme));
-  const Json rest = Json::object(
-      {{"version", "1.0"},
-       {"added_tokens", added_tokens(tokens, ids)},
-       {"normalizer", is_byte_level(scheme) ? Json() : replacement(" ", kBlank)},
-       {"pre_tokenizer", pre_tokenizer(scheme, rules)},
-       {"post_processor", post_processor(tokens, ends)},
-       {"decoder", decoder(scheme)}});
-  return std::optional(
-      write_tokenizer(rest, write_model(tokens, ids, merges, unknown, scheme)));
+  const Json rest =
+      Json::object({{"version", "1.0"},
+                    {"added_tokens", added_tokens(tokens, ids)},
+                    {"normalizer", is_byte_level(scheme) ? Json() : replacement(" ", kBlank)},
+                    {"pre_tokenizer", pre_tokenizer(scheme, rules)},
+                    {"post_processor", post_processor(tokens, ends)},
+                    {"decoder", decoder(scheme)}});
+  return std::optional(write_tokenizer(rest, write_model(tokens, ids, merges, unknown, scheme)));
 }
 
 Result<Json> gguf_tokenizer_config(const GgufMetadata& metadata, const std::string& where) {

@@ -23,7 +23,8 @@ struct GgufSplit {
   std::string regex, behaviour;
 };
 
-// What the family knows of its tokens, and files get wrong or leave out. Tokens by text: ids differ.
+// What the family knows of its tokens, and files get wrong or leave out. Tokens by text: ids
+// differ.
 struct GgufTokenRules {
   std::vector<std::string> stops = {};    // end an answer, whatever the file names
   std::vector<std::string> control = {};  // mark turns, though some files call them text

@@ -26,8 +26,8 @@ struct Token {
 // A file's tokenizer, whose keys are filled in and then changed at will.
 struct Tokens {
   std::string model = "llama", pre = "default";
-  std::vector<Token> tokens = {{"<pad>", 3}, {"<eos>", 3}, {"<bos>", 3},     {"<unk>", 2},
-                               {"<0x0A>", 6}, {"a", 1, -1}, {"b", 1, -2},     {"ab", 1, -3},
+  std::vector<Token> tokens = {{"<pad>", 3},   {"<eos>", 3},     {"<bos>", 3},     {"<unk>", 2},
+                               {"<0x0A>", 6},  {"a", 1, -1},     {"b", 1, -2},     {"ab", 1, -3},
                                {"abb", 1, -4}, {"  ", 4, -1000}, {"\u2581", 1, -5}};
   std::vector<std::string> more;  // keys with values
 
@@ -39,7 +39,8 @@ struct Tokens {
       scores += raw(token.score);
     }
     GgufTestFile file;
-    file.values = {gguf_text("tokenizer.ggml.model", model), gguf_text("tokenizer.ggml.pre", pre),
+    file.values = {gguf_text("tokenizer.ggml.model", model),
+                   gguf_text("tokenizer.ggml.pre", pre),
                    raw_array("tokenizer.ggml.tokens", 8, tokens.size(), texts),
                    raw_array("tokenizer.ggml.token_type", 5, tokens.size(), types),
                    raw_array("tokenizer.ggml.scores", 6, tokens.size(), scores),
@@ -100,7 +101,8 @@ class GgufTokenizer : public ::testing::Test {
 std::vector<std::string> merges_of(const Json& tokenizer) {
   std::vector<std::string> merges;
   for (const Json& merge : *tokenizer.find("model")->find("merges")->as_array())
-    merges.push_back(*(*merge.as_array())[0].as_string() + "|" + *(*merge.as_array())[1].as_string());
+    merges.push_back(*(*merge.as_array())[0].as_string() + "|" +
+                     *(*merge.as_array())[1].as_string());
   return merges;
 }
 
@@ -151,7 +153,8 @@ TEST_F(GgufTokenizer, UnusedControlTokensStayVisible) {
 TEST_F(GgufTokenizer, CountsATokenThatStandsTwiceAtItsFirstId) {
   file_.tokens.push_back({"ab", 1, -9});
   EXPECT_EQ(*json().find("model")->find("vocab")->find("ab")->as_int(), 7);
-  EXPECT_THAT(notices_.lines, Contains(HasSubstr("stand twice count at their first id: 'ab' (id 11)")));
+  EXPECT_THAT(notices_.lines,
+              Contains(HasSubstr("stand twice count at their first id: 'ab' (id 11)")));
 }
 
 TEST_F(GgufTokenizer, TakesGivenMergesAndPreTokenizers) {
@@ -248,7 +251,10 @@ const Hostile kHostile[] = {
     {"NegativeByte", [](Tokens& f) { f.tokens[4].text = "<0x-1>"; },
      "tokenizer.ggml.tokens[4] is '<0x-1>', expected a byte"},
     {"NoByte", [](Tokens& f) { f.tokens[4].text = "<0xZZ>"; }, "is '<0xZZ>', expected a byte"},
-    {"ByteTwice", [](Tokens& f) { f.tokens.push_back({"<0x0A>", 6}); },
+    {"ByteTwice",
+     [](Tokens& f) {
+       f.tokens.push_back({"<0x0A>", 6});
+     },
      "tokenizer.ggml.tokens[11] is '<0x0A>' for the second time"},
     {"MergeWithoutBlank",
      [](Tokens& f) {
@@ -259,7 +265,8 @@ const Hostile kHostile[] = {
     {"MergesMissing", [](Tokens& f) { f.model = "merged"; }, "tokenizer.ggml.merges is missing"},
     {"ModelUnknown", [](Tokens& f) { f.model = "bert"; },
      "tokenizer.ggml.model is 'bert', expected llama, merged or gpt2"},
-    {"SplitUnknown", [](Tokens& f) { f.model = "gpt2"; }, "tokenizer.ggml.pre is 'default', expected by_lines"},
+    {"SplitUnknown", [](Tokens& f) { f.model = "gpt2"; },
+     "tokenizer.ggml.pre is 'default', expected by_lines"},
     {"BosBeyond",
      [](Tokens& f) {
        f.more = {gguf_value("tokenizer.ggml.bos_token_id", GgufValueType::kU32, uint32_t{11})};

@@ -58,7 +58,8 @@ struct GgufTypeInfo {
 std::span<const GgufTypeInfo> gguf_types();  // by number
 const GgufTypeInfo& info_of(GgufType type);
 
-// The same type as tensors of any format have it. Nothing for those that are not read: TQ1_0, TQ2_0.
+// The same type as tensors of any format have it. Nothing for those that are not read: TQ1_0,
+// TQ2_0.
 std::optional<DType> dtype_of(GgufType type);
 
 // The type of this number in a file. An error says what the number stands for, if it is known;

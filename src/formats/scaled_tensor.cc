@@ -35,8 +35,8 @@ void decode_e2m1(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
   }
 }
 
-// Blocks bring their scales; some types have a factor beside them, of the tensor or of each matrix of
-// a stack.
+// Blocks bring their scales; some types have a factor beside them, of the tensor or of each matrix
+// of a stack.
 void decode_blocks(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
   widen_elements(*t.weight, row * cols, cols, out);
   if (t.scales == nullptr) return;
@@ -68,8 +68,9 @@ Status check_factor(const ScaledTensor& t) {
   const bool is_stack = w.shape.size() == 3 && t.scales->shape == std::vector{w.shape[0]};
   const bool is_one = t.scales->shape.empty() || t.scales->shape == std::vector<int64_t>{1};
   if (t.scales->dtype == DType::kF32 && w.dtype == DType::kNVFP4 && (is_one || is_stack)) return {};
-  return corrupt("tensor '{}' is {} {}, expected an F32 factor, or one for each matrix, beside NVFP4",
-                 t.scales->name, to_string(t.scales->dtype), shape_text(t.scales->shape));
+  return corrupt(
+      "tensor '{}' is {} {}, expected an F32 factor, or one for each matrix, beside NVFP4",
+      t.scales->name, to_string(t.scales->dtype), shape_text(t.scales->shape));
 }
 
 Status check_scaled(const ScaledTensor& t, std::span<const int64_t> shape) {

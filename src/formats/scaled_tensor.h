@@ -5,8 +5,8 @@
 //   [out, in / 32]: one a run of 32 columns (MXFP4)
 // Scales are F8_E8M0 powers of two, F32 or BF16.
 //
-// Blocks of GGUF files bring their scales with them; NVFP4 has a factor beside it, of all or of each
-// matrix of a stack.
+// Blocks of GGUF files bring their scales with them; NVFP4 has a factor beside it, of all or of
+// each matrix of a stack.
 #pragma once
 
 #include "formats/tensor_source.h"

@@ -30,8 +30,8 @@ bool same_values(const TensorInfo& a, const TensorInfo& b) {
   if (a.shape != b.shape || (is_widened && !(is_float(a.dtype) && is_float(b.dtype)))) return false;
   constexpr uint64_t kPiece = uint64_t{1} << 20;  // elements
   const ElementBlock block = block_of(a.dtype);
-  const uint64_t n = a.bytes.size() / static_cast<uint64_t>(block.bytes) *
-                     static_cast<uint64_t>(block.elements);
+  const uint64_t n =
+      a.bytes.size() / static_cast<uint64_t>(block.bytes) * static_cast<uint64_t>(block.elements);
   const auto piece_of = [&](const TensorInfo& t, uint64_t from, uint64_t to) {
     return t.bytes.subspan(stored_bytes(t.dtype, static_cast<int64_t>(from)),
                            stored_bytes(t.dtype, static_cast<int64_t>(to - from)));

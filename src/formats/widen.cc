@@ -36,7 +36,8 @@ bool holds_weights(DType dtype) { return is_float(dtype) || unpack_of(dtype) != 
 
 void widen_elements(const TensorInfo& t, int64_t first, int64_t n, float* out) {
   const std::byte* data = bytes_of(t, first, n).data();
-  if (const Unpack unpack = unpack_of(t.dtype)) return unpack(data, n / block_of(t.dtype).elements, out);
+  if (const Unpack unpack = unpack_of(t.dtype))
+    return unpack(data, n / block_of(t.dtype).elements, out);
   for (int64_t i = 0; i < n; ++i) out[i] = float_at(data, t.dtype, i);
 }
 

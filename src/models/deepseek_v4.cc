@@ -507,8 +507,12 @@ class Builder {
   static std::vector<ExpertLayout> expert_layouts(int64_t l) {
     const std::string layer = "layers." + std::to_string(l) + ".", ffn = layer + "ffn.experts.",
                       mlp = layer + "mlp.experts.";
-    return {one_by_one(ffn, "w1", "w3", "w2"), stacked(mlp), one_by_one(mlp, "w1", "w3", "w2"),
-            one_by_one(mlp), stacked(ffn), stacked_apart(ffn)};
+    return {one_by_one(ffn, "w1", "w3", "w2"),
+            stacked(mlp),
+            one_by_one(mlp, "w1", "w3", "w2"),
+            one_by_one(mlp),
+            stacked(ffn),
+            stacked_apart(ffn)};
   }
 
   GatedMlpSpec shared_expert(int64_t l) {
@@ -574,11 +578,13 @@ constexpr const char* kV41 =
 }  // namespace
 
 const Family& deepseek_v4_family() {
-  static const Family family{
-      {"deepseek_v4"}, read,
-      rewrite,         read_presets({"deepseek-v4-flash", "deepseek-v4-pro"}),
-      false,           {{"deepseek_v41", kV41}, {"deepseek_v41_text", kV41}},
-      {deepseek_v4_gguf()}};
+  static const Family family{{"deepseek_v4"},
+                             read,
+                             rewrite,
+                             read_presets({"deepseek-v4-flash", "deepseek-v4-pro"}),
+                             false,
+                             {{"deepseek_v41", kV41}, {"deepseek_v41_text", kV41}},
+                             {deepseek_v4_gguf()}};
   return family;
 }
 

@@ -48,20 +48,17 @@ void set_attention(GgufKeys& keys, size_t n, int64_t hidden, Json& config) {
   const int64_t dim = keys->integer("attention.key_length", width,
                                     told(any_extent(keys, n, "attn_kv.weight", 0), width));
   if (keys->integer("attention.value_length", width, dim) != dim)
-    keys->refuse("attention.value_length",
-                 fmt::format("keys are values here, expected {}", dim));
-  const int64_t groups =
-      keys->integer("attention.output_group_count", {1, 1 << 10},
-                    told(quotient(heads * dim, any_extent(keys, n, "attn_output_a.weight", 1)),
-                         {1, 1 << 10}));
+    keys->refuse("attention.value_length", fmt::format("keys are values here, expected {}", dim));
+  const int64_t groups = keys->integer(
+      "attention.output_group_count", {1, 1 << 10},
+      told(quotient(heads * dim, any_extent(keys, n, "attn_output_a.weight", 1)), {1, 1 << 10}));
   const int64_t rank =
       quotient(any_extent(keys, n, "attn_output_a.weight", 0), std::max<int64_t>(groups, 1));
   config.set("num_attention_heads", heads);
   config.set("num_key_value_heads", 1);
   config.set("head_dim", dim);
-  config.set("q_lora_rank",
-             keys->integer("attention.q_lora_rank", kRank,
-                           told(any_extent(keys, n, "attn_q_a.weight", 0), kRank)));
+  config.set("q_lora_rank", keys->integer("attention.q_lora_rank", kRank,
+                                          told(any_extent(keys, n, "attn_q_a.weight", 0), kRank)));
   config.set("o_groups", groups);
   config.set("o_lora_rank", keys->integer("attention.output_lora_rank", kRank, told(rank, kRank)));
   config.set("sliding_window", keys->integer("attention.sliding_window", kPositions));
@@ -76,9 +73,8 @@ void set_attention(GgufKeys& keys, size_t n, int64_t hidden, Json& config) {
 
 void set_indexer(GgufKeys& keys, size_t n, Json& config) {
   const IntRange heads{1, 1 << 10}, width{1, 1 << 12};
-  const int64_t n_heads =
-      keys->integer("attention.indexer.head_count", heads,
-                    told(any_extent(keys, n, "indexer.proj.weight", 0), heads));
+  const int64_t n_heads = keys->integer("attention.indexer.head_count", heads,
+                                        told(any_extent(keys, n, "indexer.proj.weight", 0), heads));
   const int64_t dim = quotient(any_extent(keys, n, "indexer.attn_q_b.weight", 0), n_heads);
   config.set("index_n_heads", n_heads);
   config.set("index_head_dim",
@@ -111,9 +107,10 @@ void set_layers(GgufKeys& keys, size_t n, Json& config) {
     types.push_back(ratios[l] == 0 ? "sliding_attention" : kKinds[kind]);
     if (ratios[l] == 0) continue;
     if (rates[kind] != 0 && rates[kind] != ratios[l])
-      keys->refuse("attention.compress_ratios",
-                   fmt::format("layers of a kind that differ are not supported, there are {} and {}",
-                               rates[kind], ratios[l]));
+      keys->refuse(
+          "attention.compress_ratios",
+          fmt::format("layers of a kind that differ are not supported, there are {} and {}",
+                      rates[kind], ratios[l]));
     rates[kind] = ratios[l];
   }
   Json compress_rates = Json::object({});
@@ -178,13 +175,13 @@ void set_ropes(GgufKeys& keys, Json& config) {
              keys->number("attention.compress_rope_freq_base", kTheta, 160000.0));
   const bool has_factor = keys->has("rope.scaling.factor");
   if (keys->choice("rope.scaling.type", {"none", "yarn"}, has_factor ? 1 : 0) == 0) return;
-  Json scaling = Json::object(
-      {{"type", "yarn"},
-       {"factor", keys->number("rope.scaling.factor", kFactor)},
-       {"original_max_position_embeddings",
-        keys->integer("rope.scaling.original_context_length", kPositions)},
-       {"beta_fast", keys->number("rope.scaling.yarn_beta_fast", kFactor, 32.0)},
-       {"beta_slow", keys->number("rope.scaling.yarn_beta_slow", kFactor, 1.0)}});
+  Json scaling =
+      Json::object({{"type", "yarn"},
+                    {"factor", keys->number("rope.scaling.factor", kFactor)},
+                    {"original_max_position_embeddings",
+                     keys->integer("rope.scaling.original_context_length", kPositions)},
+                    {"beta_fast", keys->number("rope.scaling.yarn_beta_fast", kFactor, 32.0)},
+                    {"beta_slow", keys->number("rope.scaling.yarn_beta_slow", kFactor, 1.0)}});
   for (const char* key : {"rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor",
                           "rope.scaling.yarn_log_multiplier", "rope.scaling.yarn_ext_factor"})
     keys->ignore(key, "the model multiplies nothing by it");
@@ -195,16 +192,16 @@ Result<Json> config_of(const GgufSource& file, const std::string& where) {
   GgufKeys keys(file, "deepseek4", where);
   const size_t n = count_layers(keys);
   const int64_t hidden = keys->integer("embedding_length", {1, 1 << 17});
-  Json config = Json::object(
-      {{"architectures", Json(Json::Array{Json("DeepseekV4ForCausalLM")})},
-       {"model_type", "deepseek_v4"},
-       {"dtype", "bfloat16"},
-       {"vocab_size", keys.vocab_size()},
-       {"hidden_size", hidden},
-       {"num_hidden_layers", static_cast<int64_t>(n)},
-       {"max_position_embeddings", keys->integer("context_length", kPositions)},
-       {"rms_norm_eps", keys->number("attention.layer_norm_rms_epsilon", {0.0, 1.0})},
-       {"tie_word_embeddings", file.find("output.weight") == nullptr}});
+  Json config =
+      Json::object({{"architectures", Json(Json::Array{Json("DeepseekV4ForCausalLM")})},
+                    {"model_type", "deepseek_v4"},
+                    {"dtype", "bfloat16"},
+                    {"vocab_size", keys.vocab_size()},
+                    {"hidden_size", hidden},
+                    {"num_hidden_layers", static_cast<int64_t>(n)},
+                    {"max_position_embeddings", keys->integer("context_length", kPositions)},
+                    {"rms_norm_eps", keys->number("attention.layer_norm_rms_epsilon", {0.0, 1.0})},
+                    {"tie_word_embeddings", file.find("output.weight") == nullptr}});
   set_attention(keys, n, hidden, config);
   set_indexer(keys, n, config);
   set_layers(keys, n, config);
@@ -215,12 +212,9 @@ Result<Json> config_of(const GgufSource& file, const std::string& where) {
 }
 
 constexpr GgufName kOutside[] = {
-    {"token_embd.weight", "embed.weight"},
-    {"output_norm.weight", "norm.weight"},
-    {"output.weight", "/head.weight"},
-    {"output_hc_fn.weight", "hc_head_fn"},
-    {"output_hc_base.weight", "hc_head_base"},
-    {"output_hc_scale.weight", "hc_head_scale"},
+    {"token_embd.weight", "embed.weight"},     {"output_norm.weight", "norm.weight"},
+    {"output.weight", "/head.weight"},         {"output_hc_fn.weight", "hc_head_fn"},
+    {"output_hc_base.weight", "hc_head_base"}, {"output_hc_scale.weight", "hc_head_scale"},
 };
 
 constexpr GgufName kLayer[] = {
@@ -290,10 +284,9 @@ GgufReading deepseek_v4_gguf() {
   return {.architecture = "deepseek4",
           .config = config_of,
           .tensor_name = name_of,
-          .tokens = {.pre = {"joyai-llm", "deepseek-v3", "deepseek-v4"},
-                     .splits = {{kDigits, "Isolated"},
-                                {kIdeographs, "Isolated"},
-                                {kWords, "Isolated"}}}};
+          .tokens = {
+              .pre = {"joyai-llm", "deepseek-v3", "deepseek-v4"},
+              .splits = {{kDigits, "Isolated"}, {kIdeographs, "Isolated"}, {kWords, "Isolated"}}}};
 }
 
 }  // namespace longhaul

@@ -267,8 +267,7 @@ const Family& gemma_family() {
       {"gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text", "gemma3", "gemma3_text"},
       read,
       rewrite,
-      read_presets(
-          {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B", "gemma-4-26B-A4B", "gemma-4-31B"}),
+      read_presets({"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B", "gemma-4-26B-A4B", "gemma-4-31B"}),
       false,
       {},
       {gemma3_gguf(), gemma4_gguf()}};

@@ -51,10 +51,12 @@ GemmaConfig read_sizes(GgufKeys& keys, const GgufSource& file, int generation) {
 }
 
 int64_t head_dim(GgufKeys& keys, const std::string& suffix, std::optional<int64_t> fallback = {}) {
-  const std::string key = "attention.key_length" + suffix, value = "attention.value_length" + suffix;
+  const std::string key = "attention.key_length" + suffix,
+                    value = "attention.value_length" + suffix;
   const int64_t dim = keys->integer(key, kHeadDim, fallback);
   if (keys->integer(value, kHeadDim, dim) != dim)
-    keys->refuse(value, fmt::format("values as wide as keys are supported alone, expected {}", dim));
+    keys->refuse(value,
+                 fmt::format("values as wide as keys are supported alone, expected {}", dim));
   return dim;
 }
 
@@ -83,7 +85,8 @@ void read_gemma3_layers(GgufKeys& keys, GemmaConfig& c) {
 }
 
 // The mean of the layers' input norms: about 1 or more where the 1 was added to them, else about 0.
-Status check_norms_hold_one(const GgufSource& file, const GemmaConfig& c, const std::string& where) {
+Status check_norms_hold_one(const GgufSource& file, const GemmaConfig& c,
+                            const std::string& where) {
   double sum = 0;
   int64_t n = 0;
   for (size_t l = 0; l < c.layers.size(); ++l) {
@@ -123,19 +126,20 @@ Result<double> turning_part(const GgufSource& file, int64_t head_dim, const std:
   const auto divisors = tensor == nullptr ? std::nullopt : widened(*tensor);
   const auto pairs = static_cast<size_t>(head_dim / 2);
   if (!divisors || divisors->size() != pairs) {
-    return corrupt("{}: tensor 'rope_freqs.weight' is {}, expected one divisor for each of {} "
-                   "pairs of channels; {}",
-                   where, tensor == nullptr ? "missing" : shape_text(tensor->shape()), pairs,
-                   kConverted);
+    return corrupt(
+        "{}: tensor 'rope_freqs.weight' is {}, expected one divisor for each of {} "
+        "pairs of channels; {}",
+        where, tensor == nullptr ? "missing" : shape_text(tensor->shape()), pairs, kConverted);
   }
   const auto still =
       std::find_if(divisors->begin(), divisors->end(), [](float d) { return d != 1.0f; });
   const auto odd = std::find_if(still, divisors->end(), [](float d) { return !(d >= 1e9f); });
   if (odd != divisors->end() || still == divisors->begin()) {
-    return unsupported("{}: tensor 'rope_freqs.weight' has {:g} at {}, expected ones and then "
-                       "divisors of at least 1e9; {}",
-                       where, odd == divisors->end() ? divisors->front() : *odd,
-                       odd == divisors->end() ? 0 : odd - divisors->begin(), kConverted);
+    return unsupported(
+        "{}: tensor 'rope_freqs.weight' has {:g} at {}, expected ones and then "
+        "divisors of at least 1e9; {}",
+        where, odd == divisors->end() ? divisors->front() : *odd,
+        odd == divisors->end() ? 0 : odd - divisors->begin(), kConverted);
   }
   const auto turning = static_cast<double>(2 * (still - divisors->begin()));
   const auto width = static_cast<double>(head_dim);
@@ -285,7 +289,8 @@ GgufReading gemma4_gguf() {
   return {.architecture = "gemma4",
           .config = gemma4_config,
           .tensor_name = name_of,
-          .tokens = {.stops = {"<turn|>", "<|tool_response>"}, .control = {"<|turn>", "<turn|>"},
+          .tokens = {.stops = {"<turn|>", "<|tool_response>"},
+                     .control = {"<|turn>", "<turn|>"},
                      .merged_model = "gemma4"}};
 }
 

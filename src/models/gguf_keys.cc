@@ -130,7 +130,8 @@ std::vector<bool> GgufKeys::sliding_layers(size_t n, int64_t period, int64_t fir
 int64_t GgufKeys::vocab_size() {
   constexpr int64_t kMost = 1 << 22;
   const int64_t rows = extent(kEmbedding, 0);
-  const int64_t said = reader_.integer("vocab_size", {1, kMost}, std::clamp<int64_t>(rows, 1, kMost));
+  const int64_t said =
+      reader_.integer("vocab_size", {1, kMost}, std::clamp<int64_t>(rows, 1, kMost));
   if (rows == 0) {
     reader_.fail("vocab_size", fmt::format("cannot be told: there is no tensor '{}'", kEmbedding));
     return said;

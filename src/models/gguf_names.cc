@@ -9,8 +9,8 @@ constexpr std::string_view kLayer = "blk.", kWeight = ".weight", kScale = ".scal
                            kInputScale = ".input_scale";
 
 std::optional<std::string_view> look_up(std::span<const GgufName> names, std::string_view name) {
-  const auto it = std::find_if(names.begin(), names.end(),
-                               [&](const GgufName& n) { return n.gguf == name; });
+  const auto it =
+      std::find_if(names.begin(), names.end(), [&](const GgufName& n) { return n.gguf == name; });
   return it == names.end() ? std::nullopt : std::optional(it->ours);
 }
 
@@ -33,7 +33,8 @@ std::optional<std::string_view> take_layer(std::string_view& name) {
 
 std::optional<std::string> GgufNames::find_listed(std::string_view name) const {
   if (const auto whole = look_up(outside, name)) {
-    if (whole->empty() || whole->front() != '/') return whole->empty() ? "" : std::string(prefix).append(*whole);
+    if (whole->empty() || whole->front() != '/')
+      return whole->empty() ? "" : std::string(prefix).append(*whole);
     return std::string(whole->substr(1));
   }
   const auto number = take_layer(name);

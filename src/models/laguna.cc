@@ -344,7 +344,7 @@ Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::stri
 }  // namespace
 
 const Family& laguna_family() {
-  static const Family family{{"laguna"}, read, rewrite, read_presets({"laguna-xs.2"}),
+  static const Family family{{"laguna"}, read, rewrite,        read_presets({"laguna-xs.2"}),
                              false,      {},   {laguna_gguf()}};
   return family;
 }

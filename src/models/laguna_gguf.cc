@@ -47,8 +47,8 @@ void check_extrapolation(GgufKeys& keys, const std::string& where) {
   notice("{}: laguna.{} is {:g}, a known mistake of converters: read as 1", where, kKey, factor);
 }
 
-// By what cosines and sines are multiplied: all of it, or what is left to the factor that YaRN's own
-// rule gives.
+// By what cosines and sines are multiplied: all of it, or what is left to the factor that YaRN's
+// own rule gives.
 std::optional<double> attention_factor(GgufKeys& keys, double stretch) {
   const auto whole = keys->optional_number("rope.scaling.attn_factor", kFactor);
   const auto part = keys->optional_number("rope.scaling.yarn_attn_factor", kFactor);
@@ -88,8 +88,7 @@ void set_layers(GgufKeys& keys, size_t n, Json& config) {
   config.set("sliding_window",
              has_window ? Json(keys->integer("attention.sliding_window", kPositions)) : Json());
   const std::vector<bool> sliding = keys.sliding_layers(n, 4, 0);
-  const int64_t dense =
-      keys->integer("leading_dense_block_count", {0, static_cast<int64_t>(n)}, 1);
+  const int64_t dense = keys->integer("leading_dense_block_count", {0, static_cast<int64_t>(n)}, 1);
   Json types{Json::Array{}}, mlp_types{Json::Array{}};
   for (size_t l = 0; l < n; ++l) {
     types.push_back(has_window && sliding[l] ? "sliding_attention" : "full_attention");
@@ -120,28 +119,28 @@ Result<Json> config_of(const GgufSource& file, const std::string& where) {
   GgufKeys keys(file, "laguna", where);
   const auto n = static_cast<size_t>(keys->integer("block_count", {1, 256}));
   const Heads heads = read_heads(keys, n);
-  Json config = Json::object(
-      {{"architectures", Json(Json::Array{Json("LagunaForCausalLM")})},
-       {"model_type", "laguna"},
-       {"dtype", "bfloat16"},
-       {"vocab_size", keys.vocab_size()},
-       {"hidden_size", keys->integer("embedding_length", {1, 1 << 17})},
-       {"intermediate_size", keys.common("feed_forward_length", n, {1, 1 << 20})},
-       {"num_hidden_layers", static_cast<int64_t>(n)},
-       {"num_attention_heads", heads.per_layer.front()},
-       {"num_attention_heads_per_layer",
-        Json(Json::Array(heads.per_layer.begin(), heads.per_layer.end()))},
-       {"num_key_value_heads", heads.kv},
-       {"head_dim", heads.dim},
-       {"gating", "per-head"},  // the tensor's own shape has the last word
-       {"max_position_embeddings", keys->integer("context_length", kPositions)},
-       {"rms_norm_eps", keys->number("attention.layer_norm_rms_epsilon", {0.0, 1.0})},
-       {"tie_word_embeddings", file.find("output.weight") == nullptr}});
+  Json config =
+      Json::object({{"architectures", Json(Json::Array{Json("LagunaForCausalLM")})},
+                    {"model_type", "laguna"},
+                    {"dtype", "bfloat16"},
+                    {"vocab_size", keys.vocab_size()},
+                    {"hidden_size", keys->integer("embedding_length", {1, 1 << 17})},
+                    {"intermediate_size", keys.common("feed_forward_length", n, {1, 1 << 20})},
+                    {"num_hidden_layers", static_cast<int64_t>(n)},
+                    {"num_attention_heads", heads.per_layer.front()},
+                    {"num_attention_heads_per_layer",
+                     Json(Json::Array(heads.per_layer.begin(), heads.per_layer.end()))},
+                    {"num_key_value_heads", heads.kv},
+                    {"head_dim", heads.dim},
+                    {"gating", "per-head"},  // the tensor's own shape has the last word
+                    {"max_position_embeddings", keys->integer("context_length", kPositions)},
+                    {"rms_norm_eps", keys->number("attention.layer_norm_rms_epsilon", {0.0, 1.0})},
+                    {"tie_word_embeddings", file.find("output.weight") == nullptr}});
   set_layers(keys, n, config);
   set_experts(keys, config);
-  config.set("rope_parameters", Json::object({{"full_attention", full_rope(keys, heads.dim, where)},
-                                              {"sliding_attention",
-                                               sliding_rope(keys, heads.dim)}}));
+  config.set("rope_parameters",
+             Json::object({{"full_attention", full_rope(keys, heads.dim, where)},
+                           {"sliding_attention", sliding_rope(keys, heads.dim)}}));
   LH_RETURN_IF_ERROR(keys.finish());
   return config;
 }

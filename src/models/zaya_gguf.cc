@@ -1,6 +1,6 @@
-// Keys and names of the draft that was written for llama.cpp, which numbers half-layers as the older
-// checkpoints do: even ones hold attention, odd ones experts. Files of other programs have other
-// names, and are refused by what is missing.
+// Keys and names of the draft that was written for llama.cpp, which numbers half-layers as the
+// older checkpoints do: even ones hold attention, odd ones experts. Files of other programs have
+// other names, and are refused by what is missing.
 #include "models/zaya_gguf.h"
 
 #include "models/gguf_keys.h"
@@ -103,7 +103,10 @@ std::optional<std::string> name_of(std::string_view name, const GgufSource&) {
 }  // namespace
 
 GgufReading zaya_gguf() {
-  return {.architecture = "zaya", .config = config_of, .tensor_name = name_of, .tokens = {.merged_model = "gemma4"}};
+  return {.architecture = "zaya",
+          .config = config_of,
+          .tensor_name = name_of,
+          .tokens = {.merged_model = "gemma4"}};
 }
 
 }  // namespace longhaul

@@ -65,7 +65,7 @@ inline uint64_t stored_bytes(DType dtype, int64_t n_elements) {
 }
 
 uint64_t bits_per_element(DType dtype);  // not of those in blocks, of which none has bits alone
-const char* to_string(DType dtype);  // as files spell it: "BF16", "Q4_K"
+const char* to_string(DType dtype);      // as files spell it: "BF16", "Q4_K"
 std::optional<DType> dtype_from_safetensors(std::string_view name);
 std::optional<DType> dtype_of_blocks(std::string_view name);  // "Q4_K"; not "BF16"
 std::optional<DType> dtype_from_option(

@@ -1,5 +1,5 @@
-// A checkpoint as a GGUF file gives the logits that it gives as a folder, to the bit: in f32, packed
-// and from a folder of packed weights; whole and split; in F32 and in BF16.
+// A checkpoint as a GGUF file gives the logits that it gives as a folder, to the bit: in f32,
+// packed and from a folder of packed weights; whole and split; in F32 and in BF16.
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -91,8 +91,8 @@ TEST_P(GgufCheckpoint, OpensByAnyPartAndByItsFolder) {
 TEST_P(GgufCheckpoint, PacksIntoAFolderThatRunsAlone) {
   const HfCheckpoint checkpoint = golden();
   const std::string file = write_gguf(checkpoint, at("model.gguf"));
-  for (const auto& [option, precision] : {std::pair{"bf16", WeightPrecision::kBF16},
-                                          {"q8", WeightPrecision::kQ8}}) {
+  for (const auto& [option, precision] :
+       {std::pair{"bf16", WeightPrecision::kBF16}, {"q8", WeightPrecision::kQ8}}) {
     const std::string packed = at(option);
     const auto report = quantize(file, packed, {.weights = precision});
     ASSERT_TRUE(report.ok()) << report.error().text();
@@ -133,11 +133,10 @@ TEST_F(GgufFolder, LeavesOutWhatIsNoModel) {
         {gguf_text("general.architecture", "gemma4"), gguf_text("general.type", "adapter")});
   write("model-assistant.gguf", {gguf_text("general.architecture", "gemma4-assistant")});
   EXPECT_EQ(problem(folder_.path()), "loaded");
-  EXPECT_THAT(notices_.lines,
-              Contains(HasSubstr("left out: lora.gguf (general.type 'adapter'), "
-                                 "mmproj-model.gguf (a tower for images or sound), "
-                                 "model-assistant.gguf (general.architecture "
-                                 "'gemma4-assistant')")));
+  EXPECT_THAT(notices_.lines, Contains(HasSubstr("left out: lora.gguf (general.type 'adapter'), "
+                                                 "mmproj-model.gguf (a tower for images or sound), "
+                                                 "model-assistant.gguf (general.architecture "
+                                                 "'gemma4-assistant')")));
 }
 
 TEST_F(GgufFolder, NamesTheModelsWhereThereAreSeveral) {
@@ -152,9 +151,10 @@ TEST_F(GgufFolder, RefusesAFileThatIsNoModel) {
   EXPECT_THAT(problem(at("mmproj.gguf")), HasSubstr("a tower for images or sound; give the model"));
   EXPECT_THAT(problem(folder_.path()), HasSubstr("mmproj.gguf (a tower for images or sound); get"));
   write("llama.gguf", {gguf_text("general.architecture", "llama")});
-  EXPECT_THAT(problem(at("llama.gguf")),
-              HasSubstr("general.architecture 'llama' is not supported; use a file of one of these: "
-                        "gemma3, gemma4, laguna"));
+  EXPECT_THAT(
+      problem(at("llama.gguf")),
+      HasSubstr("general.architecture 'llama' is not supported; use a file of one of these: "
+                "gemma3, gemma4, laguna"));
 }
 
 TEST_F(GgufFolder, ListsWhatIsMissingAndWhatHasNoPlace) {

@@ -42,8 +42,7 @@ class Keys {
     values.push_back(gguf_text("general.architecture", prefix_.substr(0, prefix_.size() - 1)));
   }
   void integer(const char* key, int64_t value) {
-    values.push_back(
-        gguf_value(prefix_ + key, GgufValueType::kU32, static_cast<uint32_t>(value)));
+    values.push_back(gguf_value(prefix_ + key, GgufValueType::kU32, static_cast<uint32_t>(value)));
   }
   void number(const char* key, double value) {
     values.push_back(gguf_value(prefix_ + key, GgufValueType::kF32, static_cast<float>(value)));
@@ -111,40 +110,38 @@ void common_keys(const Fields& f, Keys& k) {
   k.integer("embedding_length", f.integer("hidden_size"));
 }
 
-const Names kGemmaLayer = {
-    {"input_layernorm.weight", "attn_norm.weight"},
-    {"self_attn.q_proj.weight", "attn_q.weight"},
-    {"self_attn.k_proj.weight", "attn_k.weight"},
-    {"self_attn.v_proj.weight", "attn_v.weight"},
-    {"self_attn.o_proj.weight", "attn_output.weight"},
-    {"self_attn.q_norm.weight", "attn_q_norm.weight"},
-    {"self_attn.k_norm.weight", "attn_k_norm.weight"},
-    {"post_attention_layernorm.weight", "post_attention_norm.weight"},
-    {"pre_feedforward_layernorm.weight", "ffn_norm.weight"},
-    {"post_feedforward_layernorm.weight", "post_ffw_norm.weight"},
-    {"mlp.gate_proj.weight", "ffn_gate.weight"},
-    {"mlp.up_proj.weight", "ffn_up.weight"},
-    {"mlp.down_proj.weight", "ffn_down.weight"},
-    {"layer_scalar", "layer_output_scale.weight"},
-    {"per_layer_input_gate.weight", "inp_gate.weight"},
-    {"per_layer_projection.weight", "proj.weight"},
-    {"post_per_layer_input_norm.weight", "post_norm.weight"},
-    {"router.proj.weight", "ffn_gate_inp.weight"},
-    {"router.scale", "ffn_gate_inp.scale"},
-    {"router.per_expert_scale", "ffn_down_exps.scale"},
-    {"experts.gate_up_proj", "ffn_gate_up_exps.weight"},
-    {"experts.down_proj", "ffn_down_exps.weight"},
-    {"pre_feedforward_layernorm_2.weight", "pre_ffw_norm_2.weight"},
-    {"post_feedforward_layernorm_1.weight", "post_ffw_norm_1.weight"},
-    {"post_feedforward_layernorm_2.weight", "post_ffw_norm_2.weight"}};
+const Names kGemmaLayer = {{"input_layernorm.weight", "attn_norm.weight"},
+                           {"self_attn.q_proj.weight", "attn_q.weight"},
+                           {"self_attn.k_proj.weight", "attn_k.weight"},
+                           {"self_attn.v_proj.weight", "attn_v.weight"},
+                           {"self_attn.o_proj.weight", "attn_output.weight"},
+                           {"self_attn.q_norm.weight", "attn_q_norm.weight"},
+                           {"self_attn.k_norm.weight", "attn_k_norm.weight"},
+                           {"post_attention_layernorm.weight", "post_attention_norm.weight"},
+                           {"pre_feedforward_layernorm.weight", "ffn_norm.weight"},
+                           {"post_feedforward_layernorm.weight", "post_ffw_norm.weight"},
+                           {"mlp.gate_proj.weight", "ffn_gate.weight"},
+                           {"mlp.up_proj.weight", "ffn_up.weight"},
+                           {"mlp.down_proj.weight", "ffn_down.weight"},
+                           {"layer_scalar", "layer_output_scale.weight"},
+                           {"per_layer_input_gate.weight", "inp_gate.weight"},
+                           {"per_layer_projection.weight", "proj.weight"},
+                           {"post_per_layer_input_norm.weight", "post_norm.weight"},
+                           {"router.proj.weight", "ffn_gate_inp.weight"},
+                           {"router.scale", "ffn_gate_inp.scale"},
+                           {"router.per_expert_scale", "ffn_down_exps.scale"},
+                           {"experts.gate_up_proj", "ffn_gate_up_exps.weight"},
+                           {"experts.down_proj", "ffn_down_exps.weight"},
+                           {"pre_feedforward_layernorm_2.weight", "pre_ffw_norm_2.weight"},
+                           {"post_feedforward_layernorm_1.weight", "post_ffw_norm_1.weight"},
+                           {"post_feedforward_layernorm_2.weight", "post_ffw_norm_2.weight"}};
 
-const Names kGemmaOutside = {
-    {"embed_tokens.weight", "token_embd.weight"},
-    {"norm.weight", "output_norm.weight"},
-    {"lm_head.weight", "output.weight"},
-    {"embed_tokens_per_layer.weight", "per_layer_token_embd.weight"},
-    {"per_layer_model_projection.weight", "per_layer_model_proj.weight"},
-    {"per_layer_projection_norm.weight", "per_layer_proj_norm.weight"}};
+const Names kGemmaOutside = {{"embed_tokens.weight", "token_embd.weight"},
+                             {"norm.weight", "output_norm.weight"},
+                             {"lm_head.weight", "output.weight"},
+                             {"embed_tokens_per_layer.weight", "per_layer_token_embd.weight"},
+                             {"per_layer_model_projection.weight", "per_layer_model_proj.weight"},
+                             {"per_layer_projection_norm.weight", "per_layer_proj_norm.weight"}};
 
 Converted gemma3(const Fields& f) {
   Converted c{Keys("gemma3"), kGemmaOutside, kGemmaLayer, {}, true};
@@ -224,16 +221,17 @@ Converted gemma4(const Fields& f) {
   k.number("final_logit_softcapping",
            f.find("final_logit_softcapping") ? f.number("final_logit_softcapping") : 0.0);
   const Json& ropes = *f.find("rope_parameters");
-  for (const auto& [suffix, kind, dim] :
-       {std::tuple{"", "full_attention", layers.full_dim},
-        {"_swa", "sliding_attention", layers.sliding_dim}}) {
-    for (const char* key : {"attention.key_length", "attention.value_length", "rope.dimension_count"})
+  for (const auto& [suffix, kind, dim] : {std::tuple{"", "full_attention", layers.full_dim},
+                                          {"_swa", "sliding_attention", layers.sliding_dim}}) {
+    for (const char* key :
+         {"attention.key_length", "attention.value_length", "rope.dimension_count"})
       k.integer((std::string(key) + suffix).c_str(), dim);
     k.number((std::string("rope.freq_base") + suffix).c_str(),
              Fields{*ropes.find(kind)}.number("rope_theta"));
   }
   const Fields full{*ropes.find("full_attention")};
-  c.constants["rope_freqs.weight"] = rope_freqs(layers.full_dim, full.number("partial_rotary_factor"));
+  c.constants["rope_freqs.weight"] =
+      rope_freqs(layers.full_dim, full.number("partial_rotary_factor"));
   if (f.find("num_experts") != nullptr) {
     k.integer("expert_count", f.integer("num_experts"));
     k.integer("expert_used_count", f.integer("top_k_experts"));
@@ -242,27 +240,26 @@ Converted gemma4(const Fields& f) {
   return c;
 }
 
-const Names kLagunaLayer = {
-    {"input_layernorm.weight", "attn_norm.weight"},
-    {"self_attn.q_proj.weight", "attn_q.weight"},
-    {"self_attn.k_proj.weight", "attn_k.weight"},
-    {"self_attn.v_proj.weight", "attn_v.weight"},
-    {"self_attn.o_proj.weight", "attn_output.weight"},
-    {"self_attn.q_norm.weight", "attn_q_norm.weight"},
-    {"self_attn.k_norm.weight", "attn_k_norm.weight"},
-    {"self_attn.g_proj.weight", "attn_gate.weight"},
-    {"post_attention_layernorm.weight", "ffn_norm.weight"},
-    {"mlp.gate_proj.weight", "ffn_gate.weight"},
-    {"mlp.up_proj.weight", "ffn_up.weight"},
-    {"mlp.down_proj.weight", "ffn_down.weight"},
-    {"mlp.gate.weight", "ffn_gate_inp.weight"},
-    {"mlp.experts.e_score_correction_bias", "exp_probs_b.bias"},
-    {"mlp.experts.gate_proj", "ffn_gate_exps.weight"},
-    {"mlp.experts.up_proj", "ffn_up_exps.weight"},
-    {"mlp.experts.down_proj", "ffn_down_exps.weight"},
-    {"mlp.shared_expert.gate_proj.weight", "ffn_gate_shexp.weight"},
-    {"mlp.shared_expert.up_proj.weight", "ffn_up_shexp.weight"},
-    {"mlp.shared_expert.down_proj.weight", "ffn_down_shexp.weight"}};
+const Names kLagunaLayer = {{"input_layernorm.weight", "attn_norm.weight"},
+                            {"self_attn.q_proj.weight", "attn_q.weight"},
+                            {"self_attn.k_proj.weight", "attn_k.weight"},
+                            {"self_attn.v_proj.weight", "attn_v.weight"},
+                            {"self_attn.o_proj.weight", "attn_output.weight"},
+                            {"self_attn.q_norm.weight", "attn_q_norm.weight"},
+                            {"self_attn.k_norm.weight", "attn_k_norm.weight"},
+                            {"self_attn.g_proj.weight", "attn_gate.weight"},
+                            {"post_attention_layernorm.weight", "ffn_norm.weight"},
+                            {"mlp.gate_proj.weight", "ffn_gate.weight"},
+                            {"mlp.up_proj.weight", "ffn_up.weight"},
+                            {"mlp.down_proj.weight", "ffn_down.weight"},
+                            {"mlp.gate.weight", "ffn_gate_inp.weight"},
+                            {"mlp.experts.e_score_correction_bias", "exp_probs_b.bias"},
+                            {"mlp.experts.gate_proj", "ffn_gate_exps.weight"},
+                            {"mlp.experts.up_proj", "ffn_up_exps.weight"},
+                            {"mlp.experts.down_proj", "ffn_down_exps.weight"},
+                            {"mlp.shared_expert.gate_proj.weight", "ffn_gate_shexp.weight"},
+                            {"mlp.shared_expert.up_proj.weight", "ffn_up_shexp.weight"},
+                            {"mlp.shared_expert.down_proj.weight", "ffn_down_shexp.weight"}};
 
 Converted laguna(const Fields& f) {
   Converted c{Keys("laguna"), kGemmaOutside, kLagunaLayer, {}};
@@ -291,8 +288,7 @@ Converted laguna(const Fields& f) {
   const auto head_dim = static_cast<double>(f.integer("head_dim"));
   const Json& ropes = *f.find("rope_parameters");
   const Fields full{*ropes.find("full_attention")}, slides{*ropes.find("sliding_attention")};
-  k.integer("rope.dimension_count",
-            std::llround(head_dim * full.number("partial_rotary_factor")));
+  k.integer("rope.dimension_count", std::llround(head_dim * full.number("partial_rotary_factor")));
   k.integer("rope.dimension_count_swa",
             std::llround(head_dim * slides.number("partial_rotary_factor")));
   k.number("rope.freq_base", full.number("rope_theta"));
@@ -373,24 +369,23 @@ Converted deepseek(const Fields& f) {
   Converted c{Keys("deepseek4"), kDeepSeekOutside, kDeepSeekLayer, {}};
   Keys& k = c.keys;
   common_keys(f, k);
-  for (const auto& [key, field] :
-       {std::pair{"vocab_size", "vocab_size"},
-        {"attention.head_count", "num_attention_heads"},
-        {"attention.key_length", "head_dim"},
-        {"attention.value_length", "head_dim"},
-        {"attention.q_lora_rank", "q_lora_rank"},
-        {"attention.output_lora_rank", "o_lora_rank"},
-        {"attention.output_group_count", "o_groups"},
-        {"attention.sliding_window", "sliding_window"},
-        {"attention.indexer.head_count", "index_n_heads"},
-        {"attention.indexer.key_length", "index_head_dim"},
-        {"attention.indexer.top_k", "index_topk"},
-        {"rope.dimension_count", "qk_rope_head_dim"},
-        {"hyper_connection.count", "hc_mult"},
-        {"hyper_connection.sinkhorn_iterations", "hc_sinkhorn_iters"},
-        {"expert_count", "n_routed_experts"},
-        {"expert_used_count", "num_experts_per_tok"},
-        {"expert_feed_forward_length", "moe_intermediate_size"}})
+  for (const auto& [key, field] : {std::pair{"vocab_size", "vocab_size"},
+                                   {"attention.head_count", "num_attention_heads"},
+                                   {"attention.key_length", "head_dim"},
+                                   {"attention.value_length", "head_dim"},
+                                   {"attention.q_lora_rank", "q_lora_rank"},
+                                   {"attention.output_lora_rank", "o_lora_rank"},
+                                   {"attention.output_group_count", "o_groups"},
+                                   {"attention.sliding_window", "sliding_window"},
+                                   {"attention.indexer.head_count", "index_n_heads"},
+                                   {"attention.indexer.key_length", "index_head_dim"},
+                                   {"attention.indexer.top_k", "index_topk"},
+                                   {"rope.dimension_count", "qk_rope_head_dim"},
+                                   {"hyper_connection.count", "hc_mult"},
+                                   {"hyper_connection.sinkhorn_iterations", "hc_sinkhorn_iters"},
+                                   {"expert_count", "n_routed_experts"},
+                                   {"expert_used_count", "num_experts_per_tok"},
+                                   {"expert_feed_forward_length", "moe_intermediate_size"}})
     k.integer(key, f.integer(field));
   k.integer("attention.head_count_kv", 1);
   k.integer("expert_gating_func", 4);
@@ -458,9 +453,8 @@ Converted zaya(const Fields& f) {
   k.integer("attention.head_count", f.integer("num_attention_heads"));
   k.integer("attention.head_count_kv", f.integer("num_key_value_heads"));
   k.number("attention.layer_norm_rms_epsilon", f.number("norm_epsilon"));
-  k.integer("rope.dimension_count",
-            std::llround(f.number("partial_rotary_factor") *
-                         static_cast<double>(f.integer("head_dim"))));
+  k.integer("rope.dimension_count", std::llround(f.number("partial_rotary_factor") *
+                                                 static_cast<double>(f.integer("head_dim"))));
   k.number("rope.freq_base", f.number("rope_theta"));
   k.integer("expert_count", f.integer("num_experts"));
   k.integer("expert_used_count", 1);
@@ -522,7 +516,8 @@ std::string file_name(std::string name, const Converted& c) {
 HfTensor as_stored(const std::string& name, const HfTensor& tensor, const Converted& c) {
   if (tensor.dtype == DType::kI64) {
     HfTensor narrow{DType::kI32, tensor.shape, {}};
-    for (size_t at = 0; at < tensor.bytes.size(); at += 8) narrow.bytes += tensor.bytes.substr(at, 4);
+    for (size_t at = 0; at < tensor.bytes.size(); at += 8)
+      narrow.bytes += tensor.bytes.substr(at, 4);
     return narrow;
   }
   std::vector<float> floats = floats_of(tensor);

@@ -222,8 +222,8 @@ std::string gguf_of(const Json& tokenizer, const char* model, const char* pre) {
 }
 
 // The texts get the ids of the tokenizer.json that the file was made from, and come back.
-void compare_rebuilt(const std::string& name, const std::string& path,
-                     const char* architecture, const char* model, const char* pre) {
+void compare_rebuilt(const std::string& name, const std::string& path, const char* architecture,
+                     const char* model, const char* pre) {
   const auto original = parse_json(*read_file(path, kMaxFile), path);
   ASSERT_TRUE(original.ok()) << original.error().text();
   const std::string file = gguf_of(*original, model, pre);
@@ -250,8 +250,7 @@ TEST(TokenizerGolden, SmallLlama) {
   compare("small_llama", golden_path("small_llama.tokenizer.json"));
 }
 TEST(GgufTokenizerGolden, SmallGemmaByItsMerges) {
-  compare_rebuilt("small_gemma", golden_path("small_gemma.tokenizer.json"), "gemma4", "gemma4",
-                  "");
+  compare_rebuilt("small_gemma", golden_path("small_gemma.tokenizer.json"), "gemma4", "gemma4", "");
 }
 TEST(GgufTokenizerGolden, RealGemma3ByScores) {
   if (!std::filesystem::exists(real_path("gemma3"))) GTEST_SKIP() << "no real tokenizer here";
