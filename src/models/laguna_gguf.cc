@@ -180,8 +180,8 @@ std::optional<std::string> name_of(std::string_view name, const GgufSource&) {
 
 // Of the released tokenizer.json.
 constexpr const char* kLineEnds = R"((?:\r?\n)+(?!\r?\n))";
-constexpr const char* kRuns =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr const char* kRuns = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)"
+                              R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 }  // namespace
 
