@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "checkpoint/pack.h"
+#include "formats/widen.h"
 #include "mechanisms/resident_weights.h"
-#include "tensor/float_at.h"
 
 namespace longhaul {
 namespace {
@@ -69,8 +69,8 @@ Status check_index(const TensorInfo& t, const WeightSpec& w) {
 }
 
 void load_vector(const TensorInfo& t, const WeightSpec& w, float* out) {
-  for (int64_t i = 0; i < w.n_elements(); ++i)
-    out[i] = float_at(t.bytes.data(), t.dtype, i) + w.offset;
+  widen_elements(t, 0, w.n_elements(), out);
+  for (int64_t i = 0; i < w.n_elements(); ++i) out[i] += w.offset;
 }
 
 }  // namespace
@@ -109,7 +109,7 @@ Status load_others(const Architecture& arch, LoadedWeights& model) {
       continue;
     }
     if (w.use == WeightUse::kIndex) LH_RETURN_IF_ERROR(check_index(t, w));
-    model.weights.tables[i] = {t.bytes.data(), t.dtype, w.rows, w.cols};
+    model.weights.tables[i] = {t.bytes.data(), t.dtype, w.rows, w.cols, unpack_of(t.dtype)};
     t.file->expect_random_access(t.bytes);
     model.tables.push_back(&t);
     model.mapped_bytes += t.bytes.size();

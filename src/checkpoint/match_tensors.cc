@@ -1,6 +1,7 @@
 #include "checkpoint/match_tensors.h"
 
 #include <algorithm>
+#include <set>
 #include <unordered_set>
 
 #include "base/printable.h"
@@ -8,9 +9,9 @@
 #include "checkpoint/packed_weights.h"
 #include "checkpoint/stored_weights.h"
 #include "checkpoint/tensor_names.h"
+#include "formats/widen.h"
 #include "kernels/codecs/codecs.h"
 #include "mechanisms/resident_weights.h"
-#include "tensor/float_at.h"
 
 namespace longhaul {
 namespace {
@@ -48,6 +49,11 @@ struct Matched {
   // by weight id: the matrices of a packed folder
   std::vector<PackedWeights::Item> panels;
 };
+
+std::vector<int64_t> without_ones(std::vector<int64_t> shape) {
+  std::erase(shape, 1);
+  return shape;
+}
 
 class TensorMatcher {
  public:
@@ -121,9 +127,8 @@ class TensorMatcher {
         problems_.push_back(status.error().text());
       return scaled;
     }
-    // A buffer of one element may be stored as a scalar.
-    const bool scalar = t->shape.empty() && spec.n_elements() == 1;
-    if (t->shape != spec.shape && !scalar) {
+    // A buffer of one element may be stored as a scalar, and extents of 1 are left out by some.
+    if (without_ones(t->shape) != without_ones(spec.shape)) {
       problems_.push_back(fmt::format("tensor '{}' is {}, expected {}", t->name,
                                       shape_text(t->shape), shape_text(spec.shape)));
     }
@@ -131,11 +136,25 @@ class TensorMatcher {
       if (t->dtype != DType::kI64 && t->dtype != DType::kI32)
         problems_.push_back(fmt::format("tensor '{}' has dtype {}, expected I64 or I32", t->name,
                                         to_string(t->dtype)));
-    } else if (!is_float(t->dtype)) {
+    } else if (!holds_weights(t->dtype)) {
       problems_.push_back(fmt::format("tensor '{}' has dtype {}, expected F32, F16 or BF16",
                                       t->name, to_string(t->dtype)));
     }
-    return {t};
+    return is_quantised(t->dtype) ? with_factor(*t, use) : ScaledTensor{t};
+  }
+
+  // What stands beside blocks as a factor of them all is multiplied in where they are packed, and
+  // nowhere else.
+  ScaledTensor with_factor(const TensorInfo& t, WeightUse use) {
+    const ScaledTensor scaled{&t, find_scales(t)};
+    const bool is_packed =
+        use == WeightUse::kMatrix || use == WeightUse::kExpert || use == WeightUse::kFine;
+    if (scaled.scales != nullptr && !is_packed)
+      problems_.push_back(
+          fmt::format("tensor '{}' is no factor that is read here", scaled.scales->name));
+    else if (const Status status = check_factor(scaled); !status.ok())
+      problems_.push_back(status.error().text());
+    return scaled;
   }
 
   // The first codec in which the weight is there. Were it there in two, the other would be
@@ -221,12 +240,30 @@ std::shared_ptr<const StoredTypes> types_of(const Architecture& arch, const Matc
   return std::make_shared<const StoredTypes>(std::move(types));
 }
 
+// The types of the matrices that stand in blocks: "Q4_K, Q6_K and Q8_0", in order of their numbers.
+std::string names_of_blocks(const Architecture& arch, const Matched& matched) {
+  std::set<DType> types;
+  for (const WeightSpec& w : arch.weights) {
+    if (!is_rounded(w)) continue;
+    for (const ScaledTensor& t : tensors_of(matched, w)) {
+      if (is_quantised(t.weight->dtype)) types.insert(t.weight->dtype);
+    }
+  }
+  std::string names;
+  for (const DType type : types) {
+    const bool is_last = type == *types.rbegin();
+    names += names.empty() ? "" : is_last ? " and " : ", ";
+    names += to_string(type);
+  }
+  return names;
+}
+
 WeightFormat natural_format(const Architecture& arch, const Matched& matched) {
   const bool has_scales =
       std::any_of(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
         return is_rounded(w) && tensors_of(matched, w).front().scales != nullptr;
       });
-  if (has_scales) return WeightFormat::kReleased;
+  if (has_scales || !names_of_blocks(arch, matched).empty()) return WeightFormat::kReleased;
   return stored_codec(tensors_of(matched, arch.weight(arch.head.matrix)).front());
 }
 
@@ -251,7 +288,8 @@ Result<std::unique_ptr<WeightSource>> match_weights(const Architecture& arch, Te
         std::make_unique<PackedWeights>(std::move(tensors), FormatChoice{packed->over(types), true},
                                         items_of(arch, std::move(matched)));
   } else {
-    const FormatChoice formats{natural_format(arch, matched).over(types)};
+    const FormatChoice formats{.natural = natural_format(arch, matched).over(types),
+                               .blocks = names_of_blocks(arch, matched)};
     source = std::make_unique<StoredWeights>(std::move(tensors), formats, arch.weights,
                                              std::move(matched.tensors));
   }

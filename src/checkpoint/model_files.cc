@@ -6,6 +6,7 @@
 
 #include "base/atomic_file.h"
 #include "base/mapped_file.h"
+#include "checkpoint/gguf_model.h"
 #include "formats/config_reader.h"
 #include "formats/safetensors.h"
 #include "formats/weight_files.h"
@@ -121,11 +122,19 @@ std::string folder_name(const std::string& folder) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
+// A file, or a folder that holds one and no other weights.
+Result<std::optional<std::string>> find_gguf_file(const std::string& path) {
+  if (is_gguf(path)) return std::optional(path);
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored) || has_checkpoint(path)) return std::optional<std::string>();
+  return find_gguf(path);
+}
+
 // What to give instead of a path that is no model's folder.
 std::string remedy_without_config(const fs::path& folder) {
   std::error_code ignored;
   if (!is_there(folder))
-    return "there is no such folder; give one with config.json and *.safetensors";
+    return "there is no such folder; give one with config.json and *.safetensors, or a GGUF file";
   if (!fs::is_directory(folder, ignored))
     return fmt::format("'{}' is a file; give the folder that it is in", folder.string());
   // models--owner--name of a Hugging Face cache: each snapshot is a model's folder.
@@ -159,6 +168,8 @@ Result<Json> ModelFiles::read_json(TextKind kind) const {
 }
 
 Result<std::unique_ptr<const ModelFiles>> open_model_files(const std::string& path) {
+  LH_TRY(const std::optional<std::string> gguf, find_gguf_file(path));
+  if (gguf) return open_gguf_model(*gguf);
   LH_RETURN_IF_ERROR(check_has_config(path));
   const std::string file = path + "/" + kConfigFile;
   LH_TRY(ModelConfig config, read_config(file, file, folder_name(path)));
@@ -167,6 +178,11 @@ Result<std::unique_ptr<const ModelFiles>> open_model_files(const std::string& pa
 }
 
 Result<std::optional<ModelConfig>> find_model_config(const std::string& path) {
+  LH_TRY(const std::optional<std::string> gguf, find_gguf_file(path));
+  if (gguf) {
+    LH_TRY(const auto files, open_gguf_model(*gguf));
+    return std::optional(files->config());
+  }
   std::error_code ignored;
   const fs::path given(path), inside = given / kConfigFile;
   if (fs::is_regular_file(inside, ignored)) {
@@ -181,7 +197,11 @@ Result<std::optional<ModelConfig>> find_model_config(const std::string& path) {
   return std::optional<ModelConfig>();
 }
 
-bool has_weights(const std::string& path) { return has_checkpoint(path); }
+bool has_weights(const std::string& path) {
+  if (has_checkpoint(path)) return true;
+  const auto gguf = find_gguf_file(path);
+  return gguf.ok() && *gguf;
+}
 
 Status write_model_config(const std::string& folder, const Json& config) {
   LH_TRY(AtomicFile file, AtomicFile::create(folder + "/" + kConfigFile));

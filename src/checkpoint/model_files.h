@@ -1,5 +1,5 @@
-// What a model is made of, wherever it is kept: config, tensors and texts. Today a folder as
-// Hugging Face lays it out; this file's .cc alone knows the names in it.
+// What a model is made of, wherever it is kept: config, tensors and texts. A folder as Hugging Face
+// lays it out, whose names this file's .cc alone knows, or a GGUF file (gguf_model.h).
 #pragma once
 
 #include <map>

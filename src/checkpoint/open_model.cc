@@ -17,6 +17,7 @@ Result<OpenedModel> open_model(const std::string& path, const ConfigRequest& req
   LH_RETURN_IF_ERROR(check_runnable(m.config, where));
   LH_TRY(const std::optional<WeightFormat> packed, take_packed_format(m.config, where));
   LH_TRY(TensorSource tensors, m.files->open_tensors());
+  if (packed) LH_RETURN_IF_ERROR(restore_blocks(tensors));
   const auto origins =
       packed ? packed_origins(tensors) : std::map<std::string, std::vector<int64_t>, std::less<>>();
   const ShapeOf shape_of = [&](std::string_view name) {

@@ -2,21 +2,23 @@
 
 #include <algorithm>
 
+#include "formats/widen.h"
+
 namespace longhaul {
 
 std::span<const std::byte> StoredMatrix::bytes(int64_t first, int64_t n) const {
   const TensorInfo& t = *tensor.weight;
   // 4-bit weights stand two to a byte, and their tensor says so itself.
-  const uint64_t row_bytes = tensor.scales != nullptr
-                                 ? static_cast<uint64_t>(t.shape[1])
-                                 : static_cast<uint64_t>(cols) * bytes_per_element(t.dtype);
+  const bool has_scales = tensor.scales != nullptr && !is_quantised(t.dtype);
+  const uint64_t row_bytes =
+      has_scales ? static_cast<uint64_t>(t.shape[1]) : ::longhaul::stored_bytes(t.dtype, cols);
   return t.bytes.subspan(static_cast<uint64_t>(first_row + first) * row_bytes,
                          static_cast<uint64_t>(n) * row_bytes);
 }
 
 uint64_t StoredMatrix::stored_bytes() const {
   const uint64_t weights = bytes().size();
-  if (tensor.scales == nullptr) return weights;
+  if (tensor.scales == nullptr || is_quantised(tensor.weight->dtype)) return weights;
   return weights + tensor.scales->bytes.size() * static_cast<uint64_t>(rows) /
                        static_cast<uint64_t>(tensor.weight->shape[0]);
 }
@@ -46,8 +48,9 @@ static SourceRows source_rows(const StoredMatrix& m, int64_t first, int64_t n) {
 Result<QuantError> pack(const StoredMatrix& m, int64_t first, int64_t n, const Codec& codec,
                         std::byte* out, float* widened) {
   const bool is_kept = codec.keeps != nullptr && codec.keeps(stored_as(m.tensor));
-  if (m.tensor.scales == nullptr || is_kept)
-    return codec.pack(source_rows(m, first, n), n, m.cols, out);
+  if (m.tensor.is_plain() || is_kept) return codec.pack(source_rows(m, first, n), n, m.cols, out);
+  LH_RETURN_IF_ERROR(
+      check_scales(*m.tensor.weight, (m.first_row + first) * m.cols, n * m.cols, "its blocks"));
   // A panel at a time: the widened rows stay in cache until they are packed.
   QuantError error;
   for (int64_t done = 0; done < n; done += kPanel) {

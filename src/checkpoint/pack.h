@@ -30,7 +30,7 @@ StoredMatrix stored_matrix(std::span<const ScaledTensor> tensors, const WeightSp
 // Packs rows [first, first + n) of the matrix into `out`, where the first one's panel begins. first
 // is a multiple of kPanel. Codes go into a codec that keeps them as they are;
 // into any other they are widened first.
-//   widened  scratch [kPanel, cols], used where the tensor has scales
+//   widened  scratch [kPanel, cols], used where the tensor is not plain
 // The error that rounding made, 0 where there was none. kCorruptFile where a weight or a scale is
 // no number.
 Result<QuantError> pack(const StoredMatrix& matrix, int64_t first, int64_t n, const Codec& codec,

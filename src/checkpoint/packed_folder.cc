@@ -15,6 +15,8 @@ constexpr const char* kMethod = "longhaul";
 // of the panels' insides (quant_blocks.h, panels.h) and the names here
 constexpr int64_t kLayoutVersion = 3;
 
+constexpr const char* kBlocks = ".blocks-";  // before the type's name
+
 struct BlockFact {
   const char* key;
   int64_t value;
@@ -110,6 +112,33 @@ std::map<std::string, std::vector<int64_t>, std::less<>> packed_origins(
     if (origin.empty() || origin.front() < shape->front()) origin = *shape;
   }
   return origins;
+}
+
+TensorDecl copied_tensor(const TensorInfo& t) {
+  if (!is_quantised(t.dtype)) return {t.name, t.dtype, t.shape};
+  std::vector<int64_t> shape = t.shape;
+  shape.back() = static_cast<int64_t>(stored_bytes(t.dtype, shape.back()));
+  return {t.name + kBlocks + to_string(t.dtype), DType::kU8, std::move(shape)};
+}
+
+Status restore_blocks(TensorSource& source) {
+  return source.edit([](TensorInfo& t) -> Status {
+    const size_t at = t.name.rfind(kBlocks);
+    const auto dtype = at == t.name.npos ? std::nullopt
+                                         : dtype_of_blocks(std::string_view(t.name).substr(
+                                               at + std::string_view(kBlocks).size()));
+    if (!dtype || t.dtype != DType::kU8 || t.shape.empty()) return {};
+    const ElementBlock block = block_of(*dtype);
+    if (t.shape.back() % block.bytes != 0)
+      return corrupt(
+          "tensor '{}' has rows of {} bytes, expected whole blocks of {}; quantize the "
+          "original checkpoint again",
+          printable(t.name), t.shape.back(), block.bytes);
+    t.name.resize(at);
+    t.dtype = *dtype;
+    t.shape.back() = t.shape.back() / block.bytes * block.elements;
+    return {};
+  });
 }
 
 }  // namespace longhaul

@@ -6,8 +6,9 @@
 // first of them where experts stand in tensors of their own, with a suffix that tells what is
 // inside:
 //   model.layers.3.mlp.down_proj.weight.q4.0-1536x6144     rows 0 to 1536, 6144 columns
-// All other tensors stand as they were. config.json tells the format and its version; in a folder
-// of weights as released, names alone tell their types.
+// All other tensors stand as they were; elements in blocks (of a GGUF file) as rows of bytes whose
+// name tells the type: model.embed_tokens.weight.blocks-Q6_K. config.json tells the format and its
+// version; in a folder of weights as released, names alone tell their types.
 #pragma once
 
 #include <map>
@@ -18,6 +19,7 @@
 #include "arch/weights.h"
 #include "base/errors.h"
 #include "base/json.h"
+#include "formats/safetensors_writer.h"
 #include "formats/tensor_source.h"
 #include "mechanisms/weight_format.h"
 
@@ -41,5 +43,10 @@ Result<std::optional<WeightFormat>> take_packed_format(Json& config, const std::
 // Rows and columns of what packed tensors were taken from, by the name they had: the last row that
 // is used, where not all are.
 std::map<std::string, std::vector<int64_t>, std::less<>> packed_origins(const TensorSource& source);
+
+// How a tensor that is copied stands in such a folder: blocks are bytes there.
+TensorDecl copied_tensor(const TensorInfo& tensor);
+// Makes blocks of the bytes again that copied_tensor() made of them.
+Status restore_blocks(TensorSource& source);
 
 }  // namespace longhaul

@@ -50,7 +50,7 @@ std::vector<Item> list_items(const Architecture& arch, const WeightSource& sourc
                 .codec = &codec};
       if (names.insert(item.decl.name).second) items.push_back(std::move(item));
     } else if (names.insert(first.name).second) {
-      copied.push_back({.decl = {first.name, first.dtype, first.shape}, .source = &first});
+      copied.push_back({.decl = copied_tensor(first), .source = &first});
     }
   }
   std::move(copied.begin(), copied.end(), std::back_inserter(items));
@@ -238,6 +238,7 @@ Result<QuantizeReport> quantize(const std::string& model, const std::string& out
     return invalid("{}: its weights are packed as {} already; give the original checkpoint", model,
                    option_name(source.formats().natural));
   const WeightFormat format = target.over(source.formats().natural.types());
+  source.formats().tell_of_rounding(format, model);
   std::vector<Item> items = list_items(from.arch, source, format);
   std::vector<TensorDecl> decls;
   uint64_t total = 0, done = 0;

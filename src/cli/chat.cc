@@ -34,7 +34,8 @@ class LineReader {
     history_ = history_init();
     HistEvent event;
     history(history_, &event, H_SETSIZE, 1000);
-    el_set(edit_, EL_PROMPT, +[](EditLine*) { return const_cast<char*>("> "); });
+    el_set(
+        edit_, EL_PROMPT, +[](EditLine*) { return const_cast<char*>("> "); });
     el_set(edit_, EL_EDITOR, "emacs");
     el_set(edit_, EL_SIGNAL, 1);
     el_set(edit_, EL_HIST, history, history_);
@@ -273,7 +274,7 @@ int chat_command(Flags& f) {
   Result<SavedSession> saved = SavedSession::open(*model, f.session);
   if (!saved.ok()) return fail(saved.error());
   for (const std::string& note : (*model)->generation_notes()) tell(note);
-  struct sigaction on_interrupt{};
+  struct sigaction on_interrupt {};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   ::sigaction(SIGINT, &on_interrupt, nullptr);
   if (stdin_is_terminal())
@@ -290,7 +291,8 @@ void add_chat(CLI::App& app, Run& run) {
   auto f = std::make_shared<Flags>();
   f->generate.max_tokens = 1024;
   CLI::App* c = app.add_subcommand("chat", "a conversation in the terminal");
-  c->add_option("MODEL", f->model, "folder with config.json, *.safetensors and tokenizer.json")
+  c->add_option("MODEL", f->model,
+                "folder with config.json, *.safetensors and tokenizer.json, or a GGUF file")
       ->required();
   c->add_option("--system", f->system, "a system message");
   add_session(*c, f->session);

@@ -140,7 +140,7 @@ int score_command(ScoreFlags& f) {
 void add_logits(CLI::App& app, Run& run) {
   auto f = std::make_shared<LogitsFlags>();
   CLI::App* c = app.add_subcommand("logits", "the raw logits of every position, as safetensors");
-  c->add_option("MODEL", f->model, "model folder")->required();
+  c->add_option("MODEL", f->model, "model folder or GGUF file")->required();
   c->add_option("--tokens-file", f->tokens_file, "a JSON array of token ids")->required();
   add_output(*c, "--output", f->output, "file to write: tensor \"logits\" [T, vocabulary] f32")
       ->required();
@@ -153,7 +153,7 @@ void add_score(CLI::App& app, Run& run) {
   auto f = std::make_shared<ScoreFlags>();
   CLI::App* c = app.add_subcommand(
       "score", "how well the model predicts a text: negative log-likelihood and perplexity");
-  c->add_option("MODEL", f->model, "model folder")->required();
+  c->add_option("MODEL", f->model, "model folder or GGUF file")->required();
   c->add_option("-f,--file", f->file, "the text; - reads standard input")->required();
   add_count(*c, "--window", f->window,
             "tokens scored together, each window beginning anew (default 512)", {.min = 1});

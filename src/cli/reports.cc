@@ -24,8 +24,9 @@ void add_inspect(CLI::App& app, Run& run) {
   };
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand("inspect", "the architecture, block by block");
-  c->add_option("MODEL", f->model,
-                "a model folder, a config.json, or one of: " + join(bundled_model_names()))
+  c->add_option(
+       "MODEL", f->model,
+       "a model folder, a GGUF file, a config.json, or one of: " + join(bundled_model_names()))
       ->required();
   add_config_options(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON");
@@ -43,8 +44,9 @@ void add_plan(CLI::App& app, Run& run) {
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand(
       "plan", "what a context costs: memory, work and bytes moved, before anything is loaded");
-  c->add_option("MODEL", f->model,
-                "a model folder, a config.json, or one of: " + join(bundled_model_names()))
+  c->add_option(
+       "MODEL", f->model,
+       "a model folder, a GGUF file, a config.json, or one of: " + join(bundled_model_names()))
       ->required();
   add_count(*c, "--context", f->options.context,
             "tokens of context, such as 128k (default: the model's maximum)", {.min = 1});
@@ -93,7 +95,8 @@ void add_synth(CLI::App& app, Run& run) {
   c->add_option("--out", f->out, "folder to write")->required();
   add_count(*c, "--layers", f->options.layers, "only so many layers (default, or 0: all)",
             {.max = 100000});
-  add_seed(*c, [f](uint64_t seed) { f->options.seed = seed; }, "random seed (default 0)");
+  add_seed(
+      *c, [f](uint64_t seed) { f->options.seed = seed; }, "random seed (default 0)");
   add_weights(*c, "--weights", f->packed,
               "q4, q8 or bf16: a packed folder, as quantize writes it, of a model whose plain "
               "checkpoint may be too large for this machine",
@@ -125,7 +128,7 @@ void add_quantize(CLI::App& app, Run& run) {
   auto f = std::make_shared<Flags>();
   CLI::App* c = app.add_subcommand(
       "quantize", "a checkpoint as a folder of packed weights, which loads without work");
-  c->add_option("MODEL", f->model, "model folder")->required();
+  c->add_option("MODEL", f->model, "model folder or GGUF file")->required();
   add_weights(*c, "--weights", f->options.weights,
               "q4, q8, bf16, or released: each in its type in the checkpoint",
               {"q4", "q8", "bf16", "released"});

@@ -160,7 +160,7 @@ class Output {
 };
 
 void catch_interrupt() {
-  struct sigaction on_interrupt{};
+  struct sigaction on_interrupt {};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   on_interrupt.sa_flags =
       static_cast<int>(SA_RESETHAND);  // a second Ctrl-C ends the program at once
@@ -241,7 +241,8 @@ int run_command(RunFlags& f) {
 void add_run(CLI::App& app, Run& run) {
   auto f = std::make_shared<RunFlags>();
   CLI::App* c = app.add_subcommand("run", "one completion of a prompt, streamed");
-  c->add_option("MODEL", f->model, "folder with config.json, *.safetensors and tokenizer.json")
+  c->add_option("MODEL", f->model,
+                "folder with config.json, *.safetensors and tokenizer.json, or a GGUF file")
       ->required();
   f->prompt_set = c->add_option("-p,--prompt", f->prompt, "the prompt");
   f->file_set =

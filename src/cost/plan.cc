@@ -81,8 +81,7 @@ uint64_t mapped_bytes(const Architecture& arch, const WeightFormat& format) {
     const auto tensor = static_cast<size_t>(w.tensor);
     if (!w.is_table() || seen[tensor]) return;
     seen[tensor] = true;
-    bytes += static_cast<uint64_t>(arch.tensors[tensor].n_elements()) *
-             bytes_per_element(format.stored_elements(w));
+    bytes += stored_bytes(format.stored_elements(w), arch.tensors[tensor].n_elements());
   });
   return bytes;
 }

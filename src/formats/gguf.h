@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,19 +60,29 @@ class GgufSource {
  public:
   // The first part gives the metadata. A tensor that is in two parts is an error.
   static Result<GgufSource> of(std::vector<GgufPart> parts);
+  // Of one file in memory, which must outlive this.
+  static GgufSource of(GgufHeader header);
 
   const GgufMetadata& metadata() const { return metadata_; }
   const GgufTensor* find(std::string_view name) const;          // null where there is none
   std::span<const GgufTensor> all() const { return tensors_; }  // files by part, in each by offset
   const std::vector<std::unique_ptr<MappedFile>>& files() const { return files_; }
+  // What tensors and metadata pointed to lives on in them.
+  std::vector<MappedFile> take_files() &&;
 
  private:
   GgufSource() = default;
+  void sort_names();
+
   std::vector<std::unique_ptr<MappedFile>> files_;
   GgufMetadata metadata_;
   std::vector<GgufTensor> tensors_;
   std::vector<uint32_t> by_name_;  // into tensors_
 };
+
+// The name of the first part of a split file, of which `name` is a part; nothing where it is none
+// by its name.
+std::optional<std::string> first_gguf_part(std::string_view name);
 
 // A file, or any part of a split one: NAME-00001-of-00003.gguf. The other parts are looked for
 // beside it, by their names alone; they must say that they belong together, and all must be there.

@@ -188,11 +188,8 @@ Result<GgufSource> GgufSource::of(std::vector<GgufPart> parts) {
     }
   }
   source.metadata_ = std::move(parts.front().header.metadata);
-  source.by_name_.resize(source.tensors_.size());
-  std::iota(source.by_name_.begin(), source.by_name_.end(), 0u);
+  source.sort_names();
   const auto name_of = [&](uint32_t i) { return source.tensors_[i].name; };
-  std::stable_sort(source.by_name_.begin(), source.by_name_.end(),
-                   [&](uint32_t a, uint32_t b) { return name_of(a) < name_of(b); });
   const auto twice =
       std::adjacent_find(source.by_name_.begin(), source.by_name_.end(),
                          [&](uint32_t a, uint32_t b) { return name_of(a) == name_of(b); });
@@ -202,11 +199,37 @@ Result<GgufSource> GgufSource::of(std::vector<GgufPart> parts) {
                  source.tensors_[*twice].file->path());
 }
 
+GgufSource GgufSource::of(GgufHeader header) {
+  GgufSource source;
+  source.metadata_ = std::move(header.metadata);
+  source.tensors_ = std::move(header.tensors);
+  source.sort_names();
+  return source;
+}
+
+void GgufSource::sort_names() {
+  by_name_.resize(tensors_.size());
+  std::iota(by_name_.begin(), by_name_.end(), 0u);
+  std::stable_sort(by_name_.begin(), by_name_.end(),
+                   [&](uint32_t a, uint32_t b) { return tensors_[a].name < tensors_[b].name; });
+}
+
 const GgufTensor* GgufSource::find(std::string_view name) const {
   const auto it =
       std::lower_bound(by_name_.begin(), by_name_.end(), name,
                        [&](uint32_t i, std::string_view n) { return tensors_[i].name < n; });
   return it != by_name_.end() && tensors_[*it].name == name ? &tensors_[*it] : nullptr;
+}
+
+std::vector<MappedFile> GgufSource::take_files() && {
+  std::vector<MappedFile> files;
+  for (const auto& file : files_) files.push_back(std::move(*file));
+  return files;
+}
+
+std::optional<std::string> first_gguf_part(std::string_view name) {
+  const auto part = parse_part_name(name);
+  return part ? std::optional(file_name(part->stem, 1, part->total)) : std::nullopt;
 }
 
 Result<GgufSource> open_gguf(const std::string& path) {

@@ -79,6 +79,11 @@ const GgufTypeInfo& info_of(GgufType type) {
   return *row;
 }
 
+std::optional<DType> dtype_of(GgufType type) {
+  const GgufTypeInfo& info = info_of(type);
+  return info.is_quantised() ? dtype_of_blocks(info.name) : dtype_from_safetensors(info.name);
+}
+
 Result<GgufType> gguf_type_of(uint32_t number, std::string_view where) {
   for (const GgufTypeInfo& row : kTypes) {
     if (static_cast<uint32_t>(row.type) == number) return row.type;

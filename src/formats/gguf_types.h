@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "base/errors.h"
+#include "tensor/dtype.h"
 
 namespace longhaul {
 
@@ -55,6 +57,10 @@ struct GgufTypeInfo {
 
 std::span<const GgufTypeInfo> gguf_types();  // by number
 const GgufTypeInfo& info_of(GgufType type);
+
+// The same type as tensors of any format have it. Nothing for those that are not read: TQ1_0,
+// TQ2_0.
+std::optional<DType> dtype_of(GgufType type);
 
 // The type of this number in a file. An error says what the number stands for, if it is known;
 // `where` opens it (file and tensor).

@@ -25,5 +25,18 @@ TEST(GgufTypes, CountBytesInBlocks) {
   EXPECT_EQ(*checked_nbytes(GgufType::kNVFP4, shape, "m"), 3u * 8 * 36);
 }
 
+TEST(GgufTypes, AreTheDtypesOfTheirNames) {
+  for (const GgufTypeInfo& row : gguf_types()) {
+    const auto dtype = dtype_of(row.type);
+    const bool is_read = row.type != GgufType::kTQ1_0 && row.type != GgufType::kTQ2_0;
+    ASSERT_EQ(dtype.has_value(), is_read) << row.name;
+    if (!is_read) continue;
+    EXPECT_STREQ(to_string(*dtype), row.name);
+    EXPECT_EQ(block_of(*dtype).elements, row.block_elements) << row.name;
+    EXPECT_EQ(block_of(*dtype).bytes, row.block_bytes) << row.name;
+    EXPECT_EQ(is_quantised(*dtype), row.is_quantised()) << row.name;
+  }
+}
+
 }  // namespace
 }  // namespace longhaul

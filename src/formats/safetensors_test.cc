@@ -372,7 +372,7 @@ TEST_F(CheckpointFolder, AdaptersAreNoModel) {
 
 TEST_F(CheckpointFolder, SaysWhatOtherFormatsNeed) {
   const std::pair<const char*, const char*> files[] = {
-      {"gemma-Q4_K_M.gguf", "GGUF, which is not read: get the safetensors checkpoint"},
+      {"gemma-Q4_K_M.gguf", "GGUF, which holds a whole model: give the file itself"},
       {"pytorch_model.bin", "runs code when it is read"},
       {"pytorch_model-00001-of-00002.bin", "save_pretrained() it as safetensors"},
       {"consolidated.00.pth", "runs code when it is read"},

@@ -2,6 +2,7 @@
 
 #include "base/checked_math.h"
 #include "base/numbers.h"
+#include "formats/widen.h"
 #include "tensor/float_at.h"
 
 namespace longhaul {
@@ -34,6 +35,16 @@ void decode_e2m1(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
   }
 }
 
+// Blocks bring their scales; some types have a factor beside them, of the tensor or of each matrix
+// of a stack.
+void decode_blocks(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
+  widen_elements(*t.weight, row * cols, cols, out);
+  if (t.scales == nullptr) return;
+  const bool is_stack = t.scales->shape.size() == 1 && t.scales->shape[0] > 1;
+  const float factor = scale_at(*t.scales, is_stack ? row / t.weight->shape[1] : 0);
+  for (int64_t c = 0; c < cols; ++c) out[c] *= factor;
+}
+
 }  // namespace
 
 float scale_at(const TensorInfo& scales, int64_t i) {
@@ -48,6 +59,18 @@ std::vector<std::string> scale_names(const std::string& weight_name) {
                                ? weight_name.substr(0, weight_name.size() - kWeight.size())
                                : weight_name;
   return {stem + ".scale", weight_name + "_scale_inv"};
+}
+
+// NVFP4 has it, of one element, or one for each matrix of a stack.
+Status check_factor(const ScaledTensor& t) {
+  if (t.scales == nullptr) return {};
+  const TensorInfo& w = *t.weight;
+  const bool is_stack = w.shape.size() == 3 && t.scales->shape == std::vector{w.shape[0]};
+  const bool is_one = t.scales->shape.empty() || t.scales->shape == std::vector<int64_t>{1};
+  if (t.scales->dtype == DType::kF32 && w.dtype == DType::kNVFP4 && (is_one || is_stack)) return {};
+  return corrupt(
+      "tensor '{}' is {} {}, expected an F32 factor, or one for each matrix, beside NVFP4",
+      t.scales->name, to_string(t.scales->dtype), shape_text(t.scales->shape));
 }
 
 Status check_scaled(const ScaledTensor& t, std::span<const int64_t> shape) {
@@ -83,8 +106,12 @@ Status check_scaled(const ScaledTensor& t, std::span<const int64_t> shape) {
 void decode_rows(const ScaledTensor& t, int64_t first_row, int64_t n_rows, int64_t cols,
                  float* out) {
   for (int64_t r = 0; r < n_rows; ++r) {
-    holds_pairs(t.weight->dtype) ? decode_e2m1(t, first_row + r, cols, out + r * cols)
-                                 : decode_e4m3(t, first_row + r, cols, out + r * cols);
+    if (is_quantised(t.weight->dtype)) {
+      decode_blocks(t, first_row + r, cols, out + r * cols);
+    } else {
+      holds_pairs(t.weight->dtype) ? decode_e2m1(t, first_row + r, cols, out + r * cols)
+                                   : decode_e4m3(t, first_row + r, cols, out + r * cols);
+    }
   }
 }
 

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "base/checked_math.h"
 #include "base/numbers.h"
@@ -166,6 +168,47 @@ TEST(ScaledTensor, NamesOfScales) {
   EXPECT_TRUE(needs_scales(DType::kF8E4M3) && needs_scales(DType::kI8) && needs_scales(DType::kU8));
   EXPECT_FALSE(needs_scales(DType::kBF16) || needs_scales(DType::kF32) ||
                needs_scales(DType::kI64) || needs_scales(DType::kF8E8M0));
+}
+
+// Two matrices [2, 64] of NVFP4 whose codes are all 1 and whose scales are 1.
+struct Nvfp4Stack {
+  std::vector<std::byte> bytes = std::vector<std::byte>(4 * 36, std::byte{0x22});
+  TensorInfo info;
+
+  Nvfp4Stack() {
+    for (size_t row = 0; row < 4; ++row)
+      std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(row * 36), 4, std::byte{0x38});
+    info = {.name = "w", .dtype = DType::kNVFP4, .shape = {2, 2, 64}, .bytes = bytes};
+  }
+};
+
+TEST(ScaledTensor, BlocksHaveAFactorOfEachMatrixOrOfAll) {
+  const Nvfp4Stack stack;
+  Tensor each("w.scale", DType::kF32, {2}), all("w.scale", DType::kF32, {1});
+  each.set_scale(0, 3.0f);
+  each.set_scale(1, 0.5f);
+  all.set_scale(0, 2.0f);
+  float out[4 * 64];
+  for (const auto& [factor, first, second] :
+       {std::tuple<const TensorInfo*, float, float>{nullptr, 1.0f, 1.0f},
+        {&each.info, 3.0f, 0.5f},
+        {&all.info, 2.0f, 2.0f}}) {
+    const ScaledTensor scaled{&stack.info, factor};
+    EXPECT_FALSE(scaled.is_plain());
+    ASSERT_TRUE(check_factor(scaled).ok());
+    decode_rows(scaled, 0, 4, 64, out);
+    EXPECT_EQ(out[0], first);
+    EXPECT_EQ(out[2 * 64 - 1], first);
+    EXPECT_EQ(out[2 * 64], second);
+    EXPECT_EQ(out[4 * 64 - 1], second);
+  }
+}
+
+TEST(ScaledTensor, RefusesAFactorThatIsNone) {
+  const Nvfp4Stack stack;
+  const Tensor three("w.scale", DType::kF32, {3});
+  EXPECT_THAT(check_factor({&stack.info, &three.info}).error().text(),
+              HasSubstr("'w.scale' is F32 [3], expected an F32 factor"));
 }
 
 }  // namespace

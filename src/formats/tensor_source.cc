@@ -10,7 +10,10 @@
 
 namespace longhaul {
 
+std::string TensorInfo::where() const { return file == nullptr ? "memory" : file->path(); }
+
 bool is_aligned(const TensorInfo& tensor) {
+  if (is_quantised(tensor.dtype)) return true;  // read byte by byte
   return reinterpret_cast<uintptr_t>(tensor.bytes.data()) % bytes_per_element(tensor.dtype) == 0;
 }
 
@@ -26,10 +29,12 @@ bool same_values(const TensorInfo& a, const TensorInfo& b) {
   const bool is_widened = a.dtype != b.dtype;
   if (a.shape != b.shape || (is_widened && !(is_float(a.dtype) && is_float(b.dtype)))) return false;
   constexpr uint64_t kPiece = uint64_t{1} << 20;  // elements
-  const uint64_t n = a.bytes.size() * 8 / bits_per_element(a.dtype);
+  const ElementBlock block = block_of(a.dtype);
+  const uint64_t n =
+      a.bytes.size() / static_cast<uint64_t>(block.bytes) * static_cast<uint64_t>(block.elements);
   const auto piece_of = [&](const TensorInfo& t, uint64_t from, uint64_t to) {
-    const uint64_t bits = bits_per_element(t.dtype);
-    return t.bytes.subspan(from * bits / 8, (to - from) * bits / 8);
+    return t.bytes.subspan(stored_bytes(t.dtype, static_cast<int64_t>(from)),
+                           stored_bytes(t.dtype, static_cast<int64_t>(to - from)));
   };
   bool same = true;
   for (uint64_t from = 0; same && from < n; from += kPiece) {
@@ -71,18 +76,33 @@ const TensorInfo* TensorSource::find(std::string_view name) const {
 
 Status TensorSource::add(MappedFile file, std::vector<TensorInfo> tensors) {
   files_.push_back(std::make_unique<MappedFile>(std::move(file)));
+  for (TensorInfo& tensor : tensors) tensor.file = files_.back().get();
+  return add(std::move(tensors));
+}
+
+Status TensorSource::add(std::vector<TensorInfo> tensors) {
   for (TensorInfo& tensor : tensors) {
-    tensor.file = files_.back().get();
     const auto [it, is_new] = index_.emplace(tensor.name, tensors_.size());
     if (!is_new) {
       const TensorInfo& first = tensors_[it->second];
       if (first.dtype == tensor.dtype && same_values(first, tensor)) continue;
       return corrupt(
           "{}: tensor '{}' is in {} too, and they differ; remove the file that is not the model's",
-          tensor.file->path(), printable(tensor.name), first.file->path());
+          tensor.where(), printable(tensor.name), first.where());
     }
     total_bytes_ += tensor.bytes.size();
     tensors_.push_back(std::move(tensor));
+  }
+  return {};
+}
+
+Status TensorSource::edit(const std::function<Status(TensorInfo&)>& change) {
+  index_.clear();
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    LH_RETURN_IF_ERROR(change(tensors_[i]));
+    if (!index_.emplace(tensors_[i].name, i).second)
+      return corrupt("{}: tensor '{}' is there twice; download the checkpoint again",
+                     tensors_[i].where(), printable(tensors_[i].name));
   }
   return {};
 }

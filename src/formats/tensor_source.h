@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -18,6 +19,9 @@ namespace longhaul {
 
 // A file may place a tensor at any byte: a reader that needs whole elements asks is_aligned() and
 // copies where it says no.
+//
+// Elements in blocks (is_quantised) lie row after row, a row being whole blocks. What unpacks them
+// is formats/widen.h.
 struct TensorInfo {
   std::string name;
   DType dtype = DType::kF32;
@@ -25,6 +29,8 @@ struct TensorInfo {
   std::span<const std::byte> bytes;
   const MappedFile* file = nullptr;  // null for tensors parsed from memory
   bool is_listed = true;             // false: there is an index, and it does not name the tensor
+
+  std::string where() const;  // the file, for messages
 };
 
 bool is_aligned(const TensorInfo& tensor);
@@ -50,6 +56,11 @@ class TensorSource {
   // Takes over a file and the tensors that lie in it. A name that is there already is an error
   // naming both files, unless both hold the same: then the first one stays.
   Status add(MappedFile file, std::vector<TensorInfo> tensors);
+  // Tensors that lie in memory, which must outlive this.
+  Status add(std::vector<TensorInfo> tensors);
+  // Calls `change` for every tensor, which may give it another name, type and shape. An error of
+  // its own, or two tensors of one name then, ends it; the source is of no use behind that.
+  Status edit(const std::function<Status(TensorInfo&)>& change);
   // Takes a beginning away from all names, if every name has it; whether it did.
   bool drop_prefix(std::string_view prefix);
 

@@ -65,8 +65,7 @@ constexpr std::string_view kPickle =
     "and save_pretrained() it as safetensors";
 constexpr std::string_view kOther = "a format that is not read: get the model as safetensors";
 constexpr std::array kForeign = {
-    Foreign{".gguf",
-            "GGUF, which is not read: get the safetensors checkpoint that it was made from"},
+    Foreign{".gguf", "GGUF, which holds a whole model: give the file itself as the model"},
     Foreign{".bin", kPickle},
     Foreign{".pt", kPickle},
     Foreign{".pth", kPickle},

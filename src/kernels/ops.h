@@ -31,6 +31,8 @@ struct LookupTable {
   const std::byte* data = nullptr;
   DType dtype = DType::kF32;
   int64_t rows = 0, cols = 0;
+  // Of elements in blocks: the elements of n_blocks blocks as f32. A row is whole blocks.
+  void (*unpack)(const std::byte* blocks, int64_t n_blocks, float* out) = nullptr;
 };
 
 // Cosines and sines of the angles by which rows are turned, [n, pairs] each.

@@ -209,6 +209,30 @@ TEST(Ops, LooksUpRowsOfUnalignedTables) {
   }
 }
 
+// Rows of whole blocks, of which columns are read that begin and end within one.
+TEST(Ops, LookupUnpacksBlocks) {
+  static constexpr ElementBlock kBlock{32, 18};
+  const auto unpack = [](const std::byte* blocks, int64_t n_blocks, float* out) {
+    for (int64_t i = 0; i < n_blocks * kBlock.elements; ++i)
+      out[i] =
+          static_cast<float>(std::to_integer<int>(blocks[i / kBlock.elements * kBlock.bytes])) +
+          0.25f * static_cast<float>(i % kBlock.elements);
+  };
+  ASSERT_EQ(block_of(DType::kQ4_0).bytes, kBlock.bytes);
+  std::vector<std::byte> file(5 * 3 * kBlock.bytes);
+  for (size_t b = 0; b < 15; ++b) file[b * kBlock.bytes] = static_cast<std::byte>(b + 1);
+  for (const auto& [column, width] : {std::pair<int64_t, int64_t>{0, 96}, {32, 32}, {20, 50}}) {
+    hold(kF32, [&](Call& c) {
+      const Rows<float> x = c.rows(3, width);
+      c.ops.lookup({file.data(), DType::kQ4_0, 5, 96, unpack}, c.tokens({4, 0, 5}), column, 1.5f,
+                   x);
+      EXPECT_EQ(x.row(0)[0], 1.5f * (13.0f + static_cast<float>(column / 32) +
+                                     0.25f * static_cast<float>(column % 32)));
+      c.out(x);
+    });
+  }
+}
+
 TEST(Ops, RopeTurnsAndTurnsBack) {
   for (const RopePairs pairs : {RopePairs::kHalves, RopePairs::kNeighboursAtEnd}) {
     hold(kF32, [&](Call& c) {

@@ -18,6 +18,7 @@
 #include "formats/config_reader.h"
 #include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
+#include "models/deepseek_v4_gguf.h"
 #include "models/presets.h"
 #include "models/rope_config.h"
 
@@ -506,8 +507,12 @@ class Builder {
   static std::vector<ExpertLayout> expert_layouts(int64_t l) {
     const std::string layer = "layers." + std::to_string(l) + ".", ffn = layer + "ffn.experts.",
                       mlp = layer + "mlp.experts.";
-    return {one_by_one(ffn, "w1", "w3", "w2"), stacked(mlp), one_by_one(mlp, "w1", "w3", "w2"),
-            one_by_one(mlp), stacked(ffn)};
+    return {one_by_one(ffn, "w1", "w3", "w2"),
+            stacked(mlp),
+            one_by_one(mlp, "w1", "w3", "w2"),
+            one_by_one(mlp),
+            stacked(ffn),
+            stacked_apart(ffn)};
   }
 
   GatedMlpSpec shared_expert(int64_t l) {
@@ -573,10 +578,13 @@ constexpr const char* kV41 =
 }  // namespace
 
 const Family& deepseek_v4_family() {
-  static const Family family{
-      {"deepseek_v4"}, read,
-      rewrite,         read_presets({"deepseek-v4-flash", "deepseek-v4-pro"}),
-      false,           {{"deepseek_v41", kV41}, {"deepseek_v41_text", kV41}}};
+  static const Family family{{"deepseek_v4"},
+                             read,
+                             rewrite,
+                             read_presets({"deepseek-v4-flash", "deepseek-v4-pro"}),
+                             false,
+                             {{"deepseek_v41", kV41}, {"deepseek_v41_text", kV41}},
+                             {deepseek_v4_gguf()}};
   return family;
 }
 

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "formats/config_reader.h"
 #include "mechanisms/mixers.h"
+#include "models/gguf_reading.h"
 
 namespace longhaul {
 
@@ -37,6 +38,7 @@ struct Family {
   std::vector<Preset> presets;
   bool planner_only = false;  // described to be priced: nothing runs it, and rewrite is null
   std::vector<RefusedType> refused = {};
+  std::vector<GgufReading> gguf = {};  // its architectures in GGUF files
 };
 
 }  // namespace longhaul

@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include "models/checkpoint_layout.h"
+#include "models/gemma_gguf.h"
 #include "models/presets.h"
 
 namespace longhaul {
@@ -49,7 +50,7 @@ class Builder {
 
  private:
   NormSpec norm(const std::string& name, int64_t n) {
-    return {a_.add_vector(name, n, c_.generation == 3 ? 1.0f : 0.0f),
+    return {a_.add_vector(name, n, static_cast<float>(c_.norm_offset)),
             static_cast<float>(c_.rms_norm_eps)};
   }
   NormSpec plain_norm() const { return {kNone, static_cast<float>(c_.rms_norm_eps)}; }
@@ -266,8 +267,10 @@ const Family& gemma_family() {
       {"gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text", "gemma3", "gemma3_text"},
       read,
       rewrite,
-      read_presets(
-          {"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B", "gemma-4-26B-A4B", "gemma-4-31B"})};
+      read_presets({"gemma-4-E2B", "gemma-4-E4B", "gemma-4-12B", "gemma-4-26B-A4B", "gemma-4-31B"}),
+      false,
+      {},
+      {gemma3_gguf(), gemma4_gguf()}};
   return family;
 }
 

@@ -31,6 +31,9 @@ struct GemmaConfig {
   int64_t num_experts = 0, top_k_experts = 0, moe_intermediate_size = 0;  // 0 experts: no mixture
   std::optional<double> final_logit_softcapping;
   double attention_scale = 1.0;
+  // What is added to the weights of norms. GGUF files of Gemma 3, and what is packed from them,
+  // hold the sum: 0.
+  double norm_offset = 0.0;
   RopeFields sliding_rope, full_rope;
   bool tie_word_embeddings = true;
 };

@@ -100,6 +100,8 @@ class GemmaReader {
     has_window_ = !t_.present("sliding_window") || t_.has("sliding_window");
     if (c_.generation == 3) {
       c_.attention_scale = 1.0 / std::sqrt(t_.number("query_pre_attn_scalar", {1e-6, 1e9}, 256.0));
+      // Of no other program's configs: those of folders that were packed from a GGUF file.
+      c_.norm_offset = t_.number("rms_norm_offset", {0.0, 1.0}, 1.0);
     }
   }
 
@@ -345,6 +347,7 @@ Json gemma_config_json(const GemmaConfig& c, const std::string& dtype) {
                          {"pad_token_id", 0}});
   if (g3) {
     t.set("query_pre_attn_scalar", 1.0 / (c.attention_scale * c.attention_scale));
+    if (c.norm_offset != 1.0) t.set("rms_norm_offset", c.norm_offset);
   } else {
     t.set("attention_k_eq_v", k_eq_v);
     t.set("per_layer_config", overrides);

@@ -14,6 +14,7 @@
 #include "formats/config_reader.h"
 #include "models/checkpoint_layout.h"
 #include "models/common_fields.h"
+#include "models/laguna_gguf.h"
 #include "models/presets.h"
 #include "models/rope_config.h"
 
@@ -343,7 +344,8 @@ Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::stri
 }  // namespace
 
 const Family& laguna_family() {
-  static const Family family{{"laguna"}, read, rewrite, read_presets({"laguna-xs.2"})};
+  static const Family family{{"laguna"}, read, rewrite,        read_presets({"laguna-xs.2"}),
+                             false,      {},   {laguna_gguf()}};
   return family;
 }
 

@@ -81,6 +81,20 @@ Status check_runnable(const Json& config, const std::string& where) {
       where, *config.find("model_type")->as_string());
 }
 
+Result<const GgufReading*> find_gguf_reading(std::string_view architecture,
+                                             const std::string& where) {
+  std::vector<std::string_view> known;
+  for (const Family* family : families()) {
+    for (const GgufReading& reading : family->gguf) {
+      if (reading.architecture == architecture) return &reading;
+      known.push_back(reading.architecture);
+    }
+  }
+  return unsupported(
+      "{}: general.architecture '{}' is not supported; use a file of one of these: {}", where,
+      printable(architecture), fmt::join(known, ", "));
+}
+
 Result<Json> rewrite_config(const ConfigFile& config, int64_t n_layers, const std::string& dtype) {
   LH_RETURN_IF_ERROR(check_runnable(config.json, config.where));
   LH_TRY(const Family* family, find_family(config.json, config.where));

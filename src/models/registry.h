@@ -21,6 +21,11 @@ inline Result<Architecture> read_architecture(const Json& config, const std::str
 // weights asks this first.
 Status check_runnable(const Json& config, const std::string& where);
 
+// How the models of a GGUF file's architecture are read; one that is not known is an error that
+// lists the known ones.
+Result<const GgufReading*> find_gguf_reading(std::string_view architecture,
+                                             const std::string& where);
+
 // Published models by name (config facts, no weights).
 std::vector<std::string> preset_names();
 Result<const Preset*> find_preset(std::string_view name);

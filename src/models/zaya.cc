@@ -19,6 +19,7 @@
 #include "models/common_fields.h"
 #include "models/presets.h"
 #include "models/rope_config.h"
+#include "models/zaya_gguf.h"
 
 namespace longhaul {
 namespace {
@@ -473,7 +474,8 @@ class Builder {
 
   static std::vector<ExpertLayout> legacy_layouts(int64_t i) {
     return {fused_one_by_one(expert_half(i, "zaya_block.experts.local_experts."), "linear_fc1",
-                             "linear_fc2")};
+                             "linear_fc2"),
+            stacked(expert_half(i, "zaya_block.experts."))};
   }
 
   static std::vector<ExpertLayout> native_layouts(int64_t i) {
@@ -553,7 +555,8 @@ Result<Json> rewrite(const ConfigFile& config, int64_t n_layers, const std::stri
 }  // namespace
 
 const Family& zaya_family() {
-  static const Family family{{"zaya"}, read, rewrite, read_presets({"zaya1-8b"})};
+  static const Family family{{"zaya"}, read, rewrite,      read_presets({"zaya1-8b"}),
+                             false,    {},   {zaya_gguf()}};
   return family;
 }
 

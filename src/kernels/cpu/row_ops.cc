@@ -1,4 +1,5 @@
 // Products, rows, tables, positions.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -175,15 +176,40 @@ void CpuOps::hand_on(Vector scale, Rows<float> x, Rows<float> state) {
   });
 }
 
+namespace {
+
+// Elements [first, first + n) of a table in blocks, of a row. A block that is needed in part is
+// unpacked beside them.
+void unpack_elements(const LookupTable& t, int64_t first, int64_t n, float* out) {
+  constexpr int64_t kMost = 256;
+  const ElementBlock block = block_of(t.dtype);
+  LH_DCHECK(t.unpack != nullptr && block.elements <= kMost);
+  float whole[kMost];
+  for (int64_t done = 0; done < n;) {
+    const int64_t from = (first + done) % block.elements;
+    const int64_t taken = std::min(block.elements - from, n - done);
+    const std::byte* at = t.data + (first + done) / block.elements * block.bytes;
+    const bool is_whole = taken == block.elements;
+    t.unpack(at, 1, is_whole ? out + done : whole);
+    if (!is_whole) std::copy_n(whole + from, taken, out + done);
+    done += taken;
+  }
+}
+
+}  // namespace
+
 void CpuOps::lookup(const LookupTable& table, std::span<const int32_t> tokens, int64_t column,
                     float scale, Rows<float> out) {
   LH_DCHECK(out.n == static_cast<int64_t>(tokens.size()) && column + out.width <= table.cols);
   for_rows(out.n, out.width, [&](int64_t i) {
     const int64_t token = tokens[static_cast<size_t>(i)];
     const int64_t row = token < 0 || token >= table.rows ? 0 : token;
-    const auto element = static_cast<uint64_t>(row * table.cols + column);
-    widen(table.data + element * bytes_per_element(table.dtype), table.dtype, out.width,
-          out.row(i));
+    const int64_t element = row * table.cols + column;
+    if (is_quantised(table.dtype)) {
+      unpack_elements(table, element, out.width, out.row(i));
+    } else {
+      widen(table.data + stored_bytes(table.dtype, element), table.dtype, out.width, out.row(i));
+    }
     kernels().scale(out.row(i), scale, out.width);
   });
 }

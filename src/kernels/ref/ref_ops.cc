@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <vector>
 
 #include "kernels/codecs/codecs.h"
 #include "kernels/ref/stored.h"
@@ -102,6 +103,13 @@ int64_t integer_at(const LookupTable& t, int64_t row, int64_t column) {
 
 double number_at(const LookupTable& t, int64_t row, int64_t column) {
   if (row < 0 || row >= t.rows) row = 0;
+  if (is_quantised(t.dtype)) {
+    const ElementBlock block = block_of(t.dtype);
+    std::vector<float> elements(static_cast<size_t>(block.elements));
+    const int64_t element = row * t.cols + column;
+    t.unpack(t.data + element / block.elements * block.bytes, 1, elements.data());
+    return elements[static_cast<size_t>(element % block.elements)];
+  }
   const auto bytes = static_cast<int64_t>(bytes_per_element(t.dtype));
   const std::byte* at = t.data + (row * t.cols + column) * bytes;
   uint16_t bits = 0;

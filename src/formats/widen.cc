@@ -1,0 +1,59 @@
+#include "formats/widen.h"
+
+#include <array>
+
+#include "formats/gguf_blocks.h"
+#include "tensor/float_at.h"
+
+namespace longhaul {
+namespace {
+
+// By the number of the type; null where elements are no blocks.
+using BlockTypes = std::array<const GgufBlockType*, static_cast<size_t>(DType::kNVFP4) + 1>;
+
+const GgufBlockType* block_type(DType dtype) {
+  static const BlockTypes types = [] {
+    BlockTypes by_dtype{};
+    for (const GgufBlockType& type : gguf_block_types())
+      by_dtype[static_cast<size_t>(*dtype_of(type.type))] = &type;
+    return by_dtype;
+  }();
+  return types[static_cast<size_t>(dtype)];
+}
+
+std::span<const std::byte> bytes_of(const TensorInfo& t, int64_t first, int64_t n) {
+  return t.bytes.subspan(stored_bytes(t.dtype, first), stored_bytes(t.dtype, n));
+}
+
+}  // namespace
+
+Unpack unpack_of(DType dtype) {
+  const GgufBlockType* type = block_type(dtype);
+  return type == nullptr ? nullptr : type->unpack;
+}
+
+bool holds_weights(DType dtype) { return is_float(dtype) || unpack_of(dtype) != nullptr; }
+
+void widen_elements(const TensorInfo& t, int64_t first, int64_t n, float* out) {
+  const std::byte* data = bytes_of(t, first, n).data();
+  if (const Unpack unpack = unpack_of(t.dtype))
+    return unpack(data, n / block_of(t.dtype).elements, out);
+  for (int64_t i = 0; i < n; ++i) out[i] = float_at(data, t.dtype, i);
+}
+
+std::optional<std::vector<float>> widened(const GgufTensor& tensor) {
+  const auto dtype = dtype_of(tensor.type);
+  if (!dtype || !holds_weights(*dtype)) return std::nullopt;
+  const ElementBlock block = block_of(*dtype);
+  const auto n = static_cast<int64_t>(tensor.bytes.size()) / block.bytes * block.elements;
+  std::vector<float> elements(static_cast<size_t>(n));
+  widen_elements({.dtype = *dtype, .bytes = tensor.bytes}, 0, n, elements.data());
+  return elements;
+}
+
+Status check_scales(const TensorInfo& t, int64_t first, int64_t n, std::string_view where) {
+  const GgufBlockType* type = block_type(t.dtype);
+  return type == nullptr ? Status() : check_blocks(type->type, bytes_of(t, first, n), where);
+}
+
+}  // namespace longhaul

@@ -1,0 +1,10 @@
+// ZAYA1 in GGUF files.
+#pragma once
+
+#include "models/gguf_reading.h"
+
+namespace longhaul {
+
+GgufReading zaya_gguf();
+
+}  // namespace longhaul
