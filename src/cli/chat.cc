@@ -34,8 +34,7 @@ class LineReader {
     history_ = history_init();
     HistEvent event;
     history(history_, &event, H_SETSIZE, 1000);
-    el_set(
-        edit_, EL_PROMPT, +[](EditLine*) { return const_cast<char*>("> "); });
+    el_set(edit_, EL_PROMPT, +[](EditLine*) { return const_cast<char*>("> "); });
     el_set(edit_, EL_EDITOR, "emacs");
     el_set(edit_, EL_SIGNAL, 1);
     el_set(edit_, EL_HIST, history, history_);
@@ -274,7 +273,7 @@ int chat_command(Flags& f) {
   Result<SavedSession> saved = SavedSession::open(*model, f.session);
   if (!saved.ok()) return fail(saved.error());
   for (const std::string& note : (*model)->generation_notes()) tell(note);
-  struct sigaction on_interrupt {};
+  struct sigaction on_interrupt{};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   ::sigaction(SIGINT, &on_interrupt, nullptr);
   if (stdin_is_terminal())

@@ -160,7 +160,7 @@ class Output {
 };
 
 void catch_interrupt() {
-  struct sigaction on_interrupt {};
+  struct sigaction on_interrupt{};
   on_interrupt.sa_handler = [](int) { interrupted = true; };
   on_interrupt.sa_flags =
       static_cast<int>(SA_RESETHAND);  // a second Ctrl-C ends the program at once

@@ -251,10 +251,7 @@ const Hostile kHostile[] = {
     {"NegativeByte", [](Tokens& f) { f.tokens[4].text = "<0x-1>"; },
      "tokenizer.ggml.tokens[4] is '<0x-1>', expected a byte"},
     {"NoByte", [](Tokens& f) { f.tokens[4].text = "<0xZZ>"; }, "is '<0xZZ>', expected a byte"},
-    {"ByteTwice",
-     [](Tokens& f) {
-       f.tokens.push_back({"<0x0A>", 6});
-     },
+    {"ByteTwice", [](Tokens& f) { f.tokens.push_back({"<0x0A>", 6}); },
      "tokenizer.ggml.tokens[11] is '<0x0A>' for the second time"},
     {"MergeWithoutBlank",
      [](Tokens& f) {
