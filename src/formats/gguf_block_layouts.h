@@ -73,13 +73,14 @@ inline uint64_t spread_bits(uint8_t bits) {
   const uint64_t own_bits = bits * kOnes & 0x8040201008040201;
   return (own_bits + 0x7f * kOnes) >> 7 & kOnes;
 }
-// Adds 16 to those of 32 levels whose bit is set.
-inline void add_fifth_bits(const uint8_t* bits, int8_t* levels) {
-  for (int i = 0; i < 4; ++i) {
-    const uint64_t eight = word_at<uint64_t>(reinterpret_cast<const uint8_t*>(levels + 8 * i)) |
-                           spread_bits(bits[i]) << 4;
-    std::memcpy(levels + 8 * i, &eight, sizeof eight);
-  }
+// 32 codes of five bits: the fifth ones of 4 bytes, the others of 16.
+inline void put_five_bits(const uint8_t* fifth, const uint8_t* nibbles, int8_t* levels) {
+  constexpr uint64_t kLow = 0x0f0f0f0f0f0f0f0f;
+  const uint64_t a = word_at<uint64_t>(nibbles), b = word_at<uint64_t>(nibbles + 8);
+  const uint64_t eights[4] = {
+      (a & kLow) | spread_bits(fifth[0]) << 4, (b & kLow) | spread_bits(fifth[1]) << 4,
+      (a >> 4 & kLow) | spread_bits(fifth[2]) << 4, (b >> 4 & kLow) | spread_bits(fifth[3]) << 4};
+  std::memcpy(levels, eights, sizeof eights);
 }
 
 // d, 16 bytes: q - 8
@@ -109,8 +110,7 @@ struct Q5_0 {
   static constexpr CodeGrouping kGrouping = kSimple;
   static void scales(const uint8_t* block, GroupedCodes& out) { one_scale(f16_at(block), out); }
   static void levels(const uint8_t* block, GroupedCodes& out) {
-    split_nibbles<16>(block + 6, out.levels.data());
-    add_fifth_bits(block + 2, out.levels.data());
+    put_five_bits(block + 2, block + 6, out.levels.data());
     add<32>(-16, out.levels.data());
   }
 };
@@ -121,8 +121,7 @@ struct Q5_1 {
   static constexpr CodeGrouping kGrouping = kSimpleWithMin;
   static void scales(const uint8_t* block, GroupedCodes& out) { one_scale_and_min(block, out); }
   static void levels(const uint8_t* block, GroupedCodes& out) {
-    split_nibbles<16>(block + 8, out.levels.data());
-    add_fifth_bits(block + 4, out.levels.data());
+    put_five_bits(block + 4, block + 8, out.levels.data());
   }
 };
 
@@ -138,14 +137,23 @@ struct Q8_0 {
 
 // Two bits of each of 256 weights in 64 bytes: halves of 128 weights, in each quarters of 32 that
 // share their 32 bytes.
-template <class Put>
-void for_quarters(const uint8_t* bytes, Put put) {
+inline void put_two_bits(const uint8_t* bytes, int8_t* levels) {
   for (int half = 0; half < 2; ++half) {
     for (int quarter = 0; quarter < 4; ++quarter) {
       for (int i = 0; i < 32; ++i) {
-        put(128 * half + 32 * quarter + i, quarter,
-            static_cast<uint8_t>(bytes[32 * half + i] >> (2 * quarter) & 3));
+        const int code = bytes[32 * half + i] >> (2 * quarter) & 3;
+        levels[128 * half + 32 * quarter + i] = static_cast<int8_t>(code);
       }
+    }
+  }
+}
+// Adds a term to those of 256 levels whose bit is set: the bits of eighth e are bits e of 32 bytes.
+inline void add_where_set(const uint8_t* bits, int term, int8_t* levels) {
+  for (int eighth = 0; eighth < 8; ++eighth) {
+    int8_t* run = levels + 32 * eighth;
+    for (int i = 0; i < 32; ++i) {
+      const int addend = (bits[i] & 1 << eighth) != 0 ? term : 0;
+      run[i] = static_cast<int8_t>(run[i] + addend);
     }
   }
 }
@@ -163,14 +171,11 @@ struct Q2_K {
     out.min_scale = f16_at(block + 82);
   }
   static void levels(const uint8_t* block, GroupedCodes& out) {
-    for_quarters(block + 16, [&](int i, int, uint8_t code) {
-      out.levels[static_cast<size_t>(i)] = static_cast<int8_t>(code);
-    });
+    put_two_bits(block + 16, out.levels.data());
   }
 };
 
-// 32 bytes of third bits, 64 bytes of two bits, 12 bytes of multipliers, d: q - 4. The third bits
-// of eighth e of the weights are bits e.
+// 32 bytes of third bits, 64 bytes of two bits, 12 bytes of multipliers, d: q - 4.
 struct Q3_K {
   static constexpr GgufType kType = GgufType::kQ3_K;
   static constexpr CodeGrouping kGrouping = super_block(16);
@@ -185,11 +190,9 @@ struct Q3_K {
     out.scales[0] = f16_at(block + 108);
   }
   static void levels(const uint8_t* block, GroupedCodes& out) {
-    for_quarters(block + 32, [&](int i, int quarter, uint8_t code) {
-      const int bit = 1 << (i / 128 * 4 + quarter);
-      const int third = (block[i % 32] & bit) != 0 ? 0 : 4;
-      out.levels[static_cast<size_t>(i)] = static_cast<int8_t>(code - third);
-    });
+    put_two_bits(block + 32, out.levels.data());
+    add<256>(-4, out.levels.data());
+    add_where_set(block, 4, out.levels.data());
   }
 };
 
@@ -217,7 +220,7 @@ struct Q4_K {
   }
 };
 
-// As Q4_K, with 32 bytes of fifth bits before the codes: those of group g are bits g.
+// As Q4_K, with 32 bytes of fifth bits before the codes
 struct Q5_K {
   static constexpr GgufType kType = GgufType::kQ5_K;
   static constexpr CodeGrouping kGrouping = super_block(32, true);
@@ -225,13 +228,7 @@ struct Q5_K {
   static void levels(const uint8_t* block, GroupedCodes& out) {
     for (int pair = 0; pair < 4; ++pair)
       split_nibbles<32>(block + 48 + 32 * pair, out.levels.data() + 64 * pair);
-    for (int g = 0; g < 8; ++g) {
-      int8_t* levels = out.levels.data() + 32 * g;
-      for (int i = 0; i < 32; ++i) {
-        const int fifth = (block[16 + i] & 1 << g) != 0 ? 16 : 0;
-        levels[i] = static_cast<int8_t>(levels[i] | fifth);
-      }
-    }
+    add_where_set(block + 16, 16, out.levels.data());
   }
 };
 
