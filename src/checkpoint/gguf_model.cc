@@ -39,7 +39,7 @@ const TextFile* text_file(TextKind kind) {
   return it == kTextFiles.end() ? nullptr : &*it;
 }
 
-bool is_there(const fs::path& path) {
+bool is_file(const fs::path& path) {
   std::error_code ignored;
   return fs::is_regular_file(path, ignored);
 }
@@ -162,7 +162,7 @@ class GgufModel final : public ModelFiles {
     const TextFile* text = text_file(kind);
     if (text == nullptr || !text->is_read_beside) return std::nullopt;
     const fs::path beside = folder_of(path_) / text->name;
-    return is_there(beside) ? std::optional(beside.string()) : std::nullopt;
+    return is_file(beside) ? std::optional(beside.string()) : std::nullopt;
   }
 
   static Result<std::optional<std::string>> dumped(Result<Json> json) {
@@ -193,7 +193,7 @@ std::vector<std::string> list_files(const std::string& folder) {
     std::string name = it->path().filename().string();
     if (!name.ends_with(kExtension)) continue;
     const auto first = first_gguf_part(name);
-    if (first && is_there(fs::path(folder) / *first)) name = *first;
+    if (first && is_file(fs::path(folder) / *first)) name = *first;
     files.push_back(std::move(name));
   }
   std::sort(files.begin(), files.end());
@@ -237,7 +237,7 @@ Result<std::vector<TensorInfo>> tensors_of(const GgufSource& file, const GgufRea
 }
 
 bool is_gguf(const std::string& path) {
-  if (!is_there(path)) return false;
+  if (!is_file(path)) return false;
   const auto file = MappedFile::open(path);
   constexpr std::string_view kMagic = "GGUF";
   return file.ok() && file->bytes().size() >= kMagic.size() &&
