@@ -13,6 +13,7 @@
 #include "longhaul/planner.h"
 #include "testing/checkpoint.h"
 #include "testing/gguf_checkpoint.h"
+#include "testing/planned_logits.h"
 
 namespace longhaul::testing {
 namespace {
@@ -20,31 +21,6 @@ namespace {
 using ::testing::Contains;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
-
-LoadOptions options(const std::string& weights) {
-  LoadOptions o;
-  o.weights = *parse_weights(weights);
-  o.kv = CachePrecision::kF32;
-  o.context = 384;
-  o.all_logits = true;
-  return o;
-}
-
-std::vector<float> logits_of(const std::string& model, const std::vector<int32_t>& prompt,
-                             const std::string& weights) {
-  const LoadOptions load = options(weights);
-  const auto loaded = LoadedModel::load(model, load);
-  EXPECT_TRUE(loaded.ok()) << model << ": " << (loaded.ok() ? "" : loaded.error().text());
-  if (!loaded.ok()) return {};
-  const auto priced =
-      plan(model, {.context = load.context, .weights = load.weights, .kv = load.kv});
-  EXPECT_TRUE(priced.ok());
-  if (priced.ok()) {
-    EXPECT_EQ(priced->weight_bytes, loaded->weights->resident_bytes());
-    EXPECT_EQ(priced->weight_bytes_mapped, loaded->weights->mapped_bytes);
-  }
-  return run_logits(*loaded, prompt, 0);
-}
 
 class GgufCheckpoint : public ::testing::TestWithParam<std::string> {
  protected:
@@ -70,9 +46,9 @@ TEST_P(GgufCheckpoint, GivesTheLogitsOfTheFolder) {
     checkpoint.write(at(type));
     const std::string whole = write_gguf(checkpoint, at(type) + ".gguf");
     for (const char* weights : {"f32", "bf16", "q8"}) {
-      const std::vector<float> expected = logits_of(at(type), prompt(), weights);
+      const std::vector<float> expected = planned_logits(at(type), prompt(), f32_state(weights));
       EXPECT_FALSE(expected.empty());
-      EXPECT_EQ(logits_of(whole, prompt(), weights), expected) << weights;
+      EXPECT_EQ(planned_logits(whole, prompt(), f32_state(weights)), expected) << weights;
     }
   }
 }
@@ -82,10 +58,10 @@ TEST_P(GgufCheckpoint, OpensByAnyPartAndByItsFolder) {
   checkpoint.write(at("hf"));
   fs::create_directories(at("split"));
   const std::string first = write_gguf(checkpoint, at("split/model"), 3);
-  const std::vector<float> expected = logits_of(at("hf"), prompt(), "f32");
-  EXPECT_EQ(logits_of(first, prompt(), "f32"), expected);
-  EXPECT_EQ(logits_of(at("split/model-00003-of-00003.gguf"), prompt(), "f32"), expected);
-  EXPECT_EQ(logits_of(at("split"), prompt(), "f32"), expected);
+  const std::vector<float> expected = planned_logits(at("hf"), prompt());
+  EXPECT_EQ(planned_logits(first, prompt()), expected);
+  EXPECT_EQ(planned_logits(at("split/model-00003-of-00003.gguf"), prompt()), expected);
+  EXPECT_EQ(planned_logits(at("split"), prompt()), expected);
 }
 
 TEST_P(GgufCheckpoint, PacksIntoAFolderThatRunsAlone) {
@@ -96,7 +72,9 @@ TEST_P(GgufCheckpoint, PacksIntoAFolderThatRunsAlone) {
     const std::string packed = at(option);
     const auto report = quantize(file, packed, {.weights = precision});
     ASSERT_TRUE(report.ok()) << report.error().text();
-    EXPECT_EQ(logits_of(packed, prompt(), "auto"), logits_of(file, prompt(), option)) << option;
+    EXPECT_EQ(planned_logits(packed, prompt(), f32_state("auto")),
+              planned_logits(file, prompt(), f32_state(option)))
+        << option;
   }
 }
 
@@ -118,7 +96,7 @@ class GgufFolder : public ::testing::Test {
     std::ofstream(at(name), std::ios::binary) << file.text();
   }
   std::string problem(const std::string& model) {
-    const auto loaded = LoadedModel::load(model, options("f32"));
+    const auto loaded = LoadedModel::load(model, f32_state("f32"));
     return loaded.ok() ? "loaded" : loaded.error().text();
   }
 
@@ -170,10 +148,10 @@ TEST_F(GgufFolder, ListsWhatIsMissingAndWhatHasNoPlace) {
 TEST_F(GgufFolder, SwappedNormsChangeTheLogits) {
   HfCheckpoint checkpoint = read_golden("gemma/e2b");
   const std::vector<int32_t> prompt = golden_cases("gemma/e2b").front().prompt;
-  const auto before = logits_of(write_gguf(checkpoint, at("a.gguf")), prompt, "f32");
+  const auto before = planned_logits(write_gguf(checkpoint, at("a.gguf")), prompt);
   std::swap(checkpoint.tensors.at("model.layers.0.pre_feedforward_layernorm.weight"),
             checkpoint.tensors.at("model.layers.0.post_attention_layernorm.weight"));
-  EXPECT_NE(logits_of(write_gguf(checkpoint, at("b.gguf")), prompt, "f32"), before);
+  EXPECT_NE(planned_logits(write_gguf(checkpoint, at("b.gguf")), prompt), before);
 }
 
 }  // namespace

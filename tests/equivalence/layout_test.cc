@@ -19,6 +19,7 @@
 #include "longhaul/planner.h"
 #include "tensor/float_at.h"
 #include "testing/checkpoint.h"
+#include "testing/planned_logits.h"
 
 namespace longhaul::testing {
 namespace {
@@ -119,31 +120,6 @@ struct Checkpoint {
   Json config;
 };
 
-LoadOptions options(const std::string& weights) {
-  LoadOptions o;
-  o.weights = *parse_weights(weights);
-  o.kv = CachePrecision::kF32;
-  o.context = 384;
-  o.all_logits = true;
-  return o;
-}
-
-std::vector<float> logits_of(const std::string& folder, const std::vector<int32_t>& prompt,
-                             const LoadOptions& load = options("f32")) {
-  const auto model = LoadedModel::load(folder, load);
-  EXPECT_TRUE(model.ok()) << folder << ": " << (model.ok() ? "" : model.error().text());
-  if (!model.ok()) return {};
-  // The plan is what was allocated.
-  EXPECT_EQ(model->weights->resident_bytes(), model->plan.weight_bytes);
-  const auto priced =
-      plan(folder, {.context = load.context, .weights = load.weights, .kv = load.kv});
-  EXPECT_TRUE(priced.ok());
-  if (priced.ok() && load.expert_cache == 0) {
-    EXPECT_EQ(priced->weight_bytes, model->weights->resident_bytes());
-  }
-  return run_logits(*model, prompt, 0);
-}
-
 class Layouts : public ::testing::Test {
  protected:
   // The changed checkpoint gives what the golden one gives: as loaded in f32, packed to 8 bits, and
@@ -155,14 +131,14 @@ class Layouts : public ::testing::Test {
     const std::vector<int32_t> prompt = golden_cases(golden).front().prompt;
     for (const char* weights : {"f32", "q8"}) {
       const std::vector<float> expected =
-          logits_of(golden_folder(golden), prompt, options(weights));
+          planned_logits(golden_folder(golden), prompt, f32_state(weights));
       EXPECT_FALSE(expected.empty());
-      EXPECT_EQ(logits_of(folder, prompt, options(weights)), expected) << weights;
+      EXPECT_EQ(planned_logits(folder, prompt, f32_state(weights)), expected) << weights;
     }
     const auto report = quantize(folder, folder + "-q8", {.weights = WeightPrecision::kQ8});
     ASSERT_TRUE(report.ok()) << report.error().text();
-    EXPECT_EQ(logits_of(folder + "-q8", prompt, options("auto")),
-              logits_of(golden_folder(golden), prompt, options("q8")))
+    EXPECT_EQ(planned_logits(folder + "-q8", prompt, f32_state("auto")),
+              planned_logits(golden_folder(golden), prompt, f32_state("q8")))
         << "packed";
     fs::remove_all(folder);
     fs::remove_all(folder + "-q8");
@@ -170,7 +146,7 @@ class Layouts : public ::testing::Test {
   std::string problem(const Checkpoint& changed) {
     const std::string folder = folder_.path() + "/" + std::to_string(++n_);
     changed.write(folder);
-    const auto model = LoadedModel::load(folder, options("f32"));
+    const auto model = LoadedModel::load(folder, f32_state("f32"));
     return model.ok() ? "loaded" : model.error().text();
   }
 
@@ -217,12 +193,12 @@ class Heads : public Layouts, public ::testing::WithParamInterface<std::string> 
     const std::string folder = folder_.path() + "/" + std::to_string(++n_);
     const std::vector<int32_t> prompt = golden_cases(GetParam()).front().prompt;
     c.write(folder);
-    std::vector<float> all = logits_of(folder, prompt, options("f32"));
+    std::vector<float> all = planned_logits(folder, prompt);
     EXPECT_FALSE(all.empty());
     const auto packed = quantize(folder, folder + "-q8", {.weights = WeightPrecision::kQ8});
     EXPECT_TRUE(packed.ok());
-    EXPECT_EQ(logits_of(folder + "-q8", prompt, options("auto")),
-              logits_of(folder, prompt, options("q8")))
+    EXPECT_EQ(planned_logits(folder + "-q8", prompt, f32_state("auto")),
+              planned_logits(folder, prompt, f32_state("q8")))
         << "packed";
     return all;
   }
@@ -283,8 +259,8 @@ TEST_F(Layouts, AnEqualHeadInF32DoesNotMakeAModelOfBf16Larger) {
   const std::string folder = folder_.path() + "/f32-head";
   c.tensors["lm_head.weight"] = c.tensors[embedding_of(c)].as_f32();
   c.write(folder);
-  const auto plain = LoadedModel::load(golden_folder("gemma/bf16"), options("auto")),
-             with_head = LoadedModel::load(folder, options("auto"));
+  const auto plain = LoadedModel::load(golden_folder("gemma/bf16"), f32_state("auto")),
+             with_head = LoadedModel::load(folder, f32_state("auto"));
   ASSERT_TRUE(plain.ok() && with_head.ok());
   EXPECT_EQ(with_head->weights->resident_bytes(), plain->weights->resident_bytes());
 }
@@ -478,16 +454,16 @@ TEST_F(Layouts, ExpertsOneByOneBehindACache) {
   for (const auto& [place, experts] : take_stacked(c)) put_one_by_one(c, place, experts, kProj);
   const std::string folder = folder_.path() + "/cached";
   c.write(folder);
-  LoadOptions cached = options("f32");
+  LoadOptions cached = f32_state("f32");
   cached.threads = 1;
-  const auto resident = LoadedModel::load(golden_folder(kGolden), options("f32"));
+  const auto resident = LoadedModel::load(golden_folder(kGolden), f32_state("f32"));
   ASSERT_TRUE(resident.ok());
   const auto layout = expert_cache_layout(*resident->arch, WeightFormat::kF32, 1, UINT64_MAX);
   ASSERT_TRUE(layout.ok());
   cached.expert_cache =
       static_cast<uint64_t>(layout->max_top_k) * layout->slot_bytes + layout->widen_bytes;
   const std::vector<int32_t> prompt = golden_cases(kGolden).front().prompt;
-  EXPECT_EQ(logits_of(folder, prompt, cached), run_logits(*resident, prompt, 0));
+  EXPECT_EQ(planned_logits(folder, prompt, cached), run_logits(*resident, prompt, 0));
 }
 
 // --- names ---------------------------------------------------------------------------------------
