@@ -13,7 +13,7 @@
 namespace longhaul {
 namespace {
 
-std::string quoted(std::string_view text) { return Json(text).dump(); }
+std::string json_text(std::string_view text) { return Json(text).dump(); }
 
 // Built as text: a header can name 100 000 tensors, and the JSON value's objects are searched
 // linearly.
@@ -29,7 +29,7 @@ Result<std::string> header_text(const std::vector<TensorDecl>& tensors, const st
     const auto end = checked_add(offset, bytes);
     if (!end) return invalid("{}: the file's size overflows 64 bits", where);
     text += fmt::format(R"(,{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
-                        quoted(tensor.name), to_string(tensor.dtype), fmt::join(tensor.shape, ","),
+                        json_text(tensor.name), to_string(tensor.dtype), fmt::join(tensor.shape, ","),
                         offset, *end);
     offset = *end;
   }
