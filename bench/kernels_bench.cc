@@ -64,20 +64,22 @@ class MatmulCase {
                           codec.is_plain ? 0x3b : kLargeFactors)),
         x_(allocate(static_cast<uint64_t>(m * k) * sizeof(float))),
         y_(allocate(static_cast<uint64_t>(m * n) * sizeof(float))),
-        scratch_(allocate(matmul_scratch_bytes(codec, m, k))) {}
+        scratch_(allocate(matmul_scratch_bytes(matrix(0), m))) {}
 
   void multiply(const Compute& compute, int64_t copy) {
     Matmul product{.x = reinterpret_cast<const float*>(x_.data()),
                    .x_stride = k_,
-                   .w = {weights_.data() + static_cast<uint64_t>(copy) * codec_.bytes(n_, k_),
-                         &codec_, n_, k_},
+                   .w = matrix(copy),
                    .y = reinterpret_cast<float*>(y_.data()),
                    .y_stride = n_,
                    .m = m_};
-    matmul(compute, {&product, 1}, {scratch_.data(), matmul_scratch_bytes(codec_, m_, k_)});
+    matmul(compute, {&product, 1}, {scratch_.data(), matmul_scratch_bytes(product.w, m_)});
   }
 
  private:
+  PackedMatrix matrix(int64_t copy) const {
+    return {weights_.data() + static_cast<uint64_t>(copy) * codec_.bytes(n_, k_), &codec_, n_, k_};
+  }
   // of block formats, whose products with scales must not be subnormal: those are slow
   static constexpr int kLargeFactors = 0x7b;
   const Codec& codec_;
