@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -179,7 +180,8 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
       100.0 * flops / peak, read / 1e9, 100.0 * read / roofline.read_bytes_per_second);
 }
 
-int run(int n_threads, bool with_onednn) {
+// names: of the codecs to measure; none: all, and attention
+int run(int n_threads, bool with_onednn, std::span<const char* const> names) {
   const auto kernels = choose_kernels();
   if (!kernels.ok()) {
     fmt::print(stderr, "{}\n", kernels.error().message);
@@ -200,11 +202,18 @@ int run(int n_threads, bool with_onednn) {
       (*kernels)->name, n_threads, roofline.read_bytes_per_second / 1e9,
       roofline.median_read_bytes_per_second / 1e9, roofline.int8_flops_per_second / 1e9,
       roofline.bf16_flops_per_second / 1e9, roofline.f32_flops_per_second / 1e9);
+  const auto is_wanted = [&](const Codec* codec) {
+    return names.empty() || std::any_of(names.begin(), names.end(), [&](const char* name) {
+             return std::string_view(name) == codec->name;
+           });
+  };
   for (const Codec* codec : codecs()) {
+    if (!is_wanted(codec)) continue;
     for (const auto& [k, n] : kShapes) {
       for (int64_t m : {1, 2, 4, 8, 64, 512}) bench_matmul(compute, roofline, *codec, m, k, n);
     }
   }
+  if (!names.empty()) return 0;
   for (const Codec* codec : {&kQ4Codec, &kQ8Codec, &kBf16Codec})
     bench_matmul(compute, roofline, *codec, 1, 1536, 262144);
   for (DType dtype : {DType::kBF16, DType::kF32}) {
@@ -221,7 +230,8 @@ int run(int n_threads, bool with_onednn) {
 }  // namespace longhaul
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "--onednn") return longhaul::run(1, true);
+  if (argc > 1 && std::string_view(argv[1]) == "--onednn") return longhaul::run(1, true, {});
   return longhaul::run(
-      argc > 1 ? std::max(1, std::atoi(argv[1])) : longhaul::default_thread_count(), false);
+      argc > 1 ? std::max(1, std::atoi(argv[1])) : longhaul::default_thread_count(), false,
+      std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(std::min(argc, 2)));
 }

@@ -12,6 +12,7 @@
 #include "kernels/codecs/rotation.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/kernels_testing.h"
+#include "kernels/packed_testing.h"
 
 namespace longhaul {
 namespace {
@@ -38,71 +39,6 @@ constexpr auto kFormats = [] {
   all.back() = &kE4m3Codec;
   return all;
 }();
-
-// Scales between 2^-6 and 1, of either sign.
-void set_scale(f16& scale) {
-  scale.bits = static_cast<uint16_t>((scale.bits & 0x8fffu) + 0x2400u);
-}
-void set_scale(float& scale) { scale = static_cast<float>(std::bit_cast<uint32_t>(scale) % 63 + 1) / 64; }
-
-template <class Panels>
-void set_grouped_scales(std::byte* block) {
-  auto* b = reinterpret_cast<uint8_t*>(block);
-  for (int64_t i = 0; i < Panels::kScaleRows * kPanel; ++i) {
-    set_scale(Panels::scales(b)[i]);
-    if constexpr (Panels::kHasMins) set_scale(Panels::min_scales(b)[i]);
-  }
-}
-
-// Of one block, whose bytes are random.
-void set_scales(const Codec* codec, std::span<const float> noise, std::byte* block) {
-#define LH_SET_SCALES(type, panels) \
-  if (codec == &grouped_codecs::type) return set_grouped_scales<panels>(block);
-  LH_GROUPED_CODECS(LH_SET_SCALES)
-#undef LH_SET_SCALES
-  for (size_t o = 0; o < static_cast<size_t>(kPanel); ++o) {
-    if (codec == &kQ8Codec) std::memcpy(block + o * sizeof(float), &noise[o], sizeof(float));
-    if (codec != &kQ4Codec) continue;
-    auto& scales = *reinterpret_cast<Q4Scales*>(block);
-    scales.scale[o] = to_bf16(noise[o]);
-    int multipliers = 0;
-    for (int64_t g = 0; g < kBlockGroups; ++g)
-      multipliers |= q4_multiplier(scales.multipliers[o], g) % (kLargestQ4Multiplier + 1)
-                     << (4 * g);
-    scales.multipliers[o] = static_cast<uint16_t>(multipliers);
-  }
-  for (int64_t i = 0; codec == &kMxfp4Codec && i < Mxfp4Blocks::kScaleBytes; ++i) {
-    block[i] = std::byte{static_cast<uint8_t>(120 + (static_cast<int>(block[i]) & 15))};
-  }
-}
-
-// Any bytes are codes of all formats but E4M3, whose NaN is left out; scales and headers get values
-// of the size that they have.
-AlignedBytes random_weights(const Codec* codec, int64_t n, int64_t k, uint64_t seed) {
-  AlignedBytes packed(codec->bytes(n, k));
-  if (codec->is_plain) {
-    EXPECT_TRUE(
-        pack_rows(random_floats(n * k, seed).data(), DType::kF32, n, k, *codec, packed.data())
-            .ok());
-    return packed;
-  }
-  const auto noise = random_floats(static_cast<int64_t>(packed.span().size()), seed);
-  for (size_t i = 0; i < noise.size(); ++i) {
-    const auto byte = static_cast<uint8_t>(static_cast<int>(noise[i] * 128.0f) + 128);
-    packed.data()[i] = std::byte{codec == &kE4m3Codec && (byte & 0x7f) == 0x7f ? uint8_t{0} : byte};
-  }
-  const PackedMatrix matrix{packed.data(), codec, n, k};
-  for (int64_t panel = 0; panel < ceil_div(n, kPanel); ++panel) {
-    std::byte* at = packed.data() + panel * matrix.panel_bytes();
-    const int64_t header = codec->layout.header(k);
-    for (int64_t i = 0; i < header / 4; ++i)
-      std::memcpy(at + 4 * i, &noise[static_cast<size_t>(panel * 16 + i)], 4);
-    for (int64_t b = 0; b < blocks_of(k); ++b)
-      set_scales(codec, std::span(noise).subspan(static_cast<size_t>(b)),
-                 at + header + b * codec->layout.block_bytes);
-  }
-  return packed;
-}
 
 struct Operands {
   int64_t m, n, k;
@@ -406,9 +342,10 @@ GroupResult run_group(const KernelSet& set, int n_threads, int64_t m, int64_t k,
 
 TEST(Matmul, GroupMatchesRefForEverySetAndAnyThreads) {
   const std::pair<const Codec*, const Codec*> formats[] = {
-      {&kQ8Codec, &kQ8Codec},   {&kQ4Codec, &kQ8Codec},   {&kMxfp4Codec, &kE4m3Codec},
-      {&kE4m3Codec, &kQ4Codec}, {&kF32Codec, &kF32Codec}, {&kBf16Codec, &kBf16Codec},
-      {&kBf16Codec, &kQ4Codec}, {&grouped_codecs::kQ4_K, &grouped_codecs::kQ6_K}};
+      {&kQ8Codec, &kQ8Codec},      {&kQ4Codec, &kQ8Codec},
+      {&kMxfp4Codec, &kE4m3Codec}, {&kE4m3Codec, &kQ4Codec},
+      {&kF32Codec, &kF32Codec},    {&kBf16Codec, &kBf16Codec},
+      {&kBf16Codec, &kQ4Codec},    {&grouped_codecs::kQ4_K, &grouped_codecs::kQ6_K}};
   for (const auto& [first, second] : formats) {
     for (int64_t m : {1, 2, 33, 70}) {
       for (int64_t k : {5, 451}) {
@@ -450,7 +387,8 @@ TEST(Matmul, FineInputsLoseLittle) {
       for (int64_t m = 0; m < kM; ++m) {
         double sum = 0;
         for (int64_t i = 0; i < kK; ++i)
-          sum += double{w[static_cast<size_t>(i)]} * double{x[static_cast<size_t>(m * (kK + 3) + i)]};
+          sum +=
+              double{w[static_cast<size_t>(i)]} * double{x[static_cast<size_t>(m * (kK + 3) + i)]};
         expected[static_cast<size_t>(m * kN + n)] = static_cast<float>(sum);
       }
     }

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
+#include <cstring>
+#include <span>
 
 #include "base/check.h"
 #include "kernels/codecs/codecs.h"
@@ -15,7 +16,8 @@ using Levels = std::array<int8_t, 16>;
 
 constexpr Levels counted_from(int first) {
   Levels levels{};
-  for (size_t i = 0; i < levels.size(); ++i) levels[i] = static_cast<int8_t>(first + static_cast<int>(i));
+  for (size_t i = 0; i < levels.size(); ++i)
+    levels[i] = static_cast<int8_t>(first + static_cast<int>(i));
   return levels;
 }
 constexpr Levels with_signs(std::initializer_list<int8_t> magnitudes) {
@@ -51,12 +53,27 @@ constexpr Levels levels_of(DType type) {
   }
 }
 
-// The code of each level, by its byte.
-constexpr std::array<uint8_t, 256> codes_of(const Levels& levels) {
-  std::array<uint8_t, 256> codes{};
-  for (size_t code = levels.size(); code-- > 0;)
-    codes[static_cast<uint8_t>(levels[code])] = static_cast<uint8_t>(code);
-  return codes;
+// Levels as a panel's codes, in place.
+template <class Panels, DType kType>
+void to_codes(GroupedCodes& codes, size_t n) {
+  static constexpr Levels kLevels = levels_of(kType);
+  constexpr bool kIsCounted = kLevels == counted_from(kLevels[0]);
+  static constexpr auto kCodes = [] {
+    std::array<int8_t, 256> by_level{};
+    for (size_t code = kLevels.size(); code-- > 0;)
+      by_level[static_cast<uint8_t>(kLevels[code])] = static_cast<int8_t>(code);
+    return by_level;
+  }();
+  for (size_t i = 0; i < n; ++i) {
+    int8_t& level = codes.levels[i];
+    if constexpr (Panels::kBits == 8) {
+      level = static_cast<int8_t>(level ^ -kCodeOffset);
+    } else if constexpr (kIsCounted) {
+      level = static_cast<int8_t>(level - kLevels[0]);
+    } else {
+      level = kCodes[static_cast<uint8_t>(level)];
+    }
+  }
 }
 
 // An f32 that an f16 holds, as it: scales of files are such.
@@ -142,8 +159,8 @@ double block_product(const GroupedReader<Panels>& in, const InputBlock& x) {
 template <class Panels>
 void multiply(const MatmulTile& t) {
   for (int64_t m = 0; m < t.m; ++m) {
-    const auto* x = reinterpret_cast<const InputBlock*>(static_cast<const std::byte*>(t.a) +
-                                                               m * t.a_stride);
+    const auto* x =
+        reinterpret_cast<const InputBlock*>(static_cast<const std::byte*>(t.a) + m * t.a_stride);
     for (int64_t n = 0; n < t.n; ++n) {
       const std::byte* panel = t.b.data + n / kPanel * t.b.panel_stride;
       float& c = t.c[m * t.c_stride + n];
@@ -155,35 +172,71 @@ void multiply(const MatmulTile& t) {
   }
 }
 
-// The weights that a block of a file has in common with a block of a panel, all of its groups: into
-// the panel.
-template <class Panels, DType kType>
-void put_groups(const GroupedCodes& from, const CodeGrouping& grouping, int64_t first,
-                int64_t n_groups, int64_t to, size_t o, uint8_t* block) {
-  static constexpr auto kCodes = codes_of(levels_of(kType));
-  const auto at = [&](int64_t g) { return static_cast<size_t>(g * kPanel) + o; };
-  for (int64_t g = 0; g < n_groups; ++g) {
-    const auto source = static_cast<size_t>(first + g);
-    const float scale = from.scales[source * grouping.group / grouping.run];
-    if constexpr (Panels::kHasMultipliers) {
-      put_scale(Panels::scales(block)[o], scale);
-      Panels::multipliers(block)[at(to + g)] = from.multipliers[source];
-      if constexpr (Panels::kHasMins) {
-        put_scale(Panels::min_scales(block)[o], from.min_scale);
-        Panels::mins(block)[at(to + g)] = from.mins[source];
-      }
-    } else {
-      put_scale(Panels::scales(block)[at(to + g)], scale);
-      if constexpr (Panels::kHasMins) put_scale(Panels::min_scales(block)[at(to + g)], from.min_scale);
+// Where what a block of a file shares with a block of a panel stands in both, in weights.
+struct Shared {
+  int64_t from, to, n;
+};
+
+// The scales of an output.
+template <class Panels>
+void put_scales(const GroupedCodes& codes, const CodeGrouping& grouping, const Shared& shared,
+                size_t output, uint8_t* block) {
+  for (int64_t g = 0; g < shared.n / Panels::kGroup; ++g) {
+    const auto source = static_cast<size_t>(shared.from / Panels::kGroup + g);
+    const auto at = static_cast<size_t>((shared.to / Panels::kGroup + g) * kPanel) + output,
+               of_scale = Panels::kHasMultipliers ? output : at;
+    put_scale(Panels::scales(block)[of_scale],
+              codes.scales[source * grouping.group / grouping.run]);
+    if constexpr (Panels::kHasMins) put_scale(Panels::min_scales(block)[of_scale], codes.min_scale);
+    if constexpr (Panels::kHasMultipliers)
+      Panels::multipliers(block)[at] = codes.multipliers[source];
+    if constexpr (Panels::kHasMultipliers && Panels::kHasMins)
+      Panels::mins(block)[at] = codes.mins[source];
+  }
+}
+
+uint32_t word_at(const GroupedCodes& codes, int64_t i) {
+  uint32_t word;
+  std::memcpy(&word, codes.levels.data() + i, sizeof word);
+  return word;
+}
+
+// Lines of codes, each of all outputs.
+template <class Panels>
+void put_lines(std::span<const GroupedCodes> codes, const Shared& shared, uint8_t* block) {
+  constexpr int64_t kLineInputs = Panels::kBits == 8 ? 4 : 8, kLineBytes = 64;
+  uint8_t* line = block + Panels::kCodesAt + shared.to / kLineInputs * kLineBytes;
+  for (int64_t i = 0; i < shared.n; i += kLineInputs, line += kLineBytes) {
+    for (size_t o = 0; o < codes.size(); ++o) {
+      uint32_t word = word_at(codes[o], shared.from + i);
+      if constexpr (Panels::kBits == 4) word |= word_at(codes[o], shared.from + i + 4) << 4;
+      std::memcpy(line + 4 * o, &word, sizeof word);
     }
-    uint8_t* codes = block + Panels::kCodesAt;
-    for (int64_t i = 0; i < Panels::kGroup; ++i) {
-      const int8_t level = from.levels[source * static_cast<size_t>(Panels::kGroup) + static_cast<size_t>(i)];
-      const int64_t input = (to + g) * Panels::kGroup + i;
-      if constexpr (Panels::kBits == 8)
-        codes[byte_code_at(static_cast<int64_t>(o), input)] = static_cast<uint8_t>(level + kCodeOffset);
-      else
-        put_nibble(codes, static_cast<int64_t>(o), input, kCodes[static_cast<uint8_t>(level)]);
+  }
+}
+
+// Rows of one panel, at most 16.
+template <class Panels, DType kType>
+void pack_panel(const SourceRows& rows, int64_t first, int64_t n_rows, int64_t k, std::byte* out) {
+  const BlockDecoder& from = *rows.blocks;
+  const int64_t weights = from.grouping.n_weights, row_blocks = k / weights,
+                shared = std::min(weights, kQuantBlock);
+  *reinterpret_cast<GroupedHeader*>(out) = {levels_of(kType), rows.factor, {}};
+  std::array<GroupedCodes, kPanel> codes;
+  for (int64_t b = 0; b < row_blocks; ++b) {
+    for (int64_t o = 0; o < n_rows; ++o) {
+      GroupedCodes& own = codes[static_cast<size_t>(o)];
+      from.decode(rows.data + ((first + o) * row_blocks + b) * from.block_bytes, own);
+      to_codes<Panels, kType>(own, static_cast<size_t>(weights));
+    }
+    for (int64_t at = 0; at < weights; at += shared) {
+      const int64_t input = b * weights + at;
+      const Shared part{at, input % kQuantBlock, shared};
+      uint8_t* block = rounding::block_of(Panels::kLayout, out, k, 0, input / kQuantBlock);
+      for (int64_t o = 0; o < n_rows; ++o)
+        put_scales<Panels>(codes[static_cast<size_t>(o)], from.grouping, part,
+                           static_cast<size_t>(o), block);
+      put_lines<Panels>(std::span(codes).first(static_cast<size_t>(n_rows)), part, block);
     }
   }
 }
@@ -191,28 +244,13 @@ void put_groups(const GroupedCodes& from, const CodeGrouping& grouping, int64_t 
 template <class Panels, DType kType>
 Result<QuantError> pack(const SourceRows& rows, int64_t n_rows, int64_t k, std::byte* out) {
   LH_CHECK(rows.blocks != nullptr);
-  const BlockDecoder& from = *rows.blocks;
-  const int64_t weights = from.grouping.n_weights, row_blocks = k / weights,
-                shared = std::min(weights, kQuantBlock), parts = weights / shared;
-  LH_CHECK(k % weights == 0 && int64_t{from.grouping.group} == Panels::kGroup &&
-           from.grouping.has_mins == Panels::kHasMins);
+  const CodeGrouping& grouping = rows.blocks->grouping;
+  LH_CHECK(k % grouping.n_weights == 0 && int64_t{grouping.group} == Panels::kGroup &&
+           grouping.has_mins == Panels::kHasMins);
   rounding::clear_panels(Panels::kLayout, n_rows, k, out);
-  for (int64_t p = 0; p < ceil_div(n_rows, kPanel); ++p)
-    *reinterpret_cast<GroupedHeader*>(out + p * Panels::kLayout.panel_bytes(k)) = {
-        levels_of(kType), rows.factor, {}};
-  GroupedCodes codes;
-  for (int64_t r = 0; r < n_rows; ++r) {
-    for (int64_t b = 0; b < row_blocks; ++b) {
-      from.decode(rows.data + (r * row_blocks + b) * from.block_bytes, codes);
-      for (int64_t part = 0; part < parts; ++part) {
-        const int64_t input = b * weights + part * shared;
-        put_groups<Panels, kType>(
-            codes, from.grouping, part * shared / Panels::kGroup, shared / Panels::kGroup,
-            input % kQuantBlock / Panels::kGroup, static_cast<size_t>(r % kPanel),
-            rounding::block_of(Panels::kLayout, out, k, r, input / kQuantBlock));
-      }
-    }
-  }
+  for (int64_t first = 0; first < n_rows; first += kPanel)
+    pack_panel<Panels, kType>(rows, first, std::min(kPanel, n_rows - first), k,
+                              out + first / kPanel * Panels::kLayout.panel_bytes(k));
   return QuantError{};
 }
 
