@@ -76,8 +76,9 @@ int64_t rounded_stride_bytes(const Codec& weights, int64_t k) {
   return (ceil_div(bytes, kCacheLine) | 1) * kCacheLine;
 }
 
-// How often inputs are rounded: what is left after the first time stands behind all rows of it.
-int64_t n_roundings(const PackedMatrix& w) {
+// How often rows meet the weights: rounded, and what rounding took away, which stands behind all of
+// those rows.
+int64_t n_passes(const PackedMatrix& w) {
   return w.has_fine_inputs && is_int8(w.codec->inputs) ? 2 : 1;
 }
 
@@ -85,7 +86,7 @@ int64_t n_roundings(const PackedMatrix& w) {
 bool shares_input(const Matmul& a, const Matmul& b) {
   const bool same_rounding = a.w.codec->inputs == b.w.codec->inputs &&
                              a.w.codec->layout.block_inputs == b.w.codec->layout.block_inputs &&
-                             n_roundings(a.w) == n_roundings(b.w);
+                             n_passes(a.w) == n_passes(b.w);
   return a.x == b.x && a.x_stride == b.x_stride && a.m == b.m && a.w.k == b.w.k && same_rounding;
 }
 
@@ -158,7 +159,7 @@ void round_some(const KernelSet& kernels, const Group& group, int64_t index) {
                 stride = rounded_stride_bytes(*p.w.codec, p.w.k);
   auto* out = const_cast<std::byte*>(p.place.inputs);
   for (int64_t r = first; r < std::min(first + rows, p.m); ++r) {
-    std::byte* rest = n_roundings(p.w) == 2 ? out + (p.m + r) * stride : nullptr;
+    std::byte* rest = n_passes(p.w) == 2 ? out + (p.m + r) * stride : nullptr;
     round_row(kernels, p.x + r * p.x_stride, *p.w.codec, p.w.k, out + r * stride, rest);
   }
 }
@@ -223,7 +224,7 @@ void multiply_block(const KernelSet& kernels, const Matmul& p, const Block& bloc
     multiply(tile);
     k += k_block;
   } while (k < p.w.k);
-  if (n_roundings(p.w) == 1) return;
+  if (n_passes(p.w) == 1) return;
   tile.a = inputs + p.m * stride_bytes;
   tile.accumulate = true;
   multiply(tile);
@@ -232,7 +233,7 @@ void multiply_block(const KernelSet& kernels, const Matmul& p, const Block& bloc
 // A panel after another where the second pass would find the weights gone from the cache.
 void multiply_blocks(const KernelSet& kernels, const Matmul& p, const Block& block) {
   const bool is_long = block.n_outputs / kPanel * p.w.panel_bytes() > kSecondPassBytes;
-  if (n_roundings(p.w) == 1 || !is_long) return multiply_block(kernels, p, block);
+  if (n_passes(p.w) == 1 || !is_long) return multiply_block(kernels, p, block);
   for (int64_t first = 0; first < block.n_outputs; first += kPanel)
     multiply_block(kernels, p,
                    {block.row, block.n_rows, block.output + first,
@@ -260,7 +261,7 @@ void multiply_piece(const KernelSet& kernels, std::span<const Matmul> group, int
     if (first < last) {
       if (p.place.inputs != nullptr)
         fetch_inputs(p.place.inputs,
-                     n_roundings(p.w) * p.m * rounded_stride_bytes(*p.w.codec, p.w.k));
+                     n_passes(p.w) * p.m * rounded_stride_bytes(*p.w.codec, p.w.k));
       multiply_blocks(kernels, p, {0, p.m, first, last - first});
     }
     at += units * bytes;
@@ -296,7 +297,7 @@ void multiply_many_rows(const Compute& compute, const Group& group) {
 
 uint64_t matmul_scratch_bytes(const PackedMatrix& w, int64_t m) {
   if (!rounds_inputs(*w.codec)) return 0;
-  return static_cast<uint64_t>(n_roundings(w) * m * rounded_stride_bytes(*w.codec, w.k));
+  return static_cast<uint64_t>(n_passes(w) * m * rounded_stride_bytes(*w.codec, w.k));
 }
 
 uint64_t matmul_scratch_bytes(std::span<const Matmul> group) {
