@@ -40,6 +40,12 @@ constexpr auto kFormats = [] {
   return all;
 }();
 
+bool has_mins(const Codec* codec) {
+  using namespace grouped_codecs;
+  const Codec* with_mins[] = {&kQ4_1, &kQ5_1, &kQ2_K, &kQ4_K, &kQ5_K};
+  return std::find(std::begin(with_mins), std::end(with_mins), codec) != std::end(with_mins);
+}
+
 struct Operands {
   int64_t m, n, k;
   const Codec* codec;
@@ -108,8 +114,8 @@ TEST(BlockMatmul, MatchesRefAndWritesOnlyItsColumns) {
               const auto actual = operands.multiply(*set, inputs, 0, m, accumulate);
               // Integers: exact sums of 32 products, then at most 22 steps of three roundings
               // (2^-24). E4M3: a rounding a product. One output alone may have lost digits to
-              // cancellation.
-              ASSERT_LT(nmse(actual, expected), 1e-12)
+              // cancellation, and where there are mins most of a sum is cancelled.
+              ASSERT_LT(nmse(actual, expected), has_mins(codec) ? 1e-10 : 1e-12)
                   << set->name << " " << codec->name << " " << m << "x" << n << "x" << k;
               for (int64_t r = 0; r < m; ++r)
                 ASSERT_EQ(actual[static_cast<size_t>(r * (n + 1) + n)], 0.5f) << set->name;

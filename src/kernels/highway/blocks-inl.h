@@ -87,9 +87,7 @@ template <class NibbleBlocks, class BlockScales>
 struct NibbleCodes : Nibbles {
   using Scales = BlockScales;
   using Blocks = NibbleBlocks;
-  static HWY_INLINE Bytes table() {
-    return table_of(Blocks::kLevels.data());
-  }
+  static HWY_INLINE Bytes table() { return table_of(Blocks::kLevels.data()); }
 };
 
 template <class Codes, int kRows, int kPanels>
@@ -130,8 +128,9 @@ void integer_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
       }
       const std::byte* const lines =
           block + Blocks::kScaleBytes + g * kGroupSteps / Codes::kLineSteps * kLineBytes;
-      add_steps<Codes, kGroupSteps>(lines, t.b.panel_stride, codes_of(in, g * kQuantGroup), table,
-                                    sum);
+      StepInputs inputs[kRows];
+      widen_group(in, g, inputs);
+      add_steps<Codes, kGroupSteps>(lines, t.b.panel_stride, inputs, 0, table, sum);
       if constexpr (Scales::kByGroup) {
         add_to_totals(sum, g);
         continue;
@@ -261,9 +260,9 @@ HWY_INLINE Step step_of(const float* x, int64_t n) {
 HWY_INLINE int32_t round_to_codes(const float* x, float to_code, int8_t* codes) {
   Ints sum = hn::Zero(I32());
   for (int64_t i = 0; i < kHalfGroup; i += kLanes) {
-    const auto code = hn::Min(
-        hn::NearestInt(hn::Mul(hn::LoadU(F32(), x + i), hn::Set(F32(), to_code))),
-        hn::Set(I32(), 127));
+    const auto code =
+        hn::Min(hn::NearestInt(hn::Mul(hn::LoadU(F32(), x + i), hn::Set(F32(), to_code))),
+                hn::Set(I32(), 127));
     const auto clamped = hn::Max(code, hn::Set(I32(), -127));
     sum = hn::Add(sum, clamped);
     hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, F32>(), clamped), hn::Rebind<int8_t, F32>(),
@@ -281,8 +280,7 @@ HWY_INLINE void quantise_block(const float* x, InputCoding coding, InputBlock& o
     if (coding == InputCoding::kInt8) step = step_of(group, kQuantGroup);
     int8_t* codes = out.codes.data() + g * kQuantGroup;
     const int32_t first = round_to_codes(group, step.to_code, codes),
-                  second =
-                      round_to_codes(group + kHalfGroup, step.to_code, codes + kHalfGroup);
+                  second = round_to_codes(group + kHalfGroup, step.to_code, codes + kHalfGroup);
     const auto at = static_cast<size_t>(g);
     out.scale[at] = step.scale;
     out.half_correction[at] = first;
@@ -295,7 +293,8 @@ HWY_INLINE void quantise_block(const float* x, InputCoding coding, InputBlock& o
 HWY_INLINE void rest_of(const float* x, const InputBlock& rounded, float* rest) {
   for (int64_t i = 0; i < kQuantBlock; i += kLanes) {
     const auto code = hn::ConvertTo(
-        F32(), hn::PromoteTo(I32(), hn::LoadU(hn::Rebind<int8_t, F32>(), rounded.codes.data() + i)));
+        F32(),
+        hn::PromoteTo(I32(), hn::LoadU(hn::Rebind<int8_t, F32>(), rounded.codes.data() + i)));
     const V scale = hn::Set(F32(), rounded.scale[static_cast<size_t>(i / kQuantGroup)]);
     hn::StoreU(hn::NegMulAdd(scale, code, hn::LoadU(F32(), x + i)), F32(), rest + i);
   }

@@ -64,19 +64,71 @@ struct GroupedTile : MatmulTile {
   bool has_mins;
 };
 
-// The correction of the sum of group g.
-template <int64_t kGroup>
-HWY_INLINE int32_t correction_of(const InputBlock& in, int64_t g) {
-  if constexpr (kGroup == kQuantGroup) return in.correction[static_cast<size_t>(g)];
-  const auto whole = static_cast<size_t>(g / 2);
-  const int32_t first = in.half_correction[whole];
-  return g % 2 == 0 ? first : in.correction[whole] - first;
+// The correction of the sum of half h of a group, or of all of it.
+template <int kHalves>
+HWY_INLINE int32_t correction_of(const InputBlock& in, int64_t g, int h) {
+  const int32_t whole = in.correction[static_cast<size_t>(g)],
+                first = in.half_correction[static_cast<size_t>(g)];
+  return kHalves == 1 ? whole : h == 0 ? first : whole - first;
+}
+
+// What group g of a block adds to the totals: kHalves scales of it times exact sums, times the
+// scale of its inputs.
+template <class Codes, int kHalves, int kRows, int kPanels>
+HWY_INLINE void add_group(const GroupedTile& t, const InputBlock* const (&in)[kRows],
+                          const std::byte* block, const WideScales (&scales)[kPanels], int64_t g,
+                          Bytes table, Totals<kRows, kPanels>& totals) {
+  constexpr int kVectors = kPanels * kPanelVectors;
+  constexpr int kSteps = kGroupSteps / kHalves;
+  constexpr int64_t kHalfBytes = kSteps / Codes::kLineSteps * kLineBytes;
+  StepInputs inputs[kRows];
+  widen_group(in, g, inputs);
+  V group[kRows][kVectors];
+  LH_UNROLL for (int h = 0; h < kHalves; ++h) {
+    const int64_t at = g * kHalves + h;
+    Ints sum[kRows][kVectors];
+    LH_UNROLL for (int r = 0; r < kRows; ++r) {
+      const auto correction = hn::Set(I32(), correction_of<kHalves>(*in[r], g, h));
+      LH_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = correction;
+    }
+    add_steps<Codes, kSteps>(block + t.codes_at + at * kHalfBytes, t.b.panel_stride, inputs,
+                             h * kSteps, table, sum);
+    LH_UNROLL for (int v = 0; v < kVectors; ++v) {
+      const V scale =
+          hn::Load(F32(), scales[v / kPanelVectors].scale[at] + v % kPanelVectors * kLanes);
+      LH_UNROLL for (int r = 0; r < kRows; ++r) {
+        const V own = hn::ConvertTo(F32(), sum[r][v]);
+        group[r][v] = h == 0 ? hn::Mul(own, scale) : hn::MulAdd(own, scale, group[r][v]);
+      }
+    }
+  }
+  LH_UNROLL for (int r = 0; r < kRows; ++r) {
+    const V scale = hn::Set(F32(), in[r]->scale[static_cast<size_t>(g)]);
+    LH_UNROLL for (int v = 0; v < kVectors; ++v) totals.add(r, v, group[r][v], scale);
+  }
+}
+
+// The mins of group g, times the sum of its inputs.
+template <int kHalves, int kRows, int kPanels>
+HWY_INLINE void add_mins(const InputBlock* const (&in)[kRows], const WideScales (&scales)[kPanels],
+                         int64_t g, Totals<kRows, kPanels>& totals) {
+  LH_UNROLL for (int h = 0; h < kHalves; ++h) {
+    LH_UNROLL for (int r = 0; r < kRows; ++r) {
+      // The correction is -kCodeOffset times the sum of codes.
+      const int32_t codes = correction_of<kHalves>(*in[r], g, h) / kCodeOffset;
+      const V inputs =
+          hn::Set(F32(), in[r]->scale[static_cast<size_t>(g)] * static_cast<float>(codes));
+      LH_UNROLL for (int v = 0; v < kPanels * kPanelVectors; ++v) {
+        const float* min = scales[v / kPanelVectors].min[g * kHalves + h];
+        totals.add(r, v, hn::Load(F32(), min + v % kPanelVectors * kLanes), inputs);
+      }
+    }
+  }
 }
 
 template <class Codes, int64_t kGroup, int kRows, int kPanels>
 void grouped_microkernel(const MatmulTile& tile, int64_t row, int64_t panel) {
-  constexpr int kVectors = kPanels * kPanelVectors;
-  constexpr int64_t kSteps = kGroup / 4, kGroupBytes = kSteps / Codes::kLineSteps * kLineBytes;
+  constexpr int kHalves = static_cast<int>(kQuantGroup / kGroup);
   const auto& t = static_cast<const GroupedTile&>(tile);
   const auto* a = static_cast<const std::byte*>(t.a) + row * t.a_stride;
   const std::byte* const b = t.b.data + panel * t.b.panel_stride;
@@ -92,32 +144,9 @@ void grouped_microkernel(const MatmulTile& tile, int64_t row, int64_t panel) {
     const InputBlock* in[kRows];
     LH_UNROLL for (int r = 0; r < kRows; ++r) in[r] =
         reinterpret_cast<const InputBlock*>(a + r * t.a_stride) + k_block;
-    for (int64_t g = 0; g < kQuantBlock / kGroup; ++g) {
-      int32_t correction[kRows];
-      float input_scale[kRows];
-      Ints sum[kRows][kVectors];
-      LH_UNROLL for (int r = 0; r < kRows; ++r) {
-        correction[r] = correction_of<kGroup>(*in[r], g);
-        input_scale[r] = in[r]->scale[static_cast<size_t>(g * kGroup / kQuantGroup)];
-        LH_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Set(I32(), correction[r]);
-      }
-      add_steps<Codes, kSteps>(block + t.codes_at + g * kGroupBytes, t.b.panel_stride,
-                               codes_of(in, g * kGroup), table, sum);
-      LH_UNROLL for (int v = 0; v < kVectors; ++v) {
-        const WideScales& own = scales[v / kPanelVectors];
-        const V scale = hn::Load(F32(), own.scale[g] + v % kPanelVectors * kLanes);
-        LH_UNROLL for (int r = 0; r < kRows; ++r) {
-          totals.add(r, v, hn::ConvertTo(F32(), sum[r][v]),
-                     hn::Mul(scale, hn::Set(F32(), input_scale[r])));
-        }
-        if (!t.has_mins) continue;
-        const V min = hn::Load(F32(), own.min[g] + v % kPanelVectors * kLanes);
-        LH_UNROLL for (int r = 0; r < kRows; ++r) {
-          // The correction is -kCodeOffset times the sum of codes.
-          const float sum_of_inputs = input_scale[r] * static_cast<float>(correction[r] / kCodeOffset);
-          totals.add(r, v, min, hn::Set(F32(), sum_of_inputs));
-        }
-      }
+    for (int64_t g = 0; g < kBlockGroups; ++g) {
+      add_group<Codes, kHalves>(t, in, block, scales, g, table, totals);
+      if (t.has_mins) add_mins<kHalves>(in, scales, g, totals);
     }
   }
   totals.store(t, row, panel);
@@ -133,7 +162,8 @@ struct GroupedTiles : BlockTile {
 
 template <class Codes, int64_t kGroup>
 void run_grouped(const GroupedTile& tile) {
-  static constexpr RegisterTiles tiles = make_register_tiles<GroupedTiles<Codes, kGroup>>(kBestRows);
+  static constexpr RegisterTiles tiles =
+      make_register_tiles<GroupedTiles<Codes, kGroup>>(kBestRows);
   run_register_tiles(tiles, tile);
 }
 

@@ -28,7 +28,7 @@ using Halves = hn::Vec<I16>;
 using Ints = hn::Vec<I32>;
 
 constexpr int64_t kLineBytes = 64, kVectorBytes = kLanes * 4;
-constexpr int64_t kGroupSteps = kQuantGroup / 4;  // of four inputs
+constexpr int kGroupSteps = kQuantGroup / 4;  // of four inputs
 
 HWY_INLINE Ints lower_halves(Halves x) {
   return hn::ShiftRight<16>(hn::ShiftLeft<16>(hn::BitCast(I32(), x)));
@@ -75,15 +75,14 @@ struct Nibbles {
   }
 };
 
-// Inputs 0 and 2, and 1 and 3, of each of some steps, as 16 bits.
-template <int64_t kSteps>
+// Inputs 0 and 2, and 1 and 3, of each step of a group, as 16 bits.
 struct StepInputs {
-  HWY_ALIGN int32_t even[kSteps], odd[kSteps];
+  HWY_ALIGN int32_t even[kGroupSteps], odd[kGroupSteps];
 
   HWY_INLINE void widen(const int8_t* codes) {
-    const hn::CappedTag<int32_t, static_cast<size_t>(kSteps)> d;
+    const hn::CappedTag<int32_t, static_cast<size_t>(kGroupSteps)> d;
     const hn::Repartition<int16_t, decltype(d)> d16;
-    for (size_t step = 0; step < static_cast<size_t>(kSteps); step += hn::Lanes(d)) {
+    for (size_t step = 0; step < static_cast<size_t>(kGroupSteps); step += hn::Lanes(d)) {
       const auto both =
           hn::BitCast(d16, hn::LoadU(d, reinterpret_cast<const int32_t*>(codes) + step));
       hn::Store(hn::BitCast(d, hn::ShiftRight<8>(hn::ShiftLeft<8>(both))), d, even + step);
@@ -91,6 +90,12 @@ struct StepInputs {
     }
   }
 };
+// Those of group g, of each row.
+template <int kRows>
+HWY_INLINE void widen_group(const InputBlock* const (&in)[kRows], int64_t g,
+                            StepInputs (&inputs)[kRows]) {
+  LH_UNROLL for (int r = 0; r < kRows; ++r) inputs[r].widen(in[r]->codes.data() + g * kQuantGroup);
+}
 
 // The totals of a tile while it is computed: whole panels, whatever C has.
 template <int kRows, int kPanels>
@@ -114,25 +119,12 @@ struct Totals {
   }
 };
 
-// The codes of each row's inputs from `first` on.
-template <int kRows>
-struct InputCodes {
-  const int8_t* of[kRows];
-};
-template <int kRows>
-HWY_INLINE InputCodes<kRows> codes_of(const InputBlock* const (&in)[kRows], int64_t first) {
-  InputCodes<kRows> codes;
-  LH_UNROLL for (int r = 0; r < kRows; ++r) codes.of[r] = in[r]->codes.data() + first;
-  return codes;
-}
-
-// The exact sums of kSteps steps of four inputs, added to `sum`: those of each row and vector of
-// outputs.
-template <class Codes, int64_t kSteps, int kRows, int kVectors>
+// The exact sums of kSteps steps of a group from `first_step` on, added to `sum`: those of each row
+// and vector of outputs.
+template <class Codes, int kSteps, int kRows, int kVectors>
 HWY_INLINE void add_steps(const std::byte* lines, int64_t panel_stride,
-                          const InputCodes<kRows>& in, Bytes table, Ints (&sum)[kRows][kVectors]) {
-  StepInputs<kSteps> inputs[kRows];
-  LH_UNROLL for (int r = 0; r < kRows; ++r) inputs[r].widen(in.of[r]);
+                          const StepInputs (&inputs)[kRows], int first_step, Bytes table,
+                          Ints (&sum)[kRows][kVectors]) {
   for (int line = 0; line < kSteps / Codes::kLineSteps; ++line) {
     LH_UNROLL for (int v = 0; v < kVectors; ++v) {
       Bytes bytes[Codes::kLineSteps];
@@ -140,7 +132,7 @@ HWY_INLINE void add_steps(const std::byte* lines, int64_t panel_stride,
                        v % kPanelVectors * kVectorBytes,
                    table, bytes);
       LH_UNROLL for (int s = 0; s < Codes::kLineSteps; ++s) {
-        const int step = line * Codes::kLineSteps + s;
+        const int step = first_step + line * Codes::kLineSteps + s;
         const auto even = hn::And(hn::BitCast(I16(), bytes[s]), hn::Set(I16(), 0xff));
         const auto odd = hn::BitCast(
             I16(), hn::ShiftRight<8>(hn::BitCast(hn::RebindToUnsigned<I16>(), bytes[s])));
