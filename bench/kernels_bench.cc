@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -64,20 +65,22 @@ class MatmulCase {
                           codec.is_plain ? 0x3b : kLargeFactors)),
         x_(allocate(static_cast<uint64_t>(m * k) * sizeof(float))),
         y_(allocate(static_cast<uint64_t>(m * n) * sizeof(float))),
-        scratch_(allocate(matmul_scratch_bytes(codec, m, k))) {}
+        scratch_(allocate(matmul_scratch_bytes(matrix(0), m))) {}
 
   void multiply(const Compute& compute, int64_t copy) {
     Matmul product{.x = reinterpret_cast<const float*>(x_.data()),
                    .x_stride = k_,
-                   .w = {weights_.data() + static_cast<uint64_t>(copy) * codec_.bytes(n_, k_),
-                         &codec_, n_, k_},
+                   .w = matrix(copy),
                    .y = reinterpret_cast<float*>(y_.data()),
                    .y_stride = n_,
                    .m = m_};
-    matmul(compute, {&product, 1}, {scratch_.data(), matmul_scratch_bytes(codec_, m_, k_)});
+    matmul(compute, {&product, 1}, {scratch_.data(), matmul_scratch_bytes(product.w, m_)});
   }
 
  private:
+  PackedMatrix matrix(int64_t copy) const {
+    return {weights_.data() + static_cast<uint64_t>(copy) * codec_.bytes(n_, k_), &codec_, n_, k_};
+  }
   // of block formats, whose products with scales must not be subnormal: those are slow
   static constexpr int kLargeFactors = 0x7b;
   const Codec& codec_;
@@ -177,7 +180,8 @@ void bench_attention(const Compute& compute, const Roofline& roofline, DType dty
       100.0 * flops / peak, read / 1e9, 100.0 * read / roofline.read_bytes_per_second);
 }
 
-int run(int n_threads, bool with_onednn) {
+// names: of the codecs to measure; none: all, and attention
+int run(int n_threads, bool with_onednn, std::span<const char* const> names) {
   const auto kernels = choose_kernels();
   if (!kernels.ok()) {
     fmt::print(stderr, "{}\n", kernels.error().message);
@@ -198,11 +202,18 @@ int run(int n_threads, bool with_onednn) {
       (*kernels)->name, n_threads, roofline.read_bytes_per_second / 1e9,
       roofline.median_read_bytes_per_second / 1e9, roofline.int8_flops_per_second / 1e9,
       roofline.bf16_flops_per_second / 1e9, roofline.f32_flops_per_second / 1e9);
+  const auto is_wanted = [&](const Codec* codec) {
+    return names.empty() || std::any_of(names.begin(), names.end(), [&](const char* name) {
+             return std::string_view(name) == codec->name;
+           });
+  };
   for (const Codec* codec : codecs()) {
+    if (!is_wanted(codec)) continue;
     for (const auto& [k, n] : kShapes) {
       for (int64_t m : {1, 2, 4, 8, 64, 512}) bench_matmul(compute, roofline, *codec, m, k, n);
     }
   }
+  if (!names.empty()) return 0;
   for (const Codec* codec : {&kQ4Codec, &kQ8Codec, &kBf16Codec})
     bench_matmul(compute, roofline, *codec, 1, 1536, 262144);
   for (DType dtype : {DType::kBF16, DType::kF32}) {
@@ -219,7 +230,8 @@ int run(int n_threads, bool with_onednn) {
 }  // namespace longhaul
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "--onednn") return longhaul::run(1, true);
+  if (argc > 1 && std::string_view(argv[1]) == "--onednn") return longhaul::run(1, true, {});
   return longhaul::run(
-      argc > 1 ? std::max(1, std::atoi(argv[1])) : longhaul::default_thread_count(), false);
+      argc > 1 ? std::max(1, std::atoi(argv[1])) : longhaul::default_thread_count(), false,
+      std::span<const char* const>(argv, static_cast<size_t>(argc)).subspan(std::min(argc, 2)));
 }

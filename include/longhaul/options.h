@@ -29,12 +29,19 @@ enum class CachePrecision {
   kNative,  // in the cache format that the model was released with
 };
 
+// To how many bits the inputs of products with integer weights are rounded. Of 12 they are rounded
+// twice, and multiplied twice: the file's full fidelity, free where reading weights is what takes
+// the time.
+enum class InputPrecision { k8Bits, k12Bits };
+
 // The words of the command line: auto, f32, bf16, q8, q4, released. kInvalidArgument names the
 // choices. Any thread.
 Result<WeightPrecision> parse_weights(std::string_view word);
 Result<CachePrecision> parse_cache(std::string_view word);
+Result<InputPrecision> parse_inputs(std::string_view word);  // 8, 12
 const char* to_string(WeightPrecision weights);
 const char* to_string(CachePrecision cache);
+const char* to_string(InputPrecision inputs);
 
 // Called during long waits, on the calling thread. fraction: 0 to 1.
 using OnProgress = std::function<void(std::string_view what, double fraction)>;
@@ -54,6 +61,7 @@ struct ConfigOptions {
 struct LoadOptions {
   WeightPrecision weights = WeightPrecision::kAuto;
   CachePrecision kv = CachePrecision::kBF16;
+  InputPrecision inputs = InputPrecision::k8Bits;
   int threads = 0;      // 0: the processors that this process may use
   int64_t context = 0;  // tokens of a sequence at most; 0: 4096, or the model's maximum if less
   int64_t max_batch_tokens = 512;   // tokens of a step, such as a chunk of a prompt

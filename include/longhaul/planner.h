@@ -108,6 +108,7 @@ struct PlanOptions {
   WeightPrecision weights =
       WeightPrecision::kAuto;  // kAuto: as loading keeps them; kBF16 where there are none
   CachePrecision kv = CachePrecision::kBF16;
+  InputPrecision inputs = InputPrecision::k8Bits;
   std::vector<std::string> what_if = {};  // edits of the description, by name, in order
   uint64_t memory = 0;                    // bytes to fit; 0: what the system has available
   int64_t max_batch_tokens = 512;

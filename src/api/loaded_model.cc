@@ -72,7 +72,9 @@ Result<PricedModel> open_and_price(const std::string& folder, const LoadOptions&
   const int64_t context =
       options.context > 0 ? options.context : std::min(kDefaultContext, arch.max_positions);
   LH_TRY(StepLimits limits, step_limits(options, arch.vocab_size, context));
-  LH_TRY(limits.weights, opened.weights->formats().choose(to_string(options.weights), folder));
+  LH_TRY(const WeightFormat weights,
+         opened.weights->formats().choose(to_string(options.weights), folder));
+  limits.weights = with_inputs(weights, options.inputs);
   const PlanRequest request{
       .context = context,
       .batch = options.max_batch_sequences,

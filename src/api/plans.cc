@@ -24,7 +24,8 @@ Result<PlanRequest> request_of(const NamedModel& named, const std::string& model
     return invalid("--context, --batch and --chunk must be at least 1");
   request.context = options.context > 0 ? options.context : named.arch.max_positions;
   request.batch = options.batch;
-  LH_TRY(request.weights, named.formats.choose(to_string(options.weights), model));
+  LH_TRY(const WeightFormat weights, named.formats.choose(to_string(options.weights), model));
+  request.weights = with_inputs(weights, options.inputs);
   request.kv = state_format_of(options.kv);
   request.chunk = std::min(options.max_batch_tokens, request.context);
   request.logit_rows = options.batch;
@@ -55,7 +56,7 @@ Result<Comparison> compare(const std::string& model, const std::string& against,
          find_model(against, {.ignore_unknown_fields = options.config.ignore_unknown_fields}));
   LH_TRY(const WeightFormat other_weights,
          other.formats.choose(to_string(options.weights), against));
-  return compare(named.arch, other.arch, request, other_weights);
+  return compare(named.arch, other.arch, request, with_inputs(other_weights, options.inputs));
 }
 
 Result<Inspection> inspect(const std::string& model, const InspectOptions& options) {

@@ -30,6 +30,11 @@ constexpr std::array kCaches = {
     Named<CachePrecision>{CachePrecision::kNative, "released"},
 };
 
+constexpr std::array kInputs = {
+    Named<InputPrecision>{InputPrecision::k8Bits, "8"},
+    Named<InputPrecision>{InputPrecision::k12Bits, "12"},
+};
+
 template <class Table, class Choice>
 const char* word_of(const Table& table, Choice choice) {
   for (const auto& named : table) {
@@ -55,8 +60,16 @@ Result<WeightPrecision> parse_weights(std::string_view word) {
   return parse("--weights", kWeights, word);
 }
 Result<CachePrecision> parse_cache(std::string_view word) { return parse("--kv", kCaches, word); }
+Result<InputPrecision> parse_inputs(std::string_view word) {
+  return parse("--inputs", kInputs, word);
+}
+const char* to_string(InputPrecision inputs) { return word_of(kInputs, inputs); }
 const char* to_string(WeightPrecision weights) { return word_of(kWeights, weights); }
 const char* to_string(CachePrecision cache) { return word_of(kCaches, cache); }
+
+WeightFormat with_inputs(WeightFormat weights, InputPrecision inputs) {
+  return weights.with_fine_inputs(inputs == InputPrecision::k12Bits);
+}
 
 StateFormat state_format_of(CachePrecision kv) {
   switch (kv) {

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "longhaul/options.h"
+#include "mechanisms/weight_format.h"
 #include "tensor/state_format.h"
 
 namespace longhaul {
 
+WeightFormat with_inputs(WeightFormat weights, InputPrecision inputs);
 StateFormat state_format_of(CachePrecision kv);
 
 }  // namespace longhaul

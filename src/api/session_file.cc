@@ -34,7 +34,8 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
 // of which the ends of each file stand for the rest.
 uint64_t fingerprint(const LoadedModel& m) {
   constexpr size_t kEnds = 4096;
-  std::string text = m.config.dump() + option_name(m.limits.weights);
+  std::string text = m.config.dump() + option_name(m.limits.weights) +
+                     (m.limits.weights.has_fine_inputs() ? " with fine inputs" : "");
   for (const auto& file : m.weights->source->tensors().files()) {
     const std::span<const std::byte> bytes = file->bytes();
     const size_t n = std::min(kEnds, bytes.size());
@@ -81,7 +82,7 @@ Result<SessionFront> parse_session_front(std::span<const std::byte> bytes, std::
 static Status check_front(const LoadedModel& m, const SessionFront& front, std::string_view where) {
   if (front.fingerprint != fingerprint(m))
     return corrupt(
-        "{}: the session of another model, or of other --weights or --set; load that one, or give "
+        "{}: the session of another model, or of other --weights, --inputs or --set; load that one, or give "
         "another file",
         where);
   const auto vocab_size = static_cast<size_t>(m.vocab_size());

@@ -195,7 +195,7 @@ Weights empty_weights(const Architecture& arch, const WeightFormat& format) {
                   .tables = std::vector<LookupTable>(n)};
   for (size_t i = 0; i < n; ++i) {
     const WeightSpec& w = arch.weights[i];
-    if (w.is_matrix()) weights.matrices[i] = {nullptr, &packed_codec(w, format), w.rows, w.cols};
+    if (w.is_matrix()) weights.matrices[i] = empty_matrix(w, format);
   }
   return weights;
 }

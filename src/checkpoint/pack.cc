@@ -39,18 +39,23 @@ const Codec& stored_codec(const ScaledTensor& t) {
 }
 
 static SourceRows source_rows(const StoredMatrix& m, int64_t first, int64_t n) {
-  return {.data = m.bytes(first, n).data(),
-          .type = stored_as(m.tensor),
-          .scales = m.tensor.scales == nullptr ? nullptr : m.tensor.scales->bytes.data(),
-          .first_row = m.first_row + first};
+  SourceRows rows{.data = m.bytes(first, n).data(),
+                  .type = stored_as(m.tensor),
+                  .first_row = m.first_row + first,
+                  .blocks = decoder_of(m.tensor.weight->dtype)};
+  if (rows.blocks != nullptr)
+    rows.factor = factor_of(m.tensor, rows.first_row);
+  else if (m.tensor.scales != nullptr)
+    rows.scales = m.tensor.scales->bytes.data();
+  return rows;
 }
 
 Result<QuantError> pack(const StoredMatrix& m, int64_t first, int64_t n, const Codec& codec,
                         std::byte* out, float* widened) {
-  const bool is_kept = codec.keeps != nullptr && codec.keeps(stored_as(m.tensor));
-  if (m.tensor.is_plain() || is_kept) return codec.pack(source_rows(m, first, n), n, m.cols, out);
   LH_RETURN_IF_ERROR(
       check_scales(*m.tensor.weight, (m.first_row + first) * m.cols, n * m.cols, "its blocks"));
+  const bool is_kept = codec.keeps != nullptr && codec.keeps(stored_as(m.tensor));
+  if (m.tensor.is_plain() || is_kept) return codec.pack(source_rows(m, first, n), n, m.cols, out);
   // A panel at a time: the widened rows stay in cache until they are packed.
   QuantError error;
   for (int64_t done = 0; done < n; done += kPanel) {

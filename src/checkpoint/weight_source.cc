@@ -6,12 +6,11 @@
 namespace longhaul {
 
 void FormatChoice::tell_of_rounding(const WeightFormat& format, const std::string& where) const {
-  if (blocks.empty() || format == WeightFormat::kF32) return;
-  const bool is_native = format == WeightFormat::kReleased;
+  if (blocks.empty() || format == WeightFormat::kF32 || format == WeightFormat::kReleased) return;
   notice(
-      "{}: its weights are {}; they are unpacked and rounded to {}, and --weights f32 alone "
-      "keeps their values",
-      where, blocks, is_native ? kBf16Codec.name : format.codec()->name);
+      "{}: its weights are {}; they are unpacked and rounded to {}, where --weights released "
+      "keeps them as they are",
+      where, blocks, format.codec()->name);
 }
 
 Result<WeightFormat> FormatChoice::choose(const std::string& option,

@@ -20,6 +20,7 @@ void add_load_options(CLI::App& command, LoadOptions& o) {
               {"auto", "f32", "bf16", "q8", "q4", "released"});
   add_cache(command, o.kv,
             "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector)");
+  add_inputs(command, o.inputs);
   add_threads(command, o.threads);
   add_count(command, "--context", o.context,
             "tokens a sequence may hold, such as 8192 or 128k (default 4096, or the model's "
@@ -73,6 +74,13 @@ void add_weights(CLI::App& command, const std::string& name, WeightPrecision& va
 
 void add_cache(CLI::App& command, CachePrecision& value, const std::string& help) {
   add_precision(command, "--kv", value, help, {"f32", "bf16", "q8", "released"}, parse_cache);
+}
+
+void add_inputs(CLI::App& command, InputPrecision& value) {
+  add_precision(command, "--inputs", value,
+                "bits of what integer weights are multiplied by: 8, or 12, which multiplies twice "
+                "and loses next to nothing",
+                {"8", "12"}, parse_inputs);
 }
 
 void add_config_options(CLI::App& command, ConfigOptions& options) {

@@ -24,7 +24,7 @@ void add_synth(CLI::App& app, Run& run);
 void add_quantize(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
-// --weights, --kv, --threads, --context, --chunk, --memory, --expert-cache, --set,
+// --weights, --kv, --inputs, --threads, --context, --chunk, --memory, --expert-cache, --set,
 // --ignore-unknown-fields.
 void add_load_options(CLI::App& command, LoadOptions& options);
 // Sampling flags; those given are laid over the checkpoint's defaults.
@@ -48,6 +48,7 @@ void add_config_options(CLI::App& command, ConfigOptions& options);
 void add_weights(CLI::App& command, const std::string& name, WeightPrecision& value,
                  const std::string& help, const std::vector<std::string>& words);
 void add_cache(CLI::App& command, CachePrecision& value, const std::string& help);
+void add_inputs(CLI::App& command, InputPrecision& value);
 
 // A file to write; - means standard output.
 CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path,

@@ -58,6 +58,7 @@ void add_plan(CLI::App& app, Run& run) {
   add_cache(*c, f->options.kv,
             "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or "
             "released: as published");
+  add_inputs(*c, f->options.inputs);
   c->add_option("--against", f->against, "another model to set beside it, figure by figure")
       ->type_name("MODEL");
   add_texts(*c, "--what-if", f->options.what_if,

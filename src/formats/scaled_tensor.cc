@@ -40,12 +40,17 @@ void decode_e2m1(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
 void decode_blocks(const ScaledTensor& t, int64_t row, int64_t cols, float* out) {
   widen_elements(*t.weight, row * cols, cols, out);
   if (t.scales == nullptr) return;
-  const bool is_stack = t.scales->shape.size() == 1 && t.scales->shape[0] > 1;
-  const float factor = scale_at(*t.scales, is_stack ? row / t.weight->shape[1] : 0);
+  const float factor = factor_of(t, row);
   for (int64_t c = 0; c < cols; ++c) out[c] *= factor;
 }
 
 }  // namespace
+
+float factor_of(const ScaledTensor& t, int64_t row) {
+  if (t.scales == nullptr) return 1.0f;
+  const bool is_stack = t.scales->shape.size() == 1 && t.scales->shape[0] > 1;
+  return scale_at(*t.scales, is_stack ? row / t.weight->shape[1] : 0);
+}
 
 float scale_at(const TensorInfo& scales, int64_t i) {
   return float_at(scales.bytes.data(), scales.dtype, i);

@@ -31,6 +31,9 @@ Status check_scaled(const ScaledTensor& tensor, std::span<const int64_t> shape);
 // Whether what stands beside a tensor in blocks is a factor of it. It need not be there.
 Status check_factor(const ScaledTensor& tensor);
 
+// The factor of a row of blocks; 1 where there is none.
+float factor_of(const ScaledTensor& tensor, int64_t row);
+
 // Scale i of a tensor of them, in the order of its elements.
 float scale_at(const TensorInfo& scales, int64_t i);
 

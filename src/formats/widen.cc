@@ -8,18 +8,25 @@
 namespace longhaul {
 namespace {
 
-// By the number of the type; null where elements are no blocks.
-using BlockTypes = std::array<const GgufBlockType*, static_cast<size_t>(DType::kNVFP4) + 1>;
+struct BlockType {
+  const GgufBlockType* type = nullptr;  // null where elements are no blocks
+  BlockDecoder decoder;
+};
+// By the number of the type.
+using BlockTypes = std::array<BlockType, static_cast<size_t>(DType::kNVFP4) + 1>;
 
-const GgufBlockType* block_type(DType dtype) {
+const BlockType& block_type_of(DType dtype) {
   static const BlockTypes types = [] {
-    BlockTypes by_dtype{};
+    BlockTypes by_dtype;
     for (const GgufBlockType& type : gguf_block_types())
-      by_dtype[static_cast<size_t>(*dtype_of(type.type))] = &type;
+      by_dtype[static_cast<size_t>(*dtype_of(type.type))] = {
+          &type, {type.grouping, int64_t{info_of(type.type).block_bytes}, type.decode}};
     return by_dtype;
   }();
   return types[static_cast<size_t>(dtype)];
 }
+
+const GgufBlockType* block_type(DType dtype) { return block_type_of(dtype).type; }
 
 std::span<const std::byte> bytes_of(const TensorInfo& t, int64_t first, int64_t n) {
   return t.bytes.subspan(stored_bytes(t.dtype, first), stored_bytes(t.dtype, n));
@@ -30,6 +37,11 @@ std::span<const std::byte> bytes_of(const TensorInfo& t, int64_t first, int64_t 
 Unpack unpack_of(DType dtype) {
   const GgufBlockType* type = block_type(dtype);
   return type == nullptr ? nullptr : type->unpack;
+}
+
+const BlockDecoder* decoder_of(DType dtype) {
+  const BlockType& type = block_type_of(dtype);
+  return type.type == nullptr ? nullptr : &type.decoder;
 }
 
 bool holds_weights(DType dtype) { return is_float(dtype) || unpack_of(dtype) != nullptr; }

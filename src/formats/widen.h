@@ -7,12 +7,16 @@
 
 #include "formats/gguf.h"
 #include "formats/tensor_source.h"
+#include "tensor/grouped_codes.h"
 
 namespace longhaul {
 
 // The elements of n_blocks blocks. Null for types of single elements.
 using Unpack = void (*)(const std::byte* blocks, int64_t n_blocks, float* out);
 Unpack unpack_of(DType dtype);
+
+// How blocks become integers and scales. Null for types of single elements.
+const BlockDecoder* decoder_of(DType dtype);
 
 // Whether weights may be stored so without scales in a tensor of their own.
 bool holds_weights(DType dtype);

@@ -44,7 +44,7 @@ class Products {
   }
 
  private:
-  std::array<Entry, 16> entries_{};
+  std::array<Entry, 32> entries_{};
   size_t n_ = 0;
 };
 
@@ -58,10 +58,12 @@ struct KernelSet {
   // formats that scale groups: group after group).
   Products products;
 
-  // Rounds x[k] to 8 bits. coding: kInt8, or kRotatedInt8, which rotates each block first. A
-  // block's largest magnitude becomes code 127; codes are rounded to nearest even. Writes
-  // blocks_of(k) blocks; inputs beyond k are zeros.
-  void (*quantise_inputs)(const float* x, int64_t k, InputCoding coding, InputBlock* out);
+  // Rounds x[k] to 8 bits. coding: kInt8, or kRotatedInt8, which rotates each block first. The
+  // largest magnitude of what shares a scale becomes code 127; codes are rounded to nearest even.
+  // Writes blocks_of(k) blocks; inputs beyond k are zeros.
+  //   rest  null, or room for as many blocks: what rounding took away, rounded in the same way
+  void (*quantise_inputs)(const float* x, int64_t k, InputCoding coding, InputBlock* out,
+                          InputBlock* rest);
 
   void (*to_bf16)(const float* x, int64_t n, bf16* out);  // round to nearest even
   void (*to_f32)(const bf16* x, int64_t n, float* out);

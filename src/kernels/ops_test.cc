@@ -12,6 +12,7 @@
 #include "kernels/codecs/quant_blocks.h"
 #include "kernels/kernels_testing.h"
 #include "kernels/kv/row_coding.h"
+#include "kernels/packed_testing.h"
 
 namespace longhaul {
 namespace {
@@ -40,22 +41,13 @@ class Call {
     for (int64_t i = 0; i < count; ++i) {
       const Rows<float> values = rows(n, k);
       std::byte* out = data + static_cast<uint64_t>(i) * one;
-      const auto made = codec.option == nullptr
-                            ? pack_codes(codec, n, k, out)
-                            : pack_rows(values.data, DType::kF32, n, k, codec, out);
-      EXPECT_TRUE(made.ok());
+      if (codec.option == nullptr) {
+        std::memcpy(out, random_weights(&codec, n, k, ++seed_).data(), one);
+      } else {
+        EXPECT_TRUE(pack_rows(values.data, DType::kF32, n, k, codec, out).ok());
+      }
     }
     return {data, &codec, n, k};
-  }
-  // Codes of any value, scales near 1.
-  Result<QuantError> pack_codes(const Codec& codec, int64_t n, int64_t k, std::byte* out) {
-    std::vector<std::byte> codes(static_cast<size_t>(n * k)), scales(static_cast<size_t>(n * k));
-    for (size_t i = 0; i < codes.size(); ++i) {
-      codes[i] = static_cast<std::byte>(i * 37 % 120 + i % 2 * 128);
-      scales[i] = static_cast<std::byte>(125 + i % 4);
-    }
-    const DType elements = &codec == &kE4m3Codec ? DType::kF8E4M3 : DType::kF4;
-    return codec.pack({codes.data(), {elements, DType::kF8E8M0}, scales.data()}, n, k, out);
   }
   std::byte* bytes(uint64_t n) { return bytes_.emplace_back(n).data(); }
 

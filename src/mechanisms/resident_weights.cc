@@ -21,6 +21,10 @@ const Codec& packed_codec(const WeightSpec& w, const WeightFormat& format) {
   return less == nullptr ? *all : *less;
 }
 
+PackedMatrix empty_matrix(const WeightSpec& w, const WeightFormat& format) {
+  return {nullptr, &packed_codec(w, format), w.rows, w.cols, format.has_fine_inputs()};
+}
+
 uint64_t resident_bytes(const WeightSpec& w, const WeightFormat& format) {
   switch (w.use) {
     case WeightUse::kMatrix:

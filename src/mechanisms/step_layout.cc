@@ -14,7 +14,7 @@ Weights shapes_of_weights(const Architecture& arch, const WeightFormat& format) 
   Weights weights{.format = format};
   for (const WeightSpec& w : arch.weights) {
     PackedMatrix matrix;
-    if (w.is_matrix()) matrix = {nullptr, &packed_codec(w, format), w.rows, w.cols};
+    if (w.is_matrix()) matrix = empty_matrix(w, format);
     weights.matrices.push_back(matrix);
     weights.vectors.emplace_back();
     weights.tables.emplace_back();

@@ -17,6 +17,12 @@ WeightFormat WeightFormat::over(std::shared_ptr<const StoredTypes> types) const 
   return format;
 }
 
+WeightFormat WeightFormat::with_fine_inputs(bool has_fine_inputs) const {
+  WeightFormat format = *this;
+  format.has_fine_inputs_ = has_fine_inputs;
+  return format;
+}
+
 const StoredTypes::Of* WeightFormat::stored(const WeightSpec& w) const {
   if (types_ == nullptr || w.origin == kNone) return nullptr;
   return &types_->weights.at(static_cast<size_t>(w.origin));

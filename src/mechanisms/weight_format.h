@@ -39,6 +39,10 @@ class WeightFormat {
   WeightFormat over(std::shared_ptr<const StoredTypes> types) const;
   const std::shared_ptr<const StoredTypes>& types() const { return types_; }
 
+  // The same with inputs of integer products in more than 8 bits (PackedMatrix::has_fine_inputs).
+  WeightFormat with_fine_inputs(bool has_fine_inputs) const;
+  bool has_fine_inputs() const { return has_fine_inputs_; }
+
   // What keeps a matrix as it is stored, and the type of a table's elements.
   const Codec& stored_codec(const WeightSpec& weight) const;
   DType stored_elements(const WeightSpec& weight) const;
@@ -51,6 +55,7 @@ class WeightFormat {
   const StoredTypes::Of* stored(const WeightSpec& weight) const;
 
   const Codec* codec_;
+  bool has_fine_inputs_ = false;
   std::shared_ptr<const StoredTypes> types_;
 };
 

@@ -1,6 +1,6 @@
 // A sequence's state in a file.
 //
-//   magic "LHSTATE1" | fingerprint of the state declarations u64 | dtype u32 | cache format u32 |
+//   magic "LHSTATE2" | fingerprint of the state declarations u64 | dtype u32 | cache format u32 |
 //   max_tokens i64 | length i64 then per state: pages up to the length whole, or the ring whole; at
 //   the end XXH3-64 of everything before.
 // Little endian, as every machine this runs on.
@@ -22,7 +22,7 @@ struct Header {
   int64_t max_tokens, length;
 };
 static_assert(sizeof(Header) == 40);
-constexpr char kMagic[8] = {'L', 'H', 'S', 'T', 'A', 'T', 'E', '1'};
+constexpr char kMagic[8] = {'L', 'H', 'S', 'T', 'A', 'T', 'E', '2'};
 
 // What two descriptions must agree on for a state to fit: which keys and values are kept where.
 uint64_t fingerprint(const Architecture& arch) {

@@ -91,7 +91,7 @@ TEST_F(SequenceFile, DamageIsNoticed) {
   std::string file = file_;
   file[500] = static_cast<char>(file[500] ^ 1);
   EXPECT_THAT(problem(file), HasSubstr("checksum does not match"));
-  EXPECT_THAT(problem("LHSTATE2" + file_.substr(8)),
+  EXPECT_THAT(problem("LHSTATE1" + file_.substr(8)),
               HasSubstr("not a saved state of this version"));
   EXPECT_THAT(problem(changed(8, 1)), HasSubstr("the state of another model"));
 }

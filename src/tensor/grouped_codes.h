@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace longhaul {
@@ -33,6 +34,13 @@ struct GroupedCodes {
   std::array<uint8_t, kMaxGroups> mins;
   std::array<float, kMaxScales> scales;
   float min_scale;
+};
+
+// How blocks of a type become these. Whoever decodes has checked their scales.
+struct BlockDecoder {
+  CodeGrouping grouping;
+  int64_t block_bytes = 0;
+  void (*decode)(const std::byte* block, GroupedCodes& codes) = nullptr;
 };
 
 }  // namespace longhaul

@@ -47,7 +47,11 @@ gives "a part of a split file" "$work/expected.f32" run "$work/split/demo-00002-
 gives "the folder of a split file" "$work/expected.f32" run "$work/split" "${greedy[@]}" --weights f32
 gives "weights in blocks" "$work/expected.f32" run "$work/q8_0.gguf" "${greedy[@]}" --weights f32
 [[ -s $work/err ]] && fail "writes to standard error"
-gives "weights in blocks as the program chooses" "$work/expected.bf16" run "$work/q8_0.gguf" "${greedy[@]}"
+[[ -s $work/err ]] && fail "writes to standard error"
+"$program" run "$work/q8_0.gguf" "${greedy[@]}" --weights released >"$work/expected.blocks" 2>/dev/null
+gives "weights in blocks as the program chooses" "$work/expected.blocks" run "$work/q8_0.gguf" "${greedy[@]}"
+[[ -s $work/err ]] && fail "writes to standard error"
+gives "weights in blocks in another format" "$work/expected.bf16" run "$work/q8_0.gguf" "${greedy[@]}" --weights bf16
 says "its weights are Q8_0; they are unpacked and rounded to BF16"
 cp "$demo/tokenizer.json" "$work"
 gives "a tokenizer beside the file" "$work/expected.f32" run "$work/demo.gguf" "${greedy[@]}" --weights f32
@@ -67,7 +71,7 @@ print(next(find(json.load(open(sys.argv[1])))))' "$work/$1" "$2"
 }
 
 begin "plan's bytes are those that were allocated"
-for weights in f32 auto q4; do
+for weights in f32 auto q4 released; do
   "$program" plan "$work/q8_0.gguf" --context 512 --weights $weights --json >"$work/plan" 2>"$work/err" || fail "plan fails"
   "$program" run "$work/q8_0.gguf" "${greedy[@]}" --context 512 --weights $weights --json >"$work/run" 2>>"$work/err" || fail "run fails"
   [[ $(field plan weight_bytes) == "$(field run weight_bytes_resident)" ]] || fail "weight bytes differ in $weights"
@@ -83,9 +87,13 @@ begin "a packed folder runs without the file"
 [[ -f $work/packed/tokenizer.json ]] || fail "no tokenizer.json in the folder"
 gives "a packed folder" "$work/expected.q8" run "$work/packed" "${greedy[@]}"
 begin "tables in blocks stay as they are in a packed folder"
-"$program" quantize "$work/q8_0.gguf" --out "$work/packed-q8_0" --weights bf16 >"$work/out" 2>"$work/err" || fail "quantize fails"
+"$program" quantize "$work/q8_0.gguf" --out "$work/packed-bf16" --weights bf16 >"$work/out" 2>"$work/err" || fail "quantize fails"
 says "its weights are Q8_0; they are unpacked and rounded to BF16"
-gives "a packed folder with tables in blocks" "$work/expected.bf16" run "$work/packed-q8_0" "${greedy[@]}"
+gives "a packed folder with tables in blocks" "$work/expected.bf16" run "$work/packed-bf16" "${greedy[@]}"
+begin "blocks are packed as they are"
+"$program" quantize "$work/q8_0.gguf" --out "$work/packed-q8_0" --weights released >"$work/out" 2>"$work/err" || fail "quantize fails"
+[[ -s $work/err ]] && fail "writes to standard error"
+gives "a packed folder of blocks" "$work/expected.blocks" run "$work/packed-q8_0" "${greedy[@]}"
 
 # --- what is no model ---------------------------------------------------------------------------------------------------
 

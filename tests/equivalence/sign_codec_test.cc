@@ -56,7 +56,7 @@ TEST(SignCodec, EveryTierMultipliesByWhatIsUnpacked) {
     std::vector<float> y(kM * kN);
     Matmul product{
         .x = x.data(), .x_stride = kK, .w = matrix, .y = y.data(), .y_stride = kN, .m = kM};
-    AlignedBytes scratch(matmul_scratch_bytes(kSignCodec, kM, kK));
+    AlignedBytes scratch(matmul_scratch_bytes(product.w, kM));
     matmul({set, &pool}, {&product, 1}, scratch.span());
     EXPECT_LT(nmse(y, expected), 1e-13) << set->name;  // sums in f64, rounded once
   }

@@ -8,11 +8,13 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <random>
 
 #include "base/numbers.h"
 #include "formats/config_reader.h"
 #include "formats/gguf_testing.h"
 #include "formats/safetensors_writer.h"
+#include "formats/widen.h"
 #include "tensor/float_at.h"
 #include "testing/checkpoint.h"
 
@@ -560,10 +562,15 @@ std::map<std::string, HfTensor> stored_tensors(const HfCheckpoint& checkpoint, c
   return stored;
 }
 
+GgufType type_of(DType dtype) {
+  for (const GgufTypeInfo& info : gguf_types()) {
+    if (dtype_of(info.type) == dtype) return info.type;
+  }
+  return GgufType::kI32;  // of I64
+}
+
 GgufTestTensor test_tensor(const std::string& name, const HfTensor& t) {
-  const auto type = t.dtype == DType::kF32    ? GgufType::kF32
-                    : t.dtype == DType::kBF16 ? GgufType::kBF16
-                                              : GgufType::kI32;
+  const GgufType type = type_of(t.dtype);
   return {name, {t.shape.rbegin(), t.shape.rend()}, static_cast<uint32_t>(type), t.bytes};
 }
 
@@ -582,6 +589,34 @@ std::string key_of(const std::string& value) {
 void replace_value(Values& values, const std::string& value) {
   std::erase_if(values, [&](const std::string& v) { return key_of(v) == key_of(value); });
   if (value != key_of(value)) values.push_back(value);
+}
+
+// A block of a size that weights have, and its values.
+std::string random_block(DType type, std::mt19937& random, std::vector<float>& values) {
+  const ElementBlock block = block_of(type);
+  std::string bytes(static_cast<size_t>(block.bytes), '\0');
+  values.resize(static_cast<size_t>(block.elements));
+  for (;;) {
+    for (char& byte : bytes) byte = static_cast<char>(random());
+    const TensorInfo info{.dtype = type, .bytes = std::as_bytes(std::span(bytes))};
+    widen_elements(info, 0, block.elements, values.data());
+    float largest = 0.0f;
+    for (const float w : values) largest = std::isfinite(w) ? std::max(largest, std::abs(w)) : 1e9f;
+    if (largest > 0.02f && largest < 0.5f) return bytes;
+  }
+}
+
+// Tensors of blocks, and of their values.
+std::pair<HfTensor, HfTensor> random_blocks(const HfTensor& like, DType type, std::mt19937& random) {
+  HfTensor blocks{type, like.shape, {}}, floats{DType::kF32, like.shape, {}};
+  int64_t n = 1;
+  for (const int64_t extent : like.shape) n *= extent;
+  std::vector<float> values;
+  for (int64_t i = 0; i < n; i += block_of(type).elements) {
+    blocks.bytes += random_block(type, random, values);
+    for (const float w : values) floats.bytes += raw(w);
+  }
+  return {blocks, floats};
 }
 
 }  // namespace
@@ -615,14 +650,16 @@ void HfCheckpoint::write(const std::string& folder) const {
   std::ofstream(folder + "/config.json") << config.dump(2);
 }
 
-HfCheckpoint read_golden(const std::string& name) {
+HfCheckpoint read_golden(const std::string& name) { return read_folder(golden_folder(name)); }
+
+HfCheckpoint read_folder(const std::string& path) {
   HfCheckpoint checkpoint;
-  const auto source = open_checkpoint(golden_folder(name));
+  const auto source = open_checkpoint(path);
   EXPECT_TRUE(source.ok()) << source.error().text();
   for (const TensorInfo& t : source->all())
     checkpoint.tensors[t.name] = {
         t.dtype, t.shape, {reinterpret_cast<const char*>(t.bytes.data()), t.bytes.size()}};
-  auto json = read_json_file(golden_folder(name) + "/config.json", size_t{1} << 20);
+  auto json = read_json_file(path + "/config.json", size_t{1} << 20);
   EXPECT_TRUE(json.ok());
   checkpoint.config = std::move(*json);
   return checkpoint;
@@ -651,6 +688,25 @@ std::string write_gguf(const HfCheckpoint& checkpoint, const std::string& path, 
     std::ofstream(file, std::ios::binary) << part.text();
   }
   return first;
+}
+
+BlockFiles write_blocks(const HfCheckpoint& checkpoint, const std::string& path, DType type) {
+  const Converted converted = convert(checkpoint);
+  GgufTestFile blocks, floats;
+  blocks.values = floats.values = converted.keys.values;
+  std::mt19937 random(7);
+  for (const auto& [name, tensor] : stored_tensors(checkpoint, converted)) {
+    const bool has_blocks = tensor.shape.size() >= 2 && is_float(tensor.dtype) &&
+                            tensor.shape.back() % block_of(type).elements == 0;
+    const auto [own, twin] =
+        has_blocks ? random_blocks(tensor, type, random) : std::pair(tensor, tensor);
+    blocks.tensors.push_back(test_tensor(name, own));
+    floats.tensors.push_back(test_tensor(name, twin));
+  }
+  const BlockFiles files{path + ".gguf", path + "-f32.gguf"};
+  std::ofstream(files.blocks, std::ios::binary) << blocks.text();
+  std::ofstream(files.floats, std::ios::binary) << floats.text();
+  return files;
 }
 
 }  // namespace longhaul::testing

@@ -29,6 +29,7 @@ struct HfCheckpoint {
   void write(const std::string& folder) const;
 };
 HfCheckpoint read_golden(const std::string& name);
+HfCheckpoint read_folder(const std::string& path);
 
 // Fails the test where a tensor has no place in such a file. With several parts `path` is what
 // stands before "-00001-of-0000N.gguf"; gives the path of the first file.
@@ -36,5 +37,12 @@ HfCheckpoint read_golden(const std::string& name);
 //           them; a name alone (raw_string) leaves one out
 std::string write_gguf(const HfCheckpoint& checkpoint, const std::string& path, int n_parts = 1,
                        const std::vector<std::string>& values = {});
+
+// Two files of one model: of blocks of a type, of random content, wherever a tensor's rows are
+// whole blocks; and of the values that those have, in F32.
+struct BlockFiles {
+  std::string blocks, floats;
+};
+BlockFiles write_blocks(const HfCheckpoint& checkpoint, const std::string& path, DType type);
 
 }  // namespace longhaul::testing

@@ -9,6 +9,7 @@
 #include "kernels/codecs/panels.h"
 #include "kernels/matmul_tile.h"
 #include "tensor/dtype.h"
+#include "tensor/grouped_codes.h"
 
 namespace longhaul {
 
@@ -18,8 +19,8 @@ struct Codec;
 enum class InputCoding {
   kF32,          // they stay as they are
   kBf16,         // to nearest even
-  kInt8,         // rows of InputBlock (quant_blocks.h)
-  kRotatedInt8,  // the same of rotated inputs (rotation.h): of weights that are rotated too
+  kInt8,         // rows of InputBlock (quant_blocks.h): a scale a group
+  kRotatedInt8,  // of weights that are rotated (rotation.h): so are inputs, with a scale a block
 };
 inline constexpr bool is_int8(InputCoding inputs) {
   return inputs == InputCoding::kInt8 || inputs == InputCoding::kRotatedInt8;
@@ -54,6 +55,8 @@ struct SourceRows {
   StoredAs type = {};
   const std::byte* scales = nullptr;  // of the whole tensor
   int64_t first_row = 0;  // of these rows in the tensor: which scales are theirs; for messages
+  const BlockDecoder* blocks = nullptr;  // of elements that come in blocks; their scales are sound
+  float factor = 1.0f;                   // of all weights: what stands beside such blocks
 };
 
 // What rounding did to the weights: sums over all of them, so that reports of parts add up.
@@ -72,6 +75,8 @@ struct PackedMatrix {
   const std::byte* data = nullptr;  // 64-byte aligned, not owned
   const Codec* codec = nullptr;     // null only where there is no matrix
   int64_t n = 0, k = 0;
+  // What rounding inputs to 8 bits takes away is rounded too, and multiplied: 15 bits of them count.
+  bool has_fine_inputs = false;
 
   int64_t panel_bytes() const;
   Panels panels(int64_t first_output = 0) const;

@@ -48,15 +48,17 @@ inline void put_nibble(uint8_t* codes, int64_t o, int64_t i, int code) {
 // offset of the weights' codes out of a sum: -kCodeOffset times the sum of the input codes.
 struct InputBlock {
   std::array<int8_t, kQuantBlock> codes;  // -127 .. 127
-  // Input = scale * code. One scale for all groups where quantise_inputs wrote it, and formats with
-  // a scale a block rely on that; those with a scale a group take each group's.
+  // Input = scale * code, of each group. Rotated inputs have one scale for all groups, and formats
+  // of theirs rely on that.
   std::array<float, kBlockGroups> scale;
-  std::array<int32_t, kBlockGroups> correction;  // of each group
-  int32_t block_correction;                      // of all
+  std::array<int32_t, kBlockGroups> correction;            // of each group
+  std::array<int32_t, kBlockGroups> half_correction;       // of its first half
+  int32_t block_correction;                                // of all
 };
-static_assert(sizeof(InputBlock) == 164);
+static_assert(sizeof(InputBlock) == 180);
+inline constexpr int64_t kHalfGroup = kQuantGroup / 2;
 
-// A block of inputs all smaller than this becomes zeros: 127 / x would leave f32's range.
+// What shares a scale and is all smaller than this becomes zeros: 127 / x would leave f32's range.
 inline constexpr float kLeastInput = 0x1p-100f;
 
 }  // namespace longhaul

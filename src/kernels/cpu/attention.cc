@@ -99,7 +99,7 @@ class BlockRunner {
       const int64_t token = (rows_.first + r) / group,
                     head = rows_.kv_head * group + (rows_.first + r) % group;
       const float* from = rows_.sequence->q + token * rows_.sequence->q_stride + head * head_dim;
-      load_query(kernels_, from, head_dim, dim_, work_.q + r * dim_);
+      load_query(kernels_, spec_.layout, from, work_.q + r * dim_);
     }
   }
 
@@ -292,8 +292,8 @@ class Problem : public SoftmaxProblem {
   void write(const Rows& rows, int64_t r, const Partial& total) const {
     const int64_t group = group_of(spec_), row = rows.first + r;
     float* out = rows.sequence->out + row / group * rows.sequence->out_stride;
-    write_row(total, kMinusInfinity, spec_.layout.head_dim,
-              out + (rows.kv_head * group + row % group) * spec_.layout.head_dim);
+    write_attention(spec_.layout, total, kMinusInfinity,
+                    out + (rows.kv_head * group + row % group) * spec_.layout.head_dim);
   }
 
   const Attention& spec_;

@@ -7,14 +7,16 @@
 
 #include "kernels/cpu/softmax_partial.h"
 #include "kernels/kernels.h"
+#include "kernels/kv/kv_layout.h"
+#include "kernels/kv/row_coding.h"
 #include "kernels/kv/spans.h"
 
 namespace longhaul {
 
-// A query [n] as the products take it, padded with zeros.
+// Elements [n] as the products take them, padded with zeros.
 template <class Element>
-void load_query(const KernelSet& kernels, const float* query, int64_t n, int64_t padded,
-                Element* out) {
+void load_row(const KernelSet& kernels, const float* query, int64_t n, int64_t padded,
+              Element* out) {
   if constexpr (std::is_same_v<Element, float>) {
     std::copy_n(query, n, out);
   } else {
@@ -26,6 +28,25 @@ void load_query(const KernelSet& kernels, const float* query, int64_t n, int64_t
 template <class Element>
 void multiply(const KernelSet& kernels, const MatmulTile& tile) {
   std::is_same_v<Element, float> ? kernels.matmul_f32(tile) : kernels.matmul_bf16(tile);
+}
+
+// The query [head_dim] of keys in this layout, padded: rotated where they are.
+template <class Element>
+void load_query(const KernelSet& kernels, const KvLayout& layout, const float* query,
+                Element* out) {
+  const int64_t n = layout.head_dim, padded = layout.padded_dim();
+  if (!layout.is_rotated()) return load_row(kernels, query, n, padded, out);
+  for_rotated_runs(query, n, [&](int64_t first, std::span<const float> run) {
+    load_row(kernels, run.data(), std::ssize(run), std::ssize(run), out + first);
+  });
+  std::fill(out + n, out + padded, Element{});
+}
+
+// What a row's softmax over values of this layout has come to, [head_dim].
+inline void write_attention(const KvLayout& layout, const SoftmaxPartial& total, float sink,
+                            float* out) {
+  write_row(total, sink, layout.head_dim, out);
+  if (layout.is_rotated()) rotate_row(out, layout.head_dim);
 }
 
 // Scales by column of a tile of coded keys and values: a key's belongs to its score, a value's to
@@ -47,7 +68,7 @@ float weigh_row(const KernelSet& kernels, float* scores, int64_t n, Range seen, 
     const float factor =
         kernels.softmax_step(scores, n, begin, end, scale, max, sum, scales.row_weights);
     kernels.scale_by(scales.row_weights + begin, scales.values + begin, end - begin);
-    load_query(kernels, scales.row_weights, n, n, weights);
+    load_row(kernels, scales.row_weights, n, n, weights);
     return factor;
   }
   if constexpr (std::is_same_v<Element, float>) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/kernels_testing.h"
+#include "kernels/kv/row_coding.h"
 
 namespace longhaul {
 namespace {
@@ -76,23 +77,29 @@ struct Queries {
 
 constexpr DType kDTypes[] = {DType::kF32, DType::kBF16, DType::kI8};
 
-double query_value(const Attention& spec, float x) {
-  return spec.layout.dtype == DType::kF32 ? x : to_f32(to_bf16(x));
+// A query as it meets keys; of 8-bit state it is rotated before it is rounded, and here turned
+// back.
+std::vector<double> rounded_query(const Attention& spec, const float* q) {
+  const DType dtype = spec.layout.dtype;
+  std::vector<float> x(q, q + spec.layout.head_dim);
+  if (dtype == DType::kI8) rotate_row(x.data(), std::ssize(x));
+  for (float& v : x) v = dtype == DType::kF32 ? v : to_f32(to_bf16(v));
+  if (dtype == DType::kI8) rotate_row(x.data(), std::ssize(x));
+  return {x.begin(), x.end()};
 }
 
-// A key or a value as it was stored: in 8 bits codes of a scale that makes the largest 127.
-std::vector<double> stored(const Attention& spec, const float* x) {
-  const int64_t dim = spec.layout.head_dim;
-  std::vector<double> out;
+// A key or a value as it was stored: in 8 bits, rotated, codes of a scale that makes the largest
+// 127. Turned back likewise.
+std::vector<double> stored(const Attention& spec, const float* from) {
+  if (spec.layout.dtype != DType::kI8) return rounded_query(spec, from);
+  std::vector<float> x(from, from + spec.layout.head_dim);
+  rotate_row(x.data(), std::ssize(x));
   float most = 0.0f;
-  for (int64_t d = 0; d < dim; ++d) most = std::max(most, std::abs(x[d]));
+  for (const float v : x) most = std::max(most, std::abs(v));
   const float scale = most / 127.0f, inverse = most > 0 ? 1.0f / scale : 0.0f;
-  for (int64_t d = 0; d < dim; ++d) {
-    const bool coded = spec.layout.dtype == DType::kI8;
-    out.push_back(coded ? double{std::nearbyint(x[d] * inverse)} * double{scale}
-                        : query_value(spec, x[d]));
-  }
-  return out;
+  for (float& v : x) v = std::nearbyint(v * inverse) * scale;
+  rotate_row(x.data(), std::ssize(x));
+  return {x.begin(), x.end()};
 }
 
 // The definition: one softmax over all visible positions, in f64, of the stored (rounded) q, k and
@@ -107,12 +114,11 @@ std::vector<float> naive(const Attention& spec, const Cache& cache, const Querie
       const int64_t row = static_cast<int64_t>(t) * stride + head * dim;
       std::vector<double> sums(static_cast<size_t>(dim)), scores;
       double total = 0.0, max = -1e300;
+      const auto q = rounded_query(spec, queries.q.data() + row);
       for (int64_t p = first; p <= last; ++p) {
         double score = 0.0;
         const auto k = stored(spec, cache.k.data() + p * cache.row() + head / group * dim);
-        for (int64_t d = 0; d < dim; ++d)
-          score += query_value(spec, queries.q[static_cast<size_t>(row + d)]) *
-                   k[static_cast<size_t>(d)];
+        for (size_t d = 0; d < q.size(); ++d) score += q[d] * k[d];
         scores.push_back(score * double{spec.scale});
         max = std::max(max, scores.back());
       }

@@ -17,6 +17,8 @@ constexpr int64_t kManyRowsRows = 256;
 // in L1) for all rows, and C is read and written once in so many bytes.
 constexpr int64_t kPanelBlockBytes = 16 * 1024;
 constexpr int64_t kRoundElementsPerChunk = 32 * 1024;
+// Weights that are still in L2 when rows of inputs pass them a second time.
+constexpr int64_t kSecondPassBytes = 256 * 1024;
 
 struct Cut {
   int64_t outputs = 0, rows = 0;  // of a chunk
@@ -74,10 +76,17 @@ int64_t rounded_stride_bytes(const Codec& weights, int64_t k) {
   return (ceil_div(bytes, kCacheLine) | 1) * kCacheLine;
 }
 
+// How often rows meet the weights: rounded, and what rounding took away, which stands behind all of
+// those rows.
+int64_t n_passes(const PackedMatrix& w) {
+  return w.has_fine_inputs && is_int8(w.codec->inputs) ? 2 : 1;
+}
+
 // Weights that meet the same rounded inputs share them.
 bool shares_input(const Matmul& a, const Matmul& b) {
   const bool same_rounding = a.w.codec->inputs == b.w.codec->inputs &&
-                             a.w.codec->layout.block_inputs == b.w.codec->layout.block_inputs;
+                             a.w.codec->layout.block_inputs == b.w.codec->layout.block_inputs &&
+                             n_passes(a.w) == n_passes(b.w);
   return a.x == b.x && a.x_stride == b.x_stride && a.m == b.m && a.w.k == b.w.k && same_rounding;
 }
 
@@ -116,7 +125,7 @@ Group plan_group(std::span<Matmul> products, std::span<std::byte> scratch) {
       p.place.inputs = products[sharer].place.inputs;
       continue;
     }
-    const uint64_t bytes = matmul_scratch_bytes(*p.w.codec, p.m, p.w.k);
+    const uint64_t bytes = matmul_scratch_bytes(p.w, p.m);
     LH_CHECK(bytes <= scratch.size() - used);
     p.place.inputs = scratch.data() + used;
     used += bytes;
@@ -133,10 +142,12 @@ const Matmul& product_at(const Group& group, int64_t Matmul::Place::* first, int
   return *(after - 1);
 }
 
+// rest: null where what rounding takes away does not count
 void round_row(const KernelSet& kernels, const float* x, const Codec& weights, int64_t k,
-               std::byte* out) {
+               std::byte* out, std::byte* rest) {
   if (is_int8(weights.inputs))
-    return kernels.quantise_inputs(x, k, weights.inputs, reinterpret_cast<InputBlock*>(out));
+    return kernels.quantise_inputs(x, k, weights.inputs, reinterpret_cast<InputBlock*>(out),
+                                   reinterpret_cast<InputBlock*>(rest));
   auto* to = reinterpret_cast<bf16*>(out);
   kernels.to_bf16(x, k, to);
   std::fill(to + k, to + round_up(k, weights.layout.block_inputs), bf16{0});
@@ -147,8 +158,10 @@ void round_some(const KernelSet& kernels, const Group& group, int64_t index) {
   const int64_t rows = rows_per_rounding(p), first = (index - p.place.first_rounding) * rows,
                 stride = rounded_stride_bytes(*p.w.codec, p.w.k);
   auto* out = const_cast<std::byte*>(p.place.inputs);
-  for (int64_t r = first; r < std::min(first + rows, p.m); ++r)
-    round_row(kernels, p.x + r * p.x_stride, *p.w.codec, p.w.k, out + r * stride);
+  for (int64_t r = first; r < std::min(first + rows, p.m); ++r) {
+    std::byte* rest = n_passes(p.w) == 2 ? out + (p.m + r) * stride : nullptr;
+    round_row(kernels, p.x + r * p.x_stride, *p.w.codec, p.w.k, out + r * stride, rest);
+  }
 }
 
 void round_inputs(const Compute& compute, const Group& group) {
@@ -211,6 +224,20 @@ void multiply_block(const KernelSet& kernels, const Matmul& p, const Block& bloc
     multiply(tile);
     k += k_block;
   } while (k < p.w.k);
+  if (n_passes(p.w) == 1) return;
+  tile.a = inputs + p.m * stride_bytes;
+  tile.accumulate = true;
+  multiply(tile);
+}
+
+// A panel after another where the second pass would find the weights gone from the cache.
+void multiply_blocks(const KernelSet& kernels, const Matmul& p, const Block& block) {
+  const bool is_long = block.n_outputs / kPanel * p.w.panel_bytes() > kSecondPassBytes;
+  if (n_passes(p.w) == 1 || !is_long) return multiply_block(kernels, p, block);
+  for (int64_t first = 0; first < block.n_outputs; first += kPanel)
+    multiply_block(kernels, p,
+                   {block.row, block.n_rows, block.output + first,
+                    std::min(kPanel, block.n_outputs - first)});
 }
 
 // Another thread rounded the inputs: they are asked for all at once, not one after another while
@@ -233,8 +260,9 @@ void multiply_piece(const KernelSet& kernels, std::span<const Matmul> group, int
         std::min(std::clamp(ceil_div(end - at, bytes), int64_t{0}, units) * outputs, p.w.n);
     if (first < last) {
       if (p.place.inputs != nullptr)
-        fetch_inputs(p.place.inputs, p.m * rounded_stride_bytes(*p.w.codec, p.w.k));
-      multiply_block(kernels, p, {0, p.m, first, last - first});
+        fetch_inputs(p.place.inputs,
+                     n_passes(p.w) * p.m * rounded_stride_bytes(*p.w.codec, p.w.k));
+      multiply_blocks(kernels, p, {0, p.m, first, last - first});
     }
     at += units * bytes;
   }
@@ -259,7 +287,7 @@ void multiply_many_rows(const Compute& compute, const Group& group) {
     const Cut cut = cut_of(p);
     const int64_t own = index - p.place.first_block, row = own % cut.m_blocks * cut.rows,
                   output = own / cut.m_blocks * cut.outputs;
-    multiply_block(
+    multiply_blocks(
         *compute.kernels, p,
         {row, std::min(cut.rows, p.m - row), output, std::min(cut.outputs, p.w.n - output)});
   });
@@ -267,15 +295,16 @@ void multiply_many_rows(const Compute& compute, const Group& group) {
 
 }  // namespace
 
-uint64_t matmul_scratch_bytes(const Codec& weights, int64_t m, int64_t k) {
-  return rounds_inputs(weights) ? static_cast<uint64_t>(m * rounded_stride_bytes(weights, k)) : 0;
+uint64_t matmul_scratch_bytes(const PackedMatrix& w, int64_t m) {
+  if (!rounds_inputs(*w.codec)) return 0;
+  return static_cast<uint64_t>(n_passes(w) * m * rounded_stride_bytes(*w.codec, w.k));
 }
 
 uint64_t matmul_scratch_bytes(std::span<const Matmul> group) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < group.size(); ++i) {
     if (owns_rounded_input(group, i))
-      bytes += matmul_scratch_bytes(*group[i].w.codec, group[i].m, group[i].w.k);
+      bytes += matmul_scratch_bytes(group[i].w, group[i].m);
   }
   return bytes;
 }

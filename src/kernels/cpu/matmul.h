@@ -46,7 +46,8 @@ struct Compute {
 //   aligned
 void matmul(const Compute& compute, std::span<Matmul> group, std::span<std::byte> scratch);
 
-uint64_t matmul_scratch_bytes(const Codec& weights, int64_t m, int64_t k);
+// Of m rows by these weights.
+uint64_t matmul_scratch_bytes(const PackedMatrix& weights, int64_t m);
 // Of a whole group: inputs that are rounded alike and shared count once.
 uint64_t matmul_scratch_bytes(std::span<const Matmul> group);
 

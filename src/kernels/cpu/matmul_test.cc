@@ -121,7 +121,7 @@ TEST(Matmul, NoInputsGiveZeros) {
                  .y = y.data(),
                  .y_stride = 20,
                  .m = 2};
-  AlignedBytes scratch(matmul_scratch_bytes(kBf16Codec, 2, 0));
+  AlignedBytes scratch(matmul_scratch_bytes(product.w, 2));
   matmul({all_kernel_sets().back(), &pool}, {&product, 1}, scratch.span());
   EXPECT_EQ(y, std::vector<float>(40, 0.0f));
 }

@@ -22,7 +22,7 @@ inline GroupScratch take_group(Arena& a, const PackedMatrix& first, int64_t n_gr
                                int64_t rows) {
   const auto groups = static_cast<uint64_t>(n_groups);
   return {a.take_span<Matmul>(n_groups),
-          a.take_bytes(groups * matmul_scratch_bytes(*first.codec, rows, first.k))};
+          a.take_bytes(groups * matmul_scratch_bytes(first, rows))};
 }
 
 struct AttendScratch {
@@ -78,7 +78,7 @@ inline ExpertScratch take_experts(Arena& a, const Experts& experts, int64_t n_ex
   const PackedMatrix down = experts.shape(ExpertPart::kDown);
   return {gates, ups, a.take_span<Matmul>(2 * n_experts), a.take_span<ExpertRows>(n_experts),
           a.take_bytes(
-              std::max(matmul_scratch_bytes(in), matmul_scratch_bytes(*down.codec, x.n, down.k)))};
+              std::max(matmul_scratch_bytes(in), matmul_scratch_bytes(down, x.n)))};
 }
 
 // A fixed block of a convolution's past, in the order in which it is kept: x taps oldest

@@ -112,7 +112,7 @@ class Scorer {
       return;
     }
     for (int64_t h = 0; h < spec.n_heads; ++h)
-      load_query(kernels, s.q + (token * spec.n_heads + h) * dim, dim, padded, work.q + h * padded);
+      load_query(kernels, spec.layout, s.q + (token * spec.n_heads + h) * dim, work.q + h * padded);
   }
 
   // The best of some entries go to the front of work.candidates; returns how many there are.

@@ -139,8 +139,9 @@ class BlockRunner {
     for (int64_t r = 0; r < rows_.n(); ++r) {
       const int64_t token = rows_.first_token + r / rows_.n_heads,
                     head = rows_.first_head + r % rows_.n_heads;
-      load_query(kernels_, rows_.sequence->q + (token * spec_.n_heads + head) * head_dim_,
-                 head_dim_, dim_, work_.q + r * dim_);
+      load_query(kernels_, spec_.layout,
+                 rows_.sequence->q + (token * spec_.n_heads + head) * head_dim_,
+                 work_.q + r * dim_);
     }
   }
 
@@ -349,7 +350,8 @@ class Problem : public SoftmaxProblem {
     const int64_t token = rows.first_token + r / rows.n_heads,
                   head = rows.first_head + r % rows.n_heads, dim = spec_.layout.head_dim;
     const float sink = spec_.sinks == nullptr ? kMinusInfinity : spec_.sinks[head];
-    write_row(total, sink, dim, rows.sequence->out + (token * spec_.n_heads + head) * dim);
+    write_attention(spec_.layout, total, sink,
+                    rows.sequence->out + (token * spec_.n_heads + head) * dim);
   }
 
   const SharedAttention& spec_;

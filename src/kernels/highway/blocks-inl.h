@@ -15,6 +15,7 @@
 #include "kernels/codecs/q4.h"
 #include "kernels/codecs/q8.h"
 #include "kernels/codecs/rotation.h"
+#include "kernels/highway/integers-inl.h"
 #include "kernels/highway/matmul-inl.h"
 #include "kernels/highway/vector-inl.h"
 #include "kernels/register_tiles.h"
@@ -27,59 +28,13 @@ namespace HWY_NAMESPACE {
 #if HWY_TARGET == HWY_SCALAR  // the last resort: no bytes to look up side by side
 
 constexpr Products products() { return {{&kF32Codec, matmul_f32}, {&kBf16Codec, matmul_bf16}}; }
-void quantise_inputs(const float* x, int64_t k, InputCoding coding, InputBlock* out) {
-  ref_kernels().quantise_inputs(x, k, coding, out);
+void quantise_inputs(const float* x, int64_t k, InputCoding coding, InputBlock* out,
+                     InputBlock* rest) {
+  ref_kernels().quantise_inputs(x, k, coding, out, rest);
 }
 int64_t peak_int8(int64_t rounds) { return ref_kernels().peak_int8(rounds); }
 
 #else
-
-using U8 = hn::Repartition<uint8_t, F32>;
-using I16 = hn::Repartition<int16_t, F32>;
-using Bytes = hn::Vec<U8>;
-using Halves = hn::Vec<I16>;
-using Ints = hn::Vec<I32>;
-
-constexpr int64_t kLineBytes = 64, kVectorBytes = kLanes * 4;
-constexpr int64_t kGroupSteps = kQuantGroup / 4;
-
-HWY_INLINE Ints lower_halves(Halves x) {
-  return hn::ShiftRight<16>(hn::ShiftLeft<16>(hn::BitCast(I32(), x)));
-}
-HWY_INLINE Ints upper_halves(Halves x) { return hn::ShiftRight<16>(hn::BitCast(I32(), x)); }
-
-// Each 32-bit lane: the sum of its two products of 16 bits.
-HWY_INLINE Ints pair_products(Halves a, Halves b) {
-#if HWY_TARGET == HWY_AVX3
-  return Ints{_mm512_madd_epi16(a.raw, b.raw)};
-#elif HWY_TARGET == HWY_AVX2
-  return Ints{_mm256_madd_epi16(a.raw, b.raw)};
-#elif HWY_TARGET == HWY_SSE4
-  return Ints{_mm_madd_epi16(a.raw, b.raw)};
-#elif HWY_TARGET == HWY_NEON && HWY_ARCH_ARM_A64
-  return Ints{vpaddq_s32(vmull_s16(vget_low_s16(a.raw), vget_low_s16(b.raw)),
-                         vmull_high_s16(a.raw, b.raw))};
-#else
-  return hn::Add(hn::Mul(lower_halves(a), lower_halves(b)),
-                 hn::Mul(upper_halves(a), upper_halves(b)));
-#endif
-}
-
-// Inputs 0 and 2, and 1 and 3, of each step of a group, as 16 bits.
-struct GroupInputs {
-  HWY_ALIGN int32_t even[kGroupSteps], odd[kGroupSteps];
-};
-
-HWY_INLINE void widen_inputs(const int8_t* codes, GroupInputs& out) {
-  const hn::CappedTag<int32_t, static_cast<size_t>(kGroupSteps)> d;
-  const hn::Repartition<int16_t, decltype(d)> d16;
-  for (size_t step = 0; step < static_cast<size_t>(kGroupSteps); step += hn::Lanes(d)) {
-    const auto both =
-        hn::BitCast(d16, hn::LoadU(d, reinterpret_cast<const int32_t*>(codes) + step));
-    hn::Store(hn::BitCast(d, hn::ShiftRight<8>(hn::ShiftLeft<8>(both))), d, out.even + step);
-    hn::Store(hn::BitCast(d, hn::ShiftRight<8>(both)), d, out.odd + step);
-  }
-}
 
 // What stands before a block's codes, as each format has it. sums() turns the exact sums of a
 // block's groups into ones that share a scale and adds them; scale() is that scale for a vector of
@@ -123,87 +78,17 @@ struct Mxfp4Scales {
   }
 };
 
-// How lines of codes become lines of bytes.
-struct ByteCodes {
+struct ByteCodes : CodeBytes {
   using Scales = Q8Scales;
   using Blocks = Q8Blocks;
-  static constexpr int kLineSteps = 1;
-  static HWY_INLINE void bytes(const std::byte* codes, Bytes, Bytes* out) {
-    out[0] = hn::LoadU(U8(), reinterpret_cast<const uint8_t*>(codes));
-  }
-  static HWY_INLINE Bytes table() { return hn::Zero(U8()); }
+  static HWY_INLINE Bytes table() { return table_of(nullptr); }
 };
-
 template <class NibbleBlocks, class BlockScales>
-struct NibbleCodes {
+struct NibbleCodes : Nibbles {
   using Scales = BlockScales;
   using Blocks = NibbleBlocks;
-  static constexpr int kLineSteps = 2;
-  static HWY_INLINE Bytes table() {
-    return hn::Xor(hn::LoadDup128(U8(), reinterpret_cast<const uint8_t*>(Blocks::kLevels.data())),
-                   hn::Set(U8(), kCodeOffset));
-  }
-  static HWY_INLINE void bytes(const std::byte* codes, Bytes levels, Bytes* out) {
-    const auto both = hn::LoadU(U8(), reinterpret_cast<const uint8_t*>(codes));
-    const auto low_half = hn::Set(U8(), 15);
-    const auto upper = hn::BitCast(U8(), hn::ShiftRight<4>(hn::BitCast(I16(), both)));
-    out[0] = hn::TableLookupBytes(levels, hn::And(both, low_half));
-    out[1] = hn::TableLookupBytes(levels, hn::And(upper, low_half));
-  }
+  static HWY_INLINE Bytes table() { return table_of(Blocks::kLevels.data()); }
 };
-
-// The totals of a tile while it is computed: whole panels, whatever C has.
-template <int kRows, int kPanels>
-struct Totals {
-  HWY_ALIGN float at[kRows][kPanels * kPanel];
-
-  void load(const MatmulTile& t, int64_t row, int64_t panel) {
-    const int64_t columns = std::min(t.n - panel * kPanel, kPanels * kPanel);
-    std::memset(at, 0, sizeof at);
-    for (int64_t r = 0; t.accumulate && r < kRows; ++r)
-      std::copy_n(t.c + (row + r) * t.c_stride + panel * kPanel, columns, at[r]);
-  }
-  void store(const MatmulTile& t, int64_t row, int64_t panel) const {
-    const int64_t columns = std::min(t.n - panel * kPanel, kPanels * kPanel);
-    for (int64_t r = 0; r < kRows; ++r)
-      std::copy_n(at[r], columns, t.c + (row + r) * t.c_stride + panel * kPanel);
-  }
-  HWY_INLINE void add(int64_t r, int64_t vector, V sum, V scale) {
-    float* total = at[r] + vector * kLanes;
-    hn::Store(hn::MulAdd(sum, scale, hn::Load(F32(), total)), F32(), total);
-  }
-};
-
-// The exact sums of group g of a block, added to `sum`: those of each row and vector of outputs.
-template <class Codes, int kRows, int kVectors>
-HWY_INLINE void add_group(const std::byte* codes, int64_t panel_stride, const InputBlock* const* in,
-                          int64_t g, Bytes table, Ints (&sum)[kRows][kVectors]) {
-  GroupInputs inputs[kRows];
-  LH_UNROLL for (int r = 0; r < kRows; ++r)
-      widen_inputs(in[r]->codes.data() + g * kQuantGroup, inputs[r]);
-  codes += g * kGroupSteps / Codes::kLineSteps * kLineBytes;
-  for (int line = 0; line < kGroupSteps / Codes::kLineSteps; ++line) {
-    LH_UNROLL for (int v = 0; v < kVectors; ++v) {
-      Bytes bytes[Codes::kLineSteps];
-      Codes::bytes(codes + line * kLineBytes + v / kPanelVectors * panel_stride +
-                       v % kPanelVectors * kVectorBytes,
-                   table, bytes);
-      LH_UNROLL for (int s = 0; s < Codes::kLineSteps; ++s) {
-        const int step = line * Codes::kLineSteps + s;
-        const auto even = hn::And(hn::BitCast(I16(), bytes[s]), hn::Set(I16(), 0xff));
-        const auto odd = hn::BitCast(
-            I16(), hn::ShiftRight<8>(hn::BitCast(hn::RebindToUnsigned<I16>(), bytes[s])));
-        LH_UNROLL for (int r = 0; r < kRows; ++r) {
-          const auto first =
-              pair_products(even, hn::BitCast(I16(), hn::Set(I32(), inputs[r].even[step])));
-          const auto second =
-              pair_products(odd, hn::BitCast(I16(), hn::Set(I32(), inputs[r].odd[step])));
-          sum[r][v] = hn::Add(sum[r][v], hn::Add(first, second));
-        }
-      }
-    }
-  }
-}
 
 template <class Codes, int kRows, int kPanels>
 void integer_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
@@ -241,7 +126,11 @@ void integer_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
         LH_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] =
             hn::Set(I32(), in[r]->correction[static_cast<size_t>(g)]);
       }
-      add_group<Codes>(block + Blocks::kScaleBytes, t.b.panel_stride, in, g, table, sum);
+      const std::byte* const lines =
+          block + Blocks::kScaleBytes + g * kGroupSteps / Codes::kLineSteps * kLineBytes;
+      StepInputs inputs[kRows];
+      widen_group(in, g, inputs);
+      add_steps<Codes, kGroupSteps>(lines, t.b.panel_stride, inputs, 0, table, sum);
       if constexpr (Scales::kByGroup) {
         add_to_totals(sum, g);
         continue;
@@ -320,12 +209,6 @@ void f8_microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   totals.store(t, row, panel);
 }
 
-struct BlockTile {
-  // Sums, next to what turns a vector of codes into operands.
-  static constexpr bool fits(int rows, int panels) {
-    return rows * panels * kPanelVectors + 8 <= kRegisters || rows * panels == 1;
-  }
-};
 template <class Codes>
 struct IntegerTile : BlockTile {
   template <int kRows, int kPanels>
@@ -357,32 +240,63 @@ constexpr Products products() {
           {&kE4m3Codec, multiply_blocks<F8Tile>}};
 }
 
-HWY_INLINE float largest_magnitude(const float* x) {
+HWY_INLINE float largest_magnitude(const float* x, int64_t n) {
   V largest = hn::Zero(F32());
-  for (int64_t i = 0; i < kQuantBlock; i += kLanes)
+  for (int64_t i = 0; i < n; i += kLanes)
     largest = hn::Max(largest, hn::Abs(hn::LoadU(F32(), x + i)));
   return hn::GetLane(hn::MaxOfLanes(F32(), largest));
 }
 
-HWY_INLINE void quantise_block(const float* x, InputBlock& out) {
-  const float largest = largest_magnitude(x);
-  const bool is_zero = largest < kLeastInput;
-  const V to_code = hn::Set(F32(), is_zero ? 0.0f : 127.0f / largest);
-  out.scale.fill(is_zero ? 0.0f : largest / 127.0f);
+// How inputs that share a scale are rounded.
+struct Step {
+  float scale, to_code;
+};
+HWY_INLINE Step step_of(const float* x, int64_t n) {
+  const float largest = largest_magnitude(x, n);
+  return largest < kLeastInput ? Step{0.0f, 0.0f} : Step{largest / 127.0f, 127.0f / largest};
+}
+
+// Codes of half a group, and the correction of their sum.
+HWY_INLINE int32_t round_to_codes(const float* x, float to_code, int8_t* codes) {
+  Ints sum = hn::Zero(I32());
+  for (int64_t i = 0; i < kHalfGroup; i += kLanes) {
+    const auto code =
+        hn::Min(hn::NearestInt(hn::Mul(hn::LoadU(F32(), x + i), hn::Set(F32(), to_code))),
+                hn::Set(I32(), 127));
+    const auto clamped = hn::Max(code, hn::Set(I32(), -127));
+    sum = hn::Add(sum, clamped);
+    hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, F32>(), clamped), hn::Rebind<int8_t, F32>(),
+               codes + i);
+  }
+  return -kCodeOffset * hn::GetLane(hn::SumOfLanes(I32(), sum));
+}
+
+HWY_INLINE void quantise_block(const float* x, InputCoding coding, InputBlock& out) {
+  Step step{};
+  if (coding == InputCoding::kRotatedInt8) step = step_of(x, kQuantBlock);
   out.block_correction = 0;
   for (int64_t g = 0; g < kBlockGroups; ++g) {
-    Ints sum = hn::Zero(I32());
-    for (int64_t i = g * kQuantGroup; i < (g + 1) * kQuantGroup; i += kLanes) {
-      const auto code =
-          hn::Min(hn::NearestInt(hn::Mul(hn::LoadU(F32(), x + i), to_code)), hn::Set(I32(), 127));
-      const auto clamped = hn::Max(code, hn::Set(I32(), -127));
-      sum = hn::Add(sum, clamped);
-      hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, F32>(), clamped), hn::Rebind<int8_t, F32>(),
-                 out.codes.data() + i);
-    }
-    const int32_t correction = -kCodeOffset * hn::GetLane(hn::SumOfLanes(I32(), sum));
-    out.correction[static_cast<size_t>(g)] = correction;
-    out.block_correction += correction;
+    const float* group = x + g * kQuantGroup;
+    if (coding == InputCoding::kInt8) step = step_of(group, kQuantGroup);
+    int8_t* codes = out.codes.data() + g * kQuantGroup;
+    const int32_t first = round_to_codes(group, step.to_code, codes),
+                  second = round_to_codes(group + kHalfGroup, step.to_code, codes + kHalfGroup);
+    const auto at = static_cast<size_t>(g);
+    out.scale[at] = step.scale;
+    out.half_correction[at] = first;
+    out.correction[at] = first + second;
+    out.block_correction += first + second;
+  }
+}
+
+// What rounding took away. May be x.
+HWY_INLINE void rest_of(const float* x, const InputBlock& rounded, float* rest) {
+  for (int64_t i = 0; i < kQuantBlock; i += kLanes) {
+    const auto code = hn::ConvertTo(
+        F32(),
+        hn::PromoteTo(I32(), hn::LoadU(hn::Rebind<int8_t, F32>(), rounded.codes.data() + i)));
+    const V scale = hn::Set(F32(), rounded.scale[static_cast<size_t>(i / kQuantGroup)]);
+    hn::StoreU(hn::NegMulAdd(scale, code, hn::LoadU(F32(), x + i)), F32(), rest + i);
   }
 }
 
@@ -429,18 +343,22 @@ HWY_INLINE void rotate_back(const float* x, float* out) {
   LH_UNROLL for (int i = 0; i < kBlockVectors; ++i) hn::Store(inputs[i], F32(), out + i * kLanes);
 }
 
-void quantise_inputs(const float* x, int64_t k, InputCoding coding, InputBlock* out) {
+void quantise_inputs(const float* x, int64_t k, InputCoding coding, InputBlock* out,
+                     InputBlock* rest) {
   for (int64_t b = 0; b < blocks_of(k); ++b) {
     const int64_t first = b * kQuantBlock, count = std::min(k - first, kQuantBlock);
     float tail[kQuantBlock] = {};
     if (count < kQuantBlock) std::copy_n(x + first, count, tail);
     const float* inputs = count == kQuantBlock ? x + first : tail;
-    HWY_ALIGN float rotated[kQuantBlock];
+    HWY_ALIGN float own[kQuantBlock];
     if (coding == InputCoding::kRotatedInt8) {
-      rotate_back(inputs, rotated);
-      inputs = rotated;
+      rotate_back(inputs, own);
+      inputs = own;
     }
-    quantise_block(inputs, out[b]);
+    quantise_block(inputs, coding, out[b]);
+    if (rest == nullptr) continue;
+    rest_of(inputs, out[b], own);
+    quantise_block(own, coding, rest[b]);
   }
 }
 

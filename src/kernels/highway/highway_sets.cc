@@ -1,7 +1,5 @@
-// One set a target, all of them tables of the same functions. SVE is left out (its vectors cannot
-// be array elements), and so are targets between these that would add code but no speed here.
-#define HWY_DISABLED_TARGETS \
-  (~(HWY_SCALAR | HWY_EMU128 | HWY_SSE4 | HWY_AVX2 | HWY_AVX3 | HWY_NEON))
+// One set a target, all of them tables of the same functions.
+#include "kernels/highway/highway_targets.h"
 
 #include "kernels/highway/highway_sets.h"
 
@@ -85,16 +83,25 @@ constexpr TargetSet kTargetSets[] = {
 #endif
 };
 
+auto complete_sets() {
+  auto all = std::to_array(kTargetSets);
+  for (TargetSet& t : all) {
+    for (const auto& [codec, run] : grouped_products(t.target)) t.set.products.set(*codec, run);
+  }
+  return all;
+}
+
 }  // namespace
 
 std::span<const KernelSet* const> cpu_kernel_sets() {
+  static const auto all = complete_sets();
   struct Runnable {
     std::array<const KernelSet*, std::size(kTargetSets)> sets{};
     size_t count = 0;
   };
   static const Runnable runnable = [] {
     Runnable r;
-    for (const auto& [target, set] : kTargetSets) {
+    for (const auto& [target, set] : all) {
       const bool fallback = target == HWY_SCALAR || target == HWY_EMU128;
       if (fallback || (hwy::SupportedTargets() & target) != 0) r.sets[r.count++] = &set;
     }

@@ -11,4 +11,7 @@ namespace longhaul {
 // machine).
 std::span<const KernelSet* const> cpu_kernel_sets();
 
+// What a target of Highway has beside its other products; none of one that is not compiled.
+std::span<const Products::Entry> grouped_products(int64_t target);
+
 }  // namespace longhaul

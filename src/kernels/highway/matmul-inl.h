@@ -120,19 +120,12 @@ void microkernel(const MatmulTile& t, int64_t row, int64_t panel) {
   }
 }
 
-// The scalar target has no such limit: its sums go through memory in any case.
-constexpr int kRegisters = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 ? 16
-                           : HWY_TARGET == HWY_SCALAR                       ? 64
-                                                                            : 32;
-
 // Sums, the fewer of the two operands, and one of the other.
 template <class Step>
 constexpr bool fits_registers(int rows, int panels) {
   const int vectors = panels * kPanelVectors;
   return rows * vectors + Step::kInputs * (std::min(rows, vectors) + 1) <= kRegisters;
 }
-
-constexpr int kBestRows = 6;
 
 template <class Step>
 struct StepKernels {

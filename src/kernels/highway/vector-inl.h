@@ -27,6 +27,14 @@ using V = hn::Vec<F32>;
 constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(F32()));
 constexpr int kPanelVectors = static_cast<int>(kPanel / kLanes);
 
+// The scalar target has no such limit: its sums go through memory in any case.
+constexpr int kRegisters = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 ? 16
+                           : HWY_TARGET == HWY_SCALAR                       ? 64
+                                                                            : 32;
+
+// Of the tiles that many rows are cut into, at most.
+constexpr int kBestRows = 6;
+
 // The first `count` elements, the rest `fill`. Through memory, because masked loads may touch what
 // they mask out below AVX2.
 HWY_INLINE V load_n(const float* p, int64_t count, float fill = 0.0f) {

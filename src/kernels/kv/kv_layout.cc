@@ -41,13 +41,6 @@ float* scales_of(const KvLayout& layout, std::byte* block, int64_t slots, int64_
                                   vectors * slots * layout.padded_dim());
 }
 
-// The scale with which the largest of a vector becomes code 127.
-float scale_for(const float* x, int64_t n) {
-  float most = 0.0f;
-  for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(x[i]));
-  return most / 127.0f;
-}
-
 // Round to nearest even; what is no number becomes 0 or an end of the range.
 struct ToCode {
   float inverse;
@@ -61,45 +54,64 @@ struct ToCode {
   }
 };
 
-// convert(vector) gives what converts its elements; keep(scale) stands behind where there are
-// scales.
-template <class T, class ConvertOf>
-void store_shared(const KvLayout& layout, std::byte* block, int64_t slot, const float* k,
-                  const ConvertOf& convert_of) {
-  std::byte* row = block + static_cast<uint64_t>(slot) * layout.bytes_per_slot();
-  for (int64_t head = 0; head < layout.n_kv_heads; ++head, row += layout.vector_bytes()) {
-    const float* from = k + head * layout.head_dim;
-    std::transform(from, from + layout.head_dim, reinterpret_cast<T*>(row), convert_of(from));
-    if (layout.dtype != DType::kI8) continue;
-    const float scale = scale_for(from, layout.head_dim);
-    std::memcpy(row + layout.padded_dim(), &scale, sizeof scale);
+// A vector into the places that at(channel) gives; of kI8, the scale with which the largest
+// becomes code 127.
+template <class T, class At>
+float put_vector(const float* x, int64_t n, const At& at) {
+  if constexpr (std::is_same_v<T, int8_t>) {
+    float most = 0.0f;
+    for_rotated_runs(x, n, [&](int64_t, std::span<const float> run) {
+      for (const float v : run) most = std::max(most, std::abs(v));
+    });
+    const ToCode to_code(most / 127.0f);
+    for_rotated_runs(x, n, [&](int64_t first, std::span<const float> run) {
+      for (const float v : run) at(first++) = to_code(v);
+    });
+    return most / 127.0f;
+  } else {
+    for (int64_t d = 0; d < n; ++d) {
+      if constexpr (std::is_same_v<T, bf16>)
+        at(d) = to_bf16(x[d]);
+      else
+        at(d) = x[d];
+    }
+    return 1.0f;
   }
 }
 
-template <class T, class ConvertOf>
+template <class T>
+void store_shared(const KvLayout& layout, std::byte* block, int64_t slot, const float* k) {
+  std::byte* row = block + static_cast<uint64_t>(slot) * layout.bytes_per_slot();
+  for (int64_t head = 0; head < layout.n_kv_heads; ++head, row += layout.vector_bytes()) {
+    auto* to = reinterpret_cast<T*>(row);
+    const float scale = put_vector<T>(k + head * layout.head_dim, layout.head_dim,
+                                      [&](int64_t d) -> T& { return to[d]; });
+    if (layout.dtype == DType::kI8) std::memcpy(row + layout.padded_dim(), &scale, sizeof scale);
+  }
+}
+
+template <class T>
 void store_panels(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot,
-                  const float* k, const float* v, const ConvertOf& convert_of) {
+                  const float* k, const float* v) {
   for (int64_t head = 0; head < layout.n_kv_heads; ++head) {
     auto* base = reinterpret_cast<T*>(block + head_offset(layout, slots, head));
     const auto store = [&](const float* vector, bool is_value) {
-      const auto convert = convert_of(vector);
-      for (int64_t d = 0; d < layout.head_dim; ++d)
-        base[is_value ? value_place(layout, slots, slot, d) : key_place(layout, slot, d)] =
-            convert(vector[d]);
+      const float scale = put_vector<T>(vector, layout.head_dim, [&](int64_t d) -> T& {
+        return base[is_value ? value_place(layout, slots, slot, d) : key_place(layout, slot, d)];
+      });
       if (layout.dtype == DType::kI8)
-        scales_of(layout, block, slots, head)[is_value ? slots + slot : slot] =
-            scale_for(vector, layout.head_dim);
+        scales_of(layout, block, slots, head)[is_value ? slots + slot : slot] = scale;
     };
     store(k + head * layout.head_dim, false);
     if (has_values(layout)) store(v + head * layout.head_dim, true);
   }
 }
 
-template <class T, class ConvertOf>
+template <class T>
 void store_slot(const KvLayout& layout, std::byte* block, int64_t slots, int64_t slot,
-                const float* k, const float* v, const ConvertOf& convert_of) {
-  if (layout.rows == RowKind::kShared) return store_shared<T>(layout, block, slot, k, convert_of);
-  store_panels<T>(layout, block, slots, slot, k, v, convert_of);
+                const float* k, const float* v) {
+  if (layout.rows == RowKind::kShared) return store_shared<T>(layout, block, slot, k);
+  store_panels<T>(layout, block, slots, slot, k, v);
 }
 
 // A position's vectors of one head, element by element.
@@ -226,16 +238,9 @@ void store_kv(const KvLayout& layout, std::byte* block, int64_t slots, int64_t s
   LH_DCHECK(slots % kPanel == 0 && slot >= 0 && slot < slots);
   if (layout.format.coding != RowCoding::kPlain) return store_coded(layout, block, slot, k);
   switch (layout.dtype) {
-    case DType::kF32:
-      return store_slot<float>(layout, block, slots, slot, k, v,
-                               [](const float*) { return [](float x) { return x; }; });
-    case DType::kBF16:
-      return store_slot<bf16>(layout, block, slots, slot, k, v,
-                              [](const float*) { return [](float x) { return to_bf16(x); }; });
-    case DType::kI8:
-      return store_slot<int8_t>(layout, block, slots, slot, k, v, [&](const float* x) {
-        return ToCode(scale_for(x, layout.head_dim));
-      });
+    case DType::kF32: return store_slot<float>(layout, block, slots, slot, k, v);
+    case DType::kBF16: return store_slot<bf16>(layout, block, slots, slot, k, v);
+    case DType::kI8: return store_slot<int8_t>(layout, block, slots, slot, k, v);
     default: LH_CHECK(!"a dtype of rows");
   }
 }

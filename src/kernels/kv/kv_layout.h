@@ -16,11 +16,11 @@ namespace longhaul {
 // kPanel; per key head, first the keys as panels over slots (K = head_dim inputs), then the values
 // as panels over channels (K = slots inputs); head_dim is padded to kPanel. Keys alone are the
 // first of the two. Shared rows are neither: they lie one after another, and whoever multiplies
-// packs them. In 8 bits (kI8) a vector is codes times one f32 scale: codes lie as bf16 would;
-// behind a head's vectors the scales of its keys and of its values by slot, of a shared row the
-// scale behind its codes. Rows with a format of their own (row_coding.h): shared rows one after
-// another; keys in MXFP4 by 16, the scales of a panel's groups, then its codes as in a block of it
-// (quant_blocks.h).
+// packs them. In 8 bits (kI8) a vector is rotated (row_coding.h), then codes times one f32 scale:
+// codes lie as bf16 would; behind a head's vectors the scales of its keys and of its values by
+// slot, of a shared row the scale behind its codes. Rows with a format of their own (row_coding.h):
+// shared rows one after another; keys in MXFP4 by 16, the scales of a panel's groups, then its
+// codes as in a block of it (quant_blocks.h).
 struct KvLayout {
   int64_t n_kv_heads = 0, head_dim = 0;
   DType dtype = DType::kBF16;  // kF32, kBF16 or kI8
@@ -38,6 +38,7 @@ struct KvLayout {
     return static_cast<uint64_t>(padded_dim()) * bytes_per_element(dtype) +
            (dtype == DType::kI8 ? sizeof(float) : 0);
   }
+  bool is_rotated() const { return dtype == DType::kI8 && format.coding == RowCoding::kPlain; }
   bool is_coded() const { return dtype == DType::kI8 || format.coding != RowCoding::kPlain; }
   uint64_t block_bytes(int64_t slots) const {
     return bytes_per_slot() * static_cast<uint64_t>(slots);

@@ -117,4 +117,11 @@ void hadamard(float* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] *= scale;
 }
 
+int64_t rotated_run(int64_t n) { return std::min(n & -n, kLongestRun); }
+
+void rotate_row(float* x, int64_t n) {
+  const int64_t length = rotated_run(n);
+  for (int64_t first = 0; first < n; first += length) hadamard(x + first, length);
+}
+
 }  // namespace longhaul

@@ -8,9 +8,11 @@
 // as in OCP Microscaling Formats 1.0.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/numbers.h"
 #include "tensor/row_format.h"
@@ -34,5 +36,24 @@ Fp4Group encode_fp4_group(const float* x);
 // x = H x / sqrt(n) in place, H the Walsh-Hadamard matrix in natural order; n a power of two. Its
 // own inverse, and inner products stay what they are.
 void hadamard(float* x, int64_t n);
+
+// The rotation of rows in 8 bits: hadamard() of runs, the longest that a power of two divides the
+// row into. One channel that is far larger than the others no longer sets the step in which they
+// are rounded. Queries are rotated as keys are, and sums of rotated values are turned back.
+inline constexpr int64_t kLongestRun = 256;
+int64_t rotated_run(int64_t n);
+// Calls f(first, run) for each run of x [n], rotated.
+template <class F>
+void for_rotated_runs(const float* x, int64_t n, const F& f) {
+  std::array<float, kLongestRun> run;
+  const int64_t length = rotated_run(n);
+  for (int64_t first = 0; first < n; first += length) {
+    std::copy_n(x + first, length, run.data());
+    hadamard(run.data(), length);
+    f(first, std::span<const float>(run.data(), static_cast<size_t>(length)));
+  }
+}
+// In place; its own inverse.
+void rotate_row(float* x, int64_t n);
 
 }  // namespace longhaul

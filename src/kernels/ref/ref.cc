@@ -12,27 +12,43 @@
 namespace longhaul {
 namespace {
 
-void quantise_block(std::span<const float, kQuantBlock> x, InputBlock& out) {
+// Codes of inputs that share a scale, which it returns.
+float round_to_codes(std::span<const float> x, int8_t* codes) {
   float largest = 0.0f;
   for (const float input : x) largest = std::max(largest, std::abs(input));
   const bool is_zero = largest < kLeastInput;
   const float to_code = is_zero ? 0.0f : 127.0f / largest;
-  out.scale.fill(is_zero ? 0.0f : largest / 127.0f);
-  out.correction.fill(0);
-  for (size_t i = 0; i < x.size(); ++i) {
-    const float code = std::clamp(std::nearbyint(x[i] * to_code), -127.0f, 127.0f);
-    out.codes[i] = static_cast<int8_t>(code);
-    out.correction[i / kQuantGroup] -= kCodeOffset * static_cast<int32_t>(code);
-  }
-  out.block_correction = std::accumulate(out.correction.begin(), out.correction.end(), 0);
+  for (size_t i = 0; i < x.size(); ++i)
+    codes[i] = static_cast<int8_t>(std::clamp(std::nearbyint(x[i] * to_code), -127.0f, 127.0f));
+  return is_zero ? 0.0f : largest / 127.0f;
 }
 
-void quantise_inputs(const float* x, int64_t k, InputCoding coding, InputBlock* out) {
-  for (int64_t first = 0; first < k; first += kQuantBlock) {
+void quantise_block(std::span<const float, kQuantBlock> x, InputCoding coding, InputBlock& out) {
+  if (coding == InputCoding::kRotatedInt8) out.scale.fill(round_to_codes(x, out.codes.data()));
+  out.block_correction = 0;
+  for (size_t g = 0; g < out.scale.size(); ++g) {
+    int8_t* codes = &out.codes[g * kQuantGroup];
+    if (coding == InputCoding::kInt8)
+      out.scale[g] = round_to_codes(x.subspan(g * kQuantGroup, kQuantGroup), codes);
+    out.half_correction[g] = -kCodeOffset * std::accumulate(codes, codes + kHalfGroup, 0);
+    out.correction[g] = -kCodeOffset * std::accumulate(codes, codes + kQuantGroup, 0);
+    out.block_correction += out.correction[g];
+  }
+}
+
+void quantise_inputs(const float* x, int64_t k, InputCoding coding, InputBlock* out,
+                     InputBlock* rest) {
+  for (int64_t b = 0; b < blocks_of(k); ++b) {
     std::array<float, kQuantBlock> block{};
-    std::copy_n(x + first, std::min(k - first, kQuantBlock), block.begin());
+    std::copy_n(x + b * kQuantBlock, std::min(k - b * kQuantBlock, kQuantBlock), block.begin());
     if (coding == InputCoding::kRotatedInt8) rotate_back(block.data());
-    quantise_block(block, out[first / kQuantBlock]);
+    quantise_block(block, coding, out[b]);
+    if (rest == nullptr) continue;
+    for (size_t i = 0; i < block.size(); ++i) {
+      const float scale = out[b].scale[i / kQuantGroup];
+      block[i] = std::fma(-scale, static_cast<float>(out[b].codes[i]), block[i]);
+    }
+    quantise_block(block, coding, rest[b]);
   }
 }
 

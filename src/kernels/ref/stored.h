@@ -59,9 +59,13 @@ class StoredRows {
  private:
   int64_t bytes() const { return static_cast<int64_t>(bytes_per_element(l_.dtype)); }
 
-  static std::vector<double> scaled(std::vector<double> x, double factor) {
-    for (double& v : x) v *= factor;
-    return x;
+  // Rows in 8 bits are turned back too.
+  std::vector<double> scaled(const std::vector<double>& x, double factor) const {
+    if (l_.dtype != DType::kI8) return x;
+    std::vector<float> row;
+    for (const double v : x) row.push_back(static_cast<float>(v * factor));
+    rotate_row(row.data(), std::ssize(row));
+    return {row.begin(), row.end()};
   }
 
   std::vector<double> shared(const KvSegment& s, int64_t slot) const {
