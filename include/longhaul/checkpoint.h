@@ -29,8 +29,9 @@ Status synthesize(const std::string& model, const std::string& folder,
 
 struct QuantizeOptions {
   WeightPrecision weights = WeightPrecision::kQ4;  // kQ4, kQ8, kBF16, kNative
-  int threads = 0;                                 // 0: the processors that this process may use
-  ConfigOptions config = {};                       // the new config.json has the changes
+  TablePrecision tables = TablePrecision::kAsIs;
+  int threads = 0;            // 0: the processors that this process may use
+  ConfigOptions config = {};  // the new config.json has the changes
   OnProgress on_progress = {};
   OnNotice on_notice = {};
 };

@@ -34,14 +34,23 @@ enum class CachePrecision {
 // the time.
 enum class InputPrecision { k8Bits, k12Bits };
 
+// How a packed folder keeps tables of which a token reads a row.
+enum class TablePrecision {
+  kAsIs,
+  kQ8,  // 8.5 bits: blocks of Q8_0
+  kQ4,  // 4.5 bits: blocks of IQ4_NL
+};
+
 // The words of the command line: auto, f32, bf16, q8, q4, released. kInvalidArgument names the
 // choices. Any thread.
 Result<WeightPrecision> parse_weights(std::string_view word);
 Result<CachePrecision> parse_cache(std::string_view word);
 Result<InputPrecision> parse_inputs(std::string_view word);  // 8, 12
+Result<TablePrecision> parse_tables(std::string_view word);  // as-is, q8, q4
 const char* to_string(WeightPrecision weights);
 const char* to_string(CachePrecision cache);
 const char* to_string(InputPrecision inputs);
+const char* to_string(TablePrecision tables);
 
 // Called during long waits, on the calling thread. fraction: 0 to 1.
 using OnProgress = std::function<void(std::string_view what, double fraction)>;

@@ -35,6 +35,12 @@ constexpr std::array kInputs = {
     Named<InputPrecision>{InputPrecision::k12Bits, "12"},
 };
 
+constexpr std::array kTables = {
+    Named<TablePrecision>{TablePrecision::kAsIs, "as-is"},
+    Named<TablePrecision>{TablePrecision::kQ8, "q8"},
+    Named<TablePrecision>{TablePrecision::kQ4, "q4"},
+};
+
 template <class Table, class Choice>
 const char* word_of(const Table& table, Choice choice) {
   for (const auto& named : table) {
@@ -63,6 +69,10 @@ Result<CachePrecision> parse_cache(std::string_view word) { return parse("--kv",
 Result<InputPrecision> parse_inputs(std::string_view word) {
   return parse("--inputs", kInputs, word);
 }
+Result<TablePrecision> parse_tables(std::string_view word) {
+  return parse("--tables", kTables, word);
+}
+const char* to_string(TablePrecision tables) { return word_of(kTables, tables); }
 const char* to_string(InputPrecision inputs) { return word_of(kInputs, inputs); }
 const char* to_string(WeightPrecision weights) { return word_of(kWeights, weights); }
 const char* to_string(CachePrecision cache) { return word_of(kCaches, cache); }

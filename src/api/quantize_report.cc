@@ -17,9 +17,8 @@ std::string to_text(const QuantizeReport& r) {
       r.is_zero ? ""
                 : fmt::format(", rounded with an error of {:.3f} % of their size",
                               100 * r.relative_rms_error);
-  return text + fmt::format("{}: {} of packed weights{}; {} of tables and vectors as they were",
-                            r.folder, format_bytes(r.packed_bytes), rounding,
-                            format_bytes(r.copied_bytes));
+  return text + fmt::format("{}: {} of packed weights{}; {} of tables and vectors", r.folder,
+                            format_bytes(r.packed_bytes), rounding, format_bytes(r.copied_bytes));
 }
 
 std::string to_json(const QuantizeReport& r) {

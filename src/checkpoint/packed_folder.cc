@@ -114,11 +114,11 @@ std::map<std::string, std::vector<int64_t>, std::less<>> packed_origins(
   return origins;
 }
 
-TensorDecl copied_tensor(const TensorInfo& t) {
-  if (!is_quantised(t.dtype)) return {t.name, t.dtype, t.shape};
+TensorDecl copied_tensor(const TensorInfo& t, DType dtype) {
+  if (!is_quantised(dtype)) return {t.name, dtype, t.shape};
   std::vector<int64_t> shape = t.shape;
-  shape.back() = static_cast<int64_t>(stored_bytes(t.dtype, shape.back()));
-  return {t.name + kBlocks + to_string(t.dtype), DType::kU8, std::move(shape)};
+  shape.back() = static_cast<int64_t>(stored_bytes(dtype, shape.back()));
+  return {t.name + kBlocks + to_string(dtype), DType::kU8, std::move(shape)};
 }
 
 Status restore_blocks(TensorSource& source) {

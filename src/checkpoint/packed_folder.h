@@ -44,8 +44,9 @@ Result<std::optional<WeightFormat>> take_packed_format(Json& config, const std::
 // is used, where not all are.
 std::map<std::string, std::vector<int64_t>, std::less<>> packed_origins(const TensorSource& source);
 
-// How a tensor that is copied stands in such a folder: blocks are bytes there.
-TensorDecl copied_tensor(const TensorInfo& tensor);
+// How a tensor that is copied, as elements of a type, stands in such a folder: blocks are bytes
+// there.
+TensorDecl copied_tensor(const TensorInfo& tensor, DType dtype);
 // Makes blocks of the bytes again that copied_tensor() made of them.
 Status restore_blocks(TensorSource& source);
 

@@ -5,36 +5,55 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <unordered_set>
 
 #include "base/atomic_folder.h"
 #include "base/notice.h"
+#include "base/printable.h"
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "checkpoint/compute_dtype.h"
 #include "checkpoint/open_model.h"
 #include "checkpoint/pack.h"
 #include "checkpoint/packed_folder.h"
+#include "formats/block_encoder.h"
 #include "formats/safetensors_writer.h"
+#include "formats/widen.h"
 #include "longhaul/units.h"
 #include "mechanisms/resident_weights.h"
+#include "tensor/float_at.h"
 
 namespace longhaul {
 namespace {
 
-// A tensor of the new folder: a packed weight, or one that is copied.
+// A tensor of the new folder: a packed weight, a table in blocks, or one that is copied.
 struct Item {
   TensorDecl decl;
   const TensorInfo* source = nullptr;  // the first where several are packed into one
   WeightId id = kNone;
-  const WeightSpec* weight = nullptr;  // null: copied
+  const WeightSpec* weight = nullptr;  // null: not packed
   const Codec* codec = nullptr;
+  std::optional<DType> blocks = {};  // what a table is rounded to
   QuantError error = {};
+
+  bool is_rounded() const { return weight != nullptr || blocks.has_value(); }
+  int64_t matrices() const { return weight == nullptr ? 1 : weight->n_experts; }
+  const char* format() const { return weight == nullptr ? to_string(*blocks) : codec->name; }
 };
+
+// Tables of floats whose rows are whole blocks are rounded; others stay as they are.
+std::optional<DType> blocks_of_table(const WeightSpec& w, const TensorInfo& t,
+                                     TablePrecision tables) {
+  const bool has_blocks = w.use == WeightUse::kLookup && is_float(t.dtype) && t.shape.size() >= 2 &&
+                          t.shape.back() % kEncodedBlock == 0;
+  if (!has_blocks || tables == TablePrecision::kAsIs) return std::nullopt;
+  return tables == TablePrecision::kQ8 ? DType::kQ8_0 : DType::kIQ4_NL;
+}
 
 // Packed weights first: all of them are whole multiples of 64 bytes, so each begins at one.
 std::vector<Item> list_items(const Architecture& arch, const WeightSource& source,
-                             const WeightFormat& format) {
+                             const WeightFormat& format, TablePrecision tables) {
   std::vector<Item> items, copied;
   std::unordered_set<std::string> names;
   for (size_t i = 0; i < arch.weights.size(); ++i) {
@@ -50,7 +69,10 @@ std::vector<Item> list_items(const Architecture& arch, const WeightSource& sourc
                 .codec = &codec};
       if (names.insert(item.decl.name).second) items.push_back(std::move(item));
     } else if (names.insert(first.name).second) {
-      copied.push_back({.decl = copied_tensor(first), .source = &first});
+      const std::optional<DType> blocks = blocks_of_table(w, first, tables);
+      copied.push_back({.decl = copied_tensor(first, blocks.value_or(first.dtype)),
+                        .source = &first,
+                        .blocks = blocks});
     }
   }
   std::move(copied.begin(), copied.end(), std::back_inserter(items));
@@ -65,7 +87,8 @@ class ItemWriter {
       : source_(source), out_(out), pool_(pool), on_bytes_(std::move(on_bytes)) {}
 
   Status write(Item& item) {
-    return item.weight != nullptr ? write_packed(item) : write_copy(item);
+    if (item.weight != nullptr) return write_packed(item);
+    return item.blocks ? write_table(item) : write_copy(item);
   }
 
  private:
@@ -116,6 +139,54 @@ class ItemWriter {
     return {};
   }
 
+  // Elements [first, first + n) of a table into blocks; what rounding did to them.
+  static Result<QuantError> encode(const Item& item, int64_t first, int64_t n, std::byte* out) {
+    std::vector<float> exact(static_cast<size_t>(n)), kept(exact.size());
+    widen_elements(*item.source, first, n, exact.data());
+    const auto unfit = std::find_if(exact.begin(), exact.end(),
+                                    [](float x) { return !(std::abs(x) <= kLargestInTable); });
+    if (unfit != exact.end())
+      return corrupt(
+          "tensor '{}' holds {}, which cannot be quantised (at most {} in magnitude); "
+          "download the checkpoint again",
+          printable(item.source->name), *unfit, kLargestInTable);
+    encode_blocks(*item.blocks, exact.data(), n / kEncodedBlock, out);
+    const std::span bytes(out, ::longhaul::stored_bytes(*item.blocks, n));
+    widen_elements({.dtype = *item.blocks, .bytes = bytes}, 0, n, kept.data());
+    QuantError error;
+    for (size_t i = 0; i < exact.size(); ++i) {
+      error.squared_error += std::pow(double{exact[i]} - double{kept[i]}, 2);
+      error.squared_weights += std::pow(double{exact[i]}, 2);
+    }
+    return error;
+  }
+
+  Status write_table(Item& item) {
+    constexpr int64_t kPiece = int64_t{1} << 18, kPieces = 64;  // elements; at once
+    const TensorInfo& t = *item.source;
+    const int64_t total = static_cast<int64_t>(t.bytes.size()) / block_of(t.dtype).bytes;
+    for (int64_t first = 0; first < total; first += kPiece * kPieces) {
+      const int64_t n = std::min(kPiece * kPieces, total - first);
+      buffer_.resize(::longhaul::stored_bytes(*item.blocks, n));
+      std::vector<Result<QuantError>> results(static_cast<size_t>(ceil_div(n, kPiece)),
+                                              QuantError{});
+      pool_.run(std::ssize(results), [&](int64_t i, int) {
+        std::byte* out = buffer_.data() + ::longhaul::stored_bytes(*item.blocks, i * kPiece);
+        results[static_cast<size_t>(i)] =
+            encode(item, first + i * kPiece, std::min(kPiece, n - i * kPiece), out);
+      });
+      for (const Result<QuantError>& made : results) {
+        if (!made.ok()) return made.error();
+        item.error += *made;
+      }
+      LH_RETURN_IF_ERROR(out_.write(item.decl.name, buffer_));
+      t.file->drop(t.bytes.subspan(::longhaul::stored_bytes(t.dtype, first),
+                                   ::longhaul::stored_bytes(t.dtype, n)));
+      on_bytes_(buffer_.size());
+    }
+    return {};
+  }
+
   Status write_copy(const Item& item) {
     const TensorInfo& t = *item.source;
     for (uint64_t at = 0; at < t.bytes.size(); at += kBufferBytes) {
@@ -128,6 +199,7 @@ class ItemWriter {
   }
 
   static constexpr uint64_t kBufferBytes = uint64_t{32} << 20;
+  static constexpr float kLargestInTable = 65504.0f;  // an f16's
   const WeightSource& source_;
   CheckpointWriter& out_;
   ThreadPool& pool_;
@@ -155,6 +227,11 @@ double relative_error(const QuantError& e) {
 }
 
 uint64_t bytes_of(const Item& item) {
+  if (item.blocks) {
+    const TensorInfo& t = *item.source;
+    return stored_bytes(*item.blocks,
+                        static_cast<int64_t>(t.bytes.size()) / block_of(t.dtype).bytes);
+  }
   if (item.weight == nullptr) return item.source->bytes.size();
   return static_cast<uint64_t>(item.weight->n_experts) *
          item.codec->bytes(item.weight->rows, item.weight->cols);
@@ -164,8 +241,8 @@ using Row = QuantizeReport::Row;
 
 Row row_of(std::string name, const Item& item, const QuantError& error) {
   return {.name = std::move(name),
-          .format = item.codec->name,
-          .matrices = item.weight->n_experts,
+          .format = item.format(),
+          .matrices = item.matrices(),
           .bytes = bytes_of(item),
           .relative_rms_error = relative_error(error),
           .is_zero = !(error.squared_weights > 0)};
@@ -176,7 +253,7 @@ std::vector<Row> kinds_of(std::span<const Item> items) {
   std::vector<Row> rows;
   std::vector<QuantError> errors;
   for (const Item& item : items) {
-    if (item.weight == nullptr) continue;
+    if (!item.is_rounded()) continue;
     Row row = row_of(kind_of(item.source->name), item, item.error);
     const auto it = std::find_if(rows.begin(), rows.end(), [&](const Row& r) {
       return r.name == row.name && r.format == row.format;
@@ -203,7 +280,7 @@ QuantizeReport report(const std::string& folder, const QuantizeOptions& options,
   QuantError total;
   for (const Item& item : items) {
     (item.weight != nullptr ? r.packed_bytes : r.copied_bytes) += bytes_of(item);
-    if (item.weight == nullptr) continue;
+    if (!item.is_rounded()) continue;
     total += item.error;
     r.tensors.push_back(row_of(item.decl.name, item, item.error));
   }
@@ -239,7 +316,7 @@ Result<QuantizeReport> quantize(const std::string& model, const std::string& out
                    option_name(source.formats().natural));
   const WeightFormat format = target.over(source.formats().natural.types());
   source.formats().tell_of_rounding(format, model);
-  std::vector<Item> items = list_items(from.arch, source, format);
+  std::vector<Item> items = list_items(from.arch, source, format, options.tables);
   std::vector<TensorDecl> decls;
   uint64_t total = 0, done = 0;
   for (const Item& item : items) {

@@ -83,6 +83,13 @@ void add_inputs(CLI::App& command, InputPrecision& value) {
                 {"8", "12"}, parse_inputs);
 }
 
+void add_tables(CLI::App& command, TablePrecision& value) {
+  add_precision(command, "--tables", value,
+                "how tables are kept of which a token reads a row: as-is, q8 or q4 (8.5 and 4.5 "
+                "bits an element)",
+                {"as-is", "q8", "q4"}, parse_tables);
+}
+
 void add_config_options(CLI::App& command, ConfigOptions& options) {
   command
       .add_option("--set", options.overrides,

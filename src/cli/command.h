@@ -49,6 +49,7 @@ void add_weights(CLI::App& command, const std::string& name, WeightPrecision& va
                  const std::string& help, const std::vector<std::string>& words);
 void add_cache(CLI::App& command, CachePrecision& value, const std::string& help);
 void add_inputs(CLI::App& command, InputPrecision& value);
+void add_tables(CLI::App& command, TablePrecision& value);
 
 // A file to write; - means standard output.
 CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path,

@@ -133,6 +133,7 @@ void add_quantize(CLI::App& app, Run& run) {
               "q4, q8, bf16, or released: each in its type in the checkpoint",
               {"q4", "q8", "bf16", "released"});
   c->add_option("--out", f->out, "folder to write")->required();
+  add_tables(*c, f->options.tables);
   add_threads(*c, f->options.threads);
   add_config_options(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON with the error of each weight");

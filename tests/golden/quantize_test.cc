@@ -2,6 +2,8 @@
 // loading, to the bit, and what is wrong with a folder is said.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -276,6 +278,47 @@ TEST(QuantizeFails, LeavesNothing) {
   ASSERT_FALSE(report.ok());
   EXPECT_THAT(report.error().text(), HasSubstr("down_proj"));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
+}
+
+// Tables of E2B in sizes of whole blocks: the folder is smaller, loads what plan says, and gives
+// nearly the logits of tables as they were.
+TEST(QuantizeTables, RoundRowsAndSayWhatItDid) {
+  const TemporaryFolder folder;
+  const std::string model = folder.path() + "/model";
+  ASSERT_TRUE(
+      synthesize(golden_folder("gemma/e2b") + "/config.json", model,
+                 {.config = {.overrides = {"hidden_size=64", "hidden_size_per_layer_input=32"}}})
+          .ok());
+  const auto exact = LoadedModel::load(model, options("bf16"));
+  ASSERT_TRUE(exact.ok()) << exact.error().text();
+  const std::vector<int32_t> prompt = {3, 1, 4, 1, 5, 9, 2, 6};
+  const std::vector<float> expected = run_logits(*exact, prompt, 0);
+  uint64_t before = exact->weights->mapped_bytes;
+  for (const auto& [word, bound] : {std::pair{"q8", 1e-3}, {"q4", 0.1}}) {
+    const std::string out = folder.path() + "/" + word;
+    const auto report =
+        quantize(model, out, {.weights = WeightPrecision::kBF16, .tables = *parse_tables(word)});
+    ASSERT_TRUE(report.ok()) << report.error().text();
+    const char* type = word == std::string("q8") ? "Q8_0" : "IQ4_NL";
+    const auto table =
+        std::find_if(report->kinds.begin(), report->kinds.end(),
+                     [&](const QuantizeReport::Row& row) { return row.format == type; });
+    ASSERT_NE(table, report->kinds.end());
+    EXPECT_GT(table->relative_rms_error, 0.003);
+    const auto packed = LoadedModel::load(out, options("auto"));
+    ASSERT_TRUE(packed.ok()) << packed.error().text();
+    EXPECT_EQ(packed->weights->resident_bytes(), packed->plan.weight_bytes);
+    EXPECT_LT(packed->weights->mapped_bytes, before);
+    before = packed->weights->mapped_bytes;
+    const std::vector<float> actual = run_logits(*packed, prompt, 0);
+    double error = 0, squares = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      error += std::pow(double{actual[i]} - double{expected[i]}, 2);
+      squares += std::pow(double{expected[i]}, 2);
+    }
+    EXPECT_LT(error / squares, bound) << word;
+    EXPECT_GT(error, 0.0) << word;
+  }
 }
 
 }  // namespace
