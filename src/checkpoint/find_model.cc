@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "checkpoint/packed_folder.h"
+#include "checkpoint/quantisation.h"
 #include "formats/config_override.h"
 #include "models/registry.h"
 
@@ -35,6 +36,7 @@ Result<ModelConfig> find_config(const std::string& model, std::span<const std::s
 
 static Result<NamedModel> describe(ModelConfig found, const ConfigRequest& request) {
   LH_TRY(const std::optional<WeightFormat> packed, take_packed_format(found.config, found.where));
+  LH_RETURN_IF_ERROR(take_quantisation(found.config, found.where));
   LH_TRY(Architecture arch, read_as_requested(found.config, found.where, request));
   arch.name = found.name;
   return NamedModel{std::move(arch), packed ? FormatChoice{*packed, true} : FormatChoice{}};

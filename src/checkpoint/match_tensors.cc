@@ -9,6 +9,7 @@
 #include "checkpoint/packed_weights.h"
 #include "checkpoint/stored_weights.h"
 #include "checkpoint/tensor_names.h"
+#include "formats/coded_tensor.h"
 #include "formats/widen.h"
 #include "kernels/codecs/codecs.h"
 #include "mechanisms/resident_weights.h"
@@ -121,6 +122,7 @@ class TensorMatcher {
       return {};
     }
     claimed_.insert(t->name);
+    if (t->coded != nullptr) return match_coded(*t, spec, use);
     if (needs_scales(t->dtype) && (use == WeightUse::kMatrix || use == WeightUse::kExpert)) {
       const ScaledTensor scaled{t, find_scales(*t)};
       if (const Status status = check_scaled(scaled, spec.shape); !status.ok())
@@ -141,6 +143,17 @@ class TensorMatcher {
                                       t->name, to_string(t->dtype)));
     }
     return is_quantised(t->dtype) ? with_factor(*t, use) : ScaledTensor{t};
+  }
+
+  // Whoever made it checked its parts against one another.
+  ScaledTensor match_coded(const TensorInfo& t, const TensorSpec& spec, WeightUse use) {
+    if (t.shape != spec.shape)
+      problems_.push_back(fmt::format("tensor '{}' holds weights {}, expected {}", t.name,
+                                      shape_text(t.shape), shape_text(spec.shape)));
+    if (use == WeightUse::kIndex)
+      problems_.push_back(
+          fmt::format("tensor '{}' holds {}, expected I64 or I32", t.name, t.coded->kind()));
+    return ScaledTensor{&t};
   }
 
   // What stands beside blocks as a factor of them all is multiplied in where they are packed, and
@@ -233,29 +246,39 @@ std::shared_ptr<const StoredTypes> types_of(const Architecture& arch, const Matc
     const auto at = static_cast<size_t>(w.origin);
     if (types.weights.size() <= at) types.weights.resize(at + 1);
     StoredTypes::Of& of = types.weights[at];
-    if (w.is_table()) of.elements = tensors_of(matched, w).front().weight->dtype;
+    if (w.is_table()) {
+      const TensorInfo& table = *tensors_of(matched, w).front().weight;
+      of.elements = table.dtype;
+      if (table.coded != nullptr) of.bytes = table.coded->stored_bytes();
+    }
     if (is_rounded(w) && !packed) of.codec = &common_codec(tensors_of(matched, w));
     if (is_rounded(w) && packed == WeightFormat::kReleased) of.codec = matched.panels[i].codec;
   }
   return std::make_shared<const StoredTypes>(std::move(types));
 }
 
-// The types of the matrices that stand in blocks: "Q4_K, Q6_K and Q8_0", in order of their numbers.
-std::string names_of_blocks(const Architecture& arch, const Matched& matched) {
-  std::set<DType> types;
+// The types of the matrices that have to be unpacked: "Q4_K, Q6_K and Q8_0", in order of their
+// numbers, then the names of codes.
+std::string names_of_codes(const Architecture& arch, const Matched& matched) {
+  std::set<DType> blocks;
+  std::set<std::string> codes;
   for (const WeightSpec& w : arch.weights) {
     if (!is_rounded(w)) continue;
     for (const ScaledTensor& t : tensors_of(matched, w)) {
-      if (is_quantised(t.weight->dtype)) types.insert(t.weight->dtype);
+      if (t.weight->coded != nullptr) {
+        codes.insert(t.weight->coded->kind());
+      } else if (is_quantised(t.weight->dtype)) {
+        blocks.insert(t.weight->dtype);
+      }
     }
   }
-  std::string names;
-  for (const DType type : types) {
-    const bool is_last = type == *types.rbegin();
-    names += names.empty() ? "" : is_last ? " and " : ", ";
-    names += to_string(type);
-  }
-  return names;
+  std::vector<std::string> names;
+  for (const DType type : blocks) names.emplace_back(to_string(type));
+  names.insert(names.end(), codes.begin(), codes.end());
+  if (names.size() < 2) return names.empty() ? "" : names.front();
+  const std::string last = std::move(names.back());
+  names.pop_back();
+  return fmt::format("{} and {}", fmt::join(names, ", "), last);
 }
 
 WeightFormat natural_format(const Architecture& arch, const Matched& matched) {
@@ -263,7 +286,7 @@ WeightFormat natural_format(const Architecture& arch, const Matched& matched) {
       std::any_of(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
         return is_rounded(w) && tensors_of(matched, w).front().scales != nullptr;
       });
-  if (has_scales || !names_of_blocks(arch, matched).empty()) return WeightFormat::kReleased;
+  if (has_scales || !names_of_codes(arch, matched).empty()) return WeightFormat::kReleased;
   return stored_codec(tensors_of(matched, arch.weight(arch.head.matrix)).front());
 }
 
@@ -289,7 +312,7 @@ Result<std::unique_ptr<WeightSource>> match_weights(const Architecture& arch, Te
                                         items_of(arch, std::move(matched)));
   } else {
     const FormatChoice formats{.natural = natural_format(arch, matched).over(types),
-                               .blocks = names_of_blocks(arch, matched)};
+                               .blocks = names_of_codes(arch, matched)};
     source = std::make_unique<StoredWeights>(std::move(tensors), formats, arch.weights,
                                              std::move(matched.tensors));
   }

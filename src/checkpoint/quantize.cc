@@ -15,6 +15,7 @@
 #include "checkpoint/open_model.h"
 #include "checkpoint/pack.h"
 #include "checkpoint/packed_folder.h"
+#include "formats/coded_tensor.h"
 #include "formats/safetensors_writer.h"
 #include "longhaul/units.h"
 #include "mechanisms/resident_weights.h"
@@ -30,6 +31,7 @@ struct Item {
   const WeightSpec* weight = nullptr;  // null: copied
   const Codec* codec = nullptr;
   QuantError error = {};
+  bool is_part = false;  // copied: of a tensor in codes
 };
 
 // Packed weights first: all of them are whole multiples of 64 bytes, so each begins at one.
@@ -50,7 +52,9 @@ std::vector<Item> list_items(const Architecture& arch, const WeightSource& sourc
                 .codec = &codec};
       if (names.insert(item.decl.name).second) items.push_back(std::move(item));
     } else if (names.insert(first.name).second) {
-      copied.push_back({.decl = copied_tensor(first), .source = &first});
+      for_each_stored(first, [&](const TensorInfo& t) {
+        copied.push_back({.decl = copied_tensor(t), .source = &t, .is_part = &t != &first});
+      });
     }
   }
   std::move(copied.begin(), copied.end(), std::back_inserter(items));
@@ -260,7 +264,11 @@ Result<QuantizeReport> quantize(const std::string& model, const std::string& out
   for (Item& item : items) LH_RETURN_IF_ERROR(item_writer.write(item));
   for (const auto& file : source.tensors().files()) LH_RETURN_IF_ERROR(file->check_size());
   LH_RETURN_IF_ERROR(writer.finish());
-  from.config.set("quantization_config", packed_config(format));
+  const bool copies_codes = std::any_of(items.begin(), items.end(), [](const Item& item) {
+    return item.weight == nullptr && item.is_part;
+  });
+  from.config.set("quantization_config",
+                  packed_config(format, copies_codes ? from.quantisation : Json()));
   // Last: without it nothing loads.
   LH_RETURN_IF_ERROR(write_model_config(folder.path().string(), from.config));
   LH_RETURN_IF_ERROR(folder.commit());
