@@ -213,7 +213,7 @@ Result<TensorInfo> packed_integers(Parts& parts, const std::string& name, const 
   const int64_t group = group_inputs(scheme, n_inputs);
   const TensorInfo* list = s.is_stack ? nullptr : parts.find(name + "_g_idx");
   LH_TRY(const std::byte* groups, group_list(list, n_inputs, group, n_groups));
-  CodedTensor::Content content{kind_of(scheme, method), s.rows, n_inputs, {}, {}, true};
+  CodedTensor::Content content{kind_of(scheme, method), s.rows, n_inputs, {}, {}, {}, true};
   for (int64_t e = 0; e < s.n; ++e) {
     IntegerMatrix m{
         .n_inputs = n_inputs,
@@ -247,7 +247,7 @@ Result<TensorInfo> fp4(Parts& parts, const std::string& name, const QuantScheme&
     LH_TRY(factor, parts.need(name + (is_modelopt ? "_scale_2" : "_global_scale"),
                               {{DType::kF32}, s.shape({1})}));
   }
-  CodedTensor::Content content{kind_of(scheme, method), s.rows, n_inputs, {}, {}, true};
+  CodedTensor::Content content{kind_of(scheme, method), s.rows, n_inputs, {}, {}, {}, true};
   for (int64_t e = 0; e < s.n; ++e) {
     content.matrices.emplace_back(Fp4Matrix{
         .n_inputs = n_inputs,
@@ -279,13 +279,14 @@ ScaleBlocks blocks_of(const QuantScheme& scheme, const Stack& s) {
 // Bytes of E4M3.
 Result<TensorInfo> fp8(Parts& parts, const std::string& name, const QuantScheme& scheme,
                        QuantMethod method) {
+  LH_RETURN_IF_ERROR(check(parts.codes(), {{DType::kF8E4M3}, parts.codes().shape}));
   LH_TRY(const Stack s, stack_of(parts));
   if (scheme.spread == ScaleSpread::kGroup) LH_RETURN_IF_ERROR(groups_of(parts, scheme, s.cols));
   const ScaleBlocks blocks = blocks_of(scheme, s);
   std::vector<DType> types = kFloats;
   types.insert(types.end(), {DType::kF8E8M0, DType::kU8});
   LH_TRY(const TensorInfo* scales, parts.need(name + "_scale", {types, s.shape(blocks.shape)}));
-  CodedTensor::Content content{kind_of(scheme, method), s.rows, s.cols, {}, {}, true};
+  CodedTensor::Content content{kind_of(scheme, method), s.rows, s.cols, {}, {}, {}, true};
   for (int64_t e = 0; e < s.n; ++e) {
     content.matrices.emplace_back(
         Fp8Matrix{.n_inputs = s.cols,
@@ -298,11 +299,14 @@ Result<TensorInfo> fp8(Parts& parts, const std::string& name, const QuantScheme&
   return whole_of(parts, name, s, std::move(content));
 }
 
-// Integers in bytes, the low bits first; 8 bits with a sign. Scales of an output, or of groups.
+// Integers in bytes, the low bits first; 8 bits with a sign. Scales of the tensor, or of each row's
+// groups.
 //   scale_name, n_groups  what stands beside the codes
 Result<TensorInfo> byte_integers(Parts& parts, const std::string& name,
                                  const std::string& scale_name, const QuantScheme& scheme,
                                  int64_t n_groups, QuantMethod method) {
+  LH_RETURN_IF_ERROR(
+      check(parts.codes(), {{scheme.bits == 8 ? DType::kI8 : DType::kU8}, parts.codes().shape}));
   LH_TRY(const Stack s, stack_of(parts));
   const int64_t n_inputs = s.cols * 8 / scheme.bits;
   const bool has_whole_words = scheme.bits == 8 || s.cols % 4 == 0;
@@ -312,7 +316,7 @@ Result<TensorInfo> byte_integers(Parts& parts, const std::string& name,
   LH_TRY(const TensorInfo* scales,
          parts.need(scale_name, {kFloats, s.shape(is_one ? std::vector<int64_t>{1}
                                                          : std::vector{s.rows, n_groups})}));
-  CodedTensor::Content content{kind_of(scheme, method), s.rows, n_inputs, {}, {}, true};
+  CodedTensor::Content content{kind_of(scheme, method), s.rows, n_inputs, {}, {}, {}, true};
   for (int64_t e = 0; e < s.n; ++e) {
     IntegerMatrix m{
         .n_inputs = n_inputs,
@@ -340,7 +344,8 @@ Result<TensorInfo> compressed(Parts& parts, const std::string& name, const Quant
                                            scheme.bits, scheme.is_float ? "floats" : "integers"));
   if (!scheme.is_symmetric || scheme.spread == ScaleSpread::kBlock)
     return parts.contradiction("has integers in bytes with zeros or blocks, which are not read");
-  LH_TRY(const int64_t n_groups, groups_of(parts, scheme, parts.codes().shape.back()));
+  LH_TRY(const Stack s, stack_of(parts));
+  LH_TRY(const int64_t n_groups, groups_of(parts, scheme, s.cols));
   return byte_integers(parts, name, name + "_scale", scheme, n_groups, kMethod);
 }
 
@@ -370,7 +375,7 @@ Result<TensorInfo> gptq(Parts& parts, const std::string& module, const QuantSche
         "different numbers; get the checkpoint in gptq_v2",
         zeros->where(), printable(zeros->name));
   CodedTensor::Content content{
-      kind_of(scheme, QuantMethod::kGptq), n_outputs, n_inputs, {}, {}, false};
+      kind_of(scheme, QuantMethod::kGptq), n_outputs, n_inputs, {}, {}, {}, false};
   content.matrices.emplace_back(
       IntegerMatrix{.n_inputs = n_inputs,
                     .group_inputs = group,
@@ -397,7 +402,7 @@ Result<TensorInfo> awq(Parts& parts, const std::string& module, const QuantSchem
     return CodeStreams::in_rows(t.bytes.data(), 4, n_outputs, CodeOrder::kAwq);
   };
   CodedTensor::Content content{
-      kind_of(scheme, QuantMethod::kAwq), n_outputs, n_inputs, {}, {}, false};
+      kind_of(scheme, QuantMethod::kAwq), n_outputs, n_inputs, {}, {}, {}, false};
   content.matrices.emplace_back(
       IntegerMatrix{.n_inputs = n_inputs,
                     .group_inputs = group_inputs(scheme, n_inputs),
@@ -419,7 +424,8 @@ Result<TensorInfo> mlx_affine(Parts& parts, const std::string& module, const Qua
   const Expected beside{kFloats, s.shape({s.rows, n_groups})};
   LH_TRY(const TensorInfo* scales, parts.need(module + ".scales", beside));
   LH_TRY(const TensorInfo* biases, parts.need(module + ".biases", beside));
-  CodedTensor::Content content{kind_of(scheme, QuantMethod::kMlx), s.rows, n_inputs, {}, {}, true};
+  CodedTensor::Content content{
+      kind_of(scheme, QuantMethod::kMlx), s.rows, n_inputs, {}, {}, {}, true};
   for (int64_t e = 0; e < s.n; ++e) {
     content.matrices.emplace_back(IntegerMatrix{
         .n_inputs = n_inputs,
@@ -439,7 +445,8 @@ Result<TensorInfo> mlx_floats(Parts& parts, const std::string& module, const Qua
          parts.need(module + ".scales", {{DType::kU8}, s.shape({s.rows, n_groups})}));
   if (parts.find(module + ".biases") != nullptr)
     return parts.contradiction("has biases, which 4- and 8-bit floats have not");
-  CodedTensor::Content content{kind_of(scheme, QuantMethod::kMlx), s.rows, n_inputs, {}, {}, true};
+  CodedTensor::Content content{
+      kind_of(scheme, QuantMethod::kMlx), s.rows, n_inputs, {}, {}, {}, true};
   for (int64_t e = 0; e < s.n; ++e) {
     const std::byte *codes = bytes_of(parts.codes(), s, e), *of_groups = bytes_of(*scales, s, e);
     if (scheme.bits == 8) {
@@ -618,8 +625,6 @@ class Joiner {
     const TensorInfo* scales = tensors_.find(scale);
     const bool is_matrix = scales != nullptr && scales->shape.size() == 2;
     if (parts.codes().dtype == DType::kI8) scheme.bits = 8;
-    if (parts.codes().dtype == DType::kU8 && scheme.bits == 8)
-      return parts.contradiction("is not stored as the config says: 8 bits");
     const int64_t n_groups = is_matrix && scales->shape[1] > 0 ? scales->shape[1] : 1;
     return byte_integers(parts, found.weight, scale, scheme, n_groups, QuantMethod::kGemma);
   }

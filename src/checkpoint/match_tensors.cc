@@ -266,7 +266,7 @@ std::string names_of_codes(const Architecture& arch, const Matched& matched) {
     if (!is_rounded(w)) continue;
     for (const ScaledTensor& t : tensors_of(matched, w)) {
       if (t.weight->coded != nullptr) {
-        codes.insert(t.weight->coded->kind());
+        if (const std::string& kind = t.weight->coded->kind(); !kind.empty()) codes.insert(kind);
       } else if (is_quantised(t.weight->dtype)) {
         blocks.insert(t.weight->dtype);
       }

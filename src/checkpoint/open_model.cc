@@ -1,5 +1,6 @@
 #include "checkpoint/open_model.h"
 
+#include "checkpoint/adapter.h"
 #include "checkpoint/coded_tensors.h"
 #include "checkpoint/match_tensors.h"
 #include "checkpoint/packed_folder.h"
@@ -44,6 +45,14 @@ Result<OpenedModel> open_model(const std::string& path, const ConfigRequest& req
     m.quantisation = quantisation->source;
   }
   if (packed) LH_RETURN_IF_ERROR(restore_blocks(tensors));
+  if (!request.lora.empty()) {
+    if (packed)
+      return invalid(
+          "{}: its weights are packed, and an adapter is merged before that; quantize the original "
+          "checkpoint with --lora",
+          path);
+    LH_TRY(m.adapter, merge_adapter(tensors, request.lora));
+  }
   const auto origins =
       packed ? packed_origins(tensors) : std::map<std::string, std::vector<int64_t>, std::less<>>();
   const ShapeOf shape_of = [&](std::string_view name) {

@@ -38,7 +38,7 @@ static StoredAs stored_as(const ScaledTensor& t) {
 }
 
 const Codec& stored_codec(const ScaledTensor& t) {
-  if (t.weight->coded != nullptr) return kBf16Codec;
+  if (t.weight->coded != nullptr && !t.weight->coded->kind().empty()) return kBf16Codec;
   const Codec* keeping = codec_that_keeps(stored_as(t));
   return keeping == nullptr ? kBf16Codec : *keeping;
 }

@@ -70,6 +70,7 @@ void add_plan(CLI::App& app, Run& run) {
   add_threads(*c, f->options.threads);
   add_expert_cache(*c, f->options.expert_cache);
   add_config_options(*c, f->options.config);
+  add_lora(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON");
   f->options.on_notice = tell;
   c->callback([f, &run] {
@@ -134,6 +135,7 @@ void add_quantize(CLI::App& app, Run& run) {
   c->add_option("--out", f->out, "folder to write")->required();
   add_threads(*c, f->options.threads);
   add_config_options(*c, f->options.config);
+  add_lora(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON with the error of each weight");
   c->callback([f, &run] {
     run = [f] {

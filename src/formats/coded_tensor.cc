@@ -5,6 +5,7 @@ namespace longhaul {
 void CodedTensor::read(int64_t row, int64_t first, int64_t n, float* out) const {
   const Matrix& matrix = content_.matrices[static_cast<size_t>(row / content_.rows)];
   std::visit([&](const auto& m) { decode_range(m, row % content_.rows, first, n, out); }, matrix);
+  for (const LowRank& product : content_.added) add_range(product, row, first, n, out);
 }
 
 uint64_t CodedTensor::stored_bytes() const {

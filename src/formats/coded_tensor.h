@@ -1,6 +1,6 @@
-// A tensor that a file keeps as codes, with scales, zeros and biases in tensors of their own beside
-// them: one matrix, or a stack of them. Rows are decoded to the values that the container defines
-// (quantised_matrix.h).
+// A tensor whose rows have to be decoded (quantised_matrix.h): a file keeps codes, with scales,
+// zeros and biases in tensors of their own beside them; or an adapter adds something to it. One
+// matrix, or a stack of them.
 #pragma once
 
 #include <string>
@@ -16,12 +16,13 @@ namespace longhaul {
 // Immutable. The files of its parts must outlive it.
 class CodedTensor final : public RowSource {
  public:
-  using Matrix = std::variant<IntegerMatrix, Fp4Matrix, Fp8Matrix>;
+  using Matrix = std::variant<IntegerMatrix, Fp4Matrix, Fp8Matrix, FloatMatrix>;
 
   struct Content {
-    std::string kind;               // for people: "4-bit integers of GPTQ"
+    std::string kind;               // for people: "4-bit integers of GPTQ"; empty: floats
     int64_t rows = 0, cols = 0;     // of one matrix
     std::vector<Matrix> matrices;   // all of one kind; several where it is a stack
+    std::vector<LowRank> added;     // to the rows of the one matrix, one after another
     std::vector<TensorInfo> parts;  // as they stand in the files, the codes first
     bool has_code_rows = true;      // the codes of a row follow one another, row after row
   };
@@ -34,8 +35,10 @@ class CodedTensor final : public RowSource {
   int64_t cols() const { return content_.cols; }
   int64_t n_rows() const { return content_.rows * std::ssize(content_.matrices); }
   std::span<const TensorInfo> parts() const { return content_.parts; }
-  // The integers and scales behind the values (tensor/grouped_codes.h), to pack them as they are.
-  const std::vector<Matrix>& matrices() const { return content_.matrices; }
+  const Content& content() const { return content_; }
+  // Whether the integers and scales behind the values (read_grouped, tensor/grouped_codes.h) are
+  // all of them.
+  bool has_codes_alone() const { return !content_.kind.empty() && content_.added.empty(); }
 
   uint64_t stored_bytes() const;                // of all parts
   uint64_t stored_bytes(int64_t n_rows) const;  // so many rows' share of them

@@ -139,4 +139,26 @@ void decode_range(const Fp8Matrix& m, int64_t row, int64_t first, int64_t n, flo
   }
 }
 
+void decode_range(const FloatMatrix& m, int64_t row, int64_t first, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = float_at(m.elements, m.type, row * m.n_inputs + first + i);
+}
+
+void add_range(const LowRank& m, int64_t row, int64_t first, int64_t n, float* out) {
+  std::array<double, kPiece> sums;
+  for (int64_t done = 0; done < n; done += kPiece) {
+    const int64_t piece = std::min(kPiece, n - done);
+    sums.fill(0.0);
+    for (int64_t k = 0; k < m.rank; ++k) {
+      const double b = float_at(m.b, m.b_type, row * m.rank + k);
+      const int64_t at = k * m.n_inputs + first + done;
+      for (int64_t i = 0; i < piece; ++i)
+        sums[static_cast<size_t>(i)] += b * double{float_at(m.a, m.a_type, at + i)};
+    }
+    for (int64_t i = 0; i < piece; ++i)
+      out[done + i] =
+          static_cast<float>(double{out[done + i]} + m.scale * sums[static_cast<size_t>(i)]);
+  }
+}
+
 }  // namespace longhaul

@@ -91,6 +91,26 @@ struct Fp8Matrix {
 
 void decode_range(const Fp8Matrix& matrix, int64_t row, int64_t first, int64_t n, float* out);
 
+// A matrix [out, in] of floats as they are: the base of what is added to it.
+struct FloatMatrix {
+  int64_t n_inputs = 0;
+  const std::byte* elements = nullptr;  // at any byte
+  DType type = DType::kF32;             // F32, F16, BF16
+};
+
+void decode_range(const FloatMatrix& matrix, int64_t row, int64_t first, int64_t n, float* out);
+
+// A product of two thin matrices of floats, B A, [out, rank] and [rank, in].
+struct LowRank {
+  int64_t n_inputs = 0, rank = 0;
+  const std::byte *a = nullptr, *b = nullptr;  // at any byte
+  DType a_type = DType::kF32, b_type = DType::kF32;
+  double scale = 1.0;
+};
+
+// out += scale * B A for those inputs of a row: summed in f64, rounded to f32 once.
+void add_range(const LowRank& product, int64_t row, int64_t first, int64_t n, float* out);
+
 // Rows [first_row, first_row + n_rows), n_inputs each.
 template <class Matrix>
 void decode_rows(const Matrix& matrix, int64_t first_row, int64_t n_rows, float* out) {
