@@ -564,7 +564,7 @@ class Joiner {
       case QuantMethod::kModelOpt:
         if (has_scales && (is_byte || t.dtype == DType::kF8E4M3)) return Found::of_weight(t.name);
         return std::nullopt;
-      case QuantMethod::kGemma:
+      case QuantMethod::kMobile:
         if (t.name.ends_with(kEmbedding)) return Found::of_module(without(t.name, kEmbedding));
         if (has_scales && is_byte) return Found::of_weight(t.name);
         return std::nullopt;
@@ -613,12 +613,12 @@ class Joiner {
       case QuantMethod::kMlx:
         return scheme.is_float ? mlx_floats(parts, found.module, scheme)
                                : mlx_affine(parts, found.module, scheme);
-      default: return gemma(parts, found, scheme);
+      default: return mobile(parts, found, scheme);
     }
   }
 
   // Embeddings have scales of blocks of a row, as many as there are.
-  Result<TensorInfo> gemma(Parts& parts, const Found& found, QuantScheme scheme) const {
+  Result<TensorInfo> mobile(Parts& parts, const Found& found, QuantScheme scheme) const {
     const bool is_embedding = parts.codes().name != found.weight;
     const std::string scale =
         is_embedding ? found.module + ".embedding_scale" : found.weight + "_scale";
@@ -626,7 +626,7 @@ class Joiner {
     const bool is_matrix = scales != nullptr && scales->shape.size() == 2;
     if (parts.codes().dtype == DType::kI8) scheme.bits = 8;
     const int64_t n_groups = is_matrix && scales->shape[1] > 0 ? scales->shape[1] : 1;
-    return byte_integers(parts, found.weight, scale, scheme, n_groups, QuantMethod::kGemma);
+    return byte_integers(parts, found.weight, scale, scheme, n_groups, QuantMethod::kMobile);
   }
 
   TensorSource& tensors_;

@@ -8,7 +8,7 @@
 //   GPTQ, AWQ           M.qweight                 M.qzeros, M.scales, M.g_idx
 //   MLX                 M.weight                  M.scales, M.biases
 //   ModelOpt            L                         L_scale, L_scale_2
-//   Gemma               M.weight, or              M.weight_scale, or M.embedding_scale
+//   mobile              M.weight, or              M.weight_scale, or M.embedding_scale
 //                       M.embedding_quantized
 // M is a module; L its weight: M.weight, or the name of a stack of experts.
 #pragma once

@@ -6,6 +6,7 @@
 #include "base/notice.h"
 #include "base/printable.h"
 #include "formats/config_reader.h"
+#include "models/quant_methods.h"
 
 namespace longhaul {
 namespace {
@@ -366,10 +367,10 @@ Result<Quantisation> read_modelopt(ConfigReader c, const std::string&) {
   return q;
 }
 
-// --- Gemma's own ---------------------------------------------------------------------------------
+// --- the mobile format ---------------------------------------------------------------------------
 
-Result<Quantisation> read_gemma(ConfigReader c, const std::string& where) {
-  Quantisation q{.method = QuantMethod::kGemma, .rounds_inputs = true};
+Result<Quantisation> read_mobile(ConfigReader c, const std::string& where) {
+  Quantisation q{.method = QuantMethod::kMobile, .rounds_inputs = true};
   c.ignore("quant_method", "read");
   c.ignore("quantize_embeddings", "tensors state what they are");
   const auto scheme = [](ConfigReader from, std::optional<int64_t> fallback) {
@@ -409,7 +410,7 @@ constexpr std::array kMethods = {Method{"compressed-tensors", read_compressed_te
                                  Method{"awq", read_awq},
                                  Method{"auto-round", read_auto_round},
                                  Method{"modelopt", read_modelopt},
-                                 Method{"gemma", read_gemma},
+                                 Method{kMobileQuantMethod, read_mobile},
                                  Method{kMlxMethod, read_mlx}};
 
 // A field that an object may have under several names.
@@ -484,8 +485,8 @@ void take(Json& config, const Json& value) {
 }  // namespace
 
 const char* to_string(QuantMethod method) {
-  constexpr std::array kNames = {"plain weights", "compressed-tensors", "GPTQ", "AWQ",
-                                 "MLX",           "ModelOpt",           "Gemma"};
+  constexpr std::array kNames = {"plain weights", "compressed-tensors", "GPTQ", "AWQ", "MLX",
+                                 "ModelOpt",      "the mobile format"};
   return kNames.at(static_cast<size_t>(method));
 }
 

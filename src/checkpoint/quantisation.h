@@ -1,8 +1,9 @@
 // What a config says of quantised weights: the container that holds them, and how each module's are
 // coded. Which modules are quantised is for the tensors to say (coded_tensors.h).
 //
-// Read are quantization_config of compressed-tensors, GPTQ, AWQ, AutoRound, ModelOpt and Gemma's
-// own method, and MLX's quantization. Every field is known, or an error names it.
+// Read are quantization_config of compressed-tensors, GPTQ, AWQ, AutoRound, ModelOpt and the mobile
+// format (models/quant_methods.h), and MLX's quantization. Every field is known, or an error names
+// it.
 #pragma once
 
 #include <optional>
@@ -22,7 +23,7 @@ enum class QuantMethod {
   kAwq,
   kMlx,
   kModelOpt,
-  kGemma,
+  kMobile,
 };
 const char* to_string(QuantMethod method);  // "GPTQ"
 
