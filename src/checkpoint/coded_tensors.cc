@@ -641,6 +641,7 @@ class Joiner {
 
 Status join_coded_tensors(TensorSource& tensors, const Quantisation& quantisation,
                           const std::string& where) {
+  if (quantisation.method == QuantMethod::kPlain) return {};
   return Joiner(tensors, quantisation, where).join();
 }
 
