@@ -40,6 +40,8 @@ class ModulePattern {
 
   // The lower, the closer: a name goes before an expression, and that before a class.
   int rank() const { return static_cast<int>(kind_); }
+  bool is_name() const { return kind_ == Kind::kName; }
+  const std::string& text() const { return text_; }
   Result<bool> matches(const ModuleName& module) const;
 
  private:

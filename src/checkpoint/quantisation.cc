@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "base/notice.h"
 #include "base/printable.h"
@@ -429,6 +430,23 @@ std::string method_of(const Json& value) {
   return is_mlx ? std::string(kMlxMethod) : "";
 }
 
+// Expressions are tried on every module, so there are not more of them than somebody writes.
+Status index_names(Quantisation& q, const std::string& where) {
+  constexpr size_t kMostExpressions = 512;
+  size_t n_expressions = 0;
+  for (size_t i = 0; i < q.rules.size(); ++i) {
+    for (const ModulePattern& pattern : q.rules[i].targets) {
+      if (pattern.is_name()) {
+        q.rule_of.emplace(pattern.text(), i);
+      } else if (++n_expressions > kMostExpressions) {
+        return unsupported("{}: has more than {} expressions and classes for modules; {}", where,
+                           kMostExpressions, kRemedy);
+      }
+    }
+  }
+  return {};
+}
+
 Result<Quantisation> read_field(const std::string& key, const Json& value, const Method& method,
                                 const std::string& where) {
   // So that messages and --set call fields by their paths.
@@ -436,6 +454,7 @@ Result<Quantisation> read_field(const std::string& key, const Json& value, const
   ConfigReader root(wrapped, where);
   LH_TRY(Quantisation q, or_remedy(method.read(root.child(key), where + ": " + key), kRemedy));
   LH_RETURN_IF_ERROR(or_remedy(root.finish(), kRemedy));
+  LH_RETURN_IF_ERROR(index_names(q, where + ": " + key));
   q.source = wrapped;
   return q;
 }
@@ -492,18 +511,27 @@ const char* to_string(QuantMethod method) {
 
 Result<Quantisation::Verdict> Quantisation::scheme_of(const ModuleName& module) const {
   const QuantRule* closest = nullptr;
+  size_t end = rules.size();
+  for (const std::string& name : module.spellings()) {
+    const auto it = rule_of.find(name);
+    if (it == rule_of.end() || it->second >= end) continue;
+    end = it->second;
+    closest = &rules[end];
+  }
+  const QuantRule* by_pattern = nullptr;
   int rank = 0;
-  for (const QuantRule& rule : rules) {
+  for (const QuantRule& rule : std::span(rules).first(end)) {
     for (const ModulePattern& pattern : rule.targets) {
-      if (closest != nullptr && pattern.rank() >= rank) continue;
+      if (pattern.is_name() || (by_pattern != nullptr && pattern.rank() >= rank)) continue;
       LH_TRY(const bool matches, pattern.matches(module));
       if (!matches) continue;
-      closest = &rule;
+      if (!rule.scheme) return Verdict{true, nullptr};
+      by_pattern = &rule;
       rank = pattern.rank();
-      if (!rule.scheme) return Verdict{true, nullptr};  // what is left out, is
     }
   }
-  if (closest != nullptr) return Verdict{true, &*closest->scheme};
+  if (closest == nullptr) closest = by_pattern;
+  if (closest != nullptr) return Verdict{true, closest->scheme ? &*closest->scheme : nullptr};
   return Verdict{false, fallback ? &*fallback : nullptr};
 }
 

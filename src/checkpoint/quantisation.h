@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/errors.h"
@@ -48,11 +49,14 @@ struct QuantRule {
 
 struct Quantisation {
   QuantMethod method = QuantMethod::kPlain;
-  std::vector<QuantRule> rules;         // the closest pattern counts, of equal ones the first
-  std::optional<QuantScheme> fallback;  // of modules that no rule names
-  bool stores_zeros_less_one = false;   // GPTQ's first version
-  bool rounds_inputs = false;           // it asks for inputs or outputs in fewer bits
-  Json source;                          // an object of the field that it was read from
+  // The closest pattern counts, of equal ones the first; one that leaves modules out goes before
+  // those behind it.
+  std::vector<QuantRule> rules;
+  std::unordered_map<std::string, size_t> rule_of;  // by name, where rules give names
+  std::optional<QuantScheme> fallback;              // of modules that no rule names
+  bool stores_zeros_less_one = false;               // GPTQ's first version
+  bool rounds_inputs = false;                       // it asks for inputs or outputs in fewer bits
+  Json source;                                      // an object of the field that it was read from
 
   struct Verdict {
     bool is_named = false;

@@ -157,6 +157,15 @@ TEST(Quantisation, NamesWhatIsNotRead) {
               HasSubstr("quant_algo"));
 }
 
+TEST(Quantisation, BoundsTheExpressionsOfAConfig) {
+  std::string parts;
+  for (int i = 0; i < 513; ++i) parts += (i == 0 ? "\"" : ", \"") + std::to_string(i) + "\"";
+  EXPECT_THAT(problem(R"({"quantization_config": {"quant_method": "awq", "bits": 4,
+                "group_size": 8, "modules_to_not_convert": [)" +
+                      parts + "]}}"),
+              HasSubstr("has more than 512 expressions and classes for modules"));
+}
+
 TEST(Quantisation, IsReadFromModelOptsFile) {
   const auto q = read_modelopt_file(json(R"({"producer": {"name": "modelopt"}, "quantization":
     {"quant_algo": "MIXED_PRECISION", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"],
