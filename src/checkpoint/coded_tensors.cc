@@ -309,7 +309,7 @@ Result<TensorInfo> byte_integers(Parts& parts, const std::string& name,
       check(parts.codes(), {{scheme.bits == 8 ? DType::kI8 : DType::kU8}, parts.codes().shape}));
   LH_TRY(const Stack s, stack_of(parts));
   const int64_t n_inputs = s.cols * 8 / scheme.bits;
-  const bool has_whole_words = scheme.bits == 8 || s.cols % 4 == 0;
+  const bool has_whole_words = scheme.bits != 2 || s.cols % 4 == 0;  // read by them
   if (n_inputs % n_groups != 0 || !has_whole_words)
     return parts.contradiction("has rows that end within a group, or within a word of 32 bits");
   const bool is_one = scheme.spread == ScaleSpread::kTensor;
@@ -322,6 +322,7 @@ Result<TensorInfo> byte_integers(Parts& parts, const std::string& name,
         .n_inputs = n_inputs,
         .group_inputs = n_inputs / n_groups,
         .codes = CodeStreams::in_rows(bytes_of(parts.codes(), s, e), scheme.bits, n_inputs),
+        .row_codes = n_inputs,
         .is_signed = scheme.bits == 8,
         .scales = GroupScales::by_output(bytes_of(*scales, s, e), scales->dtype, n_groups),
         .zero = 1 << (scheme.bits - 1)};

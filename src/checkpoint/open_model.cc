@@ -19,7 +19,8 @@ Result<std::optional<Quantisation>> find_quantisation(const ModelFiles& files, J
   const std::string& where = files.config().where;
   if (is_packed) return take_quantisation(of_packed, where);
   LH_TRY(std::optional<Quantisation> found, take_quantisation(config, where));
-  if (found || config.find("quantization_config") != nullptr) return found;
+  const Json* of_others = config.find("quantization_config");
+  if (found || (of_others != nullptr && !of_others->is_null())) return found;
   LH_TRY(const Json beside, files.read_json(TextKind::kQuantisation));
   if (beside.is_null()) return found;
   LH_TRY(found, read_modelopt_file(beside, files.where(TextKind::kQuantisation)));

@@ -14,7 +14,9 @@ namespace {
 constexpr int64_t kPiece = 256;  // codes that are read at a time
 
 void read_codes(const IntegerMatrix& m, int64_t row, int64_t first, int64_t n, uint8_t* codes) {
-  if (m.streams_are_outputs) {
+  if (m.row_codes > 0) {
+    m.codes.read(0, row * m.row_codes + first, n, codes);
+  } else if (m.streams_are_outputs) {
     m.codes.read(row, first, n, codes);
   } else {
     for (int64_t i = 0; i < n; ++i) codes[i] = m.codes.at(first + i, row);

@@ -41,6 +41,8 @@ struct IntegerMatrix {
   // Given: the group of each input, I32, at any byte (actorder). Else inputs follow one another.
   const std::byte* groups = nullptr;
   CodeStreams codes;
+  // Given: all rows are one stream, of so many codes each: rows of bytes need not be whole words.
+  int64_t row_codes = 0;
   bool is_signed = false;           // codes are two's complement, of 8 bits: 128 is added to each
   bool streams_are_outputs = true;  // else inputs (AWQ)
   GroupScales scales;

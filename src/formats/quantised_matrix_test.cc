@@ -105,6 +105,30 @@ TEST(QuantisedMatrix, ReadsBytesWithASign) {
   EXPECT_EQ(row, (std::vector<float>{-256, -2, 0, 254}));
 }
 
+// Rows of bytes that are no whole words.
+TEST(QuantisedMatrix, ReadsRowsThatAreOneStream) {
+  std::vector<std::byte> codes;
+  for (int i = 0; i < 15; ++i) codes.push_back(static_cast<std::byte>(i));
+  const std::vector<float> scales = {1, 10, 100};
+  IntegerMatrix m{.n_inputs = 5,
+                  .group_inputs = 5,
+                  .codes = CodeStreams::in_rows(codes.data(), 8, 5),
+                  .row_codes = 5,
+                  .scales = GroupScales::by_output(data_of(scales), DType::kF32, 1)};
+  std::vector<float> all(15);
+  decode_rows(m, 0, 3, all.data());
+  for (size_t i = 0; i < 15; ++i) EXPECT_EQ(all[i], scales[i / 5] * static_cast<float>(i));
+  expect_ranges_of_rows(m, 3);
+  // Of 4 bits, ten to a row.
+  m.n_inputs = m.group_inputs = m.row_codes = 10;
+  m.codes = CodeStreams::in_rows(codes.data(), 4, 10);
+  std::vector<float> nibbles(30);
+  decode_rows(m, 0, 3, nibbles.data());
+  EXPECT_EQ(nibbles[10], 10.0f * 5.0f);
+  EXPECT_EQ(nibbles[11], 0.0f);
+  EXPECT_EQ(nibbles[28], 100.0f * 14.0f);
+}
+
 TEST(QuantisedMatrix, ScalesBlocksOfE4m3ThatAreCutShort) {
   const std::vector<std::byte> ones(5 * 3, std::byte{0x38});
   const std::vector<float> scales = {1, 2, 3, 4, 5, 6};  // blocks of 2 x 2 in 5 x 3

@@ -216,7 +216,7 @@ TEST_F(Adapter, ChecksItsTensors) {
   load.config.lora = at("adapter");
   const auto loaded = LoadedModel::load(at("base"), load);
   ASSERT_FALSE(loaded.ok());
-  EXPECT_THAT(loaded.error().remedy, HasSubstr("adapter_config.json"));
+  EXPECT_THAT(loaded.error().text(), HasSubstr("adapter/adapter_config.json"));
 }
 
 }  // namespace

@@ -164,7 +164,6 @@ TEST_F(QuantisedFolder, LeavesScalesOfInputsAndOfTheCacheOut) {
 
 TEST_F(QuantisedFolder, ReadsModelOptsFileBesideTheConfig) {
   become(Container::kModelOptNvfp4);
-  const Json field = *checkpoint_.config.find("quantization_config");
   set({"quantization_config"}, nullptr);
   const TemporaryFolder folder;
   checkpoint_.write(folder.path());

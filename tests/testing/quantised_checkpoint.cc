@@ -141,9 +141,12 @@ class MatrixPacker {
         n_groups_(cols / group_),
         random_(std::hash<std::string>()(module)) {}
 
-  // Whether the container holds a matrix like this.
-  bool fits() const {
+  // Whether the container holds a matrix like this. Stacks of packed integers do not say how many
+  // inputs their last words hold.
+  bool fits(bool is_stack) const {
     if (cols_ % group_ != 0) return false;
+    if (is_stack && is_ct(c_) && !is_fp8(c_) && c_ != Container::kCtBytes)
+      return cols_ * bits_ % 32 == 0;
     if (is_gptq(c_)) return cols_ * bits_ % 32 == 0 && rows_ * bits_ % 32 == 0;
     if (c_ == Container::kAwq) return rows_ % 8 == 0;
     if (is_mlx(c_)) return cols_ * bits_ % 32 == 0;
@@ -521,7 +524,7 @@ QuantisedCheckpoint quantise_checkpoint(const HfCheckpoint& checkpoint, Containe
     const int64_t n = is_stack ? tensor.shape[0] : 1;
     const int64_t rows = tensor.shape[tensor.shape.size() - 2], cols = tensor.shape.back();
     MatrixPacker packer(c, module_of(name), rows, cols);
-    if (!packer.fits()) continue;
+    if (!packer.fits(is_stack)) continue;
     std::map<std::string, HfTensor> parts;
     std::string values;
     for (int64_t e = 0; e < n; ++e) {
