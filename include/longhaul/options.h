@@ -58,13 +58,16 @@ using OnProgress = std::function<void(std::string_view what, double fraction)>;
 // differs, a context beyond the model's. Called on the calling thread.
 using OnNotice = std::function<void(std::string_view line)>;
 
-// How config.json is read.
+// How a model's files are read.
 struct ConfigOptions {
   // Fields to change first, each FIELD=VALUE: a dotted path and a JSON value, as in
   // "rope_parameters.full_attention.attention_factor=1.2"; null takes the field away.
   std::vector<std::string> overrides = {};
   // A field that could change results and is not known is an error, or with this a notice.
   bool ignore_unknown_fields = false;
+  // A folder with a LoRA adapter, adapter_config.json and adapter_model.safetensors, that is merged
+  // into the weights when they are loaded; empty: none.
+  std::string lora = {};
 };
 
 struct LoadOptions {

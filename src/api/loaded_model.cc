@@ -96,6 +96,7 @@ Result<LoadedModel> LoadedModel::load(PricedModel priced, const LoadOptions& opt
   m.folder = std::move(priced.folder);
   m.files = std::move(priced.opened.files);
   m.config = std::move(priced.opened.config);
+  m.adapter = std::move(priced.opened.adapter);
   m.arch = std::make_unique<const Architecture>(std::move(priced.opened.arch));
   m.context = priced.context;
   m.limits = priced.limits;

@@ -30,6 +30,7 @@ struct LoadedModel {
   std::string folder;
   std::unique_ptr<const ModelFiles> files;
   Json config;
+  std::string adapter;  // what tells a merged one from others
   std::unique_ptr<const Architecture> arch;
   int64_t context = 0;
   StepLimits limits;

@@ -35,7 +35,7 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
 uint64_t fingerprint(const LoadedModel& m) {
   constexpr size_t kEnds = 4096;
   std::string text = m.config.dump() + option_name(m.limits.weights) +
-                     (m.limits.weights.has_fine_inputs() ? " with fine inputs" : "");
+                     (m.limits.weights.has_fine_inputs() ? " with fine inputs" : "") + m.adapter;
   for (const auto& file : m.weights->source->tensors().files()) {
     const std::span<const std::byte> bytes = file->bytes();
     const size_t n = std::min(kEnds, bytes.size());

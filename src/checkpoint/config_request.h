@@ -1,4 +1,4 @@
-// How a user wants a model's config.json to be read: what every command that takes a model offers.
+// How a user wants a model's files to be read: what every command that takes a model offers.
 #pragma once
 
 #include <span>
@@ -16,11 +16,12 @@ struct ConfigRequest {
   // fields to change, FIELD=VALUE (formats/config_override.h)
   std::span<const std::string> overrides = {};
   bool ignore_unknown_fields = false;
+  std::string lora = {};  // a folder with an adapter (adapter.h); empty: none
 };
 
 // What public options say of it; they must outlive the request.
 inline ConfigRequest config_request(const ConfigOptions& options) {
-  return {options.overrides, options.ignore_unknown_fields};
+  return {options.overrides, options.ignore_unknown_fields, options.lora};
 }
 
 // The description of a config whose fields were changed already. A notice names the fields that

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "checkpoint/packed_folder.h"
+#include "checkpoint/quantisation.h"
 #include "formats/config_override.h"
 #include "models/registry.h"
 
@@ -34,7 +35,12 @@ Result<ModelConfig> find_config(const std::string& model, std::span<const std::s
 }
 
 static Result<NamedModel> describe(ModelConfig found, const ConfigRequest& request) {
+  if (!request.lora.empty())
+    return invalid(
+        "{}: has no weights that an adapter could be merged into; give a checkpoint with --lora",
+        found.where);
   LH_TRY(const std::optional<WeightFormat> packed, take_packed_format(found.config, found.where));
+  LH_RETURN_IF_ERROR(take_quantisation(found.config, found.where));
   LH_TRY(Architecture arch, read_as_requested(found.config, found.where, request));
   arch.name = found.name;
   return NamedModel{std::move(arch), packed ? FormatChoice{*packed, true} : FormatChoice{}};

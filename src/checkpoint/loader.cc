@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "checkpoint/pack.h"
+#include "formats/coded_tensor.h"
 #include "formats/widen.h"
 #include "mechanisms/resident_weights.h"
 
@@ -80,7 +81,8 @@ void LoadedWeights::rows_read(int64_t n_rows) {
   rows_since_release_ += n_rows;
   if (rows_since_release_ < kReleaseEvery) return;
   rows_since_release_ = 0;
-  for (const TensorInfo* table : tables) table->file->drop(table->bytes);
+  for (const TensorInfo* table : tables)
+    for_each_stored(*table, [](const TensorInfo& t) { t.file->drop(t.bytes); });
 }
 
 Status LoadedWeights::check_files() const {
@@ -109,10 +111,11 @@ Status load_others(const Architecture& arch, LoadedWeights& model) {
       continue;
     }
     if (w.use == WeightUse::kIndex) LH_RETURN_IF_ERROR(check_index(t, w));
-    model.weights.tables[i] = {t.bytes.data(), t.dtype, w.rows, w.cols, unpack_of(t.dtype)};
-    t.file->expect_random_access(t.bytes);
+    model.weights.tables[i] = {t.bytes.data(),     t.dtype,      w.rows, w.cols,
+                               unpack_of(t.dtype), t.coded.get()};
+    for_each_stored(t, [](const TensorInfo& s) { s.file->expect_random_access(s.bytes); });
     model.tables.push_back(&t);
-    model.mapped_bytes += t.bytes.size();
+    model.mapped_bytes += bytes_in_files(t);
   }
   return {};
 }

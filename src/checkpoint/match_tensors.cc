@@ -9,6 +9,7 @@
 #include "checkpoint/packed_weights.h"
 #include "checkpoint/stored_weights.h"
 #include "checkpoint/tensor_names.h"
+#include "formats/coded_tensor.h"
 #include "formats/widen.h"
 #include "kernels/codecs/codecs.h"
 #include "mechanisms/resident_weights.h"
@@ -121,6 +122,7 @@ class TensorMatcher {
       return {};
     }
     claimed_.insert(t->name);
+    if (t->coded != nullptr) return match_coded(*t, spec, use);
     if (needs_scales(t->dtype) && (use == WeightUse::kMatrix || use == WeightUse::kExpert)) {
       const ScaledTensor scaled{t, find_scales(*t)};
       if (const Status status = check_scaled(scaled, spec.shape); !status.ok())
@@ -141,6 +143,17 @@ class TensorMatcher {
                                       t->name, to_string(t->dtype)));
     }
     return is_quantised(t->dtype) ? with_factor(*t, use) : ScaledTensor{t};
+  }
+
+  // Whoever made it checked its parts against one another.
+  ScaledTensor match_coded(const TensorInfo& t, const TensorSpec& spec, WeightUse use) {
+    if (t.shape != spec.shape)
+      problems_.push_back(fmt::format("tensor '{}' holds weights {}, expected {}", t.name,
+                                      shape_text(t.shape), shape_text(spec.shape)));
+    if (use == WeightUse::kIndex)
+      problems_.push_back(
+          fmt::format("tensor '{}' holds {}, expected I64 or I32", t.name, t.coded->kind()));
+    return ScaledTensor{&t};
   }
 
   // What stands beside blocks as a factor of them all is multiplied in where they are packed, and
@@ -233,37 +246,52 @@ std::shared_ptr<const StoredTypes> types_of(const Architecture& arch, const Matc
     const auto at = static_cast<size_t>(w.origin);
     if (types.weights.size() <= at) types.weights.resize(at + 1);
     StoredTypes::Of& of = types.weights[at];
-    if (w.is_table()) of.elements = tensors_of(matched, w).front().weight->dtype;
+    if (w.is_table()) {
+      const TensorInfo& table = *tensors_of(matched, w).front().weight;
+      of.elements = table.dtype;
+      if (table.coded != nullptr) of.bytes = table.coded->stored_bytes();
+    }
     if (is_rounded(w) && !packed) of.codec = &common_codec(tensors_of(matched, w));
     if (is_rounded(w) && packed == WeightFormat::kReleased) of.codec = matched.panels[i].codec;
   }
   return std::make_shared<const StoredTypes>(std::move(types));
 }
 
-// The types of the matrices that stand in blocks: "Q4_K, Q6_K and Q8_0", in order of their numbers.
-std::string names_of_blocks(const Architecture& arch, const Matched& matched) {
+std::string listed(std::vector<std::string> names) {
+  if (names.size() < 2) return names.empty() ? "" : names.front();
+  const std::string last = std::move(names.back());
+  names.pop_back();
+  return fmt::format("{} and {}", fmt::join(names, ", "), last);
+}
+
+// The types of the matrices that are integers: blocks in order of their numbers, and the names of
+// codes.
+void name_integers(const Architecture& arch, const Matched& matched, FormatChoice& formats) {
   std::set<DType> types;
+  std::set<std::string> codes;
   for (const WeightSpec& w : arch.weights) {
     if (!is_rounded(w)) continue;
     for (const ScaledTensor& t : tensors_of(matched, w)) {
-      if (is_quantised(t.weight->dtype)) types.insert(t.weight->dtype);
+      if (t.weight->coded != nullptr) {
+        if (const std::string& kind = t.weight->coded->kind(); !kind.empty()) codes.insert(kind);
+      } else if (is_quantised(t.weight->dtype)) {
+        types.insert(t.weight->dtype);
+      }
     }
   }
-  std::string names;
-  for (const DType type : types) {
-    const bool is_last = type == *types.rbegin();
-    names += names.empty() ? "" : is_last ? " and " : ", ";
-    names += to_string(type);
-  }
-  return names;
+  std::vector<std::string> blocks;
+  for (const DType type : types) blocks.emplace_back(to_string(type));
+  formats.blocks = listed(std::move(blocks));
+  formats.codes = listed({codes.begin(), codes.end()});
 }
 
-WeightFormat natural_format(const Architecture& arch, const Matched& matched) {
+WeightFormat natural_format(const Architecture& arch, const Matched& matched,
+                            const FormatChoice& formats) {
   const bool has_scales =
       std::any_of(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
         return is_rounded(w) && tensors_of(matched, w).front().scales != nullptr;
       });
-  if (has_scales || !names_of_blocks(arch, matched).empty()) return WeightFormat::kReleased;
+  if (has_scales || !formats.blocks.empty() || !formats.codes.empty()) return WeightFormat::kReleased;
   return stored_codec(tensors_of(matched, arch.weight(arch.head.matrix)).front());
 }
 
@@ -288,8 +316,9 @@ Result<std::unique_ptr<WeightSource>> match_weights(const Architecture& arch, Te
         std::make_unique<PackedWeights>(std::move(tensors), FormatChoice{packed->over(types), true},
                                         items_of(arch, std::move(matched)));
   } else {
-    const FormatChoice formats{.natural = natural_format(arch, matched).over(types),
-                               .blocks = names_of_blocks(arch, matched)};
+    FormatChoice formats;
+    name_integers(arch, matched, formats);
+    formats.natural = natural_format(arch, matched, formats).over(types);
     source = std::make_unique<StoredWeights>(std::move(tensors), formats, arch.weights,
                                              std::move(matched.tensors));
   }

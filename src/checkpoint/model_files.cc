@@ -36,6 +36,7 @@ constexpr std::array kTextFiles = {
     TextFile{TextKind::kChatTemplateJson, "chat_template.json"},
     TextFile{TextKind::kProcessorConfig, "processor_config.json"},
     TextFile{TextKind::kDsmlProse, "encoding/encoding_dsv4.py", size_t{1} << 20},
+    TextFile{TextKind::kQuantisation, "hf_quant_config.json"},
 };
 
 const TextFile& file_of(TextKind kind) { return kTextFiles.at(static_cast<size_t>(kind)); }
@@ -99,7 +100,10 @@ class ModelFolder final : public ModelFiles {
   Status copy_texts(const std::string& folder) const override {
     const fs::path from(folder_);
     std::set<fs::path> names;
-    for (const TextFile& text : kTextFiles) names.emplace(text.name);
+    for (const TextFile& text : kTextFiles) {
+      // What it says of tensors is not so in the copy.
+      if (text.kind != TextKind::kQuantisation) names.emplace(text.name);
+    }
     for (const fs::path sub : {kEncoding, kNamedTemplates}) {
       for (const fs::path& file : files_in(from / sub)) names.insert(sub / file.filename());
     }

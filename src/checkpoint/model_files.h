@@ -22,7 +22,8 @@ enum class TextKind {
   kChatTemplate,      // a Jinja template
   kChatTemplateJson,  // templates that processors of images brought in
   kProcessorConfig,
-  kDsmlProse,  // the Python file with the fixed texts of the DSML format
+  kDsmlProse,     // the Python file with the fixed texts of the DSML format
+  kQuantisation,  // what ModelOpt says of quantised tensors, beside the config
 };
 
 struct ModelConfig {

@@ -16,13 +16,16 @@ namespace longhaul {
 
 struct OpenedModel {
   std::unique_ptr<const ModelFiles> files;
-  Json config;  // with the fields changed, without what a folder of packed weights says of itself
-  Architecture arch;                      // final: nothing that follows changes it
+  // with the fields changed, without what it says of packed or quantised weights
+  Json config;
+  std::string adapter;  // what tells one that was merged from others; empty: none was
+  Json quantisation;  // what was said of quantised tensors (Quantisation::source); null: nothing
+  Architecture arch;  // final: nothing that follows changes it
   std::unique_ptr<WeightSource> weights;  // matched with arch
 };
 
 // Config and weights must fit each other. Reads headers; of the weights themselves only pairs that
-// the config ties (shared_tensors.h).
+// the config ties (shared_tensors.h), and of quantised ones small tensors that tell how they lie.
 Result<OpenedModel> open_model(const std::string& path, const ConfigRequest& request);
 
 }  // namespace longhaul

@@ -1,13 +1,16 @@
 #include "checkpoint/pack.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "formats/coded_tensor.h"
 #include "formats/widen.h"
 
 namespace longhaul {
 
 std::span<const std::byte> StoredMatrix::bytes(int64_t first, int64_t n) const {
   const TensorInfo& t = *tensor.weight;
+  if (t.coded != nullptr) return t.coded->code_bytes(first_row + first, n);
   // 4-bit weights stand two to a byte, and their tensor says so itself.
   const bool has_scales = tensor.scales != nullptr && !is_quantised(t.dtype);
   const uint64_t row_bytes =
@@ -17,6 +20,7 @@ std::span<const std::byte> StoredMatrix::bytes(int64_t first, int64_t n) const {
 }
 
 uint64_t StoredMatrix::stored_bytes() const {
+  if (tensor.weight->coded != nullptr) return tensor.weight->coded->stored_bytes(rows);
   const uint64_t weights = bytes().size();
   if (tensor.scales == nullptr || is_quantised(tensor.weight->dtype)) return weights;
   return weights + tensor.scales->bytes.size() * static_cast<uint64_t>(rows) /
@@ -34,6 +38,7 @@ static StoredAs stored_as(const ScaledTensor& t) {
 }
 
 const Codec& stored_codec(const ScaledTensor& t) {
+  if (t.weight->coded != nullptr && !t.weight->coded->kind().empty()) return kBf16Codec;
   const Codec* keeping = codec_that_keeps(stored_as(t));
   return keeping == nullptr ? kBf16Codec : *keeping;
 }
@@ -50,17 +55,31 @@ static SourceRows source_rows(const StoredMatrix& m, int64_t first, int64_t n) {
   return rows;
 }
 
+// Codes and scales that are numbers may have a product that is none, or scales that are none.
+static Status check_decoded(std::span<const float> rows, int64_t cols, int64_t first_row) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (std::isfinite(rows[i])) continue;
+    return corrupt(
+        "row {}, column {} is decoded to {}, expected a number; download the checkpoint again",
+        first_row + static_cast<int64_t>(i) / cols, static_cast<int64_t>(i) % cols, rows[i]);
+  }
+  return {};
+}
+
 Result<QuantError> pack(const StoredMatrix& m, int64_t first, int64_t n, const Codec& codec,
                         std::byte* out, float* widened) {
   LH_RETURN_IF_ERROR(
       check_scales(*m.tensor.weight, (m.first_row + first) * m.cols, n * m.cols, "its blocks"));
-  const bool is_kept = codec.keeps != nullptr && codec.keeps(stored_as(m.tensor));
+  const bool is_coded = m.tensor.weight->coded != nullptr;
+  const bool is_kept = !is_coded && codec.keeps != nullptr && codec.keeps(stored_as(m.tensor));
   if (m.tensor.is_plain() || is_kept) return codec.pack(source_rows(m, first, n), n, m.cols, out);
   // A panel at a time: the widened rows stay in cache until they are packed.
   QuantError error;
   for (int64_t done = 0; done < n; done += kPanel) {
     const int64_t row = m.first_row + first + done, rows = std::min(kPanel, n - done);
     decode_rows(m.tensor, row, rows, m.cols, widened);
+    if (is_coded)
+      LH_RETURN_IF_ERROR(check_decoded({widened, static_cast<size_t>(rows * m.cols)}, m.cols, row));
     const SourceRows source{.data = reinterpret_cast<const std::byte*>(widened), .first_row = row};
     LH_TRY(const QuantError panel,
            codec.pack(source, rows, m.cols, out + codec.bytes(done, m.cols)));

@@ -12,6 +12,7 @@ namespace longhaul {
 namespace {
 
 constexpr const char* kMethod = "longhaul";
+constexpr const char* kCopied = "tables";  // what was said of the quantised ones
 // of the panels' insides (quant_blocks.h, panels.h) and the names here
 constexpr int64_t kLayoutVersion = 3;
 
@@ -61,10 +62,17 @@ std::vector<const Codec*> possible_codecs(const WeightSpec& w, const WeightForma
   return possible;
 }
 
-Json packed_config(const WeightFormat& format) {
+Json packed_config(const WeightFormat& format, const Json& quantisation) {
   Json config = Json::object({{"quant_method", kMethod}, {"format", option_name(format)}});
   for (const BlockFact& fact : kFacts) config.set(fact.key, fact.value);
+  if (!quantisation.is_null()) config.set(kCopied, quantisation);
   return config;
+}
+
+Json packed_quantisation(const Json& config) {
+  const Json* found = config.find("quantization_config");
+  const Json* copied = found == nullptr ? nullptr : found->find(kCopied);
+  return copied == nullptr ? Json() : *copied;
 }
 
 Result<std::optional<WeightFormat>> take_packed_format(Json& config, const std::string& where) {

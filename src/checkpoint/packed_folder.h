@@ -7,8 +7,9 @@
 // inside:
 //   model.layers.3.mlp.down_proj.weight.q4.0-1536x6144     rows 0 to 1536, 6144 columns
 // All other tensors stand as they were; elements in blocks (of a GGUF file) as rows of bytes whose
-// name tells the type: model.embed_tokens.weight.blocks-Q6_K. config.json tells the format and its
-// version; in a folder of weights as released, names alone tell their types.
+// name tells the type: model.embed_tokens.weight.blocks-Q6_K. Tables of quantised safetensors stand
+// in their parts, and config.json keeps what was said of them. It tells the format and its version;
+// in a folder of weights as released, names alone tell their types.
 #pragma once
 
 #include <map>
@@ -34,7 +35,10 @@ std::vector<int64_t> packed_shape(const WeightSpec& weight, const Codec& codec);
 std::vector<const Codec*> possible_codecs(const WeightSpec& weight, const WeightFormat& format);
 
 // The quantization_config of such a folder.
-Json packed_config(const WeightFormat& format);
+//   quantisation  what the checkpoint said of quantised tensors that are copied; null: none are
+Json packed_config(const WeightFormat& format, const Json& quantisation = {});
+// What it was given; null where the config has none.
+Json packed_quantisation(const Json& config);
 // Takes it out of a config that has one and gives the format; nothing, and the config as it was,
 // where it is that of someone else or absent. Another version or block layout than this program's
 // is an error.

@@ -18,6 +18,7 @@
 #include "checkpoint/pack.h"
 #include "checkpoint/packed_folder.h"
 #include "formats/block_encoder.h"
+#include "formats/coded_tensor.h"
 #include "formats/safetensors_writer.h"
 #include "formats/widen.h"
 #include "longhaul/units.h"
@@ -36,6 +37,7 @@ struct Item {
   const Codec* codec = nullptr;
   std::optional<DType> blocks = {};  // what a table is rounded to
   QuantError error = {};
+  bool is_part = false;  // copied: of a tensor in codes
 
   bool is_rounded() const { return weight != nullptr || blocks.has_value(); }
   int64_t matrices() const { return weight == nullptr ? 1 : weight->n_experts; }
@@ -45,7 +47,7 @@ struct Item {
 // Tables of floats whose rows are whole blocks are rounded; others stay as they are.
 std::optional<DType> blocks_of_table(const WeightSpec& w, const TensorInfo& t,
                                      TablePrecision tables) {
-  const bool has_blocks = w.use == WeightUse::kLookup && is_float(t.dtype) && t.shape.size() >= 2 &&
+  const bool has_blocks = w.use == WeightUse::kLookup && t.coded == nullptr && is_float(t.dtype) && t.shape.size() >= 2 &&
                           t.shape.back() % kEncodedBlock == 0;
   if (!has_blocks || tables == TablePrecision::kAsIs) return std::nullopt;
   return tables == TablePrecision::kQ8 ? DType::kQ8_0 : DType::kIQ4_NL;
@@ -70,9 +72,12 @@ std::vector<Item> list_items(const Architecture& arch, const WeightSource& sourc
       if (names.insert(item.decl.name).second) items.push_back(std::move(item));
     } else if (names.insert(first.name).second) {
       const std::optional<DType> blocks = blocks_of_table(w, first, tables);
-      copied.push_back({.decl = copied_tensor(first, blocks.value_or(first.dtype)),
-                        .source = &first,
-                        .blocks = blocks});
+      for_each_stored(first, [&](const TensorInfo& t) {
+        copied.push_back({.decl = copied_tensor(t, blocks.value_or(t.dtype)),
+                          .source = &t,
+                          .blocks = blocks,
+                          .is_part = &t != &first});
+      });
     }
   }
   std::move(copied.begin(), copied.end(), std::back_inserter(items));
@@ -337,7 +342,11 @@ Result<QuantizeReport> quantize(const std::string& model, const std::string& out
   for (Item& item : items) LH_RETURN_IF_ERROR(item_writer.write(item));
   for (const auto& file : source.tensors().files()) LH_RETURN_IF_ERROR(file->check_size());
   LH_RETURN_IF_ERROR(writer.finish());
-  from.config.set("quantization_config", packed_config(format));
+  const bool copies_codes = std::any_of(items.begin(), items.end(), [](const Item& item) {
+    return item.weight == nullptr && item.is_part;
+  });
+  from.config.set("quantization_config",
+                  packed_config(format, copies_codes ? from.quantisation : Json()));
   // Last: without it nothing loads.
   LH_RETURN_IF_ERROR(write_model_config(folder.path().string(), from.config));
   LH_RETURN_IF_ERROR(folder.commit());

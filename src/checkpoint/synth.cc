@@ -11,6 +11,7 @@
 #include "checkpoint/compute_dtype.h"
 #include "checkpoint/find_model.h"
 #include "checkpoint/packed_folder.h"
+#include "checkpoint/quantisation.h"
 #include "checkpoint/random_elements.h"
 #include "formats/safetensors_writer.h"
 #include "formats/scaled_tensor.h"
@@ -250,6 +251,7 @@ Status synthesize(const std::string& model, const std::string& folder,
   LH_TRY(ModelConfig found, find_config(model, options.config.overrides));
   LH_RETURN_IF_ERROR(
       take_packed_format(found.config, found.where));  // what is written has a format of its own
+  LH_RETURN_IF_ERROR(take_quantisation(found.config, found.where));
   LH_TRY(const std::optional<WeightFormat> packed, packed_format(options));
   const bool as_released = options.dtype == WeightPrecision::kNative;
   const std::string dtype_word = to_string(options.dtype);

@@ -6,11 +6,19 @@
 namespace longhaul {
 
 void FormatChoice::tell_of_rounding(const WeightFormat& format, const std::string& where) const {
-  if (blocks.empty() || format == WeightFormat::kF32 || format == WeightFormat::kReleased) return;
-  notice(
-      "{}: its weights are {}; they are unpacked and rounded to {}, where --weights released "
-      "keeps them as they are",
-      where, blocks, format.codec()->name);
+  if (format == WeightFormat::kF32) return;
+  const bool is_native = format == WeightFormat::kReleased;
+  const char* to = is_native ? kBf16Codec.name : format.codec()->name;
+  if (!codes.empty())
+    notice(
+        "{}: its weights are {}; they are unpacked and rounded to {}, and --weights f32 alone "
+        "keeps their values",
+        where, codes, to);
+  if (!blocks.empty() && !is_native)
+    notice(
+        "{}: its weights are {}; they are unpacked and rounded to {}, where --weights released "
+        "keeps them as they are",
+        where, blocks, to);
 }
 
 Result<WeightFormat> FormatChoice::choose(const std::string& option,

@@ -17,13 +17,14 @@ namespace longhaul {
 struct FormatChoice {
   WeightFormat natural = WeightFormat::kBF16;  // unless the user says otherwise
   bool is_only = false;                        // the files can be read in no other
-  // The types of those matrices that stand in blocks, "Q5_0 and Q8_0"; empty where none does.
-  std::string blocks = {};
+  // The types of matrices of integers, "Q5_0 and Q8_0": blocks that are multiplied as they are, and
+  // codes that have to be unpacked. Empty where there are none.
+  std::string blocks = {}, codes = {};
 
   // option: the command line's spelling, "auto" for the natural one. where: names the model in
   // messages. Formats are over the types that the files hold, where there are files.
   Result<WeightFormat> choose(const std::string& option, const std::string& where) const;
-  // A notice of what becomes of matrices in blocks: no format but f32 keeps their values.
+  // A notice of what becomes of such matrices where their values are not kept.
   void tell_of_rounding(const WeightFormat& format, const std::string& where) const;
 };
 

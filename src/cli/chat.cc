@@ -291,7 +291,8 @@ void add_chat(CLI::App& app, Run& run) {
   f->generate.max_tokens = 1024;
   CLI::App* c = app.add_subcommand("chat", "a conversation in the terminal");
   c->add_option("MODEL", f->model,
-                "folder with config.json, *.safetensors and tokenizer.json, or a GGUF file")
+                "folder with config.json, *.safetensors (plain or quantised) and tokenizer.json, "
+                "or a GGUF file")
       ->required();
   c->add_option("--system", f->system, "a system message");
   add_session(*c, f->session);

@@ -32,6 +32,7 @@ void add_load_options(CLI::App& command, LoadOptions& o) {
             "memory the model may use, such as 8GiB (default: what is available)");
   add_expert_cache(command, o.expert_cache);
   add_config_options(command, o.config);
+  add_lora(command, o.config);
   o.on_notice = tell;
 }
 
@@ -102,6 +103,14 @@ void add_config_options(CLI::App& command, ConfigOptions& options) {
   command.add_flag("--ignore-unknown-fields", options.ignore_unknown_fields,
                    "go on where config.json has fields that are not known here, at your own risk: "
                    "they may change results");
+}
+
+void add_lora(CLI::App& command, ConfigOptions& options) {
+  command
+      .add_option("--lora", options.lora,
+                  "merge a LoRA adapter into the weights as they are loaded: a folder with "
+                  "adapter_config.json and adapter_model.safetensors")
+      ->type_name("DIR");
 }
 
 CLI::Option* add_output(CLI::App& command, const std::string& name, std::string& path,

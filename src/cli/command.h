@@ -44,6 +44,8 @@ void add_expert_cache(CLI::App& command, uint64_t& bytes);
 // How config.json is read: --set FIELD=VALUE, may be given several times, and
 // --ignore-unknown-fields.
 void add_config_options(CLI::App& command, ConfigOptions& options);
+// --lora DIR, of commands that read weights or price them.
+void add_lora(CLI::App& command, ConfigOptions& options);
 // One of the words for how weights or caches are kept; the value given is the default.
 void add_weights(CLI::App& command, const std::string& name, WeightPrecision& value,
                  const std::string& help, const std::vector<std::string>& words);

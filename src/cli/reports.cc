@@ -71,6 +71,7 @@ void add_plan(CLI::App& app, Run& run) {
   add_threads(*c, f->options.threads);
   add_expert_cache(*c, f->options.expert_cache);
   add_config_options(*c, f->options.config);
+  add_lora(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON");
   f->options.on_notice = tell;
   c->callback([f, &run] {
@@ -136,6 +137,7 @@ void add_quantize(CLI::App& app, Run& run) {
   add_tables(*c, f->options.tables);
   add_threads(*c, f->options.threads);
   add_config_options(*c, f->options.config);
+  add_lora(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON with the error of each weight");
   c->callback([f, &run] {
     run = [f] {

@@ -242,7 +242,8 @@ void add_run(CLI::App& app, Run& run) {
   auto f = std::make_shared<RunFlags>();
   CLI::App* c = app.add_subcommand("run", "one completion of a prompt, streamed");
   c->add_option("MODEL", f->model,
-                "folder with config.json, *.safetensors and tokenizer.json, or a GGUF file")
+                "folder with config.json, *.safetensors (plain or quantised) and tokenizer.json, "
+                "or a GGUF file")
       ->required();
   f->prompt_set = c->add_option("-p,--prompt", f->prompt, "the prompt");
   f->file_set =

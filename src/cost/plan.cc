@@ -81,7 +81,7 @@ uint64_t mapped_bytes(const Architecture& arch, const WeightFormat& format) {
     const auto tensor = static_cast<size_t>(w.tensor);
     if (!w.is_table() || seen[tensor]) return;
     seen[tensor] = true;
-    bytes += stored_bytes(format.stored_elements(w), arch.tensors[tensor].n_elements());
+    bytes += format.stored_table_bytes(w, arch.tensors[tensor].n_elements());
   });
   return bytes;
 }

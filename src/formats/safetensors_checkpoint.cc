@@ -197,7 +197,7 @@ Result<TensorSource> open_checkpoint(const std::string& folder) {
   const WeightFiles files = list_weight_files(folder);
   LH_TRY(TensorSource source, open_by_index_or_names(folder, files));
   for (const std::string& adapter : files.adapters) {
-    notice("{}: a LoRA adapter, which is not applied; merge it into the model to use it",
+    notice("{}: a LoRA adapter, which is not applied; give its folder with --lora to use it",
            (fs::path(folder) / adapter).string());
   }
   unwrap_names(source);

@@ -362,7 +362,7 @@ TEST_F(CheckpointFolder, AdaptersAreNoModel) {
   folder_.write("adapter_model.safetensors", file_of({"lora1"}));
   EXPECT_FALSE(has_checkpoint(folder_.path()));
   EXPECT_THAT(opened(), HasSubstr("'adapter_model.safetensors' is a LoRA adapter, which changes "
-                                  "another model: merge it into that one"));
+                                  "another model: give that one, and this folder with --lora"));
   folder_.write(kSafetensorsFile, file_of({"a1"}));
   EXPECT_EQ(opened(), "a1");
   ASSERT_EQ(notices_.lines.size(), 1u);

@@ -111,7 +111,7 @@ Status check_scaled(const ScaledTensor& t, std::span<const int64_t> shape) {
 void decode_rows(const ScaledTensor& t, int64_t first_row, int64_t n_rows, int64_t cols,
                  float* out) {
   for (int64_t r = 0; r < n_rows; ++r) {
-    if (is_quantised(t.weight->dtype)) {
+    if (is_quantised(t.weight->dtype) || t.weight->coded != nullptr) {
       decode_blocks(t, first_row + r, cols, out + r * cols);
     } else {
       holds_pairs(t.weight->dtype) ? decode_e2m1(t, first_row + r, cols, out + r * cols)

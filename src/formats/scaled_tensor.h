@@ -18,7 +18,9 @@ struct ScaledTensor {
   const TensorInfo* scales = nullptr;  // null: the weight needs none
 
   // Whether elements are floats, each by itself.
-  bool is_plain() const { return scales == nullptr && !is_quantised(weight->dtype); }
+  bool is_plain() const {
+    return scales == nullptr && !is_quantised(weight->dtype) && weight->coded == nullptr;
+  }
 };
 
 bool needs_scales(DType dtype);

@@ -6,6 +6,7 @@
 
 #include "base/checked_math.h"
 #include "base/printable.h"
+#include "formats/widen.h"
 #include "tensor/float_at.h"
 
 namespace longhaul {
@@ -25,7 +26,23 @@ static bool same_floats(const std::byte* a, DType a_dtype, const std::byte* b, D
   return true;
 }
 
+// Row by row: at least one of them has to be decoded.
+static bool same_decoded(const TensorInfo& a, const TensorInfo& b) {
+  if (a.shape.empty() || !(holds_weights(a) && holds_weights(b))) return false;
+  const int64_t cols = a.shape.back();
+  int64_t n_rows = 1;
+  for (size_t i = 0; i + 1 < a.shape.size(); ++i) n_rows *= a.shape[i];
+  std::vector<float> in_a(static_cast<size_t>(cols)), in_b(static_cast<size_t>(cols));
+  for (int64_t row = 0; row < n_rows; ++row) {
+    widen_elements(a, row * cols, cols, in_a.data());
+    widen_elements(b, row * cols, cols, in_b.data());
+    if (in_a != in_b) return false;
+  }
+  return true;
+}
+
 bool same_values(const TensorInfo& a, const TensorInfo& b) {
+  if (a.coded != nullptr || b.coded != nullptr) return a.shape == b.shape && same_decoded(a, b);
   const bool is_widened = a.dtype != b.dtype;
   if (a.shape != b.shape || (is_widened && !(is_float(a.dtype) && is_float(b.dtype)))) return false;
   constexpr uint64_t kPiece = uint64_t{1} << 20;  // elements
@@ -105,6 +122,13 @@ Status TensorSource::edit(const std::function<Status(TensorInfo&)>& change) {
                      tensors_[i].where(), printable(tensors_[i].name));
   }
   return {};
+}
+
+Status TensorSource::replace(const std::set<std::string, std::less<>>& gone,
+                             std::vector<TensorInfo> made) {
+  std::erase_if(tensors_, [&](const TensorInfo& t) { return gone.contains(t.name); });
+  std::move(made.begin(), made.end(), std::back_inserter(tensors_));
+  return edit([](TensorInfo&) { return Status(); });
 }
 
 bool TensorSource::drop_prefix(std::string_view prefix) {

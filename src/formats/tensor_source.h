@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,11 +18,16 @@
 
 namespace longhaul {
 
+class CodedTensor;
+
 // A file may place a tensor at any byte: a reader that needs whole elements asks is_aligned() and
 // copies where it says no.
 //
 // Elements in blocks (is_quantised) lie row after row, a row being whole blocks. What unpacks them
 // is formats/widen.h.
+//
+// A coded tensor is made of several in the files (formats/coded_tensor.h): shape is that of its
+// weights, dtype and bytes are those of the tensor of codes.
 struct TensorInfo {
   std::string name;
   DType dtype = DType::kF32;
@@ -29,6 +35,7 @@ struct TensorInfo {
   std::span<const std::byte> bytes;
   const MappedFile* file = nullptr;  // null for tensors parsed from memory
   bool is_listed = true;             // false: there is an index, and it does not name the tensor
+  std::shared_ptr<const CodedTensor> coded = nullptr;  // what decodes it; null: nothing has to
 
   std::string where() const;  // the file, for messages
 };
@@ -61,6 +68,9 @@ class TensorSource {
   // Calls `change` for every tensor, which may give it another name, type and shape. An error of
   // its own, or two tensors of one name then, ends it; the source is of no use behind that.
   Status edit(const std::function<Status(TensorInfo&)>& change);
+  // Puts tensors that are made of some of these in their place, at the end. Two of one name then
+  // are an error; the source is of no use behind that.
+  Status replace(const std::set<std::string, std::less<>>& gone, std::vector<TensorInfo> made);
   // Takes a beginning away from all names, if every name has it; whether it did.
   bool drop_prefix(std::string_view prefix);
 

@@ -139,8 +139,8 @@ WeightFiles list_weight_files(const std::string& folder) {
 std::string explain_no_weights(const WeightFiles& files) {
   if (!files.adapters.empty()) {
     return fmt::format(
-        "'{}' is a LoRA adapter, which changes another model: merge it into that one "
-        "(merge_and_unload() of the peft library)",
+        "'{}' is a LoRA adapter, which changes another model: give that one, and this folder with "
+        "--lora",
         printable(files.adapters.front()));
   }
   if (!files.foreign.empty()) {

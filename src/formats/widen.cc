@@ -1,7 +1,9 @@
 #include "formats/widen.h"
 
+#include <algorithm>
 #include <array>
 
+#include "formats/coded_tensor.h"
 #include "formats/gguf_blocks.h"
 #include "tensor/float_at.h"
 
@@ -46,7 +48,15 @@ const BlockDecoder* decoder_of(DType dtype) {
 
 bool holds_weights(DType dtype) { return is_float(dtype) || unpack_of(dtype) != nullptr; }
 
+bool holds_weights(const TensorInfo& t) { return t.coded != nullptr || holds_weights(t.dtype); }
+
 void widen_elements(const TensorInfo& t, int64_t first, int64_t n, float* out) {
+  if (t.coded != nullptr) {
+    const int64_t cols = t.coded->cols();
+    for (int64_t i = 0; i < n; i += cols)
+      t.coded->read((first + i) / cols, 0, std::min(cols, n - i), out + i);
+    return;
+  }
   const std::byte* data = bytes_of(t, first, n).data();
   if (const Unpack unpack = unpack_of(t.dtype))
     return unpack(data, n / block_of(t.dtype).elements, out);
@@ -64,7 +74,7 @@ std::optional<std::vector<float>> widened(const GgufTensor& tensor) {
 }
 
 Status check_scales(const TensorInfo& t, int64_t first, int64_t n, std::string_view where) {
-  const GgufBlockType* type = block_type(t.dtype);
+  const GgufBlockType* type = t.coded != nullptr ? nullptr : block_type(t.dtype);
   return type == nullptr ? Status() : check_blocks(type->type, bytes_of(t, first, n), where);
 }
 

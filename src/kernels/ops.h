@@ -22,6 +22,7 @@
 #include "kernels/cpu/shared_attention.h"
 #include "kernels/kv/step_rows.h"
 #include "tensor/arena.h"
+#include "tensor/row_source.h"
 #include "tensor/rows.h"
 
 namespace longhaul {
@@ -33,6 +34,8 @@ struct LookupTable {
   int64_t rows = 0, cols = 0;
   // Of elements in blocks: the elements of n_blocks blocks as f32. A row is whole blocks.
   void (*unpack)(const std::byte* blocks, int64_t n_blocks, float* out) = nullptr;
+  // Given: what decodes the rows; data and dtype are not looked at.
+  const RowSource* decoded = nullptr;
 };
 
 // Cosines and sines of the angles by which rows are turned, [n, pairs] each.

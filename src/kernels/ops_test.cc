@@ -225,6 +225,23 @@ TEST(Ops, LookupUnpacksBlocks) {
   }
 }
 
+// Rows that something else decodes: those columns that are asked for.
+TEST(Ops, LookupReadsDecodedRows) {
+  struct Counting final : RowSource {
+    void read(int64_t row, int64_t first, int64_t n, float* out) const override {
+      for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(100 * row + first + i);
+    }
+  } const rows;
+  hold(kExact, [&](Call& c) {
+    const Rows<float> x = c.rows(3, 7);
+    // Tokens beyond the table read its first row.
+    c.ops.lookup({nullptr, DType::kI32, 5, 12, nullptr, &rows}, c.tokens({4, 0, 5}), 3, 0.5f, x);
+    EXPECT_EQ(x.row(0)[6], 0.5f * 409.0f);
+    EXPECT_EQ(x.row(2)[0], 0.5f * 3.0f);
+    c.out(x);
+  });
+}
+
 TEST(Ops, RopeTurnsAndTurnsBack) {
   for (const RopePairs pairs : {RopePairs::kHalves, RopePairs::kNeighboursAtEnd}) {
     hold(kF32, [&](Call& c) {

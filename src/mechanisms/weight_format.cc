@@ -41,6 +41,12 @@ DType WeightFormat::stored_elements(const WeightSpec& w) const {
   return of == nullptr ? w.released : of->elements.value_or(w.released);
 }
 
+uint64_t WeightFormat::stored_table_bytes(const WeightSpec& w, int64_t n_elements) const {
+  const StoredTypes::Of* of = stored(w);
+  if (of != nullptr && of->bytes) return *of->bytes;
+  return stored_bytes(stored_elements(w), n_elements);
+}
+
 const char* to_string(const WeightFormat& format) {
   return format.codec() == nullptr ? "as released" : format.codec()->name;
 }

@@ -18,6 +18,7 @@ struct StoredTypes {
   struct Of {
     const Codec* codec = nullptr;   // that keeps a matrix as it is stored; null: as released
     std::optional<DType> elements;  // of a table
+    std::optional<uint64_t> bytes;  // of a table that has no type of elements
   };
   std::vector<Of> weights;
 };
@@ -46,6 +47,8 @@ class WeightFormat {
   // What keeps a matrix as it is stored, and the type of a table's elements.
   const Codec& stored_codec(const WeightSpec& weight) const;
   DType stored_elements(const WeightSpec& weight) const;
+  // Of a table's tensor in the files.
+  uint64_t stored_table_bytes(const WeightSpec& weight, int64_t n_elements) const;
 
   // The choice alone: what it is made over may differ.
   bool operator==(const WeightFormat& other) const { return codec_ == other.codec_; }

@@ -67,9 +67,9 @@ test_name="the switch lets no value of a known field through"
 longhaul inspect "$work/unknown" --ignore-unknown-fields --set attention_bias=true
 expect_status 2
 says "attention_bias: biased projections are not supported"
-longhaul inspect "$work/unknown" --ignore-unknown-fields --set 'quantization_config={"quant_method": "awq"}'
+longhaul inspect "$work/unknown" --ignore-unknown-fields --set 'quantization_config={"quant_method": "quark"}'
 expect_status 2
-says "weights quantised by 'awq' are not supported"
+says "weights quantised by 'quark' are not supported"
 
 test_name="--set null takes a field away everywhere"
 expect_removed() {

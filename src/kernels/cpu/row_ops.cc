@@ -205,7 +205,9 @@ void CpuOps::lookup(const LookupTable& table, std::span<const int32_t> tokens, i
     const int64_t token = tokens[static_cast<size_t>(i)];
     const int64_t row = token < 0 || token >= table.rows ? 0 : token;
     const int64_t element = row * table.cols + column;
-    if (is_quantised(table.dtype)) {
+    if (table.decoded != nullptr) {
+      table.decoded->read(row, column, out.width, out.row(i));
+    } else if (is_quantised(table.dtype)) {
       unpack_elements(table, element, out.width, out.row(i));
     } else {
       widen(table.data + stored_bytes(table.dtype, element), table.dtype, out.width, out.row(i));

@@ -103,6 +103,11 @@ int64_t integer_at(const LookupTable& t, int64_t row, int64_t column) {
 
 double number_at(const LookupTable& t, int64_t row, int64_t column) {
   if (row < 0 || row >= t.rows) row = 0;
+  if (t.decoded != nullptr) {
+    float element = 0.0f;
+    t.decoded->read(row, column, 1, &element);
+    return element;
+  }
   if (is_quantised(t.dtype)) {
     const ElementBlock block = block_of(t.dtype);
     std::vector<float> elements(static_cast<size_t>(block.elements));
