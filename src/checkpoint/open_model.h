@@ -19,8 +19,8 @@ struct OpenedModel {
   // with the fields changed, without what it says of packed or quantised weights
   Json config;
   std::string adapter;  // what tells one that was merged from others; empty: none was
-  Json quantisation;  // what was said of quantised tensors (Quantisation::source); null: nothing
-  Architecture arch;  // final: nothing that follows changes it
+  Json quantisation;    // what was said of quantised tensors (Quantisation::source); null: nothing
+  Architecture arch;    // final: nothing that follows changes it
   std::unique_ptr<WeightSource> weights;  // matched with arch
 };
 
