@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "checkpoint/finite.h"
 #include "formats/widen.h"
 
 namespace longhaul {
@@ -48,6 +49,10 @@ static SourceRows source_rows(const StoredMatrix& m, int64_t first, int64_t n) {
 Result<QuantError> pack(const StoredMatrix& m, int64_t first, int64_t n, const Codec& codec,
                         std::byte* out, float* widened) {
   const bool is_kept = codec.keeps != nullptr && codec.keeps(stored_as(m.tensor));
+  // Codecs that round look at each weight anyway.
+  if (m.tensor.is_plain() && codec.is_plain)
+    LH_RETURN_IF_ERROR(check_finite(m.tensor.weight->dtype, m.bytes(first, n).data(), n * m.cols,
+                                    (m.first_row + first) * m.cols));
   if (m.tensor.is_plain() || is_kept) return codec.pack(source_rows(m, first, n), n, m.cols, out);
   LH_RETURN_IF_ERROR(
       check_scales(*m.tensor.weight, (m.first_row + first) * m.cols, n * m.cols, "its blocks"));
