@@ -140,15 +140,14 @@ class Doctor {
 
   // Opening failed: of the parts that were not reached, what else is wrong?
   void look_further(const Error& error) {
+    if (is_not_a_model()) findings_.add_error(error, Fault::kNotAModel);
     const auto files = open_model_files(path_);
     bool is_described = false;
     if (files.ok()) is_described = describe_config(**files);
     const bool has_tensors = can_open_tensors(files.ok() ? files->get() : nullptr);
-    // Each is in order by itself.
+    // Where each is in order by itself, they are not of one model.
     if (is_described && has_tensors)
       findings_.add_error(error, Fault::kMismatch);
-    else if (is_not_a_model())
-      findings_.add_error(error, Fault::kNotAModel);
     else
       findings_.add_error(error);
     list_surveyed_tensors();

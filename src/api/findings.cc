@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
+
 namespace longhaul {
 namespace {
 
@@ -17,6 +19,17 @@ Fault fault_of(FileNature nature, Fault otherwise) {
     case FileNature::kArchive: return Fault::kWrongFile;
     default: return otherwise;
   }
+}
+
+// Names in a download come from strangers, and these texts end up on terminals.
+std::string visible(const std::string& text) {
+  std::string out;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    out += (at == 0 ? "" : "\n") + printable(text.substr(at, end - at), text.size());
+    at = end + 1;
+  }
+  return out;
 }
 
 }  // namespace
@@ -78,7 +91,7 @@ void Findings::add_files(std::span<const SurveyedFile> files) {
     if (!file.problem) continue;
     damaged_paths_.push_back(file.path);
     of_files_.push_back({Severity::kError, longhaul::fault_of(file.nature, fault_of(*file.problem)),
-                         file.problem->message, file.problem->remedy});
+                         visible(file.problem->message), visible(file.problem->remedy)});
   }
 }
 
@@ -88,19 +101,24 @@ bool Findings::is_of_known_file(const Error& error) const {
 }
 
 void Findings::add_error(const Error& error, Fault fault) {
-  if (!is_of_known_file(error)) add(Severity::kError, fault, error);
+  if (is_of_known_file(error))
+    is_file_needed_ = true;
+  else
+    add(Severity::kError, fault, error);
 }
 
 void Findings::add(Severity severity, Fault fault, const Error& error) {
+  const std::string what = visible(error.message);
   const bool is_known = std::any_of(found_.begin(), found_.end(), [&](const Finding& f) {
-    return f.what == error.message && f.severity >= severity;
+    return f.what == what && f.severity >= severity;
   });
-  if (!is_known) found_.push_back({severity, fault, error.message, error.remedy});
+  if (!is_known) found_.push_back({severity, fault, what, visible(error.remedy)});
 }
 
 bool Findings::has_errors() const {
-  return std::any_of(found_.begin(), found_.end(),
-                     [](const Finding& f) { return f.severity == Severity::kError; });
+  return is_file_needed_ || std::any_of(found_.begin(), found_.end(), [](const Finding& f) {
+           return f.severity == Severity::kError;
+         });
 }
 
 bool Findings::has(Severity severity, Fault fault) const {

@@ -35,6 +35,7 @@ class Findings {
   std::vector<Finding> found_;
   std::vector<Finding> of_files_;
   std::vector<std::string> damaged_paths_;
+  bool is_file_needed_ = false;  // one of those: loading fails of it
 };
 
 }  // namespace longhaul

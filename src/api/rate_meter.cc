@@ -26,7 +26,8 @@ Status RateMeter::measure_products(const Architecture& arch, const PlanRequest& 
                                                                  .model_bytes = work.bytes,
                                                                  .n_rows = request.chunk}));
       it = products_
-               .emplace(work.codec, CodecRate{rate.read_bytes_per_second, rate.flops_per_second})
+               .emplace(work.codec, CodecRate{rate.read_bytes_per_second, rate.flops_per_second,
+                                              rate.seconds_per_product})
                .first;
     }
     rates.products.insert(*it);

@@ -63,8 +63,8 @@ class Forecaster {
   double product_seconds(const WeightSpec& w, double rows) const {
     const Codec& codec = packed_codec(w, request_.weights);
     const CodecRate& rate = rates_.products.at(&codec);
-    const double read =
-                     static_cast<double>(codec.bytes(w.rows, w.cols)) / rate.read_bytes_per_second,
+    const double bytes = static_cast<double>(codec.bytes(w.rows, w.cols)),
+                 read = rate.seconds_per_product + bytes / rate.read_bytes_per_second,
                  work = 2 * rows * static_cast<double>(w.rows) * static_cast<double>(w.cols) /
                         rate.flops_per_second;
     return std::max(read, work) +

@@ -1,6 +1,7 @@
 // How fast a model should be: its plan's bytes and FLOPs over rates that were measured.
 //
-//   a step of m rows     sum over matrices of max(bytes / read rate, 2 m N K / product rate)
+//   a step of m rows     sum over matrices of max(a product's own time + bytes / read rate,
+//                                                  2 m N K / product rate)
 //                        + attention: max(cache bytes / bandwidth, FLOPs / attention rate)
 //                        + what is done on elements between them
 //   decode               one step of a row a sequence, at the end of the context
@@ -22,6 +23,7 @@ namespace longhaul {
 struct CodecRate {
   double read_bytes_per_second = 0;  // of weights, by one row
   double flops_per_second = 0;       // by a chunk of rows
+  double seconds_per_product = 0;    // beside the reading
 };
 
 struct MachineRates {

@@ -101,7 +101,7 @@ FileNature nature_of_zip(std::string_view bytes) {
 }
 
 bool is_tar(std::string_view bytes) {
-  return bytes.size() > 262 && bytes.substr(257, 5) == "ustar";
+  return bytes.size() >= 262 && bytes.substr(257, 5) == "ustar";
 }
 
 }  // namespace

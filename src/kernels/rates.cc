@@ -35,6 +35,7 @@ Result<Buffer> filled(uint64_t bytes, int fill) {
   return buffer;
 }
 
+constexpr uint64_t kPassBytes = uint64_t{48} << 20;
 constexpr int kSmallFloats = 0x3b;   // about 0.003, in bf16 and in f32
 constexpr int kLargeFactors = 0x7b;  // of blocks: with scales that make no subnormal products
 
@@ -79,11 +80,8 @@ int64_t outputs(const ProductCase& c, int64_t most) {
   return std::min(c.n, std::max(kPanel, most / kPanel * kPanel));
 }
 
-// Passes of some milliseconds go round the copies.
-Result<double> measure_one_row(const Compute& compute, const ProductCase& c) {
-  constexpr uint64_t kPassBytes = uint64_t{48} << 20;
-  const auto panel = static_cast<int64_t>(c.codec->layout.panel_bytes(c.k));
-  const int64_t n = outputs(c, static_cast<int64_t>(kPassBytes) / panel * kPanel);
+// Of one row and n outputs. Passes of some milliseconds go round the copies.
+Result<double> product_seconds(const Compute& compute, const ProductCase& c, int64_t n) {
   const uint64_t bytes = c.codec->bytes(n, c.k);
   const auto copies =
       static_cast<int64_t>(std::max<uint64_t>(1, std::min(kRateBytes, c.model_bytes) / bytes));
@@ -93,7 +91,21 @@ Result<double> measure_one_row(const Compute& compute, const ProductCase& c) {
   const double seconds = mean_seconds([&] {
     for (int64_t i = 0; i < per_pass; ++i) products.multiply(compute, next++);
   });
-  return static_cast<double>(bytes) * static_cast<double>(per_pass) / seconds;
+  return seconds / static_cast<double>(per_pass);
+}
+
+// Two sizes tell what a product takes by itself from what its weights take.
+Status measure_one_row(const Compute& compute, const ProductCase& c, ProductRate& rate) {
+  const auto panel = static_cast<int64_t>(c.codec->layout.panel_bytes(c.k));
+  const int64_t n = outputs(c, static_cast<int64_t>(kPassBytes) / panel * kPanel);
+  ProductCase one_panel = c;
+  one_panel.model_bytes = static_cast<uint64_t>(panel);
+  LH_TRY(const double small, product_seconds(compute, one_panel, kPanel));
+  LH_TRY(const double large, product_seconds(compute, c, n));
+  rate.seconds_per_product = std::min(small, large / 2);
+  rate.read_bytes_per_second =
+      static_cast<double>(c.codec->bytes(n, c.k)) / (large - rate.seconds_per_product);
+  return {};
 }
 
 Result<double> measure_many_rows(const Compute& compute, const ProductCase& c) {
@@ -150,7 +162,7 @@ double seconds_of_two_calls(CpuOps& ops, Rows<float> a, Rows<float> b, Vector w)
 
 Result<ProductRate> measure_product(const Compute& compute, const ProductCase& product) {
   ProductRate rate;
-  LH_TRY(rate.read_bytes_per_second, measure_one_row(compute, product));
+  LH_RETURN_IF_ERROR(measure_one_row(compute, product, rate));
   LH_TRY(rate.flops_per_second, measure_many_rows(compute, product));
   return rate;
 }

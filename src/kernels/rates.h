@@ -9,6 +9,7 @@ namespace longhaul {
 
 // Of products by one codec's matrices.
 struct ProductRate {
+  double seconds_per_product = 0;    // of one row, beside the reading of weights
   double read_bytes_per_second = 0;  // of weights, by one row
   double flops_per_second = 0;       // by many rows; one multiply-add counts as 2
 };

@@ -492,10 +492,11 @@ const Sick kDownloads[] = {
        w.folder();
        return w.at("m/model.safetensors");
      },
-     Fault::kMissing, "is not there", "give the folder that it is in"},
+     Fault::kMissing, "config.json: not there", "give the folder that it is in"},
     {"AnUnfinishedFile",
      [](const Ward& w) {
        w.gguf();
+       w.cut("model.gguf", 9000);
        w.rename("model.gguf", "model.gguf.crdownload");
        return w.at("model.gguf.crdownload");
      },
