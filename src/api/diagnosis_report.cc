@@ -148,12 +148,11 @@ void add_fits(Out out, const Diagnosis& d) {
                  "tokens/s", "first token", "prompt t/s");
   for (size_t i = 0; i < d.fits.size(); ++i) {
     const FitRow& row = d.fits[i];
-    fmt::format_to(out, "{} {:<12}{:>11}  {:<10}", i == d.asked ? ">" : " ",
-                   format_tokens(row.context), format_bytes(row.total_bytes),
-                   row.fits ? "fits" : "too much");
+    fmt::format_to(out, "{} {:<12}{:>11}  {}", i == d.asked ? ">" : " ", format_tokens(row.context),
+                   format_bytes(row.total_bytes), row.fits ? "fits" : "too much");
     if (row.speed)
-      fmt::format_to(out, "{:>10.1f}{:>14}{:>13.1f}", row.speed->decode_tokens_per_second,
-                     duration_text(row.speed->first_token_seconds),
+      fmt::format_to(out, "{:>{}.1f}{:>14}{:>13.1f}", row.speed->decode_tokens_per_second,
+                     row.fits ? 16 : 12, duration_text(row.speed->first_token_seconds),
                      row.speed->prefill_tokens_per_second);
     fmt::format_to(out, "\n");
   }

@@ -64,9 +64,10 @@ void add_rows(Out out, const FitTable& t) {
   for (size_t i = 0; i < t.rows.size(); i += n_contexts) {
     const FitRow& first = t.rows[i];
     if (!is_shown(first)) continue;
-    fmt::format_to(out, "{:<10}{:<9}", first.weights + (first.is_natural ? "*" : ""), first.kv);
-    for (size_t c = 0; c < n_contexts; ++c) fmt::format_to(out, " {}", cell(t.rows[i + c]));
-    fmt::format_to(out, "\n");
+    std::string line =
+        fmt::format("{:<10}{:<9}", first.weights + (first.is_natural ? "*" : ""), first.kv);
+    for (size_t c = 0; c < n_contexts; ++c) line += " " + cell(t.rows[i + c]);
+    fmt::format_to(out, "{}\n", line.substr(0, line.find_last_not_of(' ') + 1));
   }
 }
 
@@ -118,13 +119,11 @@ std::string fit_report(const FitTable& t) {
   const Out out(text);
   add_head(out, t);
   add_rows(out, t);
-  fmt::format_to(
-      out,
-      "\n* as the model is kept where nothing is asked for. tok/s: decoding at the end "
-      "of the context.\nfirst: until the first token of a prompt that fills it. {}\n\n{}",
-      t.memory_bytes_per_second > 0 ? "Both are predicted, from rates measured just now."
-                                    : "Neither was predicted.",
-      wrapped(t.advice));
+  fmt::format_to(out,
+                 "\n* as the model is kept where nothing is asked for. tok/s: decoding at the end "
+                 "of the context.\nfirst: until the first token of a prompt that fills it.{}\n\n{}",
+                 t.memory_bytes_per_second > 0 ? " Predicted, from rates measured just now." : "",
+                 wrapped(t.advice));
   return text;
 }
 
