@@ -116,18 +116,24 @@ class Doctor {
     findings_.add_files(files_);
     for (const SurveyedFile& f : files_)
       d_.files.push_back({printable(f.name), to_string(f.nature), f.bytes});
-    const auto gguf = std::find_if(files_.begin(), files_.end(),
-                                   [](const SurveyedFile& f) { return !f.says.empty(); });
-    if (gguf != files_.end()) d_.says = gguf->says;
+    // Of a split file the first part has most keys; towers beside a model are smaller than it.
+    const auto telling =
+        std::max_element(files_.begin(), files_.end(), [](const auto& a, const auto& b) {
+          return std::pair(a.says.size() > 0, a.bytes) < std::pair(b.says.size() > 0, b.bytes);
+        });
+    if (telling != files_.end()) d_.says = telling->says;
+    d_.container = container();
+  }
+
+  std::string container() const {
     std::error_code ignored;
     const auto is_gguf = [](const SurveyedFile& f) { return f.nature == FileNature::kGguf; };
-    const auto n_ggufs = std::count_if(files_.begin(), files_.end(), is_gguf);
-    if (n_ggufs > 1 && !fs::is_directory(path_, ignored))
-      d_.container = fmt::format("a GGUF file in {} parts", n_ggufs);
-    else if (!files_.empty() && !fs::is_directory(path_, ignored))
-      d_.container = is_gguf(files_.front()) ? "a GGUF file" : to_string(files_.front().nature);
-    else
-      d_.container = n_ggufs > 0 ? "a folder with a GGUF file" : "a folder of safetensors";
+    const auto n = std::count_if(files_.begin(), files_.end(), is_gguf);
+    if (fs::is_directory(path_, ignored))
+      return n > 0 ? "a folder with a GGUF file" : "a folder of safetensors";
+    if (n > 1) return fmt::format("a GGUF file in {} parts", n);
+    return n == 1 ? "a GGUF file"
+                  : to_string(files_.empty() ? FileNature::kOther : files_.front().nature);
   }
 
   void open() {
@@ -189,8 +195,10 @@ class Doctor {
                                    [&](const auto& pair) { return pair.first == key; });
       return it == d_.says.end() ? std::string_view() : std::string_view(it->second);
     };
-    if (says("general.architecture") == "clip") return true;
-    if (!says("general.type").empty() && says("general.type") != "model") return true;
+    std::error_code ignored;
+    const bool is_told = !fs::is_directory(path_, ignored) || files_.size() == 1;
+    if (is_told && says("general.architecture") == "clip") return true;
+    if (is_told && !says("general.type").empty() && says("general.type") != "model") return true;
     const auto is_adapter = [](const SurveyedFile& f) {
       return f.name.starts_with("adapter_") || f.name == "adapters.safetensors";
     };
