@@ -131,8 +131,7 @@ void add_synth(CLI::App& app, Run& run) {
   c->add_option("--out", f->out, "folder to write")->required();
   add_count(*c, "--layers", f->options.layers, "only so many layers (default, or 0: all)",
             {.max = 100000});
-  add_seed(
-      *c, [f](uint64_t seed) { f->options.seed = seed; }, "random seed (default 0)");
+  add_seed(*c, [f](uint64_t seed) { f->options.seed = seed; }, "random seed (default 0)");
   add_weights(*c, "--weights", f->packed,
               "q4, q8 or bf16: a packed folder, as quantize writes it, of a model whose plain "
               "checkpoint may be too large for this machine",

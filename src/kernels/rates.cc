@@ -142,9 +142,8 @@ Result<double> attention_flops_per_second(const Compute& compute, DType kept, in
                                  .out_stride = width,
                                  .positions = positions,
                                  .segments = segments};
-  const double seconds = mean_seconds([&] {
-    attention(compute, spec, {&queries, 1}, scratch.bytes());
-  });
+  const double seconds =
+      mean_seconds([&] { attention(compute, spec, {&queries, 1}, scratch.bytes()); });
   const double keys =
       static_cast<double>(n_pages * kPage) - static_cast<double>(n_queries - 1) / 2.0;
   return 4.0 * keys * static_cast<double>(n_queries * width) / seconds;
