@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "longhaul/machine.h"
 #include "longhaul/options.h"
 #include "longhaul/result.h"
 
@@ -21,12 +22,6 @@ struct BenchOptions {
   // reach a depth by filling the state with random values instead of reading so many tokens
   bool fill_state = false;
   LoadOptions load;  // its on_progress is told of measuring too
-};
-
-// Of all threads together. One multiply-add counts as 2 FLOPs.
-struct MachineSpeeds {
-  double read_bytes_per_second = 0;  // over memory far larger than the caches
-  double bf16_flops_per_second = 0, f32_flops_per_second = 0, int8_flops_per_second = 0;
 };
 
 // Of experts that stay in their files, while something was timed.

@@ -38,8 +38,45 @@ Result<StepLimits> step_limits(const LoadOptions& options, int64_t vocab_size, i
   return limits;
 }
 
-Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan,
-                                const PlanRequest& request) {
+void tell_of_long_context(const Architecture& arch, int64_t context) {
+  if (context <= arch.max_positions) return;
+  notice(
+      "a context of {} tokens is beyond the {} positions the model was made for; what it writes "
+      "there may be poor",
+      format_exact(static_cast<uint64_t>(context)),
+      format_exact(static_cast<uint64_t>(arch.max_positions)));
+}
+
+}  // namespace
+
+Result<PricedModel> price(const std::string& folder, OpenedModel opened,
+                          const LoadOptions& options) {
+  const Architecture& arch = opened.arch;
+  const int64_t context =
+      options.context > 0 ? options.context : std::min(kDefaultContext, arch.max_positions);
+  LH_TRY(StepLimits limits, step_limits(options, arch.vocab_size, context));
+  LH_TRY(const WeightFormat weights,
+         opened.weights->formats().choose(to_string(options.weights), folder));
+  limits.weights = with_inputs(weights, options.inputs);
+  PlanRequest request{
+      .context = context,
+      .batch = options.max_batch_sequences,
+      .weights = limits.weights,
+      .kv = limits.kv,
+      .chunk = limits.max_rows,
+      .logit_rows = limits.max_logit_rows,
+      .n_threads = limits.n_threads,
+      .memory = options.memory_limit > 0 ? options.memory_limit : available_memory_bytes(),
+      .expert_cache = options.expert_cache};
+  LH_TRY(Plan plan, make_plan(arch, request));
+  return PricedModel{folder, std::move(opened),  context,
+                     limits, std::move(request), std::move(plan)};
+}
+
+Status check_fits(const PricedModel& model) {
+  const Plan& plan = model.plan;
+  const PlanRequest& request = model.request;
+  const Architecture& arch = model.opened.arch;
   if (plan.total_bytes <= *request.memory) return {};
   return make_error(ErrorCode::kOverBudget,
                     "{} with {} tokens of context needs {} bytes, {} are available; the largest "
@@ -54,40 +91,12 @@ Status refuse_what_does_not_fit(const Architecture& arch, const Plan& plan,
                     plan_report(arch, plan, request));
 }
 
-void tell_of_long_context(const Architecture& arch, int64_t context) {
-  if (context <= arch.max_positions) return;
-  notice(
-      "a context of {} tokens is beyond the {} positions the model was made for; what it writes "
-      "there may be poor",
-      format_exact(static_cast<uint64_t>(context)),
-      format_exact(static_cast<uint64_t>(arch.max_positions)));
-}
-
-}  // namespace
-
 Result<PricedModel> open_and_price(const std::string& folder, const LoadOptions& options) {
   LH_RETURN_IF_ERROR(refuse_bundled_name(folder));
   LH_TRY(OpenedModel opened, open_model(folder, config_request(options.config)));
-  const Architecture& arch = opened.arch;
-  const int64_t context =
-      options.context > 0 ? options.context : std::min(kDefaultContext, arch.max_positions);
-  LH_TRY(StepLimits limits, step_limits(options, arch.vocab_size, context));
-  LH_TRY(const WeightFormat weights,
-         opened.weights->formats().choose(to_string(options.weights), folder));
-  limits.weights = with_inputs(weights, options.inputs);
-  const PlanRequest request{
-      .context = context,
-      .batch = options.max_batch_sequences,
-      .weights = limits.weights,
-      .kv = limits.kv,
-      .chunk = limits.max_rows,
-      .logit_rows = limits.max_logit_rows,
-      .n_threads = limits.n_threads,
-      .memory = options.memory_limit > 0 ? options.memory_limit : available_memory_bytes(),
-      .expert_cache = options.expert_cache};
-  LH_TRY(Plan plan, make_plan(arch, request));
-  LH_RETURN_IF_ERROR(refuse_what_does_not_fit(arch, plan, request));
-  return PricedModel{folder, std::move(opened), context, limits, std::move(plan)};
+  LH_TRY(PricedModel priced, price(folder, std::move(opened), options));
+  LH_RETURN_IF_ERROR(check_fits(priced));
+  return priced;
 }
 
 Result<LoadedModel> LoadedModel::load(PricedModel priced, const LoadOptions& options,

@@ -16,14 +16,20 @@
 
 namespace longhaul {
 
-// A checkpoint whose headers were read, priced, and found to fit the memory.
+// A checkpoint whose headers were read, and priced.
 struct PricedModel {
   std::string folder;
   OpenedModel opened;
   int64_t context = 0;  // tokens of a sequence at most
   StepLimits limits;
+  PlanRequest request;
   Plan plan;
 };
+Result<PricedModel> price(const std::string& folder, OpenedModel opened,
+                          const LoadOptions& options);
+// An error, with the plan in it, where it does not fit the memory of its request.
+Status check_fits(const PricedModel& model);
+// Both, of a folder: what loading begins with.
 Result<PricedModel> open_and_price(const std::string& folder, const LoadOptions& options);
 
 struct LoadedModel {

@@ -1,47 +1,22 @@
 // Plans, comparisons and descriptions by model name: no weights are read.
-#include <algorithm>
+#include "longhaul/planner.h"
 
-#include "api/precision.h"
+#include "api/plan_request.h"
 #include "base/notice.h"
-#include "base/system.h"
-#include "base/thread_pool.h"
 #include "checkpoint/find_model.h"
 #include "cost/comparison.h"
 #include "cost/inspect.h"
 #include "cost/plan.h"
 #include "cost/report.h"
-#include "longhaul/planner.h"
 #include "mechanisms/what_if.h"
 #include "models/registry.h"
 
 namespace longhaul {
-namespace {
-
-Result<PlanRequest> request_of(const NamedModel& named, const std::string& model,
-                               const PlanOptions& options) {
-  PlanRequest request;
-  if (options.context < 0 || options.batch < 1 || options.max_batch_tokens < 1)
-    return invalid("--context, --batch and --chunk must be at least 1");
-  request.context = options.context > 0 ? options.context : named.arch.max_positions;
-  request.batch = options.batch;
-  LH_TRY(const WeightFormat weights, named.formats.choose(to_string(options.weights), model));
-  request.weights = with_inputs(weights, options.inputs);
-  request.kv = state_format_of(options.kv);
-  request.chunk = std::min(options.max_batch_tokens, request.context);
-  request.logit_rows = options.batch;
-  request.n_threads = options.threads > 0 ? options.threads : default_thread_count();
-  request.memory = options.memory > 0 ? options.memory : available_memory_bytes();
-  request.expert_cache = options.expert_cache;
-  request.what_if = options.what_if;
-  return request;
-}
-
-}  // namespace
 
 Result<Plan> plan(const std::string& model, const PlanOptions& options) {
   const NoticeScope notices(options.on_notice);
   LH_TRY(const NamedModel named, find_model(model, config_request(options.config)));
-  LH_TRY(const PlanRequest request, request_of(named, model, options));
+  LH_TRY(const PlanRequest request, plan_request(named, model, options));
   LH_TRY(Plan result, make_plan(named.arch, request));
   price_what_ifs(named.arch, request, result);
   return result;
@@ -51,7 +26,7 @@ Result<Comparison> compare(const std::string& model, const std::string& against,
                            const PlanOptions& options) {
   const NoticeScope notices(options.on_notice);
   LH_TRY(const NamedModel named, find_model(model, config_request(options.config)));
-  LH_TRY(const PlanRequest request, request_of(named, model, options));
+  LH_TRY(const PlanRequest request, plan_request(named, model, options));
   LH_TRY(const NamedModel other,
          find_model(against, {.ignore_unknown_fields = options.config.ignore_unknown_fields}));
   LH_TRY(const WeightFormat other_weights,

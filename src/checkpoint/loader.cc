@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 #include "checkpoint/pack.h"
+#include "checkpoint/value_checks.h"
 #include "formats/coded_tensor.h"
 #include "formats/widen.h"
 #include "mechanisms/resident_weights.h"
@@ -54,24 +54,10 @@ Status run_tasks(const WeightSource& source, const std::vector<PackTask>& tasks,
   return {};
 }
 
-Status check_index(const TensorInfo& t, const WeightSpec& w) {
-  const uint64_t bytes = bytes_per_element(t.dtype);
-  for (int64_t i = 0; i < w.n_elements(); ++i) {
-    int64_t value = 0;
-    std::memcpy(&value, t.bytes.data() + static_cast<uint64_t>(i) * bytes, bytes);
-    if (t.dtype == DType::kI32) value = static_cast<int32_t>(value);
-    if (value < 0 || value >= w.limit) {
-      return corrupt(
-          "tensor '{}' holds {} in row {}, expected 0 to {}; download the checkpoint again", t.name,
-          value, i / w.cols, w.limit - 1);
-    }
-  }
-  return {};
-}
-
-void load_vector(const TensorInfo& t, const WeightSpec& w, float* out) {
-  widen_elements(t, 0, w.n_elements(), out);
+Status load_vector(const TensorInfo& t, const WeightSpec& w, float* out) {
+  LH_RETURN_IF_ERROR(widen_vector(t, w, out));
   for (int64_t i = 0; i < w.n_elements(); ++i) out[i] += w.offset;
+  return {};
 }
 
 }  // namespace
@@ -105,7 +91,7 @@ Status load_others(const Architecture& arch, LoadedWeights& model) {
     if (w.is_matrix()) continue;
     const TensorInfo& t = model.source->tensor(static_cast<WeightId>(i));
     if (w.is_f32()) {
-      load_vector(t, w, next);
+      LH_RETURN_IF_ERROR(load_vector(t, w, next));
       model.weights.vectors[i] = {next, static_cast<size_t>(w.n_elements())};
       next += w.n_elements();
       continue;

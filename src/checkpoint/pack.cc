@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "checkpoint/finite.h"
 #include "formats/coded_tensor.h"
 #include "formats/widen.h"
 
@@ -68,6 +69,10 @@ static Status check_decoded(std::span<const float> rows, int64_t cols, int64_t f
 
 Result<QuantError> pack(const StoredMatrix& m, int64_t first, int64_t n, const Codec& codec,
                         std::byte* out, float* widened) {
+  // Codecs that round look at each weight anyway.
+  if (m.tensor.is_plain() && codec.is_plain)
+    LH_RETURN_IF_ERROR(check_finite(m.tensor.weight->dtype, m.bytes(first, n).data(), n * m.cols,
+                                    (m.first_row + first) * m.cols));
   LH_RETURN_IF_ERROR(
       check_scales(*m.tensor.weight, (m.first_row + first) * m.cols, n * m.cols, "its blocks"));
   const bool is_coded = m.tensor.weight->coded != nullptr;

@@ -14,6 +14,7 @@
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "checkpoint/compute_dtype.h"
+#include "checkpoint/download.h"
 #include "checkpoint/open_model.h"
 #include "checkpoint/pack.h"
 #include "checkpoint/packed_folder.h"
@@ -47,8 +48,8 @@ struct Item {
 // Tables of floats whose rows are whole blocks are rounded; others stay as they are.
 std::optional<DType> blocks_of_table(const WeightSpec& w, const TensorInfo& t,
                                      TablePrecision tables) {
-  const bool has_blocks = w.use == WeightUse::kLookup && t.coded == nullptr && is_float(t.dtype) && t.shape.size() >= 2 &&
-                          t.shape.back() % kEncodedBlock == 0;
+  const bool has_blocks = w.use == WeightUse::kLookup && t.coded == nullptr && is_float(t.dtype) &&
+                          t.shape.size() >= 2 && t.shape.back() % kEncodedBlock == 0;
   if (!has_blocks || tables == TablePrecision::kAsIs) return std::nullopt;
   return tables == TablePrecision::kQ8 ? DType::kQ8_0 : DType::kIQ4_NL;
 }
@@ -212,21 +213,6 @@ class ItemWriter {
   std::vector<std::byte> buffer_;
 };
 
-// The name of a tensor with '*' for the numbers of layers and experts.
-std::string kind_of(const std::string& name) {
-  std::string kind;
-  for (size_t at = 0; at <= name.size();) {
-    const size_t end = std::min(name.find('.', at), name.size());
-    const std::string part = name.substr(at, end - at);
-    const bool is_number =
-        !part.empty() &&
-        std::all_of(part.begin(), part.end(), [](unsigned char c) { return std::isdigit(c); });
-    kind += (at == 0 ? "" : ".") + (is_number ? "*" : part);
-    at = end + 1;
-  }
-  return kind;
-}
-
 double relative_error(const QuantError& e) {
   return e.squared_weights > 0 ? std::sqrt(e.squared_error / e.squared_weights) : 0;
 }
@@ -259,7 +245,7 @@ std::vector<Row> kinds_of(std::span<const Item> items) {
   std::vector<QuantError> errors;
   for (const Item& item : items) {
     if (!item.is_rounded()) continue;
-    Row row = row_of(kind_of(item.source->name), item, item.error);
+    Row row = row_of(tensor_kind(item.source->name), item, item.error);
     const auto it = std::find_if(rows.begin(), rows.end(), [&](const Row& r) {
       return r.name == row.name && r.format == row.format;
     });

@@ -23,6 +23,7 @@ void add_plan(CLI::App& app, Run& run);
 void add_synth(CLI::App& app, Run& run);
 void add_quantize(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
+void add_doctor(CLI::App& app, Run& run);
 
 // --weights, --kv, --inputs, --threads, --context, --chunk, --memory, --expert-cache, --set,
 // --ignore-unknown-fields.

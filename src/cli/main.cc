@@ -59,7 +59,7 @@ int run_program(const std::vector<std::string>& given) {
   describe(app);
   Run run;
   for (const auto add : {add_run, add_chat, add_logits, add_score, add_inspect, add_plan, add_synth,
-                         add_quantize, add_bench})
+                         add_quantize, add_bench, add_doctor})
     add(app, run);
   const auto refuse = [&](const std::string& message) {
     return fail(

@@ -5,6 +5,7 @@
 #include "cli/option_values.h"
 #include "cli/output.h"
 #include "longhaul/checkpoint.h"
+#include "longhaul/fit.h"
 #include "longhaul/planner.h"
 
 namespace longhaul::cli {
@@ -35,13 +36,49 @@ void add_inspect(CLI::App& app, Run& run) {
       [f, &run] { run = [f] { return print_report(inspect(f->model, f->options), f->json); }; });
 }
 
+namespace {
+
+struct PlanFlags {
+  std::string model, against;
+  PlanOptions options;
+  bool fit = false, no_speed = false, json = false;
+};
+
+// What a grid varies by itself, or has no place for.
+const char* clash_with_fit(const CLI::App& c) {
+  for (const char* name : {"--weights", "--kv", "--what-if", "--against"}) {
+    if (c.count(name) > 0) return name;
+  }
+  return nullptr;
+}
+
+int fit_command(const PlanFlags& f, const CLI::App& c) {
+  if (const char* name = clash_with_fit(c))
+    return fail({ErrorCode::kInvalidArgument,
+                 fmt::format("{} has no place beside --fit, which sets rows of every --weights and "
+                             "--kv side by side; leave one of the two out",
+                             name)});
+  const Result<FitTable> table = [&] {
+    Progress progress;
+    return fit(f.model, {.plan = f.options,
+                         .measure = !f.no_speed,
+                         .on_progress = [&](std::string_view what, double fraction) {
+                           progress(what, fraction);
+                         }});
+  }();
+  return print_report(table, f.json);
+}
+
+int plan_command(const PlanFlags& f, const CLI::App& c) {
+  if (f.fit) return fit_command(f, c);
+  return f.against.empty() ? print_report(plan(f.model, f.options), f.json)
+                           : print_report(compare(f.model, f.against, f.options), f.json);
+}
+
+}  // namespace
+
 void add_plan(CLI::App& app, Run& run) {
-  struct Flags {
-    std::string model, against;
-    PlanOptions options;
-    bool json = false;
-  };
-  auto f = std::make_shared<Flags>();
+  auto f = std::make_shared<PlanFlags>();
   CLI::App* c = app.add_subcommand(
       "plan", "what a context costs: memory, work and bytes moved, before anything is loaded");
   c->add_option(
@@ -59,6 +96,10 @@ void add_plan(CLI::App& app, Run& run) {
             "how keys and values are kept: bf16, f32, q8 (8 bits with a scale a vector), or "
             "released: as published");
   add_inputs(*c, f->options.inputs);
+  c->add_flag("--fit", f->fit,
+              "which form fits: every --weights and --kv at several contexts up to --context, with "
+              "bytes, speeds predicted from what this machine is measured to do, and what to take");
+  c->add_flag("--no-speed", f->no_speed, "with --fit: measure nothing and predict no speed");
   c->add_option("--against", f->against, "another model to set beside it, figure by figure")
       ->type_name("MODEL");
   add_texts(*c, "--what-if", f->options.what_if,
@@ -74,12 +115,7 @@ void add_plan(CLI::App& app, Run& run) {
   add_lora(*c, f->options.config);
   c->add_flag("--json", f->json, "print JSON");
   f->options.on_notice = tell;
-  c->callback([f, &run] {
-    run = [f] {
-      return f->against.empty() ? print_report(plan(f->model, f->options), f->json)
-                                : print_report(compare(f->model, f->against, f->options), f->json);
-    };
-  });
+  c->callback([f, c, &run] { run = [f, c] { return plan_command(*f, *c); }; });
 }
 
 void add_synth(CLI::App& app, Run& run) {

@@ -46,7 +46,7 @@ refused "unknown option '-z'" run "$demo" -z
 refused "did you mean '--what-if'?" plan gemma-4-E2B --whatif no-ple
 refused "did you mean '--output'?" logits "$demo" --tokens-file x -o y
 refused "unknown option '--temp' of inspect" inspect "$demo" --temp 1
-refused "unknown subcommand 'rum', expected one of run, chat, logits, score, inspect, plan, synth, quantize, bench; did you mean 'run'?" rum "$demo"
+refused "unknown subcommand 'rum', expected one of run, chat, logits, score, inspect, plan, synth, quantize, bench, doctor; did you mean 'run'?" rum "$demo"
 refused "did you mean 'quantize'?" quantise "$demo" --out x
 refused "did you mean 'chat'?" Chat "$demo"
 refused "unknown subcommand '$demo'" "$demo" -p x

@@ -243,7 +243,10 @@ if [[ -f $demo/tokenizer.json ]]; then
   header=$((8 + $(od -An -tu8 -N8 "$model/model.safetensors")))
   data=$(($(wc -c <"$model/model.safetensors") - header))
   { head -c "$header" "$model/model.safetensors"; head -c "$data" /dev/zero | tr '\0' '\377'; } >"$f/model.safetensors"
-  refused "weights that are no numbers" "damaged or overflow" run "$f" -p hello
+  refused "weights that are no numbers" "is infinite or no number" run "$f" -p hello
+  refused "a score by weights that are no numbers" "is infinite or no number" score "$f" -f "$work/tiny.json"
+  { head -c "$header" "$model/model.safetensors"; head -c "$data" /dev/zero | tr '\0' '\177'; } >"$f/model.safetensors"
+  refused "weights that overflow" "damaged or overflow" run "$f" -p hello
   refused "a score that is no number" "damaged or overflow" score "$f" -f "$work/tiny.json"
   rm "$model"/tokenizer*.json
 fi
