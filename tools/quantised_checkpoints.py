@@ -15,7 +15,9 @@ import sys
 
 import torch
 from compressed_tensors.compressors import BaseCompressor
+from compressed_tensors.compressors.nvfp4.helpers import unpack_fp4_from_uint8
 from compressed_tensors.quantization import QuantizationArgs, QuantizationConfig, QuantizationScheme
+from compressed_tensors.quantization.lifecycle.forward import dequantize
 from compressed_tensors.quantization.utils import calculate_qparams, generate_gparam
 from safetensors.torch import load_file, save_file
 
@@ -64,8 +66,11 @@ def quantise(name: str, weight: torch.Tensor, scheme: QuantizationScheme, format
     if args.symmetric:
         state.pop("weight_zero_point")
     compressed = compressor.compress(dict(state), scheme)
-    as_f32 = {k: v.float() if k == "weight_scale" and v.dtype == torch.float8_e4m3fn else v for k, v in compressed.items()}
-    plain = compressor.decompress(dict(as_f32), scheme)["weight"].float()
+    if factor is None:
+        plain = compressor.decompress(dict(compressed), scheme)["weight"].float()
+    else:  # its own decompress() rounds to bf16
+        codes = unpack_fp4_from_uint8(compressed["weight_packed"], *weight.shape, dtype=torch.float32)
+        plain = dequantize(codes, compressed["weight_scale"].float(), None, args, global_scale=compressed["weight_global_scale"])
     return {f"{name.removesuffix('weight')}{k}": v.contiguous() for k, v in compressed.items()}, plain
 
 
