@@ -2,6 +2,7 @@
 #include "longhaul/planner.h"
 
 #include "api/plan_request.h"
+#include "api/precision.h"
 #include "base/notice.h"
 #include "checkpoint/find_model.h"
 #include "cost/comparison.h"
