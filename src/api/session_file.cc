@@ -82,7 +82,8 @@ Result<SessionFront> parse_session_front(std::span<const std::byte> bytes, std::
 static Status check_front(const LoadedModel& m, const SessionFront& front, std::string_view where) {
   if (front.fingerprint != fingerprint(m))
     return corrupt(
-        "{}: the session of another model, or of other --weights, --inputs or --set; load that one, or give "
+        "{}: the session of another model, or of other --weights, --inputs or --set; load that "
+        "one, or give "
         "another file",
         where);
   const auto vocab_size = static_cast<size_t>(m.vocab_size());

@@ -291,7 +291,8 @@ WeightFormat natural_format(const Architecture& arch, const Matched& matched,
       std::any_of(arch.weights.begin(), arch.weights.end(), [&](const WeightSpec& w) {
         return is_rounded(w) && tensors_of(matched, w).front().scales != nullptr;
       });
-  if (has_scales || !formats.blocks.empty() || !formats.codes.empty()) return WeightFormat::kReleased;
+  if (has_scales || !formats.blocks.empty() || !formats.codes.empty())
+    return WeightFormat::kReleased;
   return stored_codec(tensors_of(matched, arch.weight(arch.head.matrix)).front());
 }
 

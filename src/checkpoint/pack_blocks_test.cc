@@ -86,9 +86,9 @@ TEST_P(PackBlocks, PartsEqualTheWhole) {
   std::memset(parts.data(), 0xee, parts.span().size());
   ASSERT_TRUE(pack(blocks.matrix(), 0, rows, codec, whole.data(), nullptr).ok());
   ASSERT_TRUE(pack(blocks.matrix(), 0, 16, codec, parts.data(), nullptr).ok());
-  ASSERT_TRUE(pack(blocks.matrix(), 16, rows - 16, codec,
-                   parts.data() + codec.bytes(16, cols()), nullptr)
-                  .ok());
+  ASSERT_TRUE(
+      pack(blocks.matrix(), 16, rows - 16, codec, parts.data() + codec.bytes(16, cols()), nullptr)
+          .ok());
   EXPECT_EQ(std::memcmp(whole.data(), parts.data(), whole.span().size()), 0);
 }
 

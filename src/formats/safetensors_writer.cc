@@ -29,8 +29,8 @@ Result<std::string> header_text(const std::vector<TensorDecl>& tensors, const st
     const auto end = checked_add(offset, bytes);
     if (!end) return invalid("{}: the file's size overflows 64 bits", where);
     text += fmt::format(R"(,{}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
-                        json_text(tensor.name), to_string(tensor.dtype), fmt::join(tensor.shape, ","),
-                        offset, *end);
+                        json_text(tensor.name), to_string(tensor.dtype),
+                        fmt::join(tensor.shape, ","), offset, *end);
     offset = *end;
   }
   text += '}';

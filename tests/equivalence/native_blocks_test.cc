@@ -57,8 +57,8 @@ std::vector<int32_t> prompt() { return {5, 9, 1, 30, 7, 7, 2, 17, 23, 4, 11, 6};
 
 class NativeBlocks : public ::testing::Test {
  protected:
-  // 8-bit inputs err by about 1 % of a product, which may choose another expert; 12-bit ones by less
-  // than bf16 rounds elsewhere.
+  // 8-bit inputs err by about 1 % of a product, which may choose another expert; 12-bit ones by
+  // less than bf16 rounds elsewhere.
   void expect_close(const Shape& shape, DType type) {
     SCOPED_TRACE(std::string(shape.golden) + " " + to_string(type));
     TemporaryFolder folder;

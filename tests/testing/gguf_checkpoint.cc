@@ -607,7 +607,8 @@ std::string random_block(DType type, std::mt19937& random, std::vector<float>& v
 }
 
 // Tensors of blocks, and of their values.
-std::pair<HfTensor, HfTensor> random_blocks(const HfTensor& like, DType type, std::mt19937& random) {
+std::pair<HfTensor, HfTensor> random_blocks(const HfTensor& like, DType type,
+                                            std::mt19937& random) {
   HfTensor blocks{type, like.shape, {}}, floats{DType::kF32, like.shape, {}};
   int64_t n = 1;
   for (const int64_t extent : like.shape) n *= extent;

@@ -75,7 +75,8 @@ struct PackedMatrix {
   const std::byte* data = nullptr;  // 64-byte aligned, not owned
   const Codec* codec = nullptr;     // null only where there is no matrix
   int64_t n = 0, k = 0;
-  // What rounding inputs to 8 bits takes away is rounded too, and multiplied: 15 bits of them count.
+  // What rounding inputs to 8 bits takes away is rounded too, and multiplied: 15 bits of them
+  // count.
   bool has_fine_inputs = false;
 
   int64_t panel_bytes() const;

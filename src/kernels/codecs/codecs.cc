@@ -9,15 +9,14 @@ namespace longhaul {
 namespace {
 
 std::vector<const Codec*>& table() {
-  static std::vector<const Codec*> rows = {
-      &kF32Codec,
-      &kBf16Codec,
-      &kQ8Codec,
-      &kQ4Codec,
-      &kE4m3Codec,
-      &kMxfp4Codec,
+  static std::vector<const Codec*> rows = {&kF32Codec,
+                                           &kBf16Codec,
+                                           &kQ8Codec,
+                                           &kQ4Codec,
+                                           &kE4m3Codec,
+                                           &kMxfp4Codec,
 #define LH_ROW(type, panels) &grouped_codecs::type,
-      LH_GROUPED_CODECS(LH_ROW)
+                                           LH_GROUPED_CODECS(LH_ROW)
 #undef LH_ROW
   };
   return rows;

@@ -39,7 +39,8 @@ struct GroupedPanels {
   static constexpr int64_t kMinScalesAt = kScaleBytes;
   static constexpr int64_t kMultipliersAt = kMinScalesAt + (kHasMins ? kScaleBytes : 0);
   static constexpr int64_t kMinsAt = kMultipliersAt + (kHasMultipliers ? kGroups * kPanel : 0);
-  static constexpr int64_t kCodesAt = kMinsAt + (kHasMultipliers && kHasMins ? kGroups * kPanel : 0);
+  static constexpr int64_t kCodesAt =
+      kMinsAt + (kHasMultipliers && kHasMins ? kGroups * kPanel : 0);
   static_assert(kCodesAt % 64 == 0, "lines of codes are lines of the cache");
 
   static constexpr PanelLayout kLayout = {

@@ -51,9 +51,9 @@ struct InputBlock {
   // Input = scale * code, of each group. Rotated inputs have one scale for all groups, and formats
   // of theirs rely on that.
   std::array<float, kBlockGroups> scale;
-  std::array<int32_t, kBlockGroups> correction;            // of each group
-  std::array<int32_t, kBlockGroups> half_correction;       // of its first half
-  int32_t block_correction;                                // of all
+  std::array<int32_t, kBlockGroups> correction;       // of each group
+  std::array<int32_t, kBlockGroups> half_correction;  // of its first half
+  int32_t block_correction;                           // of all
 };
 static_assert(sizeof(InputBlock) == 180);
 inline constexpr int64_t kHalfGroup = kQuantGroup / 2;

@@ -235,9 +235,9 @@ void multiply_blocks(const KernelSet& kernels, const Matmul& p, const Block& blo
   const bool is_long = block.n_outputs / kPanel * p.w.panel_bytes() > kSecondPassBytes;
   if (n_passes(p.w) == 1 || !is_long) return multiply_block(kernels, p, block);
   for (int64_t first = 0; first < block.n_outputs; first += kPanel)
-    multiply_block(kernels, p,
-                   {block.row, block.n_rows, block.output + first,
-                    std::min(kPanel, block.n_outputs - first)});
+    multiply_block(
+        kernels, p,
+        {block.row, block.n_rows, block.output + first, std::min(kPanel, block.n_outputs - first)});
 }
 
 // Another thread rounded the inputs: they are asked for all at once, not one after another while
@@ -260,8 +260,7 @@ void multiply_piece(const KernelSet& kernels, std::span<const Matmul> group, int
         std::min(std::clamp(ceil_div(end - at, bytes), int64_t{0}, units) * outputs, p.w.n);
     if (first < last) {
       if (p.place.inputs != nullptr)
-        fetch_inputs(p.place.inputs,
-                     n_passes(p.w) * p.m * rounded_stride_bytes(*p.w.codec, p.w.k));
+        fetch_inputs(p.place.inputs, n_passes(p.w) * p.m * rounded_stride_bytes(*p.w.codec, p.w.k));
       multiply_blocks(kernels, p, {0, p.m, first, last - first});
     }
     at += units * bytes;
@@ -303,8 +302,7 @@ uint64_t matmul_scratch_bytes(const PackedMatrix& w, int64_t m) {
 uint64_t matmul_scratch_bytes(std::span<const Matmul> group) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < group.size(); ++i) {
-    if (owns_rounded_input(group, i))
-      bytes += matmul_scratch_bytes(group[i].w, group[i].m);
+    if (owns_rounded_input(group, i)) bytes += matmul_scratch_bytes(group[i].w, group[i].m);
   }
   return bytes;
 }

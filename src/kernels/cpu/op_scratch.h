@@ -21,8 +21,7 @@ struct GroupScratch {
 inline GroupScratch take_group(Arena& a, const PackedMatrix& first, int64_t n_groups,
                                int64_t rows) {
   const auto groups = static_cast<uint64_t>(n_groups);
-  return {a.take_span<Matmul>(n_groups),
-          a.take_bytes(groups * matmul_scratch_bytes(first, rows))};
+  return {a.take_span<Matmul>(n_groups), a.take_bytes(groups * matmul_scratch_bytes(first, rows))};
 }
 
 struct AttendScratch {
@@ -77,8 +76,7 @@ inline ExpertScratch take_experts(Arena& a, const Experts& experts, int64_t n_ex
       Matmul{.x = x.data, .x_stride = x.stride, .w = experts.shape(ExpertPart::kUp), .m = x.n}};
   const PackedMatrix down = experts.shape(ExpertPart::kDown);
   return {gates, ups, a.take_span<Matmul>(2 * n_experts), a.take_span<ExpertRows>(n_experts),
-          a.take_bytes(
-              std::max(matmul_scratch_bytes(in), matmul_scratch_bytes(down, x.n)))};
+          a.take_bytes(std::max(matmul_scratch_bytes(in), matmul_scratch_bytes(down, x.n)))};
 }
 
 // A fixed block of a convolution's past, in the order in which it is kept: x taps oldest

@@ -1,6 +1,6 @@
-// What the Highway kernels are compiled for. SVE is left out (its vectors cannot be array elements),
-// and so are targets between these that would add code but no speed here. To be included before
-// Highway.
+// What the Highway kernels are compiled for. SVE is left out (its vectors cannot be array
+// elements), and so are targets between these that would add code but no speed here. To be included
+// before Highway.
 #pragma once
 
 #define HWY_DISABLED_TARGETS \
