@@ -294,7 +294,8 @@ TEST(QuantizeTables, RoundRowsAndSayWhatItDid) {
   const std::vector<int32_t> prompt = {3, 1, 4, 1, 5, 9, 2, 6};
   const std::vector<float> expected = run_logits(*exact, prompt, 0);
   uint64_t before = exact->weights->mapped_bytes;
-  for (const auto& [word, bound] : {std::pair{"q8", 1e-3}, {"q4", 0.1}}) {
+  // Random layers amplify rounding; rows read wrongly give 1 to 2.
+  for (const auto& [word, bound] : {std::pair{"q8", 5e-3}, {"q4", 0.5}}) {
     const std::string out = folder.path() + "/" + word;
     const auto report =
         quantize(model, out, {.weights = WeightPrecision::kBF16, .tables = *parse_tables(word)});

@@ -39,7 +39,9 @@ class Formats : public ::testing::TestWithParam<std::string> {
 // demo's perplexities.
 TEST_P(Formats, EightBitWeightsStayClose) { EXPECT_LE(error("q8", "f32"), 6e-2); }
 TEST_P(Formats, FourBitWeightsStayNear) { EXPECT_LE(error("q4", "f32"), 0.45); }
-TEST_P(Formats, EightBitStateStaysClose) { EXPECT_LE(error("f32", "q8"), 2e-2); }
+// Rows of eight random channels have no outliers: their rotation gains nothing, and makes the
+// largest of them a little larger.
+TEST_P(Formats, EightBitStateStaysClose) { EXPECT_LE(error("f32", "q8"), 2.5e-2); }
 // Where a model has a cache format of its own: 8-bit rows with a rotated tail in bf16.
 TEST_P(Formats, StateAsReleasedStaysClose) { EXPECT_LE(error("f32", "released"), 2e-2); }
 // The checkpoint's own formats: what is rounded are activations alone.
