@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -606,19 +607,36 @@ std::string random_block(DType type, std::mt19937& random, std::vector<float>& v
   }
 }
 
-// Tensors of blocks, and of their values.
-std::pair<HfTensor, HfTensor> random_blocks(const HfTensor& like, DType type,
-                                            std::mt19937& random) {
-  HfTensor blocks{type, like.shape, {}}, floats{DType::kF32, like.shape, {}};
-  int64_t n = 1;
-  for (const int64_t extent : like.shape) n *= extent;
-  std::vector<float> values;
-  for (int64_t i = 0; i < n; i += block_of(type).elements) {
-    blocks.bytes += random_block(type, random, values);
-    for (const float w : values) floats.bytes += raw(w);
+// A hundred or so blocks, and their values, of which tensors are made.
+class BlockPool {
+ public:
+  explicit BlockPool(DType type) : type_(type) {
+    std::mt19937 random(7);
+    for (size_t i = 0; i < kBlocks; ++i) {
+      std::vector<float> values;
+      blocks_[i] = random_block(type, random, values);
+      for (const float w : values) floats_[i] += raw(w);
+    }
   }
-  return {blocks, floats};
-}
+  // Tensors of blocks, and of their values.
+  std::pair<HfTensor, HfTensor> tensors(const HfTensor& like) {
+    HfTensor blocks{type_, like.shape, {}}, floats{DType::kF32, like.shape, {}};
+    int64_t n = 1;
+    for (const int64_t extent : like.shape) n *= extent;
+    for (int64_t i = 0; i < n; i += block_of(type_).elements) {
+      blocks.bytes += blocks_[next_];
+      floats.bytes += floats_[next_];
+      next_ = (next_ + 1) % kBlocks;
+    }
+    return {blocks, floats};
+  }
+
+ private:
+  static constexpr size_t kBlocks = 127;  // a prime: rows differ
+  DType type_;
+  std::array<std::string, kBlocks> blocks_, floats_;
+  size_t next_ = 0;
+};
 
 }  // namespace
 
@@ -695,12 +713,11 @@ BlockFiles write_blocks(const HfCheckpoint& checkpoint, const std::string& path,
   const Converted converted = convert(checkpoint);
   GgufTestFile blocks, floats;
   blocks.values = floats.values = converted.keys.values;
-  std::mt19937 random(7);
+  BlockPool pool(type);
   for (const auto& [name, tensor] : stored_tensors(checkpoint, converted)) {
     const bool has_blocks = tensor.shape.size() >= 2 && is_float(tensor.dtype) &&
                             tensor.shape.back() % block_of(type).elements == 0;
-    const auto [own, twin] =
-        has_blocks ? random_blocks(tensor, type, random) : std::pair(tensor, tensor);
+    const auto [own, twin] = has_blocks ? pool.tensors(tensor) : std::pair(tensor, tensor);
     blocks.tensors.push_back(test_tensor(name, own));
     floats.tensors.push_back(test_tensor(name, twin));
   }
