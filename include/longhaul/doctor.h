@@ -59,10 +59,10 @@ const char* to_string(Verdict verdict);  // "runs", "runs-damaged", "too-large",
 struct TensorRow {
   std::string
       name;  // of a kind with '*' for layers and experts: "model.layers.*.mlp.down_proj.weight"
-  std::string format;               // as the file stores it: "BF16", "Q4_K"
+  std::string format;               // as the files store it: "BF16", "Q4_K", "4-bit integers"
   std::vector<int64_t> shape = {};  // of one tensor
   int64_t tensors = 1;
-  uint64_t elements = 0, bytes = 0;  // scales that stand in tensors of their own count there
+  uint64_t elements = 0, bytes = 0;  // scales and zeros that belong to codes included
 
   double bits_per_element() const {
     return elements == 0 ? 0 : 8 * static_cast<double>(bytes) / static_cast<double>(elements);

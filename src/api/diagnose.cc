@@ -15,7 +15,10 @@
 #include "checkpoint/load_texts.h"
 #include "checkpoint/packed_folder.h"
 #include "checkpoint/template_files.h"
+#include "checkpoint/tensor_names.h"
+#include "cost/fit_row.h"
 #include "cost/parameters.h"
+#include "formats/coded_tensor.h"
 #include "formats/config_override.h"
 #include "formats/safetensors.h"
 #include "longhaul/doctor.h"
@@ -78,6 +81,12 @@ void add_fields(const Json& config, std::vector<std::pair<std::string, std::stri
   const Json* method = quantisation == nullptr ? nullptr : quantisation->find("quant_method");
   if (method != nullptr && method->as_string() != nullptr)
     says.emplace_back("quantization_config.quant_method", printable(*method->as_string()));
+}
+
+// "Q4_K"; of codes "4-bit integers", whose method the config says.
+std::string stored_format(const TensorInfo& t) {
+  if (t.coded == nullptr || t.coded->kind().empty()) return to_string(t.dtype);
+  return t.coded->kind().substr(0, t.coded->kind().find(" of "));
 }
 
 std::string sampling_words(const GenerationDefaults& d) {
@@ -234,7 +243,7 @@ class Doctor {
       uint64_t elements = 1;
       for (const int64_t extent : t.shape) elements *= static_cast<uint64_t>(extent);
       d_.tensors.push_back(
-          {printable(t.name), to_string(t.dtype), t.shape, 1, elements, t.bytes.size()});
+          {printable(t.name), stored_format(t), t.shape, 1, elements, bytes_in_files(t)});
     }
     d_.formats = by_kind(d_.tensors);
   }
@@ -359,7 +368,7 @@ class Doctor {
       const Result<Plan> plan = make_plan(m.opened.arch, r);
       if (!plan.ok()) continue;
       if (context == m.context) d_.asked = d_.fits.size();
-      d_.fits.push_back(fit_row(*plan, r));
+      d_.fits.push_back(fit_row(*plan, r, m.opened.weights->formats().natural));
       if (!meter || plan->expert_cache) continue;
       const auto speed = meter->forecast(m.opened.arch, r, *plan);
       if (speed.ok()) d_.fits.back().speed = *speed;
@@ -374,19 +383,6 @@ class Doctor {
     }
     d_.memory_bytes_per_second = meter->memory_bytes_per_second();
     return std::move(*meter);
-  }
-
-  FitRow fit_row(const Plan& plan, const PlanRequest& r) const {
-    return {.weights = plan.weights,
-            .kv = plan.kv,
-            .context = plan.context,
-            .is_natural = r.weights == priced_->opened.weights->formats().natural,
-            .weight_bytes = plan.weight_bytes,
-            .state_bytes = plan.state_bytes,
-            .scratch_bytes = plan.scratch_bytes,
-            .total_bytes = plan.total_bytes,
-            .mapped_bytes = plan.weight_bytes_mapped,
-            .fits = plan.total_bytes <= *r.memory};
   }
 
   void conclude() {

@@ -1,10 +1,10 @@
 // A diagnosis for people and for programs.
 #include <algorithm>
 #include <iterator>
-#include <sstream>
 
 #include "base/json.h"
 #include "cost/fit_report.h"
+#include "cost/report_text.h"
 #include "longhaul/doctor.h"
 #include "longhaul/units.h"
 
@@ -12,8 +12,6 @@ namespace longhaul {
 namespace {
 
 using Out = std::back_insert_iterator<std::string>;
-
-constexpr size_t kColumns = 100;
 
 const char* sentence(Verdict verdict) {
   switch (verdict) {
@@ -38,44 +36,24 @@ void add_identity(Out out, const Diagnosis& d) {
   for (const auto& [key, value] : d.says) fmt::format_to(out, "  {:<28} {}\n", key, value);
 }
 
-// Later lines stand under the first word.
-void add_wrapped(Out out, std::string_view text, size_t indent) {
-  std::istringstream lines{std::string(text)};
-  bool is_first = true;
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    std::string row(is_first ? 0 : indent, ' ');
-    size_t width = indent;
-    for (std::string word; words >> word;) {
-      if (width > indent && width + 1 + word.size() > kColumns) {
-        fmt::format_to(out, "{}\n", row);
-        row = std::string(indent, ' ');
-        width = indent;
-      }
-      row += (width == indent ? "" : " ") + word;
-      width += (width == indent ? 0 : 1) + word.size();
-    }
-    fmt::format_to(out, "{}\n", row);
-    is_first = false;
-  }
-}
-
 void add_findings(Out out, const Diagnosis& d) {
   if (d.findings.empty()) return;
   constexpr size_t kIndent = 11;
   fmt::format_to(out, "\nfound\n");
   for (const Finding& f : d.findings) {
-    fmt::format_to(out, "  {:<9}", to_string(f.severity));
-    add_wrapped(out, f.what, kIndent);
+    fmt::format_to(out, "  {:<9}{}\n", to_string(f.severity), wrapped(f.what, kIndent));
     if (f.remedy.empty()) continue;
-    fmt::format_to(out, "{:>{}}", "-> ", kIndent);
-    add_wrapped(out, f.remedy, kIndent);
+    fmt::format_to(out, "{:>{}}{}\n", "-> ", kIndent, wrapped(f.remedy, kIndent));
   }
 }
 
-void add_row(Out out, const TensorRow& t, size_t name_columns) {
-  fmt::format_to(out, "  {:<8} {:<{}} {:>6} {:>9} {:>6.2f} {:>10}\n", t.format, t.name,
-                 name_columns, t.tensors, format_count(static_cast<double>(t.elements)),
+struct Columns {
+  size_t format = 8, name = 16;
+};
+
+void add_row(Out out, const TensorRow& t, const Columns& columns) {
+  fmt::format_to(out, "  {:<{}} {:<{}} {:>6} {:>9} {:>6.2f} {:>10}\n", t.format, columns.format,
+                 t.name, columns.name, t.tensors, format_count(static_cast<double>(t.elements)),
                  t.bits_per_element(), format_bytes(t.bytes));
 }
 
@@ -108,12 +86,15 @@ void add_tensors(Out out, const Diagnosis& d, bool all) {
     sum.bytes += t.bytes;
   }
   const std::vector<TensorRow> rows = all ? d.tensors : without_small_kinds(d.formats, sum.bytes);
-  size_t longest = 16;
-  for (const TensorRow& t : rows) longest = std::max(longest, t.name.size());
-  fmt::format_to(out, "\n{:<10} {:<{}} {:>6} {:>9} {:>6} {:>10}\n", "format", "tensors", longest,
-                 "number", "elements", "bits", "bytes");
-  for (const TensorRow& t : rows) add_row(out, t, longest);
-  add_row(out, sum, longest);
+  Columns columns;
+  for (const TensorRow& t : rows) {
+    columns.format = std::max(columns.format, t.format.size());
+    columns.name = std::max(columns.name, t.name.size());
+  }
+  fmt::format_to(out, "\n{:<{}} {:<{}} {:>6} {:>9} {:>6} {:>10}\n", "format", columns.format + 2,
+                 "tensors", columns.name, "number", "elements", "bits", "bytes");
+  for (const TensorRow& t : rows) add_row(out, t, columns);
+  add_row(out, sum, columns);
 }
 
 void add_text(Out out, const char* label, const TextSource& text) {
@@ -188,14 +169,9 @@ Json text_json(const TextSource& text) {
 }
 
 Json row_json(const FitRow& r) {
-  return Json::object({{"context", r.context},
-                       {"weight_bytes", r.weight_bytes},
-                       {"weight_bytes_mapped", r.mapped_bytes},
-                       {"state_bytes", r.state_bytes},
-                       {"scratch_bytes", r.scratch_bytes},
-                       {"total_bytes", r.total_bytes},
-                       {"fits", r.fits},
-                       {"speed", r.speed ? forecast_json(*r.speed) : Json()}});
+  Json row = Json::object({{"context", r.context}});
+  add_price(row, r);
+  return row;
 }
 
 Json fits_json(const Diagnosis& d) {

@@ -10,6 +10,7 @@
 #include "base/notice.h"
 #include "cost/advice.h"
 #include "cost/fit_report.h"
+#include "cost/fit_row.h"
 
 namespace longhaul {
 namespace {
@@ -96,23 +97,13 @@ class Grid {
  private:
   Result<FitRow> price(const WeightFormat& format, CachePrecision kv, int64_t context) {
     PlanRequest r = request_;
-    r.weights = format;
+    r.weights = with_inputs(format, options_.plan.inputs);
     r.kv = state_format_of(kv);
     r.context = context;
     r.chunk = std::min(options_.plan.max_batch_tokens, context);
     LH_TRY(const Plan plan, make_plan(named_.arch, r));
-    FitRow row{.weights = plan.weights,
-               .kv = plan.kv,
-               .context = context,
-               .is_natural = format == named_.formats.natural,
-               .rounding_error = rounding_error(format),
-               .weight_bytes = plan.weight_bytes,
-               .state_bytes = plan.state_bytes,
-               .scratch_bytes = plan.scratch_bytes,
-               .total_bytes = plan.total_bytes,
-               .mapped_bytes = plan.weight_bytes_mapped,
-               .fits = plan.total_bytes <= *r.memory};
-    if (row.is_natural) row.rounding_error = 0;
+    FitRow row = fit_row(plan, r, named_.formats.natural);
+    if (!row.is_natural) row.rounding_error = rounding_error(format);
     if (!meter_ || plan.expert_cache) return row;
     LH_TRY(row.speed, meter_->forecast(named_.arch, r, plan));
     return row;

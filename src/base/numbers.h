@@ -46,6 +46,21 @@ inline float to_f32(f16 x) {
   return std::bit_cast<float>(sign | ((magnitude << 13) + (112u << 23)));
 }
 
+// To nearest even; what is beyond the largest becomes infinite, and a NaN stays one.
+inline f16 to_f16(float x) {
+  const uint32_t sign = std::bit_cast<uint32_t>(x) >> 16 & 0x8000u;
+  const float magnitude = std::abs(x);
+  if (std::isnan(x)) return {static_cast<uint16_t>(sign | 0x7e00u)};
+  if (magnitude >= 65520.0f) return {static_cast<uint16_t>(sign | 0x7c00u)};
+  if (magnitude < 0x1p-14f) {  // subnormal: a count of 2^-24
+    const auto count = static_cast<uint32_t>(std::nearbyint(magnitude * 0x1p24f));
+    return {static_cast<uint16_t>(sign | count)};
+  }
+  const auto u = std::bit_cast<uint32_t>(magnitude);
+  const uint32_t rounded = (u + 0xfffu + (u >> 13 & 1u)) >> 13;
+  return {static_cast<uint16_t>(sign | (rounded - (112u << 10)))};
+}
+
 inline float to_f32(e4m3 x) {
   const uint32_t sign = static_cast<uint32_t>(x.bits & 0x80u) << 24, magnitude = x.bits & 0x7fu;
   if (magnitude == 0x7fu) return std::numeric_limits<float>::quiet_NaN();

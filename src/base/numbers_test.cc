@@ -47,5 +47,25 @@ TEST(Numbers, E2M1) {
   }
 }
 
+TEST(Numbers, F16KeepsEveryValue) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const f16 x{static_cast<uint16_t>(bits)};
+    if (std::isnan(to_f32(x)))
+      EXPECT_TRUE(std::isnan(to_f32(to_f16(to_f32(x)))));
+    else
+      EXPECT_EQ(to_f16(to_f32(x)).bits, bits);
+  }
+}
+
+TEST(Numbers, F16IsRoundedToNearestEven) {
+  EXPECT_EQ(to_f16(1.0f + 0x1p-11f).bits, to_f16(1.0f).bits);
+  EXPECT_EQ(to_f16(1.0f + 0x1.8p-10f).bits, to_f16(1.0f + 0x1p-9f).bits);
+  EXPECT_EQ(to_f16(1.0f + 0x1.002p-11f).bits, to_f16(1.0f + 0x1p-10f).bits);
+  EXPECT_EQ(to_f16(0x1p-25f).bits, 0u);
+  EXPECT_EQ(to_f16(0x1.8p-24f).bits, 2u);
+  EXPECT_EQ(to_f16(65519.0f).bits, to_f16(65504.0f).bits);
+  EXPECT_EQ(to_f16(-65520.0f).bits, 0xfc00u);
+}
+
 }  // namespace
 }  // namespace longhaul

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <span>
@@ -189,20 +188,6 @@ std::vector<SurveyedFile> survey_download(const std::string& path) {
   std::sort(files.begin(), files.end(),
             [](const SurveyedFile& a, const SurveyedFile& b) { return a.name < b.name; });
   return files;
-}
-
-std::string tensor_kind(const std::string& name) {
-  std::string kind;
-  for (size_t at = 0; at <= name.size();) {
-    const size_t end = std::min(name.find('.', at), name.size());
-    const std::string part = name.substr(at, end - at);
-    const bool is_number =
-        !part.empty() &&
-        std::all_of(part.begin(), part.end(), [](unsigned char c) { return std::isdigit(c); });
-    kind += (at == 0 ? "" : ".") + (is_number ? "*" : part);
-    at = end + 1;
-  }
-  return kind;
 }
 
 }  // namespace longhaul

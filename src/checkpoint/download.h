@@ -37,7 +37,4 @@ struct SurveyedFile {
 // of unfinished files elsewhere (a Hugging Face cache) is listed too. Empty where there is nothing.
 std::vector<SurveyedFile> survey_download(const std::string& path);
 
-// The name of a tensor with '*' for the numbers of layers and experts.
-std::string tensor_kind(const std::string& name);
-
 }  // namespace longhaul

@@ -22,19 +22,14 @@ struct PieceOfMatrix {
 };
 
 // All matrices whose panels have to be made.
-std::vector<PieceOfMatrix> pieces_of(const Architecture& arch, const WeightSource& source,
-                                     const WeightFormat& format) {
-  constexpr int64_t kElements = int64_t{1} << 20;
+std::vector<PieceOfMatrix> pieces_to_pack(const Architecture& arch, const WeightSource& source,
+                                          const WeightFormat& format) {
   std::vector<PieceOfMatrix> pieces;
   for_each_weight(arch, [&](WeightId id) {
     const WeightSpec& w = arch.weight(id);
     if (!w.is_matrix() || !source.panels(id).empty()) return;
-    const int64_t per_piece = rows_per_task(w.cols, kElements);
-    for (int64_t e = 0; e < w.n_experts; ++e) {
-      for (int64_t row = 0; row < w.rows; row += per_piece)
-        pieces.push_back(
-            {{id, e, row, std::min(per_piece, w.rows - row)}, w.cols, &packed_codec(w, format)});
-    }
+    for (const MatrixRows& rows : pieces_of(id, w))
+      pieces.push_back({rows, w.cols, &packed_codec(w, format)});
   });
   return pieces;
 }
@@ -50,7 +45,7 @@ void add_once(std::vector<Error>& errors, Error error, std::string_view tensor,
 void examine_matrices(const Architecture& arch, const WeightSource& source,
                       const WeightFormat& format, ThreadPool& pool, const LoadProgress& progress,
                       Examination& found) {
-  const std::vector<PieceOfMatrix> pieces = pieces_of(arch, source, format);
+  const std::vector<PieceOfMatrix> pieces = pieces_to_pack(arch, source, format);
   uint64_t largest = 0, total = 0;
   int64_t widest = 0;
   for (const PieceOfMatrix& p : pieces) {

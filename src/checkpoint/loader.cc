@@ -22,14 +22,10 @@ struct PackTask {
 
 void add_tasks(WeightId id, const WeightSpec& w, const Codec& codec, std::byte* out,
                std::vector<PackTask>& tasks) {
-  const int64_t per_task = rows_per_task(w.cols, int64_t{1} << 20);
-  for (int64_t e = 0; e < w.n_experts; ++e) {
-    for (int64_t row = 0; row < w.rows; row += per_task)
-      tasks.push_back({{id, e, row, std::min(per_task, w.rows - row)},
-                       w.cols,
-                       &codec,
-                       out + codec.bytes(row, w.cols)});
-    out += codec.bytes(w.rows, w.cols);
+  for (const MatrixRows& rows : pieces_of(id, w)) {
+    const uint64_t at = static_cast<uint64_t>(rows.expert) * codec.bytes(w.rows, w.cols) +
+                        codec.bytes(rows.first, w.cols);
+    tasks.push_back({rows, w.cols, &codec, out + at});
   }
 }
 
@@ -173,20 +169,6 @@ Status map_matrices(std::span<const WeightId> resident, ThreadPool& pool,
     model.packed_in_files += panels.size();
   }
   return populate(mapped, pool, model.packed_in_files, progress);
-}
-
-// Codecs and shapes, and nothing in them.
-Weights empty_weights(const Architecture& arch, const WeightFormat& format) {
-  const size_t n = arch.weights.size();
-  Weights weights{.format = format,
-                  .matrices = std::vector<PackedMatrix>(n),
-                  .vectors = std::vector<Vector>(n),
-                  .tables = std::vector<LookupTable>(n)};
-  for (size_t i = 0; i < n; ++i) {
-    const WeightSpec& w = arch.weights[i];
-    if (w.is_matrix()) weights.matrices[i] = empty_matrix(w, format);
-  }
-  return weights;
 }
 
 }  // namespace

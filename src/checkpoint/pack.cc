@@ -1,7 +1,6 @@
 #include "checkpoint/pack.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "checkpoint/finite.h"
 #include "formats/coded_tensor.h"
@@ -58,13 +57,12 @@ static SourceRows source_rows(const StoredMatrix& m, int64_t first, int64_t n) {
 
 // Codes and scales that are numbers may have a product that is none, or scales that are none.
 static Status check_decoded(std::span<const float> rows, int64_t cols, int64_t first_row) {
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (std::isfinite(rows[i])) continue;
-    return corrupt(
-        "row {}, column {} is decoded to {}, expected a number; download the checkpoint again",
-        first_row + static_cast<int64_t>(i) / cols, static_cast<int64_t>(i) % cols, rows[i]);
-  }
-  return {};
+  const auto at = first_not_finite(DType::kF32, reinterpret_cast<const std::byte*>(rows.data()),
+                                   std::ssize(rows));
+  if (!at) return {};
+  return corrupt(
+      "row {}, column {} is decoded to {}, expected a number; download the checkpoint again",
+      first_row + *at / cols, *at % cols, rows[static_cast<size_t>(*at)]);
 }
 
 Result<QuantError> pack(const StoredMatrix& m, int64_t first, int64_t n, const Codec& codec,

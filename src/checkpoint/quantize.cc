@@ -14,10 +14,10 @@
 #include "base/system.h"
 #include "base/thread_pool.h"
 #include "checkpoint/compute_dtype.h"
-#include "checkpoint/download.h"
 #include "checkpoint/open_model.h"
 #include "checkpoint/pack.h"
 #include "checkpoint/packed_folder.h"
+#include "checkpoint/tensor_names.h"
 #include "formats/block_encoder.h"
 #include "formats/coded_tensor.h"
 #include "formats/safetensors_writer.h"
@@ -105,20 +105,16 @@ class ItemWriter {
 
   Status write_packed(Item& item) {
     const WeightSpec& w = *item.weight;
-    const int64_t per_piece = rows_per_task(w.cols, int64_t{1} << 20);
     std::vector<Piece> pieces;
     uint64_t filled = 0;
-    for (int64_t e = 0; e < w.n_experts; ++e) {
-      for (int64_t row = 0; row < w.rows; row += per_piece) {
-        const int64_t n = std::min(per_piece, w.rows - row);
-        const uint64_t bytes = item.codec->bytes(n, w.cols);
-        pieces.push_back({{item.id, e, row, n}, filled, bytes});
-        filled += bytes;
-        if (filled < kBufferBytes) continue;
-        LH_RETURN_IF_ERROR(write_pieces(item, pieces, filled));
-        pieces.clear();
-        filled = 0;
-      }
+    for (const MatrixRows& rows : pieces_of(item.id, w)) {
+      const uint64_t bytes = item.codec->bytes(rows.n, w.cols);
+      pieces.push_back({rows, filled, bytes});
+      filled += bytes;
+      if (filled < kBufferBytes) continue;
+      LH_RETURN_IF_ERROR(write_pieces(item, pieces, filled));
+      pieces.clear();
+      filled = 0;
     }
     return write_pieces(item, pieces, filled);
   }

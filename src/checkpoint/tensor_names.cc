@@ -1,6 +1,7 @@
 #include "checkpoint/tensor_names.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace longhaul {
 
@@ -35,6 +36,20 @@ std::string TensorNames::outer_prefix() const {
       std::string_view(prefix_).substr(0, prefix_.empty() ? 0 : prefix_.size() - 1);
   const size_t dot = inner.rfind('.');
   return dot == inner.npos ? "" : prefix_.substr(0, dot + 1);
+}
+
+std::string tensor_kind(const std::string& name) {
+  std::string kind;
+  for (size_t at = 0; at <= name.size();) {
+    const size_t end = std::min(name.find('.', at), name.size());
+    const std::string part = name.substr(at, end - at);
+    const bool is_number =
+        !part.empty() &&
+        std::all_of(part.begin(), part.end(), [](unsigned char c) { return std::isdigit(c); });
+    kind += (at == 0 ? "" : ".") + (is_number ? "*" : part);
+    at = end + 1;
+  }
+  return kind;
 }
 
 }  // namespace longhaul

@@ -1,4 +1,5 @@
-// Where a tensor of the description stands among those of a checkpoint.
+// Where a tensor of the description stands among those of a checkpoint, and which names are of one
+// kind.
 #pragma once
 
 #include <string>
@@ -7,6 +8,9 @@
 #include "formats/tensor_source.h"
 
 namespace longhaul {
+
+// The name of a tensor with '*' for the numbers of layers and experts.
+std::string tensor_kind(const std::string& name);
 
 class TensorNames {
  public:

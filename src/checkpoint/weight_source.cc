@@ -1,7 +1,10 @@
 #include "checkpoint/weight_source.h"
 
+#include <algorithm>
+
 #include "base/notice.h"
 #include "checkpoint/compute_dtype.h"
+#include "checkpoint/pack.h"
 
 namespace longhaul {
 
@@ -34,6 +37,16 @@ Result<WeightFormat> FormatChoice::choose(const std::string& option,
       "{}: its weights are packed as {}; --weights {} needs the checkpoint that they were made "
       "from",
       where, option_name(natural), option);
+}
+
+std::vector<MatrixRows> pieces_of(WeightId id, const WeightSpec& w) {
+  const int64_t per_piece = rows_per_task(w.cols, int64_t{1} << 20);
+  std::vector<MatrixRows> pieces;
+  for (int64_t e = 0; e < w.n_experts; ++e) {
+    for (int64_t row = 0; row < w.rows; row += per_piece)
+      pieces.push_back({id, e, row, std::min(per_piece, w.rows - row)});
+  }
+  return pieces;
 }
 
 }  // namespace longhaul

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "formats/tensor_source.h"
 #include "kernels/codecs/codec.h"
@@ -34,6 +35,10 @@ struct MatrixRows {
   int64_t expert = 0;
   int64_t first = 0, n = 0;  // first is a multiple of kPanel
 };
+
+// Rows of all matrices of a weight, one after another: pieces of about a million elements, of whole
+// panels, which threads can bring side by side.
+std::vector<MatrixRows> pieces_of(WeightId id, const WeightSpec& weight);
 
 // Owns the files. Ids are those of the description that its tensors were matched with. Any number
 // of threads may call it.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "cost/fit_row.h"
+#include "cost/report_text.h"
 #include "longhaul/units.h"
 
 namespace longhaul {
@@ -14,11 +16,6 @@ constexpr double kReadingSpeed = 5;  // tokens a second
 
 // The cache's own rank: 8 bits and released formats round its rows, bf16 hardly does.
 int cache_rank(const FitRow& row) { return row.kv == "bf16" ? 0 : row.kv == "f32" ? 2 : 1; }
-
-// f32 holds nothing that smaller formats lose, unless the files are in f32 themselves.
-bool is_of_use(const FitRow& row) {
-  return row.kv != "f32" && (row.weights != "f32" || row.is_natural);
-}
 
 auto fineness(const FitRow& row) { return std::tuple(row.rounding_error, cache_rank(row)); }
 
@@ -49,11 +46,6 @@ std::optional<size_t> choose(const FitTable& table, const std::vector<size_t>& f
   return fastest;
 }
 
-std::string speed_text(double tokens_per_second) {
-  return fmt::format("{:.{}f} tokens a second", tokens_per_second,
-                     tokens_per_second < 99.95 ? 1 : 0);
-}
-
 std::string seconds_text(double seconds) {
   if (seconds < 0.95) return fmt::format("{:.0f} ms", seconds * 1e3);
   if (seconds < 100) return fmt::format("{:.{}f} s", seconds, seconds < 10 ? 1 : 0);
@@ -76,7 +68,7 @@ std::string why_no_finer(const FitTable& table, const std::vector<size_t>& fines
   if (finer == nullptr) return "";
   if (!finer->fits)
     return fmt::format(" {} would need {}.", name_of(*finer), format_bytes(finer->total_bytes));
-  return fmt::format(" {} would fit, at {}.", name_of(*finer),
+  return fmt::format(" {} would fit, at {} tokens a second.", name_of(*finer),
                      speed_text(tokens_per_second(*finer)));
 }
 
@@ -98,7 +90,7 @@ std::string praise(const FitTable& table, const std::vector<size_t>& finest_firs
                                  format_bytes(row.total_bytes), format_bytes(table.memory),
                                  is_slow ? "the fastest that fit" : "the least rounding that fits");
   if (row.speed) {
-    text += fmt::format("; about {} then, and {} to read a prompt that fills it",
+    text += fmt::format("; about {} tokens a second then, and {} to read a prompt that fills it",
                         speed_text(tokens_per_second(row)),
                         seconds_text(row.speed->first_token_seconds));
   }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "cost/fit_report.h"
+#include "cost/report_text.h"
 
 namespace longhaul {
 namespace {
@@ -102,6 +103,16 @@ TEST(FitReport, WritesDurationsShortly) {
   EXPECT_EQ(duration_text(9.96), "10 s");
   EXPECT_EQ(duration_text(99.6), "2min");
   EXPECT_EQ(duration_text(5970), "1.7 h");
+}
+
+TEST(Wrapped, LaterLinesStandUnderTheFirstWord) {
+  EXPECT_EQ(wrapped("a few words"), "a few words");
+  const std::string word(60, 'w');
+  EXPECT_EQ(wrapped(word + " " + word), word + "\n" + word);
+  EXPECT_EQ(wrapped(word + " x " + word, 4), word + " x\n    " + word);
+  EXPECT_EQ(wrapped("one line\nanother", 2), "one line\n  another");
+  const std::string too_long(120, 'w');
+  EXPECT_EQ(wrapped("x " + too_long, 2), "x\n  " + too_long);
 }
 
 }  // namespace

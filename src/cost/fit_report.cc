@@ -2,18 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <iterator>
-#include <sstream>
 
+#include "cost/fit_row.h"
+#include "cost/report_text.h"
 #include "longhaul/units.h"
 
 namespace longhaul {
 namespace {
 
 using Out = std::back_insert_iterator<std::string>;
-
-constexpr size_t kColumns = 100;
 
 // "17.3G": five columns.
 std::string short_bytes(uint64_t bytes) {
@@ -25,14 +23,6 @@ std::string short_bytes(uint64_t bytes) {
     ++unit;
   }
   return fmt::format("{:.{}f}{}", n, n < 99.95 && *unit != 'B' ? 1 : 0, *unit);
-}
-
-std::string speed_text(double tokens_per_second) {
-  return fmt::format("{:.{}f}", tokens_per_second, tokens_per_second < 99.95 ? 1 : 0);
-}
-
-bool is_shown(const FitRow& row) {
-  return row.kv != "f32" && (row.weights != "f32" || row.is_natural);
 }
 
 std::string cell(const FitRow& row) {
@@ -63,7 +53,7 @@ void add_rows(Out out, const FitTable& t) {
   const size_t n_contexts = t.contexts.size();
   for (size_t i = 0; i < t.rows.size(); i += n_contexts) {
     const FitRow& first = t.rows[i];
-    if (!is_shown(first)) continue;
+    if (!is_of_use(first)) continue;
     std::string line =
         fmt::format("{:<10}{:<9}", first.weights + (first.is_natural ? "*" : ""), first.kv);
     for (size_t c = 0; c < n_contexts; ++c) line += " " + cell(t.rows[i + c]);
@@ -71,47 +61,30 @@ void add_rows(Out out, const FitTable& t) {
   }
 }
 
-std::string wrapped(const std::string& text) {
-  std::string out, line;
-  std::istringstream words(text);
-  for (std::string word; words >> word;) {
-    if (!line.empty() && line.size() + 1 + word.size() > kColumns) {
-      out += line + '\n';
-      line.clear();
-    }
-    line += (line.empty() ? "" : " ") + word;
-  }
-  return out + line;
-}
-
 Json row_json(const FitRow& r) {
-  return Json::object({{"weights", r.weights},
-                       {"kv", r.kv},
-                       {"context", r.context},
-                       {"is_natural", r.is_natural},
-                       {"rounding_error", r.rounding_error},
-                       {"weight_bytes", r.weight_bytes},
-                       {"weight_bytes_mapped", r.mapped_bytes},
-                       {"state_bytes", r.state_bytes},
-                       {"scratch_bytes", r.scratch_bytes},
-                       {"total_bytes", r.total_bytes},
-                       {"fits", r.fits},
-                       {"speed", r.speed ? forecast_json(*r.speed) : Json()}});
+  Json row = Json::object({{"weights", r.weights},
+                           {"kv", r.kv},
+                           {"context", r.context},
+                           {"is_natural", r.is_natural},
+                           {"rounding_error", r.rounding_error}});
+  add_price(row, r);
+  return row;
 }
 
 }  // namespace
 
-std::string duration_text(double seconds) {
-  if (seconds < 0.9995) return fmt::format("{:.0f} ms", seconds * 1e3);
-  if (seconds < 99.5) return fmt::format("{:.{}f} s", seconds, seconds < 9.95 ? 1 : 0);
-  if (seconds < 99.5 * 60) return fmt::format("{:.0f}min", seconds / 60);
-  return fmt::format("{:.{}f} h", seconds / 3600, seconds < 99.5 * 3600 ? 1 : 0);
-}
-
-Json forecast_json(const SpeedForecast& speed) {
-  return Json::object({{"first_token_seconds", speed.first_token_seconds},
-                       {"prefill_tokens_per_second", speed.prefill_tokens_per_second},
-                       {"decode_tokens_per_second", speed.decode_tokens_per_second}});
+void add_price(Json& row, const FitRow& r) {
+  row.set("weight_bytes", r.weight_bytes);
+  row.set("weight_bytes_mapped", r.mapped_bytes);
+  row.set("state_bytes", r.state_bytes);
+  row.set("scratch_bytes", r.scratch_bytes);
+  row.set("total_bytes", r.total_bytes);
+  row.set("fits", r.fits);
+  row.set("speed",
+          r.speed ? Json::object({{"first_token_seconds", r.speed->first_token_seconds},
+                                  {"prefill_tokens_per_second", r.speed->prefill_tokens_per_second},
+                                  {"decode_tokens_per_second", r.speed->decode_tokens_per_second}})
+                  : Json());
 }
 
 std::string fit_report(const FitTable& t) {

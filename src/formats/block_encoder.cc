@@ -2,30 +2,17 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "base/check.h"
 #include "base/numbers.h"
-#include "formats/gguf_block_layouts.h"
+#include "tensor/code_levels.h"
 
 namespace longhaul {
 namespace {
 
 using Block = std::array<float, kEncodedBlock>;
-
-// To nearest even; of magnitudes that an f16 holds.
-f16 to_f16(float x) {
-  const auto sign = static_cast<uint32_t>(std::signbit(x)) << 15;
-  const float magnitude = std::abs(x);
-  if (magnitude < 0x1p-14f)  // subnormal: a count of 2^-24
-    return {
-        static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(magnitude * 0x1p24f)))};
-  const auto bits = std::bit_cast<uint32_t>(magnitude);
-  const uint32_t rounded = (bits + 0xfffu + (bits >> 13 & 1u)) >> 13;
-  return {static_cast<uint16_t>(sign | (rounded - (112u << 10)))};
-}
 
 float largest_of(const float* x) {
   float largest = 0.0f;
@@ -49,8 +36,8 @@ constexpr std::array<uint8_t, 256> kNearestLevel = [] {
   std::array<uint8_t, 256> codes{};
   for (int i = 0; i < 256; ++i) {
     int best = 1 << 20;
-    for (size_t code = 0; code < gguf_layouts::kIq4Levels.size(); ++code) {
-      const int away = i - 128 - gguf_layouts::kIq4Levels[code];
+    for (size_t code = 0; code < kIq4Levels.size(); ++code) {
+      const int away = i - 128 - kIq4Levels[code];
       if (away * away >= best) continue;
       best = away * away;
       codes[static_cast<size_t>(i)] = static_cast<uint8_t>(code);
@@ -73,7 +60,7 @@ Fit fit_of(const float* x, float inverse) {
   for (int64_t i = 0; i < kEncodedBlock; ++i) {
     const float level = std::clamp(std::nearbyint(x[i] * inverse), -128.0f, 127.0f);
     const uint8_t code = kNearestLevel[static_cast<size_t>(static_cast<int>(level) + 128)];
-    const auto own = static_cast<float>(gguf_layouts::kIq4Levels[code]);
+    const auto own = static_cast<float>(kIq4Levels[code]);
     fit.codes[static_cast<size_t>(i)] = code;
     fit.products += x[i] * own;
     fit.squares += own * own;

@@ -16,6 +16,7 @@
 
 #include "base/numbers.h"
 #include "formats/gguf_types.h"
+#include "tensor/code_levels.h"
 #include "tensor/grouped_codes.h"
 
 namespace longhaul::gguf_layouts {
@@ -256,9 +257,6 @@ struct Q6_K {
   }
 };
 
-inline constexpr std::array<int8_t, 16> kIq4Levels = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                                      1,    13,   25,  38,  53,  69,  89,  113};
-
 // d, 16 bytes
 struct IQ4_NL {
   static constexpr GgufType kType = GgufType::kIQ4_NL;
@@ -287,10 +285,6 @@ struct IQ4_XS {
   }
 };
 
-// E2M1, doubled.
-inline constexpr std::array<int8_t, 16> kFp4Levels = {0, 1,  2,  3,  4,  6,  8,  12,
-                                                      0, -1, -2, -3, -4, -6, -8, -12};
-
 // An E8M0 scale, 16 bytes: halves, where safetensors have pairs
 struct MXFP4 {
   static constexpr GgufType kType = GgufType::kMXFP4;
@@ -301,7 +295,7 @@ struct MXFP4 {
     one_scale(std::bit_cast<float>(e < 2 ? 0x00200000u << e : (e - 1) << 23), out);
   }
   static void levels(const uint8_t* block, GroupedCodes& out) {
-    look_up<16>(kFp4Levels, block + 1, out.levels.data());
+    look_up<16>(kE2m1Levels, block + 1, out.levels.data());
   }
 };
 
@@ -320,7 +314,7 @@ struct NVFP4 {
   }
   static void levels(const uint8_t* block, GroupedCodes& out) {
     for (int g = 0; g < 4; ++g)
-      look_up<8>(kFp4Levels, block + 4 + 8 * g, out.levels.data() + 16 * g);
+      look_up<8>(kE2m1Levels, block + 4 + 8 * g, out.levels.data() + 16 * g);
   }
 };
 

@@ -21,8 +21,19 @@ const Codec& packed_codec(const WeightSpec& w, const WeightFormat& format) {
   return less == nullptr ? *all : *less;
 }
 
-PackedMatrix empty_matrix(const WeightSpec& w, const WeightFormat& format) {
-  return {nullptr, &packed_codec(w, format), w.rows, w.cols, format.has_fine_inputs()};
+Weights empty_weights(const Architecture& arch, const WeightFormat& format) {
+  const size_t n = arch.weights.size();
+  Weights weights{.format = format,
+                  .matrices = std::vector<PackedMatrix>(n),
+                  .vectors = std::vector<Vector>(n),
+                  .tables = std::vector<LookupTable>(n)};
+  for (size_t i = 0; i < n; ++i) {
+    const WeightSpec& w = arch.weights[i];
+    if (w.is_matrix())
+      weights.matrices[i] = {nullptr, &packed_codec(w, format), w.rows, w.cols,
+                             format.has_fine_inputs()};
+  }
+  return weights;
 }
 
 uint64_t resident_bytes(const WeightSpec& w, const WeightFormat& format) {

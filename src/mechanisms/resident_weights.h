@@ -4,7 +4,7 @@
 #include "arch/architecture.h"
 #include "base/errors.h"
 #include "longhaul/planner.h"
-#include "mechanisms/weight_format.h"
+#include "mechanisms/env.h"
 
 namespace longhaul {
 
@@ -13,8 +13,8 @@ namespace longhaul {
 const Codec& kept_codec(const WeightSpec& weight, const Codec& codec);
 // What a matrix is packed in.
 const Codec& packed_codec(const WeightSpec& weight, const WeightFormat& format);
-// Its codec and shape, and nothing in it.
-PackedMatrix empty_matrix(const WeightSpec& weight, const WeightFormat& format);
+// Codecs and shapes of all matrices as the loader packs them, and nothing in them.
+Weights empty_weights(const Architecture& arch, const WeightFormat& format);
 
 // Matrices and experts packed, vectors as f32, tables 0 (they stay in their file).
 uint64_t resident_bytes(const WeightSpec& weight, const WeightFormat& format);

@@ -9,19 +9,6 @@
 namespace longhaul {
 namespace {
 
-// Codecs and shapes of the weights as the loader packs them, and nothing in them.
-Weights shapes_of_weights(const Architecture& arch, const WeightFormat& format) {
-  Weights weights{.format = format};
-  for (const WeightSpec& w : arch.weights) {
-    PackedMatrix matrix;
-    if (w.is_matrix()) matrix = empty_matrix(w, format);
-    weights.matrices.push_back(matrix);
-    weights.vectors.emplace_back();
-    weights.tables.emplace_back();
-  }
-  return weights;
-}
-
 // States of which only the layout is known.
 class StateLayouts final : public States {
  public:
@@ -54,7 +41,7 @@ class LargestStep {
       : arch_(arch),
         limits_(limits),
         buffers_(take_step_buffers(arena, arch, limits)),
-        weights_(shapes_of_weights(arch, limits.weights)),
+        weights_(empty_weights(arch, limits.weights)),
         states_(arch, limits.kv),
         ops_(counting_ops(limits.n_threads)),
         ropes_(rope_specs(arch)),

@@ -26,12 +26,8 @@ T must(Result<T> result) {
 class RandomWeights {
  public:
   RandomWeights(const Architecture& arch, const WeightFormat& format) {
-    const size_t n = arch.weights.size();
-    weights_ = {.format = format,
-                .matrices = std::vector<PackedMatrix>(n),
-                .vectors = std::vector<Vector>(n),
-                .tables = std::vector<LookupTable>(n)};
-    for (size_t i = 0; i < n; ++i) add(arch.weights[i], i);
+    weights_ = empty_weights(arch, format);
+    for (size_t i = 0; i < arch.weights.size(); ++i) add(arch.weights[i], i);
   }
   const Weights& weights() const { return weights_; }
   uint64_t resident_bytes() const { return resident_bytes_; }
@@ -62,7 +58,7 @@ class RandomWeights {
   }
 
   void add_matrix(const float* values, const WeightSpec& w, size_t id) {
-    const Codec& codec = packed_codec(w, weights_.format);
+    const Codec& codec = *weights_.matrices[id].codec;
     const uint64_t one = codec.bytes(w.rows, w.cols);
     packed_.push_back(must(Buffer::allocate(one * static_cast<uint64_t>(w.n_experts))));
     const Buffer& buffer = packed_.back();
@@ -71,7 +67,7 @@ class RandomWeights {
                                   buffer.data() + static_cast<uint64_t>(e) * one);
       ASSERT_TRUE(made.ok());
     }
-    weights_.matrices[id] = {buffer.data(), &codec, w.rows, w.cols};
+    weights_.matrices[id].data = buffer.data();
     resident_bytes_ += buffer.size();
   }
 

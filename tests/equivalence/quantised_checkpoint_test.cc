@@ -12,6 +12,7 @@
 #include "formats/formats_testing.h"
 #include "formats/gguf_testing.h"
 #include "longhaul/checkpoint.h"
+#include "longhaul/doctor.h"
 #include "testing/checkpoint.h"
 #include "testing/planned_logits.h"
 #include "testing/quantised_checkpoint.h"
@@ -151,6 +152,24 @@ TEST_F(QuantisedFolder, SaysWhatIsRoundedToWhat) {
   notices_.lines.clear();
   EXPECT_EQ(problem("f32"), "loaded");
   EXPECT_TRUE(notices_.lines.empty());
+}
+
+TEST_F(QuantisedFolder, IsCountedByWhatItsCodesStandFor) {
+  const TemporaryFolder folder;
+  checkpoint_.write(folder.path());
+  const auto d = diagnose(folder.path(), {.measure = false});
+  ASSERT_TRUE(d.ok()) << d.error().text();
+  EXPECT_EQ(d->verdict, Verdict::kRuns);
+  const auto row = std::find_if(d->tensors.begin(), d->tensors.end(), [](const TensorRow& t) {
+    return t.name == std::string(kProj) + ".weight";
+  });
+  ASSERT_NE(row, d->tensors.end());
+  EXPECT_EQ(row->format, "4-bit integers");
+  EXPECT_EQ(row->elements, 32u * 24u);  // 4 heads of 8, 24 inputs
+  uint64_t stored = 0, told = 0;
+  for (const auto& [name, tensor] : checkpoint_.tensors) stored += tensor.bytes.size();
+  for (const TensorRow& t : d->tensors) told += t.bytes;
+  EXPECT_EQ(told, stored);
 }
 
 TEST_F(QuantisedFolder, LeavesScalesOfInputsAndOfTheCacheOut) {

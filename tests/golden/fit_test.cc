@@ -57,6 +57,13 @@ TEST_P(Fit, RowsAreThePlansOfTheirRequests) {
   expect_plans(GetParam(), fit_of(GetParam(), options), options.plan);
 }
 
+TEST_P(Fit, RowsHaveTheInputsThatWereAskedFor) {
+  const FitOptions options{
+      .plan = {.inputs = InputPrecision::k12Bits, .memory = uint64_t{12} << 30, .threads = 2},
+      .measure = false};
+  expect_plans(GetParam(), fit_of(GetParam(), options), options.plan);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, Fit,
                          ::testing::Values("gemma-4-E2B", "gemma-4-26B-A4B", "laguna-xs.2",
                                            "zaya1-8b", "deepseek-v4-flash",

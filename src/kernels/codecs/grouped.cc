@@ -1,27 +1,25 @@
 #include "kernels/codecs/grouped.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <span>
 
 #include "base/check.h"
 #include "kernels/codecs/codecs.h"
+#include "kernels/codecs/integer_blocks.h"
 #include "kernels/codecs/rounding.h"
 
 namespace longhaul {
 namespace {
 
-using Levels = std::array<int8_t, 16>;
-
-constexpr Levels counted_from(int first) {
-  Levels levels{};
+constexpr CodeLevels counted_from(int first) {
+  CodeLevels levels{};
   for (size_t i = 0; i < levels.size(); ++i)
     levels[i] = static_cast<int8_t>(first + static_cast<int>(i));
   return levels;
 }
-constexpr Levels with_signs(std::initializer_list<int8_t> magnitudes) {
-  Levels levels{};
+constexpr CodeLevels with_signs(std::initializer_list<int8_t> magnitudes) {
+  CodeLevels levels{};
   size_t i = 0;
   for (int8_t m : magnitudes) {
     levels[i++] = m;
@@ -31,7 +29,7 @@ constexpr Levels with_signs(std::initializer_list<int8_t> magnitudes) {
 }
 
 // The levels of each type in 4 bits.
-constexpr Levels levels_of(DType type) {
+constexpr CodeLevels levels_of(DType type) {
   switch (type) {
     case DType::kQ4_0: return counted_from(-8);
     case DType::kQ3_K: return counted_from(-4);
@@ -46,9 +44,8 @@ constexpr Levels levels_of(DType type) {
     case DType::kIQ3_XXS: return with_signs({4, 12, 20, 28, 36, 44, 52, 62});
     case DType::kIQ3_S: return with_signs({1, 3, 5, 7, 9, 11, 13, 15});
     case DType::kIQ4_NL:
-    case DType::kIQ4_XS:
-      return {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-    case DType::kNVFP4: return {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    case DType::kIQ4_XS: return kIq4Levels;
+    case DType::kNVFP4: return kE2m1Levels;
     default: return {};
   }
 }
@@ -56,14 +53,9 @@ constexpr Levels levels_of(DType type) {
 // Levels as a panel's codes, in place.
 template <class Panels, DType kType>
 void to_codes(GroupedCodes& codes, size_t n) {
-  static constexpr Levels kLevels = levels_of(kType);
+  static constexpr CodeLevels kLevels = levels_of(kType);
   constexpr bool kIsCounted = kLevels == counted_from(kLevels[0]);
-  static constexpr auto kCodes = [] {
-    std::array<int8_t, 256> by_level{};
-    for (size_t code = kLevels.size(); code-- > 0;)
-      by_level[static_cast<uint8_t>(kLevels[code])] = static_cast<int8_t>(code);
-    return by_level;
-  }();
+  static constexpr auto kCodes = codes_by_level(kLevels);
   for (size_t i = 0; i < n; ++i) {
     int8_t& level = codes.levels[i];
     if constexpr (Panels::kBits == 8) {
@@ -71,21 +63,13 @@ void to_codes(GroupedCodes& codes, size_t n) {
     } else if constexpr (kIsCounted) {
       level = static_cast<int8_t>(level - kLevels[0]);
     } else {
-      level = kCodes[static_cast<uint8_t>(level)];
+      level = static_cast<int8_t>(kCodes[static_cast<uint8_t>(level)]);
     }
   }
 }
 
-// An f32 that an f16 holds, as it: scales of files are such.
-f16 exact_f16(float x) {
-  const auto bits = std::bit_cast<uint32_t>(x);
-  const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
-  const float magnitude = std::abs(x);
-  if (magnitude < 0x1p-14f)
-    return {static_cast<uint16_t>(sign | static_cast<uint32_t>(magnitude * 0x1p24f))};
-  return {static_cast<uint16_t>(sign | ((bits & 0x7fffffffu) - (112u << 23)) >> 13)};
-}
-void put_scale(f16& out, float scale) { out = exact_f16(scale); }
+// Scales of files are f16 where panels keep f16.
+void put_scale(f16& out, float scale) { out = to_f16(scale); }
 void put_scale(float& out, float scale) { out = scale; }
 float scale_of(f16 x) { return to_f32(x); }
 float scale_of(float x) { return x; }
@@ -139,6 +123,7 @@ void unpack(const PackedMatrix& m, int64_t row, float* out) {
   }
 }
 
+// Integer sums are exact, the rest in f64.
 template <class Panels>
 double block_product(const GroupedReader<Panels>& in, const InputBlock& x) {
   double sum = 0.0;
@@ -155,21 +140,15 @@ double block_product(const GroupedReader<Panels>& in, const InputBlock& x) {
   return sum * double{in.header->factor};
 }
 
-// Integer sums are exact, the rest in f64.
 template <class Panels>
 void multiply(const MatmulTile& t) {
-  for (int64_t m = 0; m < t.m; ++m) {
-    const auto* x =
-        reinterpret_cast<const InputBlock*>(static_cast<const std::byte*>(t.a) + m * t.a_stride);
-    for (int64_t n = 0; n < t.n; ++n) {
-      const std::byte* panel = t.b.data + n / kPanel * t.b.panel_stride;
-      float& c = t.c[m * t.c_stride + n];
-      double sum = t.accumulate ? double{c} : 0.0;
-      for (int64_t b = 0; b < blocks_of(t.k); ++b)
-        sum += block_product<Panels>(reader<Panels>(panel, n % kPanel, b), x[b]);
-      c = static_cast<float>(sum);
-    }
-  }
+  integer_blocks::multiply_outputs(
+      t, [&](const std::byte* panel, int64_t output, const InputBlock* inputs) {
+        double sum = 0.0;
+        for (int64_t b = 0; b < blocks_of(t.k); ++b)
+          sum += block_product<Panels>(reader<Panels>(panel, output, b), inputs[b]);
+        return sum;
+      });
 }
 
 // Where what a block of a file shares with a block of a panel stands in both, in weights.
@@ -260,9 +239,9 @@ bool keeps(const StoredAs& stored) {
 }
 
 template <DType kType, class Panels>
-constexpr Codec codec(const char* name, const char* suffix) {
+constexpr Codec codec(const char* name) {
   return {.name = name,
-          .suffix = suffix,
+          .suffix = name,
           .layout = Panels::kLayout,
           .inputs = InputCoding::kInt8,
           .keeps = keeps<kType>,
@@ -274,8 +253,7 @@ constexpr Codec codec(const char* name, const char* suffix) {
 }  // namespace
 
 namespace grouped_codecs {
-#define LH_DEFINE(type, panels) \
-  constinit const Codec type = codec<DType::type, panels>(&#type[1], &#type[1]);
+#define LH_DEFINE(type, panels) constinit const Codec type = codec<DType::type, panels>(&#type[1]);
 LH_GROUPED_CODECS(LH_DEFINE)
 #undef LH_DEFINE
 }  // namespace grouped_codecs

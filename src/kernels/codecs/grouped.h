@@ -13,11 +13,12 @@
 #include "base/numbers.h"
 #include "kernels/codecs/codec.h"
 #include "kernels/codecs/quant_blocks.h"
+#include "tensor/code_levels.h"
 
 namespace longhaul {
 
 struct GroupedHeader {
-  std::array<int8_t, 16> levels;
+  CodeLevels levels;
   float factor;
   std::array<uint8_t, 44> zeros;
 };

@@ -48,6 +48,7 @@ int32_t group_product(const uint8_t* codes, int64_t output, const InputBlock& in
   return dot;
 }
 
+// Integer sums are exact, the rest in f64.
 template <class Format>
 double output_product(const std::byte* panel, int64_t output, const InputBlock* inputs,
                       int64_t n_blocks) {
@@ -63,9 +64,10 @@ double output_product(const std::byte* panel, int64_t output, const InputBlock* 
   return sum;
 }
 
-// Integer sums are exact, the rest in f64.
-template <class Format>
-void multiply(const MatmulTile& t) {
+// Calls product(panel, output, inputs) for each row of inputs and each output of a panel: their
+// product in f64, rounded where it has been added to what C holds.
+template <class OutputProduct>
+void multiply_outputs(const MatmulTile& t, const OutputProduct& product) {
   for (int64_t m = 0; m < t.m; ++m) {
     const auto* inputs =
         reinterpret_cast<const InputBlock*>(static_cast<const std::byte*>(t.a) + m * t.a_stride);
@@ -73,10 +75,16 @@ void multiply(const MatmulTile& t) {
       const std::byte* panel = t.b.data + n / kPanel * t.b.panel_stride;
       float& c = t.c[m * t.c_stride + n];
       const double before = t.accumulate ? double{c} : 0.0;
-      c = static_cast<float>(before +
-                             output_product<Format>(panel, n % kPanel, inputs, blocks_of(t.k)));
+      c = static_cast<float>(before + product(panel, n % kPanel, inputs));
     }
   }
+}
+
+template <class Format>
+void multiply(const MatmulTile& t) {
+  multiply_outputs(t, [&](const std::byte* panel, int64_t output, const InputBlock* inputs) {
+    return output_product<Format>(panel, output, inputs, blocks_of(t.k));
+  });
 }
 
 }  // namespace longhaul::integer_blocks

@@ -1,7 +1,5 @@
 #include "kernels/codecs/mxfp4.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 #include "kernels/codecs/codecs.h"
 #include "kernels/codecs/integer_blocks.h"
@@ -41,14 +39,9 @@ Result<QuantError> pack_codes(const SourceRows& rows, int64_t n_rows, int64_t k,
   return QuantError{};
 }
 
-// A level's code.
-uint8_t code_of(int8_t level) {
-  const auto& levels = kMxfp4Levels;
-  return static_cast<uint8_t>(std::find(levels.begin(), levels.end(), level) - levels.begin());
-}
-
 // Blocks of 32 that begin with their scale. As above, those of 2^-127 become 0.
 Result<QuantError> pack_blocks(const SourceRows& rows, int64_t n_rows, int64_t k, std::byte* out) {
+  static constexpr auto kCodes = codes_by_level(kE2m1Levels);
   rounding::clear_panels(kLayout, n_rows, k, out);
   LH_CHECK(k % kQuantGroup == 0);
   const std::byte* from = rows.data;
@@ -62,7 +55,7 @@ Result<QuantError> pack_blocks(const SourceRows& rows, int64_t n_rows, int64_t k
       block[g % kBlockGroups * kPanel + output] = static_cast<uint8_t>(*from);
       for (int64_t i = 0; i < kQuantGroup; ++i)
         put_nibble(block + Mxfp4Blocks::kScaleBytes, output, g % kBlockGroups * kQuantGroup + i,
-                   code_of(codes.levels[static_cast<size_t>(i)]));
+                   kCodes[static_cast<uint8_t>(codes.levels[static_cast<size_t>(i)])]);
     }
   }
   return QuantError{};

@@ -141,7 +141,7 @@ class Scorer {
         const Fp4Group group = encode_fp4_group(rotated + g * kQuantGroup);
         int32_t sum = 0;
         for (int64_t i = 0; i < kQuantGroup; ++i) {
-          const int8_t level = kMxfp4Levels[group.codes[static_cast<size_t>(i)]];
+          const int8_t level = kE2m1Levels[group.codes[static_cast<size_t>(i)]];
           out.codes[static_cast<size_t>(g * kQuantGroup + i)] = level;
           sum += level;
         }
